@@ -1,0 +1,68 @@
+"""Fixtures for every test: a migrated database, whose data stays, and a small recurring cast.
+
+A test makes sales of its own instead of flushing tables: what it asserts must hold among others'.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests import stack
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The real database, committed to: locks, triggers and other processes are what is tested."""
+    with django_db_blocker.unblock():
+        call_command("migrate", verbosity=0)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        yield
+
+
+@pytest.fixture
+def make_sale() -> Iterator[Callable[..., "Sale"]]:
+    """Makes a sale that can be bought from at once, and ends it after the test."""
+    from inventory.models import Listing, Product, Sale, StockMovement
+    from orders import caretaker, sales
+    from tests.cast import stocked
+
+    made = []
+
+    def make(
+        stock: int | dict[str, int] = 10,
+        limit: int = 1,
+        opens_in: float = -60,
+        closes_in: float = 3600,
+        live: bool = True,
+    ) -> Sale:
+        number = next(_numbers)
+        now = timezone.now()
+        sale = Sale.objects.create(
+            slug=f"drop-{number}",
+            name=f"Drop {number}",
+            opens_at=now + timedelta(seconds=opens_in),
+            closes_at=now + timedelta(seconds=closes_in),
+            limit=limit,
+        )
+        made.append(sale.pk)
+        for name, units in (stock if isinstance(stock, dict) else {"shoe": stock}).items():
+            Listing.objects.create(sale=sale, product=stocked(f"{name}-{number}", units))
+        if live:
+            sales.go_live(sale.pk)
+            caretaker.look_after_all()
+            sale.refresh_from_db()
+        return sale
+
+    yield make
+    for pk in made:
+        sale = Sale.objects.get(pk=pk)
+        if not sale.ended() and sale.status != "draft":
+            sales.end(pk)

@@ -1,0 +1,245 @@
+"""The express lane: requests and responses for the few endpoints that a crowd asks for.
+
+They are plain ASGI, before Django's handler: its usual middleware costs several times as much as the
+whole answer (`docs/decisions/`). What that middleware would do for them is done here: the host is
+checked, security headers are set, and the caller's language, cookie and address are read.
+"""
+
+import ipaddress
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from functools import cached_property, lru_cache
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from csp.utils import build_policy
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from flashsale.shoppers import cookie_name, shopper_in
+
+log = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+HTML, JSON, PLAIN = b"text/html; charset=utf-8", b"application/json", b"text/plain; charset=utf-8"
+
+
+class Response(NamedTuple):
+    """What an endpoint answers. Its headers are added to those that every answer carries."""
+
+    status: int
+    body: bytes = b""
+    content_type: bytes = HTML
+    headers: tuple[Header, ...] = ()
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than was asked for."""
+
+
+class Request:
+    """One HTTP request, or the handshake of a socket, as the express lane reads it."""
+
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+        self.scope = scope
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @cached_property
+    def host(self) -> str:
+        return self.header(b"host")
+
+    @property
+    def host_allowed(self) -> bool:
+        return _host_allowed(self.host)
+
+    @cached_property
+    def secure(self) -> bool:
+        """Whether the browser speaks HTTPS, to us or to the proxy that we trust."""
+        if settings.TRUSTED_PROXIES:
+            return self.header(b"x-forwarded-proto").rpartition(",")[2].strip() == "https"
+        return self.scope.get("scheme") in ("https", "wss")
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether a cookie can be kept to itself: over HTTPS, or without leaving the machine."""
+        return self.secure or _is_loopback(self.host)
+
+    @cached_property
+    def address(self) -> str:
+        """Whom the rate per address counts: the peer, or what the last trusted proxy says that it
+        saw. What stands further left in `X-Forwarded-For` anybody can have written."""
+        seen = (self.scope.get("client") or ("",))[0]
+        if settings.TRUSTED_PROXIES:
+            forwarded = [part.strip() for part in self.header(b"x-forwarded-for").split(",")]
+            seen = forwarded[max(0, len(forwarded) - settings.TRUSTED_PROXIES)] or seen
+        return _counted_address(seen)
+
+    @cached_property
+    def shopper(self) -> UUID | None:
+        """The shopper whom a valid cookie names."""
+        raw = self.header(b"cookie")
+        name = cookie_name(self.secure)
+        if name not in raw:
+            return None
+        try:
+            morsel = SimpleCookie(raw).get(name)
+        except CookieError:
+            return None
+        return shopper_in(morsel.value) if morsel else None
+
+    @property
+    def language(self) -> str:
+        return _language(self.header(b"accept-language"))
+
+    @property
+    def from_htmx(self) -> bool:
+        return self.headers.get(b"hx-request") == b"true"
+
+    @property
+    def wants_json(self) -> bool:
+        accepted = self.header(b"accept")
+        return "application/json" in accepted and "text/html" not in accepted
+
+    @property
+    def foreign(self) -> bool:
+        """Whether a browser says that another site's page sent this."""
+        if self.header(b"sec-fetch-site") == "cross-site":
+            return True
+        origin = self.header(b"origin")
+        return bool(origin) and origin != f"{'https' if self.secure else 'http'}://{self.host}"
+
+    async def body(self, most: int) -> bytes:
+        """The body. Raises BodyTooLarge beyond `most` bytes, without reading the rest."""
+        declared = self.header(b"content-length")
+        if declared.isdigit() and int(declared) > most:
+            raise BodyTooLarge
+        assert self._receive is not None
+        received, more = b"", True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                break
+            received += message.get("body", b"")
+            if len(received) > most:
+                raise BodyTooLarge
+            more = message.get("more_body", False)
+        return received
+
+
+Endpoint = Callable[..., Awaitable[Response]]
+
+
+async def answer(scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, **of_path: str) -> None:
+    """Runs an endpoint and sends what it answers."""
+    request = Request(scope, receive)
+    if not request.host_allowed:
+        response = Response(400, b"Bad host\n", PLAIN)
+    else:
+        try:
+            response = await endpoint(request, **of_path)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = Response(500, b'{"error": "internal"}', JSON)
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": [
+                (b"content-type", response.content_type),
+                (b"content-length", str(len(response.body)).encode()),
+                *_headers(request.secure),
+                *response.headers,
+            ],
+        }
+    )
+    await send(
+        {
+            "type": "http.response.body",
+            "body": b"" if request.method == "HEAD" else response.body,
+        }
+    )
+
+
+def json_response(status: int, content: dict[str, Any], *headers: Header) -> Response:
+    return Response(status, json.dumps(content).encode(), JSON, headers)
+
+
+def redirect(to: str, *headers: Header) -> Response:
+    """See other: the browser asks for `to` with GET."""
+    return Response(303, b"", PLAIN, ((b"location", to.encode("ascii")), *headers))
+
+
+@lru_cache(maxsize=2)
+def _headers(secure: bool) -> list[Header]:
+    """What every answer of the express lane carries: each is made for one shopper."""
+    headers = [
+        (b"cache-control", b"private, no-store"),
+        (b"vary", b"Accept, Accept-Language, Cookie, HX-Request"),
+        (b"content-security-policy", build_policy().encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", settings.X_FRAME_OPTIONS.encode()),
+        (b"referrer-policy", str(settings.SECURE_REFERRER_POLICY).encode()),
+        (b"cross-origin-opener-policy", str(settings.SECURE_CROSS_ORIGIN_OPENER_POLICY).encode()),
+    ]
+    if secure and settings.SECURE_HSTS_SECONDS:
+        value = f"max-age={settings.SECURE_HSTS_SECONDS}".encode()
+        headers.append((b"strict-transport-security", value))
+    return headers
+
+
+@lru_cache(maxsize=256)
+def _host_allowed(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    if domain == "localhost" or domain.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(domain.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=65_536)
+def _counted_address(seen: str) -> str:
+    """One customer of a provider: an IPv4 address, or an IPv6 network of 64 bits."""
+    try:
+        address = ipaddress.ip_address(seen)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    network = ipaddress.IPv6Network((int(address), 64), strict=False)
+    return str(network.network_address)
+
+
+@lru_cache(maxsize=1024)
+def _language(accepted: str) -> str:
+    for wanted, _ in cast(tuple[tuple[str, float], ...], parse_accept_lang_header(accepted)):
+        if wanted == "*":
+            break
+        try:
+            return get_supported_language_variant(wanted)
+        except LookupError:
+            continue
+    return settings.LANGUAGE_CODE

@@ -1,0 +1,39 @@
+"""`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
+
+import redis
+import redis.asyncio
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from flashsale import redis_clients
+
+
+async def livez(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+async def readyz(request: HttpRequest) -> JsonResponse:
+    parts = {"postgresql": await _postgresql(), "redis": await _redis()}
+    ready = all(state == "ok" for state in parts.values())
+    return JsonResponse({"ready": ready, **parts}, status=200 if ready else 503)
+
+
+async def _redis() -> str:
+    try:
+        await redis_clients.nonblocking().ping()
+    except redis.RedisError as error:
+        return f"not reachable ({type(error).__name__})"
+    return "ok"
+
+
+@sync_to_async(thread_sensitive=False)
+def _postgresql() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError as error:
+        return f"not reachable ({type(error).__name__})"
+    finally:
+        connection.close()
+    return "ok"

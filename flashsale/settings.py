@@ -1,0 +1,212 @@
+"""Settings: one file, from the environment. A malformed variable stops start-up and is named."""
+
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from flashsale import embedded, variables
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(variables.text("VAR_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
+
+# --- Servers: URLs, or embedded ones under VAR_DIR -------------------------------------------
+
+_embedded_database, _embedded_redis = embedded.urls(VAR_DIR)
+_given = variables.text("DATABASE_URL") or variables.text("REDIS_URL")
+# `manage.py up` hands the URLs of its embedded servers to its children, and says so.
+PRODUCTION = bool(_given) and not variables.flag("FLASHSALE_EMBEDDED")
+
+REDIS_URL = variables.redis("REDIS_URL", _embedded_redis)
+CELERY_BROKER_URL = variables.redis("CELERY_BROKER_URL", REDIS_URL)
+CACHE_URL = variables.redis("CACHE_URL", REDIS_URL)
+CHANNEL_URL = variables.redis("CHANNEL_URL", REDIS_URL)
+# Says that Redis is durable (append-only file, fsync always, noeviction) where it may not be asked.
+REDIS_DURABLE = variables.flag("REDIS_DURABLE")
+
+DATABASES = {
+    "default": {
+        **variables.database("DATABASE_URL", _embedded_database),
+        # The pool is what keeps connections; Django's own keeping leaks them under ASGI.
+        "CONN_MAX_AGE": 0,
+        "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode breaks them
+        "OPTIONS": {
+            "pool": {
+                "min_size": 1,
+                "max_size": variables.whole("DATABASE_POOL", 12, least=1),
+                "timeout": 5,
+            },
+            "connect_timeout": 3,
+        },
+    }
+}
+
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "cache",
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+    }
+}
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [CHANNEL_URL], "prefix": "channels"},
+    }
+}
+
+# --- Security --------------------------------------------------------------------------------
+
+SECRET_KEY = variables.text("SECRET_KEY")
+if not SECRET_KEY:
+    if PRODUCTION:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is missing: it signs tickets and cookies, and is required as soon as "
+            "DATABASE_URL or REDIS_URL is set."
+        )
+    SECRET_KEY = embedded.secret_key(VAR_DIR)
+# Tickets signed with these are still honoured: keep an old key here until its sales have ended.
+SECRET_KEY_FALLBACKS = variables.words("SECRET_KEY_FALLBACKS", [])
+
+DEBUG = variables.flag("DEBUG")
+ALLOWED_HOSTS = variables.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = variables.words("CSRF_TRUSTED_ORIGINS", [])
+TRUSTED_PROXIES = variables.whole("TRUSTED_PROXIES", 0, most=16)
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = variables.whole("HSTS_SECONDS", 0)
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- The sale --------------------------------------------------------------------------------
+
+RATE_PER_SHOPPER = variables.whole("RATE_PER_SHOPPER", 3)  # accepted buys per second, 0: no limit
+RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
+LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # purchases waiting in one sale
+
+# --- Django ----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: it serves `runserver`
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "channels",
+    "csp",
+    "django_htmx",
+    "flashsale",
+    "inventory",
+    "orders",
+    "dashboard",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "flashsale.urls"
+ASGI_APPLICATION = "flashsale.asgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = VAR_DIR / "static"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = VAR_DIR / "media"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
+
+# --- Celery: a message is only a bell, nothing depends on its redelivery ----------------------
+
+CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
+CELERY_TASK_ROUTES = {"orders.tasks.settle": {"queue": "settlement"}}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 1,
+    "global_keyprefix": "celery:",
+}
+CELERY_BEAT_SCHEDULE = {
+    "finish-sales": {"task": "orders.tasks.finish_sales", "schedule": 10.0},
+    "clear-sessions": {"task": "orders.tasks.clear_sessions", "schedule": 24 * 3600.0},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": variables.text("LOG_LEVEL", "INFO").upper()},
+    "loggers": {"django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+}

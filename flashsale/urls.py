@@ -1,0 +1,18 @@
+"""The ordinary Django pages. The crowd's requests never come here: see `asgi.py`."""
+
+from django.contrib import admin
+from django.urls import path
+
+from flashsale import health, media
+from orders import views
+
+urlpatterns = [
+    path("", views.sale_list, name="sales"),
+    path("orders/", views.own_orders, name="own-orders"),
+    path("admin/", admin.site.urls),
+    path("media/<path:name>", media.picture, name="media"),
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+]
+
+handler404 = "orders.views.not_found"

@@ -1,0 +1,71 @@
+"""The one message that says that a sale has changed, and its shape.
+
+`changed` publishes it from any thread, `receive` is what the feed of a server process listens with. It
+goes over the channel layer, which may lose it: pages ask once a second and poll, so a lost message
+costs a moment and nothing else.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterable
+from functools import cache
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+from inventory.gate import Answer
+
+log = logging.getLogger(__name__)
+
+GROUP = "feeds"
+
+Outcome = tuple[str, str, str, str, str, int]  # purchase, status, reason, shopper, sku, quantity
+
+
+def changed(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
+    """Tells every feed that the sale's gate has moved, and what became of these purchases.
+
+    Never waits and never raises: whoever calls it has already committed.
+    """
+    message = {"type": "sale.changed", "sale": sale, "outcomes": list(outcomes)}
+    asyncio.run_coroutine_threadsafe(_publish(message), _loop())
+
+
+async def _publish(message: dict[str, Any]) -> None:
+    try:
+        layer = get_channel_layer()
+        assert layer is not None
+        await asyncio.wait_for(layer.group_send(GROUP, message), timeout=2)
+    except Exception:
+        log.warning("a change was not announced; pages will ask", exc_info=True)
+
+
+_starting = threading.Lock()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _starting:  # two threads may announce the process's first change
+        return _started_loop()
+
+
+@cache
+def _started_loop() -> asyncio.AbstractEventLoop:
+    """One loop for the life of the process: a loop per message would open a connection per message."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="announce", daemon=True).start()
+    return loop
+
+
+async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
+    """The changes as they come in: the sale, and the purchases that were decided."""
+    layer = get_channel_layer()
+    assert layer is not None
+    channel = await layer.new_channel()
+    await layer.group_add(GROUP, channel)
+    while True:
+        message = await layer.receive(channel)
+        yield (
+            message["sale"],
+            [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]],
+        )

@@ -1,0 +1,41 @@
+"""Sockets: authorise, join, relay. The feed decides what is told."""
+
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from flashsale.express import Request
+from inventory import feed
+
+
+class SaleConsumer(AsyncWebsocketConsumer):
+    """`/ws/sales/<slug>/`: the stock for everybody, the outcomes for their shopper."""
+
+    # The feed listens for the whole process: a channel for each socket would repeat every message.
+    channel_layer_alias = "none"
+
+    watch: feed.Watch | None = None
+    subscriber: feed.Subscriber
+
+    async def connect(self) -> None:
+        request = Request(dict(self.scope))
+        self.watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
+        if self.watch is None:
+            await self.close()
+            return
+        await self.accept()
+        self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language)
+        self.watch.subscribe(self.subscriber)
+
+    async def disconnect(self, code: int) -> None:
+        if self.watch is not None:
+            self.watch.unsubscribe(self.subscriber)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """A page has nothing to say here: buying is a request."""
+
+    async def _relay(self, frame: str) -> None:
+        await self.base_send({"type": "websocket.send", "text": frame})
+
+    async def websocket_receive(self, message: Any) -> None:
+        """Skips decoding what is not read."""

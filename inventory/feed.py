@@ -1,0 +1,316 @@
+"""The feed: what the pages of a sale are told. One per server process.
+
+It hears of a change once, reads the gate once, renders once per language, and writes ready-made HTML
+frames to its own sockets. What it may have missed it finds once a second. The same watch of a sale
+also serves the express lane's pages, so that they need neither Redis nor PostgreSQL for a request.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import redis
+from django.db import DatabaseError
+from django.utils import translation
+from django.template.loader import render_to_string
+
+from inventory import announce, catalogue, gate
+from inventory.catalogue import ProductCard, SaleCard
+from inventory.gate import Answer, View
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds between looks at what may have changed unheard
+_CARD_KEPT = 5.0  # seconds until names, texts and pictures are read again
+_UNUSED = 60.0  # seconds after which a sale that nobody asks for is forgotten
+_UNKNOWN_KEPT = 1.0  # seconds for which a sale that does not exist is not looked up again
+_UNKNOWN_MOST = 10_000
+
+SendFrame = Callable[[str], Awaitable[None]]
+
+
+class Subscriber:
+    """One socket. A slow one holds nobody up and gets the newest stock only, but every outcome."""
+
+    def __init__(self, send: SendFrame, shopper: UUID | None, language: str) -> None:
+        self.shopper = shopper.hex if shopper else ""
+        self.language = language
+        self._send = send
+        self._live: str | None = None
+        self._outcomes: deque[str] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def tell_live(self, frame: str) -> None:
+        self._live = frame
+        self._wake()
+
+    def tell_outcome(self, frame: str) -> None:
+        self._outcomes.append(frame)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.ensure_future(self._drain())
+
+    async def _drain(self) -> None:
+        try:
+            while self._outcomes or self._live is not None:
+                if self._outcomes:
+                    await self._send(self._outcomes.popleft())
+                else:
+                    frame, self._live = self._live, None
+                    await self._send(frame or "")
+        except Exception as error:
+            # The socket has gone; its consumer unsubscribes it.
+            log.debug("a frame was not sent: %r", error)
+
+
+class Watch:
+    """A sale as this process knows it."""
+
+    def __init__(self, card: SaleCard) -> None:
+        self.card = card
+        self.view: View | None = None
+        self.revision = 0  # rises whenever what a page shows has changed
+        self.subscribers: set[Subscriber] = set()
+        self.asked_at = self._card_at = time.monotonic()
+        self._offset = time.time() * 1000 - time.monotonic() * 1000
+        self._shown: object = None
+        self._reading: asyncio.Task[None] | None = None
+        self._again = False
+
+    # What a page shows. Where there is no gate (finished, or Redis is wiped), the card says it.
+
+    @property
+    def now(self) -> int:
+        """Redis' clock, in ms since the epoch."""
+        return int(time.monotonic() * 1000 + self._offset)
+
+    @property
+    def opens_at(self) -> int:
+        return self.view.opens_at if self._told else self.card.opens_at
+
+    @property
+    def closes_at(self) -> int:
+        return self.view.closes_at if self._told else self.card.closes_at
+
+    @property
+    def limit(self) -> int:
+        return self.view.limit if self._told else self.card.limit
+
+    @property
+    def phase(self) -> str:
+        status = self.view.status if self._told else self.card.status
+        if self.card.finished or status == "ended" or self.now >= self.closes_at:
+            return "ended"
+        if self.now < self.opens_at:
+            return "upcoming"
+        return "paused" if status == "paused" else "open"
+
+    def left(self, product: ProductCard) -> int:
+        """Units that can be bought now."""
+        return self.view.left(product.sku) if self._told else product.stock
+
+    @property
+    def _told(self) -> bool:
+        return self.view is not None and self.view.status != "" and not self.card.finished
+
+    # Reading
+
+    async def refresh(self) -> None:
+        """Reads the gate again and tells the sockets. However many ask at once, one reads; who asks
+        while it is being read has it read once more, for the change may have come too late for it."""
+        if self._reading is not None and not self._reading.done():
+            self._again = True
+        else:
+            self._reading = asyncio.ensure_future(self._read())
+        await asyncio.shield(self._reading)
+
+    async def _read(self) -> None:
+        self._again = True
+        while self._again:
+            self._again = False
+            await self._read_card()
+            try:
+                self.view = view = await gate.view(self.card.id)
+            except (redis.RedisError, OSError) as error:
+                log.warning("sale %s: showing the last known state (%r)", self.card.slug, error)
+                return
+            self._offset = view.now - time.monotonic() * 1000
+            self._publish_if_changed()
+            self._look_when_it_turns()
+
+    def _look_when_it_turns(self) -> None:
+        """Opening and closing happen by the clock: nobody announces them."""
+        for moment in (self.opens_at, self.closes_at):
+            if 0 < moment - self.now <= 1500 * TICK:
+                loop = asyncio.get_running_loop()
+                loop.call_later((moment - self.now) / 1000, lambda: _in_background(self.refresh()))
+
+    async def _read_card(self) -> None:
+        # A gate that moved may have new rules; one that is gone may be a finished sale's.
+        newer = self.view is not None and self.view.version != self.card.version
+        if time.monotonic() - self._card_at < (TICK if newer else _CARD_KEPT):
+            return
+        self._card_at = time.monotonic()
+        try:
+            card = await asyncio.to_thread(catalogue.card, pk=self.card.id)
+        except DatabaseError as error:
+            log.warning("sale %s: its card could not be read again (%r)", self.card.slug, error)
+            return
+        self.card = card or self.card
+
+    def _publish_if_changed(self) -> None:
+        shown = (
+            self.phase,
+            self.opens_at,
+            self.closes_at,
+            self.limit,
+            self.card.name,
+            tuple((product.sku, self.left(product)) for product in self.card.products),
+            tuple((p.name, p.description, p.picture, p.price) for p in self.card.products),
+        )
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self.revision += 1
+        frames: dict[str, str] = {}
+        for subscriber in self.subscribers:
+            language = subscriber.language
+            if language not in frames:
+                frames[language] = self.live_frame(language)
+            subscriber.tell_live(frames[language])
+
+    # Telling
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """From now on the socket hears of the sale; it gets the present state at once."""
+        self.subscribers.add(subscriber)
+        subscriber.tell_live(self.live_frame(subscriber.language))
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        self.subscribers.discard(subscriber)
+
+    def tell_outcomes(self, outcomes: Iterable[tuple[str, Answer]]) -> None:
+        """Gives each of these outcomes to its shopper's sockets, and to nobody else."""
+        waiting = defaultdict(list)
+        for subscriber in self.subscribers:
+            waiting[subscriber.shopper].append(subscriber)
+        for purchase, answer in outcomes:
+            for subscriber in waiting.get(answer.shopper, ()):
+                subscriber.tell_outcome(self._outcome_frame(purchase, answer, subscriber.language))
+
+    def live_frame(self, language: str) -> str:
+        """The parts of the page that change for everybody, to be swapped in where they stand."""
+        context = {"watch": self, "swap": True}
+        with translation.override(language):
+            return render_to_string("inventory/_live.html", context)
+
+    def _outcome_frame(self, purchase: str, answer: Answer, language: str) -> str:
+        context = {
+            "watch": self,
+            "swap": True,
+            "purchase": UUID(purchase),
+            "answer": answer,
+            "product": self.card.product(answer.sku),
+        }
+        with translation.override(language):
+            return render_to_string("orders/_outcome.html", context)
+
+
+class Feed:
+    """All sales that this process watches."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, Watch] = {}
+        self._loading: dict[str, asyncio.Task[Watch | None]] = {}
+        self._unknown: dict[str, float] = {}
+        self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
+
+    async def watch(self, slug: str) -> Watch | None:
+        """The sale of that slug; None if there is none. Raises DatabaseError where a sale that was
+        not asked for lately cannot be read."""
+        watch = self._watches.get(slug)
+        if watch is None:
+            watch = await self._load_once(slug)
+        if watch is not None:
+            watch.asked_at = time.monotonic()
+        return watch
+
+    async def watch_id(self, sale: int) -> Watch | None:
+        """The same by number: purchases carry it."""
+        for watch in self._watches.values():
+            if watch.card.id == sale:
+                return watch
+        card = await asyncio.to_thread(catalogue.card, pk=sale)
+        return await self.watch(card.slug) if card else None
+
+    async def _load_once(self, slug: str) -> Watch | None:
+        """A crowd that arrives at once has the sale read once."""
+        if time.monotonic() < self._unknown.get(slug, 0):
+            return None
+        if slug not in self._loading:
+            self._loading[slug] = asyncio.ensure_future(self._load(slug))
+        return await asyncio.shield(self._loading[slug])
+
+    async def _load(self, slug: str) -> Watch | None:
+        try:
+            card = await asyncio.to_thread(catalogue.card, slug=slug)
+            if card is None:
+                if len(self._unknown) >= _UNKNOWN_MOST:
+                    self._unknown.clear()
+                self._unknown[slug] = time.monotonic() + _UNKNOWN_KEPT
+                return None
+            watch = Watch(card)
+            await watch.refresh()
+            self._watches[slug] = watch
+            return watch
+        finally:
+            del self._loading[slug]
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for sale, outcomes in announce.receive():
+                    self._heard(sale, outcomes)
+            except Exception as error:
+                log.warning("the feed hears nothing (%r) and listens again", error)
+                await asyncio.sleep(TICK)
+
+    def _heard(self, sale: int, outcomes: list[tuple[str, Answer]]) -> None:
+        for watch in self._watches.values():
+            if watch.card.id == sale:
+                watch.tell_outcomes(outcomes)
+                _in_background(watch.refresh())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            for slug, watch in list(self._watches.items()):
+                if watch.subscribers or time.monotonic() - watch.asked_at < _UNUSED:
+                    _in_background(watch.refresh())
+                else:
+                    del self._watches[slug]
+
+
+_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+_background: set[asyncio.Task[None]] = set()
+
+
+def current() -> Feed:
+    """This process' feed: one per event loop, started when it is first asked for."""
+    loop = asyncio.get_running_loop()
+    if loop not in _feeds:
+        _feeds[loop] = Feed()
+    return _feeds[loop]
+
+
+def _in_background(work: Awaitable[None]) -> None:
+    """Keeps a reference to the task, which the loop itself does not."""
+    task = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)

@@ -1,0 +1,389 @@
+"""The gate: a sale's state in Redis, in front of PostgreSQL, and the scripts that change it.
+
+Only scripts and Redis here, no rules of selling and no database. All keys of a sale carry the tag
+`{sale:<id>}` and so share one slot of a cluster. The scripts live in `lua/`, each with its own
+contract. They are only ever called by their digest: Redis forgets them when it is restarted, replaced
+or restored, and `NOSCRIPT` is how everybody learns at once that the gate is cold. `load_scripts` is
+for the caretaker, after it has marked every gate.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from redis.exceptions import NoScriptError
+
+from flashsale import redis_clients
+
+_LUA = Path(__file__).parent / "lua"
+SCRIPTS = ("admit", "tell", "lower_bell", "purge", "empty", "drop")
+
+
+class ColdGate(Exception):
+    """Redis does not know our scripts: it was restarted, wiped or replaced."""
+
+
+class Keys(NamedTuple):
+    """The keys of a sale's gate, in the order in which every script takes them."""
+
+    gate: str
+    stock: str
+    flight: str
+    bought: str
+    held: str
+    answers: str
+    line: str
+    bell: str
+
+
+@cache
+def keys(sale: int) -> Keys:
+    return Keys(*(f"{{sale:{sale}}}:{name}" for name in Keys._fields))
+
+
+@cache
+def _digest(script: str) -> str:
+    return sha1(_source(script).encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def _source(script: str) -> str:
+    return (_LUA / f"{script}.lua").read_text()
+
+
+# --- What the gate says ----------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    """What is known of a purchase: `queued`, or the order's status."""
+
+    status: str
+    reason: str
+    shopper: str
+    sku: str
+    quantity: int
+
+    @classmethod
+    def parse(cls, stored: str) -> "Answer":
+        status, reason, shopper, sku, quantity = stored.split("|", 5)[:5]
+        return cls(status, reason, shopper, sku, int(quantity))
+
+
+class Verdict(NamedTuple):
+    """What `admit` decided; the codes are listed in `lua/admit.lua`."""
+
+    code: str
+    answer: Answer | None = None
+    reason: str = ""
+    wait: int = 0  # ms until a rate allows another
+    ring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An accepted, undecided purchase, as it stands in the line."""
+
+    id: str
+    purchase: UUID
+    shopper: UUID
+    sku: str
+    quantity: int
+    accepted_at: datetime
+
+    @classmethod
+    def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
+        """Raises KeyError or ValueError for what `admit` never writes."""
+        milliseconds = int(entry_id.partition("-")[0])
+        return cls(
+            entry_id,
+            UUID(fields["purchase"]),
+            UUID(fields["shopper"]),
+            fields["sku"],
+            int(fields["quantity"]),
+            datetime.fromtimestamp(milliseconds / 1000, UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The gate as read in one transaction. Times are Redis' clock in ms."""
+
+    version: int
+    warm: bool
+    mark: str
+    status: str
+    opens_at: int
+    closes_at: int
+    limit: int
+    stock: dict[str, int]
+    flight: dict[str, int]
+    waiting: int
+    now: int
+
+    def left(self, sku: str) -> int:
+        """Units that can be bought now."""
+        return max(0, self.stock.get(sku, 0) - self.flight.get(sku, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Tale:
+    """What `tell` tells; the fields are explained in `lua/tell.lua`."""
+
+    since: int
+    to: int
+    rules: dict[str, Any]
+    stock: dict[str, int]
+    answers: list[tuple[str, str, str, str, str, int]] = field(default_factory=list)
+    bought: dict[str, int] = field(default_factory=dict)
+    mark: str = ""
+
+    def parts(self, size: int) -> Iterator[str]:
+        """The tale as JSON, in parts of at most `size` answers; the last one moves rules, stock and
+        version. Only a cold gate may be told in several: a warm one would sell between them."""
+        bought = list(self.bought.items())
+        count = max(1, -(-max(len(self.answers), len(bought)) // size))
+        for number in range(count):
+            cut = slice(number * size, (number + 1) * size)
+            last = number == count - 1
+            yield json.dumps(
+                {
+                    "from": self.since,
+                    "to": self.to,
+                    "last": last,
+                    "mark": self.mark or False,
+                    "rules": self.rules if last else {},
+                    "stock": self.stock if last else {},
+                    "answers": self.answers[cut],
+                    "bought": dict(bought[cut]),
+                }
+            )
+
+
+# --- For the server processes ------------------------------------------------------------------
+
+
+async def admit(
+    sale: int,
+    purchase: UUID,
+    shopper: UUID,
+    sku: str,
+    quantity: int,
+    address: str,
+    *,
+    per_shopper: int,
+    per_address: int,
+    bound: int,
+) -> Verdict:
+    """Decides one click, in one round trip. Idempotent by `purchase`.
+
+    Raises NotSent where nothing has happened, and another redis.RedisError where the answer was lost:
+    the purchase may be in the line or not.
+    """
+    tag = f"{{sale:{sale}}}:rate"
+    buyer = shopper.hex
+    try:
+        reply = await redis_clients.send(
+            "EVALSHA",
+            _digest("admit"),
+            10,
+            *keys(sale),
+            f"{tag}:{buyer}",
+            f"{tag}:{address}",
+            purchase.hex,
+            buyer,
+            sku,
+            quantity,
+            per_shopper,
+            per_address,
+            bound,
+        )
+    except NoScriptError:
+        return Verdict("cold")
+    code, *rest = reply
+    if code in ("known", "reused"):
+        return Verdict(code, answer=Answer.parse(rest[0]))
+    if code == "queued":
+        return Verdict(code, ring=rest[0] == 1)
+    if code == "refused":
+        return Verdict(code, reason=rest[0])
+    if code == "rate_limited":
+        return Verdict(code, wait=rest[0])
+    return Verdict(code)
+
+
+async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, bool]:
+    """What the gate knows of a purchase, and whether it is warm."""
+    k = keys(sale)
+    async with redis_clients.nonblocking().pipeline(transaction=False) as pipe:
+        pipe.hget(k.answers, purchase.hex)
+        pipe.hget(k.gate, "warm")
+        stored, warm = await pipe.execute()
+    return (Answer.parse(stored) if stored else None), warm == "1"
+
+
+async def view(sale: int) -> View:
+    """The gate as it stands."""
+    async with redis_clients.nonblocking().pipeline(transaction=True) as pipe:
+        _ask_view(pipe, sale)
+        return _view(await pipe.execute())
+
+
+# --- For workers and commands --------------------------------------------------------------------
+
+
+def view_now(sale: int) -> View:
+    """`view`, for code that may block."""
+    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+        _ask_view(pipe, sale)
+        return _view(pipe.execute())
+
+
+def read_line(sale: int, most: int) -> tuple[str, list[tuple[str, dict[str, str]]]]:
+    """The gate's mark, and the oldest undecided purchases in the order of their acceptance, raw:
+    `Entry.parse` reads one."""
+    k = keys(sale)
+    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+        pipe.hget(k.gate, "mark")
+        pipe.xrange(k.line, count=most)
+        mark, entries = pipe.execute()
+    return mark or "", entries
+
+
+def views(sales: Iterable[int]) -> dict[int, tuple[View, int]]:
+    """Per sale its view and for how many ms the head of its line has waited, in one round trip."""
+    sales = list(sales)
+    found = {}
+    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+        for sale in sales:
+            _ask_view(pipe, sale)
+            pipe.xrange(keys(sale).line, count=1)
+        replies = iter(pipe.execute())
+    for sale in sales:
+        seen = _view([next(replies) for _ in range(_VIEW)])
+        head = next(replies)
+        waited = seen.now - int(head[0][0].partition("-")[0]) if head else 0
+        found[sale] = (seen, waited)
+    return found
+
+
+def stands_at(sale: int) -> tuple[int, str]:
+    """The version at which the gate stands, and its mark."""
+    version, mark = redis_clients.blocking().hmget(keys(sale).gate, "version", "mark")
+    return int(version or 0), mark or ""
+
+
+def tell(sale: int, part: str) -> tuple[bool, int]:
+    """Applies one part of a tale. Gives whether it applied, and where the gate stands."""
+    applied, stands = _run("tell", keys(sale)[:7], part)
+    return applied == 1, int(stands)
+
+
+def lower_bell(sale: int) -> bool:
+    """Takes the bell down if the line is empty."""
+    k = keys(sale)
+    return bool(_run("lower_bell", (k.line, k.bell)))
+
+
+def purge(sale: int) -> bool:
+    """Removes the gate of an ended sale whose line is empty."""
+    return bool(_run("purge", keys(sale)))
+
+
+def empty(sale: int, version: int) -> bool:
+    """Makes a gate that is ahead of `version` forget what it was told; its line is kept."""
+    return bool(_run("empty", keys(sale)[:7], version))
+
+
+def drop(sale: int, entry: str, purchase: str) -> bool:
+    """Takes an entry out of the line that no queued answer refers to (a repeat, or garbage)."""
+    k = keys(sale)
+    return bool(_run("drop", (k.answers, k.line), entry, purchase))
+
+
+def all_answers(sale: int) -> dict[UUID, Answer]:
+    """Every answer of the sale, read in steps."""
+    k = keys(sale).answers
+    return {
+        UUID(purchase): Answer.parse(stored)
+        for purchase, stored in redis_clients.blocking().hscan_iter(k, count=1000)
+    }
+
+
+def scripts_known() -> bool:
+    """Whether Redis knows our scripts; where it does not, no gate may be believed."""
+    digests = [_digest(script) for script in SCRIPTS]
+    return all(redis_clients.blocking().script_exists(*digests))
+
+
+def cool(sales: Iterable[int], mark: str) -> None:
+    """Puts a fresh mark on these gates: none of them answers until it was told under it."""
+    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+        for sale in sales:
+            pipe.hset(keys(sale).gate, mapping={"mark": mark, "warm": "0"})
+        pipe.execute()
+
+
+def forget(sales: Iterable[int]) -> None:
+    """Removes gates that nobody may ask any more."""
+    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+        for sale in sales:
+            pipe.unlink(*keys(sale))
+        pipe.execute()
+
+
+def standing() -> set[int]:
+    """The sales that have a gate in Redis, also those that an old copy brought back."""
+    pattern = keys(0).gate.replace("{sale:0}", "{sale:*}")
+    found = redis_clients.blocking().scan_iter(match=pattern, count=1000)
+    return {int(key[len("{sale:") : key.index("}")]) for key in found}
+
+
+def load_scripts() -> None:
+    """Makes Redis know the scripts. Only after `cool`: before it, stale gates would answer."""
+    for script in SCRIPTS:
+        redis_clients.blocking().script_load(_source(script))
+
+
+def _run(script: str, script_keys: Iterable[str], *args: str | int) -> Any:
+    script_keys = tuple(script_keys)
+    try:
+        return redis_clients.blocking().evalsha(
+            _digest(script), len(script_keys), *script_keys, *args
+        )
+    except NoScriptError as error:
+        raise ColdGate(script) from error
+
+
+_VIEW = 5  # replies to `_ask_view`
+
+
+def _ask_view(pipe: Any, sale: int) -> None:
+    k = keys(sale)
+    pipe.hgetall(k.gate)
+    pipe.hgetall(k.stock)
+    pipe.hgetall(k.flight)
+    pipe.xlen(k.line)
+    pipe.time()
+
+
+def _view(replies: list[Any]) -> View:
+    gate, stock, flight, waiting, (seconds, microseconds) = replies
+    return View(
+        version=int(gate.get("version", 0)),
+        warm=gate.get("warm") == "1",
+        mark=gate.get("mark", ""),
+        status=gate.get("status", ""),
+        opens_at=int(gate.get("opens_at", 0)),
+        closes_at=int(gate.get("closes_at", 0)),
+        limit=int(gate.get("limit", 0)),
+        stock={sku: int(units) for sku, units in stock.items()},
+        flight={sku: int(units) for sku, units in flight.items()},
+        waiting=waiting,
+        now=seconds * 1000 + microseconds // 1000,
+    )

@@ -1,0 +1,11 @@
+-- Takes an entry out of the line, unless it is what a queued answer waits for.
+--
+-- KEYS  answers line
+-- ARGV  entry purchase
+-- gives 1 if it was taken out
+
+local known = redis.call('HGET', KEYS[1], ARGV[2])
+if known and string.match(known, '^queued||.*|([^|]*)$') == ARGV[1] then
+    return 0
+end
+return redis.call('XDEL', KEYS[2], ARGV[1])

@@ -1,0 +1,16 @@
+-- Removes the gate of a sale that has ended by Redis' own clock and whose line is empty, so that
+-- nothing can be accepted between the look and the removal.
+--
+-- KEYS  gate stock flight bought held answers line bell
+-- gives 1 if the gate is gone, 0 if it must stay
+
+local gate = redis.call('HMGET', KEYS[1], 'warm', 'status', 'closes_at')
+if gate[1] ~= '1' or redis.call('XLEN', KEYS[7]) > 0 then
+    return 0
+end
+local clock = redis.call('TIME')
+if gate[2] ~= 'ended' and clock[1] * 1000 + clock[2] / 1000 < tonumber(gate[3]) then
+    return 0
+end
+redis.call('UNLINK', unpack(KEYS))
+return 1

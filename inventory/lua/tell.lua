@@ -1,0 +1,70 @@
+#!lua flags=allow-oom
+-- Tells the gate what PostgreSQL has committed: the absolute rules and stock, and the orders changed
+-- since `from`. May write when memory is full: it is what makes room.
+--
+-- KEYS  gate stock flight bought held answers line
+-- ARGV  one JSON object:
+--   from, to   the sale's versions between which the snapshot's orders were changed
+--   last       whether this part completes the tale; only then do rules, stock and version move
+--   mark       the mark that the teller found on the gate, or false
+--   rules      {status, opens_at, closes_at, limit}: times in ms
+--   stock      {sku: units}
+--   answers    [[purchase, status, reason, shopper, sku, quantity], ...]
+--   bought     {shopper: units confirmed}
+-- gives {1 if applied, the version at which the gate stands}
+--
+-- A purchase leaves the line and what is in flight here and nowhere else, exactly once: when its queued
+-- answer becomes final.
+
+local told = cjson.decode(ARGV[1])
+local state = redis.call('HMGET', KEYS[1], 'version', 'warm', 'mark')
+local stands, cold = tonumber(state[1]) or 0, state[2] ~= '1'
+if stands < told.from or stands > told.to or (stands == told.to and not cold) then
+    return {0, stands}
+end
+
+local function lower(key, field, units)
+    if redis.call('HINCRBY', key, field, -units) <= 0 then
+        redis.call('HDEL', key, field)
+    end
+end
+
+for _, answer in ipairs(told.answers) do
+    local purchase, status, reason, shopper, sku, quantity = unpack(answer)
+    local known = redis.call('HGET', KEYS[6], purchase)
+    if known and string.sub(known, 1, 7) == 'queued|' then
+        local of_shopper, of_sku, units, entry =
+            string.match(known, '^queued||([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
+        lower(KEYS[3], of_sku, tonumber(units))
+        lower(KEYS[5], of_shopper, tonumber(units))
+        redis.call('XDEL', KEYS[7], entry)
+    end
+    redis.call('HSET', KEYS[6], purchase,
+        table.concat({status, reason, shopper, sku, quantity}, '|'))
+end
+
+for shopper, units in pairs(told.bought) do
+    if units > 0 then
+        redis.call('HSET', KEYS[4], shopper, units)
+    else
+        redis.call('HDEL', KEYS[4], shopper)
+    end
+end
+
+if not told.last then
+    return {1, stands}
+end
+
+for sku, units in pairs(told.stock) do
+    redis.call('HSET', KEYS[2], sku, units)
+end
+for rule, value in pairs(told.rules) do
+    redis.call('HSET', KEYS[1], rule, value)
+end
+redis.call('HSET', KEYS[1], 'version', told.to)
+-- Only the mark under which the tale was begun makes the gate warm: another one means that Redis was
+-- restarted, wiped or replaced meanwhile.
+if told.mark and told.mark == state[3] then
+    redis.call('HSET', KEYS[1], 'warm', '1')
+end
+return {1, told.to}

@@ -1,0 +1,200 @@
+"""What is for sale, and how many. PostgreSQL holds these rules, under raw SQL too: see
+`migrations/0002_rules.py` for those that a model cannot express."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from inventory.pictures import picture_path
+
+
+def valid_time_zone(name: str) -> None:
+    """Raises ValidationError unless the IANA database knows `name`."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValidationError("No such time zone.") from error
+
+
+class Product(models.Model):
+    """A thing with a price and a stock. A size of a shoe is a product of its own."""
+
+    sku = models.CharField(
+        max_length=40, unique=True, validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
+    )
+    name = models.CharField(max_length=120)
+    option = models.CharField(max_length=40, blank=True, help_text="what tells it apart: a size")
+    description = models.TextField(blank=True)
+    picture = models.ImageField(upload_to=picture_path, blank=True)
+    picture_text = models.CharField("alternative text", max_length=200, blank=True)
+    price = models.PositiveIntegerField(help_text="in minor units of the currency")
+    currency = models.CharField(max_length=3, validators=[RegexValidator(r"\A[A-Z]{3}\Z")])
+    stock = models.PositiveIntegerField(default=0, editable=False)
+
+    class Meta:
+        ordering = ["sku"]
+        constraints = [
+            models.CheckConstraint(condition=Q(stock__gte=0), name="product_stock_not_negative"),
+            models.CheckConstraint(
+                condition=Q(sku__regex=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), name="product_sku_plain"
+            ),
+            models.CheckConstraint(
+                condition=Q(currency__regex="^[A-Z]{3}$"), name="product_currency_code"
+            ),
+            models.CheckConstraint(
+                condition=Q(picture="") | ~Q(picture_text=""), name="product_picture_has_text"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.option}".strip()
+
+
+class Sale(models.Model):
+    """A window of time in which some products can be bought, under a limit per shopper."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft"
+        LIVE = "live"
+        PAUSED = "paused"
+        ENDED = "ended"
+
+    slug = models.SlugField(max_length=60, unique=True)
+    name = models.CharField(max_length=120)
+    opens_at = models.DateTimeField()
+    closes_at = models.DateTimeField()
+    time_zone = models.CharField(max_length=64, default="UTC", validators=[valid_time_zone])
+    status = models.CharField(max_length=6, choices=Status.choices, default=Status.DRAFT)
+    limit = models.PositiveIntegerField(default=1, help_text="units per shopper")
+    greatest_limit = models.PositiveIntegerField(default=1, editable=False)
+    # The position in the sale's history that the gate must reach: every change raises it.
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    # The mark of the gate whose line may be settled: see `orders/telling.py`.
+    epoch = models.CharField(max_length=32, blank=True, editable=False)
+    # Ended, its line empty, its gate purged: its products may go into another sale.
+    finished = models.BooleanField(default=False, editable=False)
+    products = models.ManyToManyField(Product, through="Listing", related_name="sales")
+
+    class Meta:
+        ordering = ["opens_at", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(opens_at__lt=F("closes_at")), name="sale_window_in_order"
+            ),
+            models.CheckConstraint(condition=Q(limit__gte=1), name="sale_limit_positive"),
+            models.CheckConstraint(
+                condition=Q(greatest_limit__gte=F("limit")), name="sale_greatest_limit"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["draft", "live", "paused", "ended"]),
+                name="sale_status_known",
+            ),
+            # What a listing refers to: its copy of the window follows the sale's.
+            models.UniqueConstraint(
+                fields=["id", "opens_at", "closes_at", "finished"], name="sale_window"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.greatest_limit = max(self.greatest_limit, self.limit)
+        super().save(*args, **kwargs)
+
+    def ended(self, now: datetime | None = None) -> bool:
+        """Whether it is over: its status says so, or its window has passed."""
+        return self.status == self.Status.ENDED or self.closes_at <= (now or timezone.now())
+
+
+class _Window(models.Func):
+    function = "tstzrange"
+    output_field = DateTimeRangeField()
+
+
+class Listing(models.Model):
+    """A product in a sale. The window is a copy that a foreign key keeps equal to the sale's, so that
+    PostgreSQL itself can refuse one product in two sales at once."""
+
+    sale = models.ForeignKey(Sale, models.CASCADE, related_name="listings")
+    product = models.ForeignKey(Product, models.PROTECT, related_name="listings")
+    position = models.PositiveSmallIntegerField(default=0)
+    opens_at = models.DateTimeField(editable=False)
+    closes_at = models.DateTimeField(editable=False)
+    finished = models.BooleanField(default=False, editable=False)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "product"], name="listing_once"),
+            models.UniqueConstraint(
+                fields=["product"],
+                condition=Q(finished=False),
+                name="listing_in_one_unfinished_sale",
+                violation_error_message="This product is in another sale that has not finished.",
+            ),
+            ExclusionConstraint(
+                name="listing_windows_apart",
+                expressions=[
+                    ("product", RangeOperators.EQUAL),
+                    (_Window("opens_at", "closes_at"), RangeOperators.OVERLAPS),
+                ],
+                violation_error_message="Another sale of this product has a window in this one.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.product} in {self.sale}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.opens_at, self.closes_at = self.sale.opens_at, self.sale.closes_at
+        self.finished = self.sale.finished
+        super().save(*args, **kwargs)
+
+
+class StockMovement(models.Model):
+    """A row of the stock ledger. Append-only, by a trigger: the books are never rewritten."""
+
+    class Reason(models.TextChoices):
+        RECEIVED = "received"
+        SOLD = "sold"
+        CANCELLED = "cancelled"
+        CORRECTED = "corrected"
+
+    product = models.ForeignKey(Product, models.PROTECT, related_name="movements")
+    delta = models.IntegerField()
+    balance = models.PositiveIntegerField(help_text="stock after this movement")
+    reason = models.CharField(max_length=9, choices=Reason.choices)
+    note = models.CharField(max_length=200, blank=True)
+    # Who or what: a batch names its sale and version, a cancellation its order, staff themselves.
+    sale = models.ForeignKey(Sale, models.PROTECT, null=True, blank=True, related_name="movements")
+    sale_version = models.PositiveBigIntegerField(null=True, blank=True)
+    order = models.UUIDField(null=True, blank=True)
+    actor = models.CharField(max_length=150, blank=True)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["product", "-id"], name="movement_latest")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(delta=0), name="movement_moves"),
+            models.CheckConstraint(condition=Q(balance__gte=0), name="movement_balance"),
+            models.CheckConstraint(
+                condition=(Q(reason="sold", delta__lt=0, sale__isnull=False))
+                | Q(reason="cancelled", delta__gt=0, order__isnull=False)
+                | Q(reason="received", delta__gt=0)
+                | (Q(reason="corrected") & ~Q(note="")),
+                name="movement_explained",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.product_id}: {self.delta:+d} {self.reason}"

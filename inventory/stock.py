@@ -1,0 +1,90 @@
+"""Changes of stock: every unit that moves leaves a row in the ledger.
+
+Each function needs the products locked by the caller's transaction, and takes the sale that it belongs
+to, if any, as already locked: sale, then products by key, then orders by key.
+"""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from inventory.models import Product, StockMovement
+
+Reason = StockMovement.Reason
+
+# The new stock is computed where the row is, not here: should a lock ever be missing, the CHECK on the
+# row still stops an oversell, and no update is lost.
+_LOWER = """
+WITH taken AS (
+    SELECT * FROM unnest(%(products)s::bigint[], %(units)s::integer[]) AS t (product, units)
+), lowered AS (
+    UPDATE inventory_product AS p SET stock = p.stock - taken.units
+    FROM taken WHERE p.id = taken.product
+    RETURNING p.id, taken.units, p.stock
+)
+INSERT INTO inventory_stockmovement
+    (product_id, delta, balance, reason, note, sale_id, sale_version, "order", actor, at)
+SELECT id, -units, stock, 'sold', '', %(sale)s, %(version)s, NULL, '', now() FROM lowered
+"""
+
+
+def lock(products: Iterable[int]) -> list[Product]:
+    """These products, locked in the one order that everybody keeps: by key."""
+    _require_transaction()
+    return list(
+        Product.objects.select_for_update(no_key=True).filter(pk__in=list(products)).order_by("pk")
+    )
+
+
+def sell(sale: int, version: int, units: Mapping[int, int]) -> None:
+    """Lowers the stock of each locked product by its units, for a batch of `sale` at `version`.
+
+    Raises IntegrityError rather than let a stock fall below zero.
+    """
+    _require_transaction()
+    if not units:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _LOWER,
+            {
+                "products": list(units),
+                "units": list(units.values()),
+                "sale": sale,
+                "version": version,
+            },
+        )
+
+
+def move(
+    product: Product,
+    delta: int,
+    reason: StockMovement.Reason,
+    *,
+    actor: str = "",
+    note: str = "",
+    order: UUID | None = None,
+    sale: int | None = None,
+    sale_version: int | None = None,
+) -> None:
+    """Changes a locked product's stock by `delta` units, and says why in the ledger."""
+    _require_transaction()
+    product.stock += delta
+    product.save(update_fields=["stock"])
+    StockMovement.objects.create(
+        product=product,
+        delta=delta,
+        balance=product.stock,
+        reason=reason,
+        actor=actor,
+        note=note,
+        order=order,
+        sale_id=sale,
+        sale_version=sale_version,
+    )
+
+
+def _require_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("stock only moves inside a transaction")

@@ -1,0 +1,157 @@
+"""What shoppers are shown of a purchase: the page, the form of a product, and the outcome.
+
+Each is rendered once per state and language and kept; the shopper's own parts are filled in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from flashsale import kept
+from flashsale.kept import Kept, place
+from inventory.catalogue import ProductCard
+from inventory.feed import Watch
+from inventory.gate import Answer
+from orders import tickets
+
+# The codes that a redirect may put into a page's URL; anything else there is ignored.
+NOTICES = frozenset(
+    "sold_out not_enough paused not_open closed limit rate_limited ticket ticket_reused"
+    " product quantity body origin".split()
+)
+
+_PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest at once
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One product's form: what it sells, and the ticket that it carries."""
+
+    product: ProductCard
+    left: int
+    ticket: str
+    purchase: str
+
+
+_pages: WeakKeyDictionary[Watch, dict[str, tuple[int, str, int, Kept]]] = WeakKeyDictionary()
+
+
+def sale_page(watch: Watch, language: str, shopper: UUID, code: str) -> bytes:
+    """The page of a sale, with a fresh ticket in each form."""
+    values = {"notice": notice(code, language) if code in NOTICES else ""}
+    for number in range(len(watch.card.products)):
+        purchase = tickets.new_purchase(watch.card.id)
+        values[f"purchase-{number}"] = str(purchase)
+        values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
+    return _kept_page(watch, language).fill(values)
+
+
+def _kept_page(watch: Watch, language: str) -> Kept:
+    pages = _pages.setdefault(watch, {})
+    revision, phase, rendered_at, page = pages.get(language, (-1, "", 0, None))
+    fresh = revision == watch.revision or watch.now - rendered_at < _PAGE_KEPT
+    if page is None or phase != watch.phase or not fresh:
+        revision, phase, rendered_at = watch.revision, watch.phase, watch.now
+        page = kept.render("orders/sale.html", language, _page_context(watch))
+        pages[language] = (revision, phase, rendered_at, page)
+    return page
+
+
+def _page_context(watch: Watch) -> dict[str, object]:
+    forms = [
+        Form(product, watch.left(product), place(f"ticket-{number}"), place(f"purchase-{number}"))
+        for number, product in enumerate(watch.card.products)
+    ]
+    return {"watch": watch, "forms": forms, "notice": place("notice")}
+
+
+@lru_cache(maxsize=256)
+def notice(code: str, language: str) -> str:
+    return kept.render("orders/_notice.html", language, {"code": code}).fill({}).decode()
+
+
+def outcome(watch: Watch, language: str, purchase: UUID, answer: Answer, ticket: str = "") -> bytes:
+    """The box that says what became of a click. Where the purchase waits, it holds the form with its
+    ticket, to be sent again should Redis have lost it."""
+    values = {"purchase": str(purchase), "ticket": ticket}
+    return _kept_outcome(watch, language, answer._replace(shopper=""), bool(ticket)).fill(values)
+
+
+@lru_cache(maxsize=4096)
+def _kept_outcome(watch: Watch, language: str, answer: Answer, with_ticket: bool) -> Kept:
+    context = {
+        "watch": watch,
+        "answer": answer,
+        "product": watch.card.product(answer.sku),
+        "purchase": place("purchase"),
+        "ticket": place("ticket") if with_ticket else "",
+    }
+    return kept.render("orders/_outcome.html", language, context)
+
+
+def fresh_form(
+    watch: Watch, language: str, product: ProductCard, shopper: UUID, before: str
+) -> bytes:
+    """A product's form with a fresh ticket, below the outcome or notice that made it necessary."""
+    purchase = tickets.new_purchase(watch.card.id)
+    form = Form(product, watch.left(product), place("ticket"), place("purchase"))
+    context: Mapping[str, object] = {"watch": watch, "form": form, "before": place("before")}
+    rendered = kept.render("orders/_buy.html", language, context)
+    ticket = tickets.ticket_for(purchase, shopper)
+    return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
+
+
+def order_page(watch: Watch, language: str, purchase: UUID, answer: Answer) -> bytes:
+    """The outcome as a page."""
+    return _kept_order_page(watch, language, answer._replace(shopper="")).fill(
+        {"purchase": str(purchase)}
+    )
+
+
+@lru_cache(maxsize=4096)
+def _kept_order_page(watch: Watch, language: str, answer: Answer) -> Kept:
+    product = watch.card.product(answer.sku)
+    context = {
+        "watch": watch,
+        "answer": answer,
+        "product": product,
+        "total": product.price * answer.quantity if product else 0,
+        "purchase": place("purchase"),
+        "ticket": "",
+    }
+    return kept.render("orders/order.html", language, context)
+
+
+@lru_cache(maxsize=256)
+def _kept_message(code: str, language: str, status: int) -> Kept:
+    return kept.render("orders/message.html", language, {"code": code, "status": status})
+
+
+def message_page(code: str, language: str, status: int) -> bytes:
+    """A page that only says what is the matter."""
+    return _kept_message(code, language, status).fill({})
+
+
+def retry_page(
+    watch: Watch, language: str, purchase: UUID, ticket: str, sku: str, quantity: int, code: str
+) -> bytes:
+    """The page of a plain form whose answer is not known: it holds the same form with the same ticket."""
+    context = {
+        "watch": watch,
+        "code": code,
+        "product": watch.card.product(sku),
+        "purchase": purchase,
+        "ticket": ticket,
+        "quantity": quantity,
+    }
+    return kept.render("orders/retry.html", language, context).fill({})
+
+
+def replacing_form(sku: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that make htmx put a fragment in the place of a product's whole form."""
+    return (
+        (b"hx-retarget", f"[id='buy-{sku}']".encode()),
+        (b"hx-reswap", b"outerHTML"),
+    )

@@ -1,0 +1,72 @@
+"""The final answer to every purchase."""
+
+from django.db import models
+from django.db.models import Q
+
+from inventory.models import Product, Sale
+
+
+class Order(models.Model):
+    """The final answer to a purchase: confirmed or rejected, and perhaps cancelled later.
+
+    The primary key is the purchase id, so that PostgreSQL itself refuses a second answer. A trigger
+    (`migrations/0002_rules.py`) lets nothing change but confirmed to cancelled, and deletes nothing.
+    """
+
+    class Status(models.TextChoices):
+        CONFIRMED = "confirmed"
+        REJECTED = "rejected"
+        CANCELLED = "cancelled"
+
+    class Reason(models.TextChoices):
+        NONE = ""
+        SOLD_OUT = "sold_out"
+        LIMIT = "limit"
+        ERROR = "error"
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    sale = models.ForeignKey(Sale, models.PROTECT, related_name="orders", db_index=False)
+    # None only where a poison entry names no product that the sale has.
+    product = models.ForeignKey(Product, models.PROTECT, related_name="orders", null=True)
+    shopper = models.UUIDField()
+    quantity = models.PositiveIntegerField()
+    unit_price = models.PositiveIntegerField(help_text="in minor units of the currency")
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=9, choices=Status.choices)
+    reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
+    # The sale's version at its last change: what `tell` asks for.
+    version = models.PositiveBigIntegerField()
+    accepted_at = models.DateTimeField(help_text="when the gate accepted it, by Redis' clock")
+    settled_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-settled_at"]
+        indexes = [
+            models.Index(fields=["sale", "version"], name="order_told"),
+            models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["confirmed", "rejected", "cancelled"]),
+                name="order_status_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="rejected", reason__in=["sold_out", "limit", "error"])
+                | (~Q(status="rejected") & Q(reason="")),
+                name="order_reason_iff_rejected",
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity__gte=1) | Q(reason="error"), name="order_quantity_positive"
+            ),
+            models.CheckConstraint(
+                condition=Q(product__isnull=False) | Q(reason="error"), name="order_has_product"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    @property
+    def total(self) -> int:
+        """What it costs, in minor units of the currency."""
+        return self.unit_price * self.quantity

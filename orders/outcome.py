@@ -1,0 +1,101 @@
+"""`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
+
+import asyncio
+from uuid import UUID
+
+import redis
+from django.db import DatabaseError, connection
+
+from flashsale.express import Request, Response, json_response
+from inventory import feed, gate
+from inventory.feed import Watch
+from inventory.gate import Answer
+from orders import fragments
+from orders.models import Order
+from orders.page import RETRY, failure
+from orders.tickets import sale_of
+
+
+async def outcome(request: Request, purchase: str) -> Response:
+    """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
+    if request.method not in ("GET", "HEAD"):
+        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+    number = UUID(purchase)
+    try:
+        watch = await feed.current().watch_id(sale_of(number))
+        answer = await _find(number, watch) if watch else None
+    except (DatabaseError, _Unsure):
+        return failure(request, 503, "busy", RETRY)
+    if watch is None or answer is None or not request.shopper:
+        return failure(request, 404, "not_found")
+    if answer.shopper != request.shopper.hex:
+        return failure(request, 404, "not_found")  # as for a stranger: nothing is learned
+    if request.wants_json:
+        return json_response(200, _as_json(watch, number, answer))
+    if request.from_htmx:
+        if answer.status == "queued":
+            return Response(204)  # nothing to swap in: the box goes on asking
+        return settled(request, watch, number, answer)
+    page = fragments.order_page(watch, request.language, number, answer)
+    return Response(200, page)
+
+
+def settled(request: Request, watch: Watch, purchase: UUID, answer: Answer) -> Response:
+    """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
+    box = fragments.outcome(watch, request.language, purchase, answer)
+    product = watch.card.product(answer.sku)
+    if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
+        return Response(200, box)
+    form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
+    return Response(200, form, headers=fragments.replacing_form(product.sku))
+
+
+async def order_answer(purchase: UUID) -> Answer | None:
+    """What PostgreSQL knows of a purchase. Raises DatabaseError."""
+    return await asyncio.to_thread(_order_answer, purchase)
+
+
+# --- Finding it -----------------------------------------------------------------------------------
+
+
+class _Unsure(Exception):
+    """Neither store has it, but the gate cannot be believed now: it may stand in the line."""
+
+
+async def _find(purchase: UUID, watch: Watch) -> Answer | None:
+    """What is known of a purchase; None only after both stores were asked."""
+    try:
+        answer, warm = await gate.answer(watch.card.id, purchase)
+    except (redis.RedisError, OSError):
+        answer, warm = None, False
+    if answer is None:
+        answer = await order_answer(purchase)
+    if answer is None and not warm and not watch.card.finished:
+        raise _Unsure
+    return answer
+
+
+def _order_answer(purchase: UUID) -> Answer | None:
+    try:
+        order = Order.objects.select_related("product").filter(pk=purchase).first()
+    finally:
+        connection.close()
+    if order is None:
+        return None
+    sku = order.product.sku if order.product else ""
+    return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
+
+
+def _as_json(watch: Watch, purchase: UUID, answer: Answer) -> dict[str, object]:
+    product = watch.card.product(answer.sku)
+    price = product.price if product else 0
+    return {
+        "purchase": str(purchase),
+        "status": answer.status,
+        "reason": answer.reason,
+        "product": answer.sku,
+        "quantity": answer.quantity,
+        "unit_price": price,
+        "total": price * answer.quantity,
+        "currency": product.currency if product else "",
+    }

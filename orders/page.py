@@ -1,0 +1,83 @@
+"""`GET /sales/<slug>/`: the page of a sale, its live parts, and the same as JSON."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from flashsale import shoppers
+from flashsale.express import Header, Request, Response, json_response
+from inventory import feed
+from inventory.feed import Watch
+from orders import fragments, tickets
+
+RETRY = (b"retry-after", b"1")
+
+
+async def sale(request: Request, slug: str) -> Response:
+    """One sale, for one shopper, with fresh tickets."""
+    if request.method not in ("GET", "HEAD"):
+        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+    try:
+        watch = await feed.current().watch(slug)
+    except DatabaseError:
+        return failure(request, 503, "busy", RETRY)
+    if watch is None:
+        return failure(request, 404, "not_found")
+    if request.from_htmx:
+        return Response(200, watch.live_frame(request.language).encode())
+    if not request.trustworthy:
+        return failure(request, 403, "insecure")
+    shopper, cookie = request.shopper, ()
+    if shopper is None:
+        shopper = shoppers.new_shopper()
+        cookie = (cookie_for(request, shopper),)
+    if request.wants_json:
+        return json_response(
+            200, _as_json(watch, tickets.issue(watch.card.id, shopper)), *cookie
+        )
+    notice = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
+    page = fragments.sale_page(watch, request.language, shopper, notice)
+    return Response(200, page, headers=cookie)
+
+
+def cookie_for(request: Request, shopper: UUID) -> Header:
+    return b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()
+
+
+def failure(request: Request, status: int, code: str, *headers: Header) -> Response:
+    """What is wrong, in the shape that was asked for."""
+    if request.wants_json:
+        return json_response(status, {"error": code}, *headers)
+    if request.from_htmx:
+        return Response(status, fragments.notice(code, request.language).encode(), headers=headers)
+    page = fragments.message_page(code, request.language, status)
+    return Response(status, page, headers=headers)
+
+
+def _as_json(watch: Watch, ticket: str) -> dict[str, object]:
+    return {
+        "sale": watch.card.slug,
+        "phase": watch.phase,
+        "opens_at": _moment(watch.opens_at),
+        "closes_at": _moment(watch.closes_at),
+        "server_time": _moment(watch.now),
+        "ticket": ticket,
+        "products": [
+            {
+                "sku": product.sku,
+                "name": product.name,
+                "option": product.option,
+                "price": product.price,
+                "currency": product.currency,
+                "stock": watch.left(product),
+            }
+            for product in watch.card.products
+        ],
+    }
+
+
+def _moment(milliseconds: int) -> str:
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,177 @@
+"""The life of a sale: every change by staff or by the clock, in one place.
+
+Each is one transaction with the sale locked first, raises the sale's version, and tells the gate and
+the pages after the commit.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import redis
+from django.db import transaction
+from django.utils import timezone
+
+from inventory import gate, stock
+from inventory.models import Product, Sale, StockMovement
+from orders import telling
+from orders.models import Order
+
+log = logging.getLogger(__name__)
+
+Status = Sale.Status
+
+
+class NotPossible(Exception):
+    """The sale or order is not in a state in which this can be done. Says why, for staff."""
+
+
+class NotTold(Exception):
+    """The change is committed, but clicks are not decided by it yet; the caretaker keeps telling."""
+
+
+def go_live(sale: int) -> None:
+    """Lets a draft open by the clock."""
+    _change_status(sale, Status.LIVE, {Status.DRAFT})
+
+
+def pause(sale: int) -> None:
+    """Refuses every click from when this returns. What was accepted stays accepted."""
+    _change_status(sale, Status.PAUSED, {Status.LIVE})
+
+
+def resume(sale: int) -> None:
+    _change_status(sale, Status.LIVE, {Status.PAUSED})
+
+
+def end(sale: int) -> None:
+    """Closes it now, for good."""
+    _change_status(sale, Status.ENDED, {Status.LIVE, Status.PAUSED})
+
+
+def change_limit(sale: int, limit: int) -> None:
+    """Sets the units per shopper; what was bought under a greater limit stays bought."""
+    with _changing([sale]) as (locked,):
+        _refuse_ended(locked)
+        locked.limit = limit
+
+
+def restock(product: int, units: int, *, actor: str, note: str = "") -> None:
+    """Adds units that have come in."""
+    if units < 1:
+        raise NotPossible("Only a positive number of units can come in.")
+    with _changing(_selling([product])):
+        [locked] = stock.lock([product])
+        stock.move(locked, units, StockMovement.Reason.RECEIVED, actor=actor, note=note)
+
+
+def cancel(order: UUID, *, actor: str) -> bool:
+    """Cancels a confirmed order; its units return to stock exactly once. False if it was cancelled before.
+
+    Raises NotPossible for a rejected one, and Order.DoesNotExist.
+    """
+    seen = Order.objects.get(pk=order)
+    if seen.product_id is None:
+        raise NotPossible("A rejected order cannot be cancelled.")
+    with _changing([seen.sale_id, *_selling([seen.product_id])]) as sales:
+        [product] = stock.lock([seen.product_id])
+        locked = Order.objects.select_for_update(no_key=True).get(pk=order)
+        if locked.status == Order.Status.CANCELLED:
+            return False
+        if locked.status != Order.Status.CONFIRMED:
+            raise NotPossible("A rejected order cannot be cancelled.")
+        sale = next(sale for sale in sales if sale.pk == locked.sale_id)
+        locked.status = Order.Status.CANCELLED
+        locked.version = sale.version
+        locked.save(update_fields=["status", "version"])
+        stock.move(
+            product,
+            locked.quantity,
+            StockMovement.Reason.CANCELLED,
+            actor=actor,
+            order=locked.pk,
+            sale=sale.pk,
+            sale_version=sale.version,
+        )
+    return True
+
+
+def finish_all() -> None:
+    """Finishes every sale that has ended and drained, so that its products may be sold elsewhere."""
+    ended = [s.pk for s in Sale.objects.filter(finished=False).exclude(status="draft") if s.ended()]
+    for sale in ended:
+        try:
+            finish(sale)
+        except Exception:
+            log.exception("sale %s could not be finished; it is tried again", sale)
+
+
+def finish(sale: int) -> bool:
+    """Removes the gate of a sale that has ended and drained. False while it must stay.
+
+    The gate goes first, by a script that looks at Redis' own clock and line: nothing can be accepted
+    after it. A process killed in between leaves a sale without a gate, which the caretaker builds
+    again, to be finished in the next round.
+    """
+    if not gate.purge(sale):
+        return False
+    with transaction.atomic():
+        locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
+        locked.finished = True
+        locked.status = Status.ENDED
+        locked.version += 1
+        locked.save(update_fields=["finished", "status", "version"])
+    return True
+
+
+# --- Helpers ----------------------------------------------------------------------------------
+
+
+def _change_status(sale: int, to: Sale.Status, allowed: set[Sale.Status]) -> None:
+    with _changing([sale]) as (locked,):
+        _refuse_ended(locked)
+        if locked.status not in allowed:
+            raise NotPossible(f"The sale is {locked.get_status_display().lower()}.")
+        locked.status = to
+        if to == Status.ENDED and locked.opens_at < timezone.now():
+            locked.closes_at = timezone.now()
+
+
+def _refuse_ended(sale: Sale) -> None:
+    if sale.ended():
+        raise NotPossible("The sale has ended.")
+
+
+@contextmanager
+def _changing(sales: Iterable[int]) -> Iterator[list[Sale]]:
+    """These sales, locked by key and saved with a raised version; told after the commit."""
+    with transaction.atomic():
+        locked = list(
+            Sale.objects.select_for_update(no_key=True).filter(pk__in=set(sales)).order_by("pk")
+        )
+        for sale in locked:
+            sale.version += 1
+        yield locked
+        for sale in locked:
+            sale.save()
+    for sale in locked:
+        _tell(sale.pk)
+
+
+def _tell(sale: int) -> None:
+    """A cold gate needs no telling: it accepts nothing until the caretaker has told it everything."""
+    try:
+        if telling.tell(sale) or not gate.view_now(sale).warm:
+            return
+    except gate.ColdGate:
+        return
+    except redis.RedisError as error:
+        raise NotTold(f"The change is made, but sale {sale}'s gate cannot be reached.") from error
+    raise NotTold(f"The change is made, but sale {sale}'s gate has not taken it over yet.")
+
+
+def _selling(products: Iterable[int]) -> list[int]:
+    """The unfinished sales that list these products: their gates must hear of the stock."""
+    unfinished = Sale.objects.filter(listings__product__in=list(products), finished=False)
+    return list(unfinished.values_list("pk", flat=True).distinct())

@@ -1,0 +1,233 @@
+"""Settlement: turns the line into orders, a batch per locked transaction.
+
+Whoever settles reads the same oldest undecided purchases: there is no consumer group, so no reader can
+be slow or dead with a share of the line in its hands, and orders are decided in the order in which
+they were accepted. A purchase leaves the line when the gate has been told, so that a process killed at
+any instruction leaves work that the next settlement finds.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import DataError, IntegrityError, connection, transaction
+from django.db.models import Sum
+
+from inventory import gate, stock
+from inventory.gate import Entry
+from inventory.models import Listing, Product, Sale
+from orders import bell, telling
+from orders.models import Order
+
+log = logging.getLogger(__name__)
+
+BATCH = 500  # purchases in a transaction
+BATCHES = 20  # until another sale may have the worker
+
+_LOCK_SPACE = 0x5E771E  # apart from any other advisory lock
+_LOCK_TIMEOUT = "2s"
+_IDLE_TIMEOUT = "5s"  # a frozen worker holds the sale no longer
+
+# A failure that lies in the purchase itself, and would come again however often it is tried.
+_DATA_ERRORS = (DataError, IntegrityError)
+
+_INSERT = """
+INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
+                          reason, version, accepted_at, settled_at)
+SELECT id, %(sale)s, product, shopper, quantity, unit_price, currency, status, reason, %(version)s,
+       accepted_at, clock_timestamp()
+FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
+            %(prices)s::integer[], %(currencies)s::text[], %(statuses)s::text[], %(reasons)s::text[],
+            %(accepted)s::timestamptz[])
+     AS t (id, product, shopper, quantity, unit_price, currency, status, reason, accepted_at)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of one entry of the line."""
+
+    entry: Entry
+    product: Product | None
+    status: Order.Status
+    reason: str = ""
+
+
+def settle(sale: int) -> None:
+    """Decides the sale's line until it is empty.
+
+    Ends at once where somebody else is at it or the gate is cold. Raises django.db.Error and
+    redis.RedisError: nothing is lost then, and the next settlement goes on.
+    """
+    stuck = ""
+    for _ in range(BATCHES):
+        mark, raw = gate.read_line(sale, BATCH)
+        if not raw:
+            if gate.lower_bell(sale):
+                return
+            continue
+        if raw[0][0] == stuck:
+            _drop_strays(sale, raw)
+        stuck = raw[0][0]
+        if not decide(sale, mark, _entries(raw)) or not telling.tell(sale):
+            return
+    bell.ring(sale)
+
+
+def decide(sale_id: int, mark: str, entries: list[Entry]) -> bool:
+    """Makes orders of these purchases, in ONE transaction. False where it is not ours to do.
+
+    The locks come all at once and in the one order: the sale, then its products by key. Only then is
+    anything looked up, so that nothing decided here can have changed meanwhile.
+    """
+    with transaction.atomic():
+        if not _alone(sale_id):
+            return False
+        sale = Sale.objects.select_for_update(no_key=True).get(pk=sale_id)
+        if sale.epoch != mark:
+            return False  # read from a gate that has been replaced since
+        fresh = _undecided(entries)
+        if not fresh:
+            return True
+        products = _lock_products(sale, fresh)
+        sale.version += 1
+        try:
+            with transaction.atomic():
+                _record(sale, allot(fresh, products, _bought(sale, fresh), sale.limit))
+        except _DATA_ERRORS:
+            log.warning("sale %s: a batch failed, settling it entry by entry", sale_id, exc_info=True)
+            _record_one_by_one(sale, fresh, products)
+        sale.save(update_fields=["version"])
+    return True
+
+
+def allot(
+    entries: Iterable[Entry], products: Iterable[Product], bought: dict[UUID, int], limit: int
+) -> list[Decision]:
+    """Who gets what, in line order: by stock and limit, never by clock or status, for what was
+    accepted before a pause or the close is accepted."""
+    by_sku = {product.sku: product for product in products}
+    left = {product.sku: product.stock for product in by_sku.values()}
+    units = defaultdict(int, bought)
+    decisions = []
+    for entry in entries:
+        product = by_sku.get(entry.sku)
+        if product is None or entry.quantity < 1:
+            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.ERROR))
+        elif units[entry.shopper] + entry.quantity > limit:
+            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.LIMIT))
+        elif left[entry.sku] < entry.quantity:
+            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.SOLD_OUT))
+        else:
+            left[entry.sku] -= entry.quantity
+            units[entry.shopper] += entry.quantity
+            decisions.append(Decision(entry, product, Order.Status.CONFIRMED))
+    return decisions
+
+
+# --- Helpers, in the order in which they are called -------------------------------------------
+
+
+def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> None:
+    """Takes out what a whole round did not move: entries that no queued answer waits for."""
+    for entry, fields in raw:
+        if gate.drop(sale, entry, fields.get("purchase", "")):
+            log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, fields)
+
+
+def _entries(raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
+    entries = []
+    for entry, fields in raw:
+        try:
+            entries.append(Entry.parse(entry, fields))
+        except (KeyError, ValueError):
+            # Nothing that `admit` wrote, and nobody to answer; it is dropped as a stray.
+            log.exception("an entry of the line cannot be read: %s %s", entry, fields)
+    return entries
+
+
+def _alone(sale: int) -> bool:
+    """Bounds how long this transaction may wait or stand still, and whether nobody else settles.
+
+    The time-outs are set per transaction: PgBouncer would not carry session settings along.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true),"
+            " set_config('idle_in_transaction_session_timeout', %s, true),"
+            " pg_try_advisory_xact_lock(%s, %s)",
+            [_LOCK_TIMEOUT, _IDLE_TIMEOUT, _LOCK_SPACE, sale],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[2])
+
+
+def _undecided(entries: list[Entry]) -> list[Entry]:
+    """The entries that are no orders yet, each purchase once."""
+    first = {entry.purchase: entry for entry in reversed(entries)}
+    known = set(Order.objects.filter(pk__in=first).values_list("pk", flat=True))
+    return [e for e in entries if e.purchase not in known and first[e.purchase] is e]
+
+
+def _lock_products(sale: Sale, entries: list[Entry]) -> list[Product]:
+    listed = Listing.objects.filter(sale=sale, product__sku__in={e.sku for e in entries})
+    return stock.lock(listed.values_list("product_id", flat=True))
+
+
+def _bought(sale: Sale, entries: list[Entry]) -> dict[UUID, int]:
+    """Units confirmed so far to each shopper of the batch: the limit is PostgreSQL's to keep."""
+    confirmed = Order.objects.filter(
+        sale=sale, shopper__in={e.shopper for e in entries}, status=Order.Status.CONFIRMED
+    )
+    return dict(
+        confirmed.order_by().values_list("shopper").annotate(units=Sum("quantity"))
+    )
+
+
+def _record(sale: Sale, decisions: list[Decision]) -> None:
+    """Writes the orders, the ledger and the stock of one batch."""
+    sold: dict[int, int] = defaultdict(int)
+    for decision in decisions:
+        if decision.status == Order.Status.CONFIRMED and decision.product:
+            sold[decision.product.pk] += decision.entry.quantity
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT,
+            {
+                "sale": sale.pk,
+                "version": sale.version,
+                "ids": [d.entry.purchase for d in decisions],
+                "products": [d.product.pk if d.product else None for d in decisions],
+                "shoppers": [d.entry.shopper for d in decisions],
+                "quantities": [d.entry.quantity for d in decisions],
+                "prices": [d.product.price if d.product else 0 for d in decisions],
+                "currencies": [d.product.currency if d.product else "" for d in decisions],
+                "statuses": [d.status.value for d in decisions],
+                "reasons": [str(d.reason) for d in decisions],
+                "accepted": [d.entry.accepted_at for d in decisions],
+            },
+        )
+    stock.sell(sale.pk, sale.version, sold)
+
+
+def _record_one_by_one(sale: Sale, entries: list[Entry], products: list[Product]) -> None:
+    """The same decisions, each in a savepoint: one that PostgreSQL refuses is rejected alone.
+
+    A lost connection or a time-out is no property of a purchase: it ends the whole transaction.
+    """
+    for entry in entries:
+        for product in products:
+            product.refresh_from_db(fields=["stock"])
+        try:
+            with transaction.atomic():
+                _record(sale, allot([entry], products, _bought(sale, [entry]), sale.limit))
+        except _DATA_ERRORS:
+            log.exception("purchase %s cannot be settled and is rejected", entry.purchase)
+            _record(sale, [_poison(entry)])
+
+
+def _poison(entry: Entry) -> Decision:
+    harmless = Entry(entry.id, entry.purchase, entry.shopper, entry.sku, 0, entry.accepted_at)
+    return Decision(harmless, None, Order.Status.REJECTED, Order.Reason.ERROR)

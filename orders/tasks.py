@@ -1,0 +1,21 @@
+"""Celery tasks: each takes ids and calls one function. None is relied on; the caretaker needs no broker."""
+
+from celery import shared_task
+from django.core.management import call_command
+
+from orders import sales, settlement
+
+
+@shared_task
+def settle(sale: int) -> None:
+    settlement.settle(sale)
+
+
+@shared_task
+def finish_sales() -> None:
+    sales.finish_all()
+
+
+@shared_task
+def clear_sessions() -> None:
+    call_command("clearsessions")

@@ -1,0 +1,43 @@
+"""A pytest plugin: real PostgreSQL and Valkey of the tests' own, on free ports, before settings load.
+
+Loaded by `-p tests.servers` in pyproject.toml: a conftest would come too late, because pytest-django
+reads the settings before any.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from flashsale.embedded import postgres_folder, valkey_folder
+from flashsale.embedded.postgres import Postgres
+from flashsale.embedded.valkey import Valkey
+
+VAR_DIR = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
+POSTGRES = Postgres(postgres_folder(VAR_DIR))
+VALKEY = Valkey(valkey_folder(VAR_DIR))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "browser: drives a real Chromium; runs in a call of its own")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    VALKEY.stop()
+    POSTGRES.stop()
+    shutil.rmtree(VAR_DIR, ignore_errors=True)
+
+
+POSTGRES.start()
+VALKEY.start()
+os.environ.update(
+    VAR_DIR=str(VAR_DIR),
+    DATABASE_URL=POSTGRES.url,
+    REDIS_URL=VALKEY.url,
+    FLASHSALE_EMBEDDED="1",
+    SECRET_KEY="only-for-tests-" + "x" * 40,
+    RATE_PER_ADDRESS="0",
+    LOG_LEVEL="WARNING",
+)

@@ -1,0 +1,121 @@
+"""The real processes, for tests that buy over HTTP."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE = 30.0  # seconds; far more than anything takes
+
+T = TypeVar("T")
+
+WORKER = [
+    sys.executable, "-m", "celery", "-A", "flashsale", "worker", "--pool", "threads", "--concurrency", "4",
+    "-Q", "settlement,housekeeping", "--without-gossip", "--without-mingle", "--without-heartbeat",
+    "-l", "WARNING",
+]  # fmt: skip
+
+
+def wait_for(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
+    """The first true value of `condition`. Fails after the deadline, naming what was waited for."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Process:
+    """One process of the product, in a session of its own."""
+
+    command: list[str]
+    env: dict[str, str] = field(default_factory=dict)
+    pass_fds: tuple[int, ...] = ()
+    popen: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> "Process":
+        self.popen = subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env={**os.environ, **self.env},
+            pass_fds=self.pass_fds,
+            start_new_session=True,
+        )
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.popen is not None
+        self.popen.send_signal(number)
+
+    def kill(self) -> None:
+        """As the kernel would: nothing is tidied up."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> None:
+        if self.popen is None or self.popen.poll() is not None:
+            return
+        self.popen.terminate()
+        try:
+            self.popen.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def wait(self) -> int:
+        assert self.popen is not None
+        return self.popen.wait(DEADLINE)
+
+
+@dataclass
+class Web(Process):
+    """A server process on a free port."""
+
+    url: str = ""
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, **env: str) -> Iterator["Web"]:
+        with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+            web = cls(
+                [sys.executable, "-m", "uvicorn", "flashsale.asgi:application", "--fd", str(listening.fileno())],
+                env,
+                (listening.fileno(),),
+                url=f"http://127.0.0.1:{listening.getsockname()[1]}",
+            )
+            web.start()
+            try:
+                wait_for(web.ready, "the server is ready")
+                yield web
+            finally:
+                web.stop()
+
+    def ready(self) -> bool:
+        assert self.popen is not None
+        assert self.popen.poll() is None, "the server ended while it was started"
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@contextlib.contextmanager
+def worker(**env: str) -> Iterator[Process]:
+    process = Process(WORKER, env).start()
+    try:
+        yield process
+    finally:
+        process.stop()
