@@ -6,14 +6,17 @@ A test makes sales of its own instead of flushing tables: what it asserts must h
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests import stack
+if TYPE_CHECKING:
+    from inventory.models import Sale
+
+MakeSale = Callable[..., "Sale"]
 
 _numbers = itertools.count(1)
 
@@ -28,9 +31,10 @@ def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 
 @pytest.fixture
-def make_sale() -> Iterator[Callable[..., "Sale"]]:
+def make_sale() -> Iterator[MakeSale]:
     """Makes a sale that can be bought from at once, and ends it after the test."""
-    from inventory.models import Listing, Product, Sale, StockMovement
+    from inventory import gate
+    from inventory.models import Listing, Sale
     from orders import caretaker, sales
     from tests.cast import stocked
 
@@ -62,7 +66,6 @@ def make_sale() -> Iterator[Callable[..., "Sale"]]:
         return sale
 
     yield make
-    for pk in made:
-        sale = Sale.objects.get(pk=pk)
-        if not sale.ended() and sale.status != "draft":
-            sales.end(pk)
+    # Out of the way of later tests, also where a twin has broken its gate.
+    Sale.objects.filter(pk__in=made).exclude(status="draft").update(status="ended", finished=True)
+    gate.forget(made)

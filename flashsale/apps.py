@@ -5,4 +5,4 @@ class FlashsaleConfig(AppConfig):
     name = "flashsale"
 
     def ready(self) -> None:
-        from flashsale import checks  # noqa: F401, PLC0415  # registers; settings must be loaded first
+        from flashsale import checks  # noqa: F401  # registers; settings must be loaded first

@@ -2,12 +2,13 @@
 
 import os
 import re
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
 from django.core.asgi import get_asgi_application
 
-django = get_asgi_application()
+django = cast(Any, get_asgi_application())
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # Django is set up first
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
@@ -26,7 +27,10 @@ from orders.page import sale  # noqa: E402
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
-    (re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"), outcome),
+    (
+        re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"),
+        outcome,
+    ),
 )
 
 
@@ -67,8 +71,8 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             return
 
 
-sockets = AllowedHostsOriginValidator(
-    URLRouter([path("ws/sales/<slug:slug>/", SaleConsumer.as_asgi())])
-)
+# The stubs know paths of views only.
+_socket = path("ws/sales/<slug:slug>/", SaleConsumer.as_asgi())  # type: ignore[arg-type]
+sockets = AllowedHostsOriginValidator(URLRouter([_socket]))  # type: ignore[list-item]
 
 application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})

@@ -17,7 +17,7 @@ app.autodiscover_tasks()
 def start_caretaker(**_: object) -> None:
     """Before the broker is connected: it may be what is down."""
     django.setup()
-    from orders import caretaker  # noqa: PLC0415  # needs the models
+    from orders import caretaker  # needs the models
 
     ended = caretaker.start()
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)

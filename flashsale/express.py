@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import cached_property, lru_cache
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from csp.utils import build_policy
@@ -143,7 +143,9 @@ class Request:
 Endpoint = Callable[..., Awaitable[Response]]
 
 
-async def answer(scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, **of_path: str) -> None:
+async def answer(
+    scope: Scope, receive: Receive, send: Send, endpoint: Endpoint, **of_path: str
+) -> None:
     """Runs an endpoint and sends what it answers."""
     request = Request(scope, receive)
     if not request.host_allowed:
@@ -235,7 +237,7 @@ def _counted_address(seen: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _language(accepted: str) -> str:
-    for wanted, _ in cast(tuple[tuple[str, float], ...], parse_accept_lang_header(accepted)):
+    for wanted, _ in parse_accept_lang_header(accepted):
         if wanted == "*":
             break
         try:

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+
 class NotSent(redis.ConnectionError):
     """Redis cannot be reached: the command was not sent, so nothing has happened."""
 
@@ -65,7 +66,7 @@ async def send(*command: str | int) -> Any:
     """
     pool = nonblocking().connection_pool
     try:
-        connection = await pool.get_connection()
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py
     except (redis.RedisError, OSError) as error:
         raise NotSent(str(error)) from error
     try:

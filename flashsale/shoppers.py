@@ -21,9 +21,7 @@ def cookie_name(secure: bool) -> str:
 
 
 def cookie_value(shopper: UUID) -> str:
-    return base64.urlsafe_b64encode(
-        shopper.bytes + signing.sign("shopper", shopper.bytes)
-    ).decode()
+    return base64.urlsafe_b64encode(shopper.bytes + signing.sign("shopper", shopper.bytes)).decode()
 
 
 def shopper_in(value: str | None) -> UUID | None:

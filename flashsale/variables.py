@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from redis.connection import parse_url
 
 T = TypeVar("T")
 
@@ -20,9 +21,9 @@ def _read(name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         return default
     try:
         return parse(raw)
-    except (ValueError, KeyError, ImproperlyConfigured) as error:
-        # The value stays out of the message: it may be a password.
-        raise ImproperlyConfigured(f"{name} is malformed: expected {expected}.") from error
+    except (ValueError, KeyError, ImproperlyConfigured):
+        # The value stays out of the message and of what caused it: it may be a password.
+        raise ImproperlyConfigured(f"{name} is malformed: expected {expected}.") from None
 
 
 def text(name: str, default: str = "") -> str:
@@ -31,11 +32,21 @@ def text(name: str, default: str = "") -> str:
 
 def words(name: str, default: list[str]) -> list[str]:
     """A comma-separated list, without empty items."""
-    return _read(name, default, lambda raw: [w.strip() for w in raw.split(",") if w.strip()], "a comma-separated list")
+    return _read(name, default, _split, "a comma-separated list")
+
+
+def _split(raw: str) -> list[str]:
+    return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def choice(name: str, default: str, *known: str) -> str:
+    """One of `known`, which are in capitals; upper and lower case count alike."""
+    return _read(name, default, lambda raw: known[known.index(raw.upper())], " or ".join(known))
 
 
 def flag(name: str, default: bool = False) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    known = dict.fromkeys(("1", "true", "yes", "on"), True)
+    known |= dict.fromkeys(("0", "false", "no", "off"), False)
     return _read(name, default, lambda raw: known[raw.lower()], "1 or 0")
 
 
@@ -55,8 +66,11 @@ def database(name: str, default: str) -> dict[str, Any]:
     """Django's database settings from a `postgres://` URL."""
 
     def parse(raw: str) -> dict[str, Any]:
+        # Asked first: environ warns of another scheme by printing all of the URL.
+        if not raw.startswith(("postgres://", "postgresql://")):
+            raise ValueError(name)
         parsed: dict[str, Any] = environ.Env.db_url_config(raw)
-        if parsed.get("ENGINE") != "django.db.backends.postgresql" or not parsed.get("NAME"):
+        if not parsed.get("NAME"):
             raise ValueError(name)
         return parsed
 
@@ -67,8 +81,7 @@ def redis(name: str, default: str) -> str:
     """A `redis://`, `rediss://` or `unix://` URL."""
 
     def parse(raw: str) -> str:
-        if not raw.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError(name)
+        parse_url(raw)  # type: ignore[no-untyped-call]  # redis-py has none here
         return raw
 
     return _read(name, default, parse, "redis://[:password@]host:port/number")

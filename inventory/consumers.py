@@ -35,7 +35,7 @@ class SaleConsumer(AsyncWebsocketConsumer):
         """A page has nothing to say here: buying is a request."""
 
     async def _relay(self, frame: str) -> None:
-        await self.base_send({"type": "websocket.send", "text": frame})
+        await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
 
     async def websocket_receive(self, message: Any) -> None:
         """Skips decoding what is not read."""

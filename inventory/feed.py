@@ -9,14 +9,14 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import redis
 from django.db import DatabaseError
-from django.utils import translation
 from django.template.loader import render_to_string
+from django.utils import translation
 
 from inventory import announce, catalogue, gate
 from inventory.catalogue import ProductCard, SaleCard
@@ -92,19 +92,19 @@ class Watch:
 
     @property
     def opens_at(self) -> int:
-        return self.view.opens_at if self._told else self.card.opens_at
+        return (self._told or self.card).opens_at
 
     @property
     def closes_at(self) -> int:
-        return self.view.closes_at if self._told else self.card.closes_at
+        return (self._told or self.card).closes_at
 
     @property
     def limit(self) -> int:
-        return self.view.limit if self._told else self.card.limit
+        return (self._told or self.card).limit
 
     @property
     def phase(self) -> str:
-        status = self.view.status if self._told else self.card.status
+        status = (self._told or self.card).status
         if self.card.finished or status == "ended" or self.now >= self.closes_at:
             return "ended"
         if self.now < self.opens_at:
@@ -113,11 +113,12 @@ class Watch:
 
     def left(self, product: ProductCard) -> int:
         """Units that can be bought now."""
-        return self.view.left(product.sku) if self._told else product.stock
+        return self._told.left(product.sku) if self._told else product.stock
 
     @property
-    def _told(self) -> bool:
-        return self.view is not None and self.view.status != "" and not self.card.finished
+    def _told(self) -> View | None:
+        """The view, where there is a gate that has been told of the sale."""
+        return self.view if self.view and self.view.status and not self.card.finished else None
 
     # Reading
 
@@ -309,7 +310,7 @@ def current() -> Feed:
     return _feeds[loop]
 
 
-def _in_background(work: Awaitable[None]) -> None:
+def _in_background(work: Coroutine[None, None, None]) -> None:
     """Keeps a reference to the task, which the loop itself does not."""
     task = asyncio.ensure_future(work)
     _background.add(task)

@@ -132,6 +132,15 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What must agree with itself at any moment."""
+
+    view: View
+    held: dict[str, int]  # units in flight by shopper
+    line: dict[str, dict[str, str]]  # the entries by purchase
+
+
+@dataclass(frozen=True, slots=True)
 class Tale:
     """What `tell` tells; the fields are explained in `lua/tell.lua`."""
 
@@ -275,7 +284,7 @@ def views(sales: Iterable[int]) -> dict[int, tuple[View, int]]:
 def stands_at(sale: int) -> tuple[int, str]:
     """The version at which the gate stands, and its mark."""
     version, mark = redis_clients.blocking().hmget(keys(sale).gate, "version", "mark")
-    return int(version or 0), mark or ""
+    return int(version or 0), str(mark or "")
 
 
 def tell(sale: int, part: str) -> tuple[bool, int]:
@@ -306,13 +315,44 @@ def drop(sale: int, entry: str, purchase: str) -> bool:
     return bool(_run("drop", (k.answers, k.line), entry, purchase))
 
 
-def all_answers(sale: int) -> dict[UUID, Answer]:
-    """Every answer of the sale, read in steps."""
-    k = keys(sale).answers
-    return {
-        UUID(purchase): Answer.parse(stored)
-        for purchase, stored in redis_clients.blocking().hscan_iter(k, count=1000)
-    }
+def snapshot(sale: int) -> Snapshot:
+    """The gate's numbers and its whole line, in one atomic look."""
+    k = keys(sale)
+    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+        _ask_view(pipe, sale)
+        pipe.hgetall(k.held)
+        pipe.xrange(k.line)
+        *view, held, entries = pipe.execute()
+    line = {fields["purchase"]: fields for _, fields in entries}
+    return Snapshot(_view(view), {shopper: int(units) for shopper, units in held.items()}, line)
+
+
+def all_answers(sale: int) -> dict[str, Answer]:
+    """Every answer by purchase, read in steps: not of one moment."""
+    found = redis_clients.blocking().hscan_iter(keys(sale).answers, count=1000)
+    return {purchase: Answer.parse(stored) for purchase, stored in found}
+
+
+def all_bought(sale: int) -> dict[str, int]:
+    """Units confirmed by shopper, read in steps."""
+    found = redis_clients.blocking().hscan_iter(keys(sale).bought, count=1000)
+    return {shopper: int(units) for shopper, units in found}
+
+
+def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
+    """The answer to a purchase, and whether the entry that it names stands in the line."""
+    k = keys(sale)
+    stored = str(redis_clients.blocking().hget(k.answers, purchase) or "")
+    if not stored:
+        return None, False
+    if not stored.startswith("queued|"):
+        return Answer.parse(stored), False
+    entry = stored.rpartition("|")[2]
+    return Answer.parse(stored), bool(redis_clients.blocking().xrange(k.line, entry, entry))
+
+
+def one_bought(sale: int, shopper: str) -> int:
+    return int(redis_clients.blocking().hget(keys(sale).bought, shopper) or 0)
 
 
 def scripts_known() -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from inventory.models import Product, StockMovement
+from inventory.models import Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
 
@@ -62,14 +62,18 @@ def move(
     delta: int,
     reason: StockMovement.Reason,
     *,
+    told: Iterable[Sale] = (),
     actor: str = "",
     note: str = "",
     order: UUID | None = None,
-    sale: int | None = None,
-    sale_version: int | None = None,
 ) -> None:
-    """Changes a locked product's stock by `delta` units, and says why in the ledger."""
+    """Changes a locked product's stock by `delta` units, and says why in the ledger.
+
+    `told` are the locked sales of this change: the unfinished one among them, if any, is where the
+    gate hears of it at its version.
+    """
     _require_transaction()
+    sale = next((sale for sale in told if not sale.finished), None)
     product.stock += delta
     product.save(update_fields=["stock"])
     StockMovement.objects.create(
@@ -80,8 +84,8 @@ def move(
         actor=actor,
         note=note,
         order=order,
-        sale_id=sale,
-        sale_version=sale_version,
+        sale=sale,
+        sale_version=sale.version if sale else None,
     )
 
 

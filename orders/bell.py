@@ -46,4 +46,6 @@ def _publish(waiting: queue.Queue[int]) -> None:
         try:
             current_app.send_task(TASK, (sale,), queue="settlement", retry=False)
         except Exception as error:
-            log.warning("sale %s: the bell was not heard (%s), the caretaker will settle", sale, error)
+            log.warning(
+                "sale %s: the bell was not heard (%s), the caretaker will settle", sale, error
+            )

@@ -92,7 +92,10 @@ async def _fields(request: Request) -> dict[str, str]:
     try:
         body = await request.body(MOST_BYTES)
         pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=16,
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            max_num_fields=16,
             errors="strict",
         )
     except BodyTooLarge as error:
@@ -274,9 +277,7 @@ def _shaped(
 
 
 def _outcome(click: Click, answer: Answer, ticket: str = "") -> bytes:
-    return fragments.outcome(
-        click.watch, click.request.language, click.purchase, answer, ticket
-    )
+    return fragments.outcome(click.watch, click.request.language, click.purchase, answer, ticket)
 
 
 def _order(click: Click) -> str:

@@ -18,11 +18,13 @@ from orders import tickets
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
-    "sold_out not_enough paused not_open closed limit rate_limited ticket ticket_reused"
-    " product quantity body origin".split()
+    {"sold_out", "not_enough", "paused", "not_open", "closed", "limit", "rate_limited"}
+    | {"ticket", "ticket_reused", "product", "quantity", "body", "origin"}
 )
 
-_PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest at once
+_PAGE_KEPT = (
+    250  # ms for which a page may show an older stock: its socket brings the newest at once
+)
 
 
 @dataclass(frozen=True, slots=True)

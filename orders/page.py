@@ -29,14 +29,13 @@ async def sale(request: Request, slug: str) -> Response:
         return Response(200, watch.live_frame(request.language).encode())
     if not request.trustworthy:
         return failure(request, 403, "insecure")
-    shopper, cookie = request.shopper, ()
+    shopper = request.shopper
+    cookie: tuple[Header, ...] = ()
     if shopper is None:
         shopper = shoppers.new_shopper()
         cookie = (cookie_for(request, shopper),)
     if request.wants_json:
-        return json_response(
-            200, _as_json(watch, tickets.issue(watch.card.id, shopper)), *cookie
-        )
+        return json_response(200, _as_json(watch, tickets.issue(watch.card.id, shopper)), *cookie)
     notice = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
     page = fragments.sale_page(watch, request.language, shopper, notice)
     return Response(200, page, headers=cookie)

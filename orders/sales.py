@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from inventory import gate, stock
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement
 from orders import telling
 from orders.models import Order
 
@@ -61,9 +61,10 @@ def restock(product: int, units: int, *, actor: str, note: str = "") -> None:
     """Adds units that have come in."""
     if units < 1:
         raise NotPossible("Only a positive number of units can come in.")
-    with _changing(_selling([product])):
+    with _changing(_selling([product])) as sales:
         [locked] = stock.lock([product])
-        stock.move(locked, units, StockMovement.Reason.RECEIVED, actor=actor, note=note)
+        reason = StockMovement.Reason.RECEIVED
+        stock.move(locked, units, reason, told=sales, actor=actor, note=note)
 
 
 def cancel(order: UUID, *, actor: str) -> bool:
@@ -81,19 +82,11 @@ def cancel(order: UUID, *, actor: str) -> bool:
             return False
         if locked.status != Order.Status.CONFIRMED:
             raise NotPossible("A rejected order cannot be cancelled.")
-        sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         locked.status = Order.Status.CANCELLED
-        locked.version = sale.version
+        locked.version = next(sale.version for sale in sales if sale.pk == locked.sale_id)
         locked.save(update_fields=["status", "version"])
-        stock.move(
-            product,
-            locked.quantity,
-            StockMovement.Reason.CANCELLED,
-            actor=actor,
-            order=locked.pk,
-            sale=sale.pk,
-            sale_version=sale.version,
-        )
+        reason = StockMovement.Reason.CANCELLED
+        stock.move(product, locked.quantity, reason, told=sales, actor=actor, order=locked.pk)
     return True
 
 

@@ -97,7 +97,9 @@ def decide(sale_id: int, mark: str, entries: list[Entry]) -> bool:
             with transaction.atomic():
                 _record(sale, allot(fresh, products, _bought(sale, fresh), sale.limit))
         except _DATA_ERRORS:
-            log.warning("sale %s: a batch failed, settling it entry by entry", sale_id, exc_info=True)
+            log.warning(
+                "sale %s: a batch failed, settling it entry by entry", sale_id, exc_info=True
+            )
             _record_one_by_one(sale, fresh, products)
         sale.save(update_fields=["version"])
     return True
@@ -181,9 +183,7 @@ def _bought(sale: Sale, entries: list[Entry]) -> dict[UUID, int]:
     confirmed = Order.objects.filter(
         sale=sale, shopper__in={e.shopper for e in entries}, status=Order.Status.CONFIRMED
     )
-    return dict(
-        confirmed.order_by().values_list("shopper").annotate(units=Sum("quantity"))
-    )
+    return dict(confirmed.order_by().values_list("shopper").annotate(units=Sum("quantity")))
 
 
 def _record(sale: Sale, decisions: list[Decision]) -> None:

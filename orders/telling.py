@@ -46,7 +46,7 @@ def tell(sale: int) -> bool:
 
 
 def warm(sale: int) -> bool:
-    """Tells a cold gate all that it does not know, and opens it if the mark that stands on it is still there then."""
+    """Tells a cold gate all that it does not know, and opens it if its mark is still the same then."""
     with transaction.atomic():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         # Read under the lock: of several caretakers, each stores the mark that really stands.

@@ -54,4 +54,3 @@ def purchase_on(ticket: str, sale: int, shopper: UUID) -> UUID | None:
         return None
     found = UUID(bytes=purchase)
     return found if sale_of(found) == sale else None
-

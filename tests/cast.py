@@ -1,20 +1,34 @@
 """Who and what appears in tests: a few shoppers and products, everywhere the same."""
 
+import asyncio
 import re
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
-from django.db import transaction
+from django.db import connection, transaction
 
-from inventory import stock
+from flashsale import redis_clients
+from flashsale.shoppers import new_shopper
+from inventory import gate, stock
+from inventory.gate import Verdict
 from inventory.models import Product, Sale, StockMovement
+from orders.tickets import new_purchase
+
+T = TypeVar("T")
+Admit = Callable[..., Coroutine[Any, Any, Verdict]]
 
 
 def stocked(sku: str, units: int) -> Product:
     """A product with that many units, all in the ledger."""
     with transaction.atomic():
-        product = Product.objects.create(sku=sku, name="Shoe", option=sku, price=12900, currency="EUR")
+        product = Product.objects.create(
+            sku=sku, name="Shoe", option=sku, price=12900, currency="EUR"
+        )
         if units:
             stock.move(product, units, StockMovement.Reason.RECEIVED, actor="tests")
     return product
@@ -75,3 +89,60 @@ def purchase_of(html: str) -> UUID:
     match = re.search(r'id="purchase-([0-9a-f-]{36})"', html)
     assert match
     return UUID(match[1])
+
+
+def queue_up(
+    sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = gate.admit
+) -> list[UUID]:
+    """So many new shoppers click at once. Gives the accepted purchases."""
+
+    product = sku or skus(sale)[0]  # read where there is no loop: the ORM refuses to work in one
+
+    async def click(purchase: UUID) -> Verdict:
+        return await admit(
+            sale.pk,
+            purchase,
+            new_shopper(),
+            product,
+            quantity,
+            "192.0.2.1",
+            per_shopper=0,
+            per_address=0,
+            bound=100_000,
+        )
+
+    async def click_all() -> list[UUID]:
+        purchases = [new_purchase(sale.pk) for _ in range(shoppers)]
+        verdicts = await asyncio.gather(*(click(purchase) for purchase in purchases))
+        return [p for p, v in zip(purchases, verdicts, strict=True) if v.code == "queued"]
+
+    return in_loop(click_all)
+
+
+def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Runs `work` in a thread with a loop of its own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result(60)
+
+
+def promise_too_much(sale: Sale, units: int) -> None:
+    """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
+    for sku in skus(sale):
+        redis_clients.blocking().hset(gate.keys(sale.pk).stock, sku, units)
+
+
+def at_once(*work: Callable[[], object]) -> list[object]:
+    """Runs all of these in threads that start together. Gives what each returned or raised."""
+    start = threading.Barrier(len(work))
+
+    def run(job: Callable[[], object]) -> object:
+        start.wait(10)
+        try:
+            return job()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(work)) as pool:
+        return list(pool.map(run, work, timeout=60))

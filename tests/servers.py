@@ -1,4 +1,4 @@
-"""A pytest plugin: real PostgreSQL and Valkey of the tests' own, on free ports, before settings load.
+"""A pytest plugin: real PostgreSQL and Valkey of the tests' own, on free ports.
 
 Loaded by `-p tests.servers` in pyproject.toml: a conftest would come too late, because pytest-django
 reads the settings before any.

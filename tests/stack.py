@@ -19,11 +19,11 @@ DEADLINE = 30.0  # seconds; far more than anything takes
 
 T = TypeVar("T")
 
-WORKER = [
-    sys.executable, "-m", "celery", "-A", "flashsale", "worker", "--pool", "threads", "--concurrency", "4",
-    "-Q", "settlement,housekeeping", "--without-gossip", "--without-mingle", "--without-heartbeat",
-    "-l", "WARNING",
-]  # fmt: skip
+_WORKER = (
+    "-m celery -A flashsale worker --pool threads --concurrency 4 -Q settlement,housekeeping"
+    " --without-gossip --without-mingle --without-heartbeat -l WARNING"
+)
+WORKER = [sys.executable, *_WORKER.split()]
 
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = DEADLINE) -> T:
@@ -91,7 +91,7 @@ class Web(Process):
     def running(cls, **env: str) -> Iterator["Web"]:
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
             web = cls(
-                [sys.executable, "-m", "uvicorn", "flashsale.asgi:application", "--fd", str(listening.fileno())],
+                [sys.executable, "-m", "flashsale.web", "--fd", str(listening.fileno())],
                 env,
                 (listening.fileno(),),
                 url=f"http://127.0.0.1:{listening.getsockname()[1]}",

@@ -3,145 +3,310 @@
 import django.contrib.postgres.constraints
 import django.core.validators
 import django.db.models.deletion
-import inventory.models
-import inventory.pictures
 from django.contrib.postgres.operations import BtreeGistExtension
 from django.db import migrations, models
 
+import inventory.models
+import inventory.pictures
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         BtreeGistExtension(),  # a product and a range in one exclusion constraint
         migrations.CreateModel(
-            name='Product',
+            name="Product",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sku', models.CharField(max_length=40, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._-]*\\Z')])),
-                ('name', models.CharField(max_length=120)),
-                ('option', models.CharField(blank=True, help_text='what tells it apart: a size', max_length=40)),
-                ('description', models.TextField(blank=True)),
-                ('picture', models.ImageField(blank=True, upload_to=inventory.pictures.picture_path)),
-                ('picture_text', models.CharField(blank=True, max_length=200, verbose_name='alternative text')),
-                ('price', models.PositiveIntegerField(help_text='in minor units of the currency')),
-                ('currency', models.CharField(max_length=3, validators=[django.core.validators.RegexValidator('\\A[A-Z]{3}\\Z')])),
-                ('stock', models.PositiveIntegerField(default=0, editable=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "sku",
+                    models.CharField(
+                        max_length=40,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9][A-Za-z0-9._-]*\\Z"
+                            )
+                        ],
+                    ),
+                ),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "option",
+                    models.CharField(
+                        blank=True, help_text="what tells it apart: a size", max_length=40
+                    ),
+                ),
+                ("description", models.TextField(blank=True)),
+                (
+                    "picture",
+                    models.ImageField(blank=True, upload_to=inventory.pictures.picture_path),
+                ),
+                (
+                    "picture_text",
+                    models.CharField(blank=True, max_length=200, verbose_name="alternative text"),
+                ),
+                ("price", models.PositiveIntegerField(help_text="in minor units of the currency")),
+                (
+                    "currency",
+                    models.CharField(
+                        max_length=3,
+                        validators=[django.core.validators.RegexValidator("\\A[A-Z]{3}\\Z")],
+                    ),
+                ),
+                ("stock", models.PositiveIntegerField(default=0, editable=False)),
             ],
             options={
-                'ordering': ['sku'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('stock__gte', 0)), name='product_stock_not_negative'), models.CheckConstraint(condition=models.Q(('sku__regex', '^[A-Za-z0-9][A-Za-z0-9._-]*$')), name='product_sku_plain'), models.CheckConstraint(condition=models.Q(('currency__regex', '^[A-Z]{3}$')), name='product_currency_code'), models.CheckConstraint(condition=models.Q(('picture', ''), models.Q(('picture_text', ''), _negated=True), _connector='OR'), name='product_picture_has_text')],
+                "ordering": ["sku"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("stock__gte", 0)), name="product_stock_not_negative"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("sku__regex", "^[A-Za-z0-9][A-Za-z0-9._-]*$")),
+                        name="product_sku_plain",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("currency__regex", "^[A-Z]{3}$")),
+                        name="product_currency_code",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("picture", ""),
+                            models.Q(("picture_text", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="product_picture_has_text",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Listing',
+            name="Listing",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('opens_at', models.DateTimeField(editable=False)),
-                ('closes_at', models.DateTimeField(editable=False)),
-                ('finished', models.BooleanField(default=False, editable=False)),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='listings', to='inventory.product')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                ("opens_at", models.DateTimeField(editable=False)),
+                ("closes_at", models.DateTimeField(editable=False)),
+                ("finished", models.BooleanField(default=False, editable=False)),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="listings",
+                        to="inventory.product",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position', 'id'],
+                "ordering": ["position", "id"],
             },
         ),
         migrations.CreateModel(
-            name='Sale',
+            name="Sale",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('opens_at', models.DateTimeField()),
-                ('closes_at', models.DateTimeField()),
-                ('time_zone', models.CharField(default='UTC', max_length=64, validators=[inventory.models.valid_time_zone])),
-                ('status', models.CharField(choices=[('draft', 'Draft'), ('live', 'Live'), ('paused', 'Paused'), ('ended', 'Ended')], default='draft', max_length=6)),
-                ('limit', models.PositiveIntegerField(default=1, help_text='units per shopper')),
-                ('greatest_limit', models.PositiveIntegerField(default=1, editable=False)),
-                ('version', models.PositiveBigIntegerField(default=1, editable=False)),
-                ('epoch', models.CharField(blank=True, editable=False, max_length=32)),
-                ('finished', models.BooleanField(default=False, editable=False)),
-                ('products', models.ManyToManyField(related_name='sales', through='inventory.Listing', to='inventory.product')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                ("opens_at", models.DateTimeField()),
+                ("closes_at", models.DateTimeField()),
+                (
+                    "time_zone",
+                    models.CharField(
+                        default="UTC", max_length=64, validators=[inventory.models.valid_time_zone]
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("live", "Live"),
+                            ("paused", "Paused"),
+                            ("ended", "Ended"),
+                        ],
+                        default="draft",
+                        max_length=6,
+                    ),
+                ),
+                ("limit", models.PositiveIntegerField(default=1, help_text="units per shopper")),
+                ("greatest_limit", models.PositiveIntegerField(default=1, editable=False)),
+                ("version", models.PositiveBigIntegerField(default=1, editable=False)),
+                ("epoch", models.CharField(blank=True, editable=False, max_length=32)),
+                ("finished", models.BooleanField(default=False, editable=False)),
+                (
+                    "products",
+                    models.ManyToManyField(
+                        related_name="sales", through="inventory.Listing", to="inventory.product"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['opens_at', 'id'],
+                "ordering": ["opens_at", "id"],
             },
         ),
         migrations.AddField(
-            model_name='listing',
-            name='sale',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='listings', to='inventory.sale'),
+            model_name="listing",
+            name="sale",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="listings",
+                to="inventory.sale",
+            ),
         ),
         migrations.CreateModel(
-            name='StockMovement',
+            name="StockMovement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('delta', models.IntegerField()),
-                ('balance', models.PositiveIntegerField(help_text='stock after this movement')),
-                ('reason', models.CharField(choices=[('received', 'Received'), ('sold', 'Sold'), ('cancelled', 'Cancelled'), ('corrected', 'Corrected')], max_length=9)),
-                ('note', models.CharField(blank=True, max_length=200)),
-                ('sale_version', models.PositiveBigIntegerField(blank=True, null=True)),
-                ('order', models.UUIDField(blank=True, null=True)),
-                ('actor', models.CharField(blank=True, max_length=150)),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('product', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='movements', to='inventory.product')),
-                ('sale', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='movements', to='inventory.sale')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("delta", models.IntegerField()),
+                ("balance", models.PositiveIntegerField(help_text="stock after this movement")),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("sold", "Sold"),
+                            ("cancelled", "Cancelled"),
+                            ("corrected", "Corrected"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=200)),
+                ("sale_version", models.PositiveBigIntegerField(blank=True, null=True)),
+                ("order", models.UUIDField(blank=True, null=True)),
+                ("actor", models.CharField(blank=True, max_length=150)),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "product",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="movements",
+                        to="inventory.product",
+                    ),
+                ),
+                (
+                    "sale",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="movements",
+                        to="inventory.sale",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='sale',
-            constraint=models.CheckConstraint(condition=models.Q(('opens_at__lt', models.F('closes_at'))), name='sale_window_in_order'),
+            model_name="sale",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("opens_at__lt", models.F("closes_at"))),
+                name="sale_window_in_order",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sale',
-            constraint=models.CheckConstraint(condition=models.Q(('limit__gte', 1)), name='sale_limit_positive'),
+            model_name="sale",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("limit__gte", 1)), name="sale_limit_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sale',
-            constraint=models.CheckConstraint(condition=models.Q(('greatest_limit__gte', models.F('limit'))), name='sale_greatest_limit'),
+            model_name="sale",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("greatest_limit__gte", models.F("limit"))),
+                name="sale_greatest_limit",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sale',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['draft', 'live', 'paused', 'ended'])), name='sale_status_known'),
+            model_name="sale",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["draft", "live", "paused", "ended"])),
+                name="sale_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='sale',
-            constraint=models.UniqueConstraint(fields=('id', 'opens_at', 'closes_at', 'finished'), name='sale_window'),
+            model_name="sale",
+            constraint=models.UniqueConstraint(
+                fields=("id", "opens_at", "closes_at", "finished"), name="sale_window"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listing',
-            constraint=models.UniqueConstraint(fields=('sale', 'product'), name='listing_once'),
+            model_name="listing",
+            constraint=models.UniqueConstraint(fields=("sale", "product"), name="listing_once"),
         ),
         migrations.AddConstraint(
-            model_name='listing',
-            constraint=models.UniqueConstraint(condition=models.Q(('finished', False)), fields=('product',), name='listing_in_one_unfinished_sale', violation_error_message='This product is in another sale that has not finished.'),
+            model_name="listing",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("finished", False)),
+                fields=("product",),
+                name="listing_in_one_unfinished_sale",
+                violation_error_message="This product is in another sale that has not finished.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='listing',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('product', '='), (inventory.models._Window('opens_at', 'closes_at'), '&&')], name='listing_windows_apart', violation_error_message='Another sale of this product has a window in this one.'),
+            model_name="listing",
+            constraint=django.contrib.postgres.constraints.ExclusionConstraint(
+                expressions=[
+                    ("product", "="),
+                    (inventory.models._Window("opens_at", "closes_at"), "&&"),
+                ],
+                name="listing_windows_apart",
+                violation_error_message="Another sale of this product has a window in this one.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='stockmovement',
-            index=models.Index(fields=['product', '-id'], name='movement_latest'),
+            model_name="stockmovement",
+            index=models.Index(fields=["product", "-id"], name="movement_latest"),
         ),
         migrations.AddConstraint(
-            model_name='stockmovement',
-            constraint=models.CheckConstraint(condition=models.Q(('delta', 0), _negated=True), name='movement_moves'),
+            model_name="stockmovement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("delta", 0), _negated=True), name="movement_moves"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='stockmovement',
-            constraint=models.CheckConstraint(condition=models.Q(('balance__gte', 0)), name='movement_balance'),
+            model_name="stockmovement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance__gte", 0)), name="movement_balance"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='stockmovement',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('delta__lt', 0), ('reason', 'sold'), ('sale__isnull', False)), models.Q(('delta__gt', 0), ('order__isnull', False), ('reason', 'cancelled')), models.Q(('delta__gt', 0), ('reason', 'received')), models.Q(('reason', 'corrected'), models.Q(('note', ''), _negated=True)), _connector='OR'), name='movement_explained'),
+            model_name="stockmovement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("delta__lt", 0), ("reason", "sold"), ("sale__isnull", False)),
+                    models.Q(("delta__gt", 0), ("order__isnull", False), ("reason", "cancelled")),
+                    models.Q(("delta__gt", 0), ("reason", "received")),
+                    models.Q(("reason", "corrected"), models.Q(("note", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="movement_explained",
+            ),
         ),
     ]

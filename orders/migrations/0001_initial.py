@@ -5,34 +5,110 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('inventory', '0001_initial'),
+        ("inventory", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Order',
+            name="Order",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('shopper', models.UUIDField()),
-                ('quantity', models.PositiveIntegerField()),
-                ('unit_price', models.PositiveIntegerField(help_text='in minor units of the currency')),
-                ('currency', models.CharField(max_length=3)),
-                ('status', models.CharField(choices=[('confirmed', 'Confirmed'), ('rejected', 'Rejected'), ('cancelled', 'Cancelled')], max_length=9)),
-                ('reason', models.CharField(blank=True, choices=[('', 'None'), ('sold_out', 'Sold Out'), ('limit', 'Limit'), ('error', 'Error')], max_length=8)),
-                ('version', models.PositiveBigIntegerField()),
-                ('accepted_at', models.DateTimeField(help_text="when the gate accepted it, by Redis' clock")),
-                ('settled_at', models.DateTimeField()),
-                ('product', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='inventory.product')),
-                ('sale', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='orders', to='inventory.sale')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("shopper", models.UUIDField()),
+                ("quantity", models.PositiveIntegerField()),
+                (
+                    "unit_price",
+                    models.PositiveIntegerField(help_text="in minor units of the currency"),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("confirmed", "Confirmed"),
+                            ("rejected", "Rejected"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "None"),
+                            ("sold_out", "Sold Out"),
+                            ("limit", "Limit"),
+                            ("error", "Error"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("version", models.PositiveBigIntegerField()),
+                (
+                    "accepted_at",
+                    models.DateTimeField(help_text="when the gate accepted it, by Redis' clock"),
+                ),
+                ("settled_at", models.DateTimeField()),
+                (
+                    "product",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="inventory.product",
+                    ),
+                ),
+                (
+                    "sale",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="orders",
+                        to="inventory.sale",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-settled_at'],
-                'indexes': [models.Index(fields=['sale', 'version'], name='order_told'), models.Index(fields=['shopper', 'sale'], name='order_of_shopper')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('status__in', ['confirmed', 'rejected', 'cancelled'])), name='order_status_known'), models.CheckConstraint(condition=models.Q(models.Q(('reason__in', ['sold_out', 'limit', 'error']), ('status', 'rejected')), models.Q(models.Q(('status', 'rejected'), _negated=True), ('reason', '')), _connector='OR'), name='order_reason_iff_rejected'), models.CheckConstraint(condition=models.Q(('quantity__gte', 1), ('reason', 'error'), _connector='OR'), name='order_quantity_positive'), models.CheckConstraint(condition=models.Q(('product__isnull', False), ('reason', 'error'), _connector='OR'), name='order_has_product')],
+                "ordering": ["-settled_at"],
+                "indexes": [
+                    models.Index(fields=["sale", "version"], name="order_told"),
+                    models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["confirmed", "rejected", "cancelled"])),
+                        name="order_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("reason__in", ["sold_out", "limit", "error"]),
+                                ("status", "rejected"),
+                            ),
+                            models.Q(
+                                models.Q(("status", "rejected"), _negated=True), ("reason", "")
+                            ),
+                            _connector="OR",
+                        ),
+                        name="order_reason_iff_rejected",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("quantity__gte", 1), ("reason", "error"), _connector="OR"
+                        ),
+                        name="order_quantity_positive",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("product__isnull", False), ("reason", "error"), _connector="OR"
+                        ),
+                        name="order_has_product",
+                    ),
+                ],
             },
         ),
     ]

@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
 
 def collect_static() -> None:
-    """Skipped where nothing has changed: hashing every file again takes longer than all the rest."""
+    """Skipped where nothing changed: hashing all files again takes longer than all the rest."""
     stamp: Path = settings.VAR_DIR / "static.stamp"
     sources = _fingerprint()
     if settings.STATIC_ROOT.exists() and stamp.exists() and stamp.read_text() == sources:

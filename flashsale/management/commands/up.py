@@ -1,5 +1,6 @@
 """`manage.py up`: the whole shop with one command, kept running until Ctrl-C or SIGTERM."""
 
+import errno
 import http.client
 import os
 import socket
@@ -7,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,16 @@ from flashsale.supervisor import (
     stop_leftovers,
 )
 
+LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30
 # With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
 WEB_GRACE = web.GRACEFUL_SECONDS + 0.5
 WORKER_GRACE = 2.5
+_CELERY = (
+    # Its dozen lines on running as root frighten whoever tries the shop in a container.
+    *("-W", "ignore:You're running the worker with superuser privileges"),
+    *("-m", "celery", "--quiet", "--app", "flashsale"),
+)
 _WORKER = (
     "worker",
     *("--pool", "threads", "--concurrency", "4", "--queues", "settlement,housekeeping"),
@@ -60,28 +68,153 @@ class Command(BaseCommand):
 
 
 class Shop:
-    """One run of the shop, from the first socket to the last process."""
+    """One run of the shop, from its listening socket to the end of its last process."""
 
     def __init__(self, var_dir: Path, web_processes: int) -> None:
         self.var_dir = var_dir
         self.web_processes = web_processes
-        self.host = variables.text("HOST", "127.0.0.1")
-        self.port = variables.whole("PORT", 8000, most=65535)
+        self.environment = _environment(var_dir)
         self.output = Output()
         self.supervisor = Supervisor(self.output)
-        self.environment = _environment(var_dir)
 
     def run(self) -> None:
-        """Blocks until SIGINT, SIGTERM or SIGHUP. Raises CommandError, ServerError."""
+        """Blocks until SIGINT, SIGTERM or SIGHUP. Raises CommandError and ServerError."""
         for name in stop_leftovers(self._records):
             _say(f"Stopped {name}, which a killed run had left behind.")
-        with listen(self.host, self.port) as listener, self.supervisor:
-            self.port = listener.getsockname()[1]
-            for step in (self._start_servers, self._prepare, self._start_workers):
+        # Before anything is started: a busy port is the most likely thing to go wrong.
+        listener = listen(
+            variables.text("HOST", LOOPBACK), variables.whole("PORT", 8000, most=65535)
+        )
+        with listener, self.supervisor:
+            opening = partial(self._open, listener)
+            for step in (self._start_servers, self._prepare, self._start_workers, opening):
                 if not self.supervisor.asked_to_stop:
                     step()
-            if not self.supervisor.asked_to_stop:
-                self._open(listener)
             self.supervisor.run()
-            listener.close()  # who comes now is refused at once, not left waiting for an answer
+            listener.close()  # whoever comes now is refused, instead of waiting for no answer
             _say("Stopping.")
+
+    def _start_servers(self) -> None:
+        for variable, server in _missing_servers(self.var_dir).items():
+            began = time.monotonic()
+            server.start(give_up=lambda: self.supervisor.asked_to_stop)
+            self.supervisor.keep(server)
+            self.environment[variable] = server.url
+            _say(f"{server.name} is ready after {time.monotonic() - began:.1f} s.")
+
+    def _prepare(self) -> None:
+        began = time.monotonic()
+        code = self.supervisor.complete(self._python("prepare", "manage.py", "prepare"))
+        if code and not self.supervisor.asked_to_stop:
+            raise CommandError("The shop could not be prepared; the reason stands above.")
+        _say(f"Database and static files are ready after {time.monotonic() - began:.1f} s.")
+
+    def _start_workers(self) -> None:
+        schedule = str(self.var_dir / "celerybeat-schedule")
+        beat = ("beat", "--loglevel", "WARNING", "--schedule", schedule, "--pidfile", "")
+        self.supervisor.keep(
+            self._python("worker", *_CELERY, *_WORKER, grace=WORKER_GRACE),
+            self._python("beat", *_CELERY, *beat, grace=WORKER_GRACE),
+        )
+
+    def _open(self, listener: socket.socket) -> None:
+        """The web processes come last and are the first to go: the crowd meets a complete shop."""
+        fd = listener.fileno()
+        serve = ("-m", "flashsale.web", "--fd", str(fd))
+        self.supervisor.keep(
+            *(
+                self._python(f"web-{number}", *serve, grace=WEB_GRACE, pass_fds=[fd])
+                for number in range(1, self.web_processes + 1)
+            )
+        )
+        address = _reachable(listener)
+        if self.supervisor.wait(lambda: is_ready(address), READY_SECONDS):
+            _announce(address)
+        elif not self.supervisor.asked_to_stop:
+            _say(f"Not ready after {READY_SECONDS} s; still trying. The reason may stand above.")
+
+    @property
+    def _records(self) -> Path:
+        return self.var_dir / "run"
+
+    def _python(
+        self, name: str, *arguments: str, grace: float = 5.0, pass_fds: Sequence[int] = ()
+    ) -> Process:
+        return Process(
+            name,
+            [sys.executable, *arguments],
+            self.output,
+            self._records,
+            grace=grace,
+            env=self.environment,
+            cwd=settings.BASE_DIR,
+            pass_fds=pass_fds,
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises CommandError where the address cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        hint = "Choose another with PORT." if error.errno == errno.EADDRINUSE else ""
+        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}. {hint}") from error
+    listener.listen(web.BACKLOG)
+    return listener
+
+
+def is_ready(address: tuple[str, int]) -> bool:
+    """Whether /readyz says so, asked as one of the hosts that the shop answers to."""
+    connection = http.client.HTTPConnection(*address, timeout=1)
+    try:
+        connection.request("GET", "/readyz", headers={"Host": _allowed_host()})
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _environment(var_dir: Path) -> dict[str, str]:
+    environment = {**os.environ, "VAR_DIR": str(var_dir), "PYTHONUNBUFFERED": "1"}
+    if not settings.PRODUCTION:
+        # Our URLs will be set there, too, and must not make the processes think of production.
+        environment |= {"FLASHSALE_EMBEDDED": "1", "SECRET_KEY": settings.SECRET_KEY}
+    return environment
+
+
+def _missing_servers(var_dir: Path) -> dict[str, Server]:
+    """The servers that the environment does not name, by the variable that would."""
+    servers: dict[str, Server] = {
+        "DATABASE_URL": Postgres(embedded.postgres_folder(var_dir)),
+        "REDIS_URL": Valkey(embedded.valkey_folder(var_dir)),
+    }
+    return {name: server for name, server in servers.items() if not variables.text(name)}
+
+
+def _reachable(listener: socket.socket) -> tuple[str, int]:
+    """Where this machine reaches the socket: "all addresses" is none to connect to."""
+    host, port = listener.getsockname()[:2]
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host), port  # noqa: S104  # not bound to
+
+
+def _allowed_host() -> str:
+    named = [host for host in settings.ALLOWED_HOSTS if not host.startswith(("*", "."))]
+    return named[0] if named else "localhost"
+
+
+def _announce(address: tuple[str, int]) -> None:
+    host, port = address
+    site = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    _say(f"The shop is open:  {site}")
+    _say(f"Admin:             {site}admin/")
+    _say("Stop it with Ctrl-C.")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

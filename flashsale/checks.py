@@ -1,0 +1,132 @@
+"""Start-up checks: settings that would break a sale are refused before one opens.
+
+`manage.py check` asks nobody. `manage.py check --deploy --tag redis` asks Redis how it keeps what
+it was told; commands that can do without Redis never wait for it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from babel import Locale, UnknownLocaleError
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.utils.translation import to_locale
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+# "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
+REDIS_MUST = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "maxmemory-policy": "noeviction",
+}
+_REDIS_TIMEOUT = 2.0  # seconds
+_KEY_LENGTH = 32
+_KEY_DISTINCT = 8
+_OBVIOUS = ("django-insecure", "changeme", "change-me", "secret-key", "password", "example")
+_LINE_USUAL = range(1_000, 5_000_001)
+
+
+@register(Tags.security)
+def secret_keys(**_: Any) -> Iterable[CheckMessage]:
+    """Tickets and cookies are signed with them: who guesses one buys in anybody's name."""
+    named = [("SECRET_KEY", settings.SECRET_KEY)]
+    named += [("SECRET_KEY_FALLBACKS", key) for key in settings.SECRET_KEY_FALLBACKS]
+    if settings.PRODUCTION:
+        for name, key in named:
+            if _guessable(key):
+                yield Error(
+                    f"{name} is too short or too obvious.",
+                    hint=f"Use {_KEY_LENGTH} random characters or more.",
+                    id="flashsale.E001",
+                )
+
+
+@register(Tags.security)
+def debug_off(**_: Any) -> Iterable[CheckMessage]:
+    if settings.PRODUCTION and settings.DEBUG:
+        yield Error("DEBUG is on: error pages would show settings and data.", id="flashsale.E002")
+
+
+@register(Tags.security)
+def hosts_named(**_: Any) -> Iterable[CheckMessage]:
+    if settings.PRODUCTION and "*" in settings.ALLOWED_HOSTS:
+        yield Warning(
+            "ALLOWED_HOSTS allows every host.",
+            hint="Name the shop's own, unless a proxy in front lets no other through.",
+            id="flashsale.W001",
+        )
+
+
+@register()
+def line_bound(**_: Any) -> Iterable[CheckMessage]:
+    if settings.LINE_BOUND not in _LINE_USUAL:
+        yield Warning(
+            f"LINE_BOUND is unusual: {settings.LINE_BOUND} purchases.",
+            hint="A short line turns a crowd away; a very long one may not fit into Redis' memory.",
+            id="flashsale.W002",
+        )
+
+
+@register(Tags.translation)
+def languages(**_: Any) -> Iterable[CheckMessage]:
+    """Pages are kept per language, and prices written as each language writes them."""
+    for code, _name in settings.LANGUAGES:
+        try:
+            Locale.parse(to_locale(code))
+        except (UnknownLocaleError, ValueError):
+            yield Error(
+                f"LANGUAGES: no way is known to write prices in {code!r}.", id="flashsale.E003"
+            )
+
+
+@register("redis", deploy=True)
+def redis_durability(**_: Any) -> Iterable[CheckMessage]:
+    """An acceptance is on Redis' disk before the shopper reads it, or the shop does not start."""
+    try:
+        actual = _redis_settings()
+    except redis.ResponseError:
+        actual = {}
+    except (redis.RedisError, OSError) as error:
+        yield Error(f"Redis cannot be asked: {type(error).__name__}.", id="flashsale.E004")
+        return
+    if not REDIS_MUST.keys() <= actual.keys():
+        yield from _acknowledged()
+        return
+    for name, must in REDIS_MUST.items():
+        if actual[name] != must:
+            yield Error(
+                f"Redis has {name} {actual[name]!r}: purchases that were accepted could be lost.",
+                hint=f"Set {name} {must} in its configuration.",
+                id="flashsale.E005",
+            )
+
+
+def _acknowledged() -> Iterable[CheckMessage]:
+    """Some providers refuse CONFIG: then somebody has to have looked."""
+    if not settings.REDIS_DURABLE:
+        wanted = ", ".join(f"{name} {must}" for name, must in REDIS_MUST.items())
+        yield Error(
+            "Redis does not say whether it keeps what it was told.",
+            hint=f"See to it that it runs with {wanted}; then set REDIS_DURABLE=1.",
+            id="flashsale.E006",
+        )
+
+
+def _redis_settings() -> dict[Any, Any]:
+    """What Redis says of its settings; without those that it does not know or hides."""
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        decode_responses=True,
+        socket_timeout=_REDIS_TIMEOUT,
+        socket_connect_timeout=_REDIS_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+    with client:
+        return dict(client.config_get(*REDIS_MUST))
+
+
+def _guessable(key: str) -> bool:
+    few = len(key) < _KEY_LENGTH or len(set(key)) < _KEY_DISTINCT
+    return few or any(word in key.lower() for word in _OBVIOUS)

@@ -1,0 +1,140 @@
+"""A malformed variable stops start-up with its name, and without its value: it may be a password."""
+
+import os
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from flashsale import variables
+
+NAME = "SHOP_VARIABLE"
+POSTGRES = "postgres://anna:secret@db:5432/shop"
+REDIS = "redis://:secret@cache:6379/1"
+
+Read = Callable[[], Any]
+
+
+def read_words() -> list[str]:
+    return variables.words(NAME, ["default"])
+
+
+def read_flag() -> bool:
+    return variables.flag(NAME)
+
+
+def read_whole() -> int:
+    return variables.whole(NAME, 5, least=1, most=10)
+
+
+def read_choice() -> str:
+    return variables.choice(NAME, "LOW", "LOW", "HIGH")
+
+
+def read_database() -> dict[str, Any]:
+    return variables.database(NAME, POSTGRES)
+
+
+def read_redis() -> str:
+    return variables.redis(NAME, REDIS)
+
+
+@pytest.mark.parametrize(
+    ("read", "raw", "value"),
+    [
+        (lambda: variables.text(NAME), " some text ", "some text"),
+        (read_words, "a, b,,c ", ["a", "b", "c"]),
+        (read_flag, "1", True),
+        (read_flag, "Yes", True),
+        (read_flag, "off", False),
+        (read_whole, "1", 1),
+        (read_whole, "10", 10),
+        (read_choice, "high", "HIGH"),
+        (read_redis, "redis://cache", "redis://cache"),
+        (read_redis, "rediss://:p@cache:6380/2", "rediss://:p@cache:6380/2"),
+        (read_redis, "unix:///run/redis.sock", "unix:///run/redis.sock"),
+    ],
+)
+def test_a_variable_is_read(
+    monkeypatch: pytest.MonkeyPatch, read: Read, raw: str, value: object
+) -> None:
+    monkeypatch.setenv(NAME, raw)
+    assert read() == value
+
+
+def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "postgresql://anna:s%40cret@db:5433/shop")
+    parts = {"NAME": "shop", "USER": "anna", "PASSWORD": "s@cret", "HOST": "db", "PORT": 5433}
+    assert parts.items() <= read_database().items()
+
+
+@pytest.mark.parametrize(
+    ("read", "value"),
+    [
+        (lambda: variables.text(NAME, "default"), "default"),
+        (read_words, ["default"]),
+        (read_flag, False),
+        (read_whole, 5),
+        (read_choice, "LOW"),
+        (lambda: read_database()["NAME"], "shop"),
+        (read_redis, REDIS),
+    ],
+)
+@pytest.mark.parametrize("raw", [None, "", "  "])
+def test_a_missing_or_empty_variable_has_its_default(
+    monkeypatch: pytest.MonkeyPatch, read: Read, value: object, raw: str | None
+) -> None:
+    monkeypatch.delenv(NAME, raising=False)
+    if raw is not None:
+        monkeypatch.setenv(NAME, raw)
+    assert read() == value
+
+
+@pytest.mark.parametrize(
+    ("read", "raw"),
+    [
+        (read_flag, "hunter2"),
+        (read_whole, "hunter2"),
+        (read_whole, "1.5"),
+        (read_whole, "0"),
+        (read_whole, "11"),
+        (read_choice, "hunter2"),
+        (read_database, "hunter2"),
+        (read_database, "mysql://anna:hunter2@db/shop"),
+        (read_database, "postgress://anna:hunter2@db/shop"),
+        (read_database, "postgres://anna:hunter2@db"),
+        (read_database, "postgres://anna:hunter2@db:port/shop"),
+        (read_database, "postgres://anna:hunter2@db:99999/shop"),
+        (read_redis, "hunter2"),
+        (read_redis, "http://:hunter2@cache"),
+        (read_redis, "redis://:hunter2@cache:port/0"),
+        (read_redis, "redis://:hunter2@cache:99999/0"),
+    ],
+)
+def test_a_malformed_variable_is_named_and_its_value_kept_quiet(
+    monkeypatch: pytest.MonkeyPatch, read: Read, raw: str
+) -> None:
+    monkeypatch.setenv(NAME, raw)
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(ImproperlyConfigured) as got:
+        read()
+    printed = "".join(traceback.format_exception(got.value, limit=0))
+    assert f"{NAME} is malformed: expected " in printed
+    assert "hunter2" not in printed
+    assert not warned
+
+
+def test_start_up_stops_at_a_malformed_variable() -> None:
+    command = [sys.executable, "manage.py", "check"]
+    environment = {**os.environ, "LOG_LEVEL": "hunter2"}
+    ran = subprocess.run(
+        command, env=environment, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode != 0
+    assert "LOG_LEVEL is malformed" in ran.stderr
+    assert "hunter2" not in ran.stderr

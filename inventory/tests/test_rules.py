@@ -1,0 +1,386 @@
+"""What PostgreSQL itself refuses, whoever asks: the ORM, raw SQL, or a console at night."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from inventory import stock
+from inventory.models import Listing, Product, Sale, StockMovement
+
+Reason = StockMovement.Reason
+NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def _undone() -> Iterator[None]:
+    """Rules need no commit: the sales that break them stay out of other tests' way."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def refused(rule: str) -> Iterator[None]:
+    """PostgreSQL says no, at the latest when the transaction ends, and names the rule."""
+    with pytest.raises(IntegrityError, match=rule), transaction.atomic():
+        yield
+        end_of_transaction()
+
+
+def end_of_transaction() -> None:
+    sql("SET CONSTRAINTS ALL IMMEDIATE")
+    sql("SET CONSTRAINTS ALL DEFERRED")
+
+
+def sql(statement: str, *values: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def a_product(units: int = 0) -> Product:
+    sku = f"rule-{uuid4().hex[:12]}"
+    product = Product.objects.create(sku=sku, name="Shoe", price=12900, currency="EUR")
+    if units:
+        stock.move(product, units, Reason.RECEIVED)
+    return product
+
+
+def a_sale(*products: Product, opens: int = -60, closes: int = 60, status: str = "draft") -> Sale:
+    """A sale of these, its window in minutes from now."""
+    sale = Sale.objects.create(
+        slug=f"rule-{uuid4().hex[:12]}",
+        name="Drop",
+        opens_at=NOW + timedelta(minutes=opens),
+        closes_at=NOW + timedelta(minutes=closes),
+    )
+    for product in products:
+        Listing.objects.create(sale=sale, product=product)
+    Sale.objects.filter(pk=sale.pk).update(status=status)
+    sale.refresh_from_db()
+    return sale
+
+
+def finish(sale: Sale) -> None:
+    Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
+
+
+# --- Products --------------------------------------------------------------------------------
+
+
+def test_stock_never_falls_below_zero() -> None:
+    product = a_product(2)
+    sale = a_sale(product)
+    with refused("stock"):
+        stock.sell(sale.pk, 2, {product.pk: 3})
+    with refused("stock"):
+        sql("UPDATE inventory_product SET stock = -1 WHERE id = %s", product.pk)
+
+
+def test_the_last_unit_can_be_sold() -> None:
+    product = a_product(2)
+    stock.sell(a_sale(product).pk, 2, {product.pk: 2})
+    end_of_transaction()
+    product.refresh_from_db()
+    assert product.stock == 0
+
+
+@pytest.mark.parametrize("sku", ["", "-shoe", "a shoe", "shoe|42", "shoe'", "schön", "shoe\n"])
+def test_a_sku_is_plain(sku: str) -> None:
+    with refused("product_sku_plain"):
+        Product.objects.create(sku=sku, name="Shoe", price=1, currency="EUR")
+
+
+def test_a_sku_is_unique() -> None:
+    with refused("unique"):
+        Product.objects.create(sku=a_product().sku, name="Shoe", price=1, currency="EUR")
+
+
+@pytest.mark.parametrize("currency", ["", "eur", "EU", "E1R", "€"])
+def test_a_currency_is_a_code_of_three_capitals(currency: str) -> None:
+    with refused("product_currency_code"):
+        Product.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency=currency)
+
+
+def test_a_price_is_not_negative() -> None:
+    with refused("price"):
+        sql("UPDATE inventory_product SET price = -1 WHERE id = %s", a_product().pk)
+
+
+def test_a_picture_comes_with_a_text() -> None:
+    product = a_product()
+    set_picture = "UPDATE inventory_product SET picture = 'a.webp', picture_text = %s WHERE id = %s"
+    with refused("product_picture_has_text"):
+        sql(set_picture, "", product.pk)
+    sql(set_picture, "A shoe", product.pk)
+
+
+# --- The books -------------------------------------------------------------------------------
+
+
+def test_stock_does_not_change_without_a_movement() -> None:
+    product = a_product(5)
+    with refused("without a movement"):
+        sql("UPDATE inventory_product SET stock = stock + 1 WHERE id = %s", product.pk)
+
+
+def test_a_product_does_not_begin_with_stock_from_nowhere() -> None:
+    with refused("without a movement"):
+        Product.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency="EUR", stock=5)
+
+
+def a_movement(product: Product, **values: Any) -> None:
+    """A row of the ledger that goes on from the last one unless `values` say otherwise."""
+    values = {"delta": 1, "reason": Reason.RECEIVED, **values}
+    values.setdefault("balance", product.stock + values["delta"])
+    StockMovement.objects.create(product=product, **values)
+
+
+def test_a_movement_goes_on_where_the_last_one_ended() -> None:
+    product = a_product(5)
+    with refused("5 and 1 make not 7"):
+        a_movement(product, balance=7)
+
+
+def test_a_movement_needs_the_stock_to_follow() -> None:
+    product = a_product(5)
+    with refused("without a movement"):
+        a_movement(product)
+        sql("UPDATE inventory_product SET stock = stock + 2 WHERE id = %s", product.pk)
+
+
+@pytest.mark.parametrize(
+    ("reason", "delta", "wanted"),
+    [
+        (Reason.RECEIVED, 0, "movement_moves"),
+        (Reason.CORRECTED, -6, "balance"),
+        (Reason.RECEIVED, -1, "movement_explained"),
+        (Reason.SOLD, -1, "movement_explained"),  # in no sale
+        (Reason.CANCELLED, 1, "movement_explained"),  # of no order
+        (Reason.CORRECTED, 1, "movement_explained"),  # without a note
+        ("stolen", -1, "movement_explained"),
+    ],
+)
+def test_a_movement_is_explained(reason: str, delta: int, wanted: str) -> None:
+    product = a_product(5)
+    with refused(wanted):
+        a_movement(product, delta=delta, reason=reason)
+
+
+def test_explained_movements_pass() -> None:
+    product = a_product(5)
+    sale = a_sale(product)
+    stock.move(product, -2, Reason.SOLD, sale=sale.pk)
+    stock.move(product, 1, Reason.CANCELLED, order=uuid4())
+    stock.move(product, -1, Reason.CORRECTED, note="Broken")
+    stock.move(product, 10, Reason.RECEIVED)
+    end_of_transaction()
+    assert product.stock == 13
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE inventory_stockmovement SET note = 'never'",
+        "DELETE FROM inventory_stockmovement",
+        "DELETE FROM inventory_stockmovement WHERE false",
+        "TRUNCATE inventory_stockmovement",
+    ],
+)
+def test_the_ledger_is_append_only(statement: str) -> None:
+    with refused("append-only"):
+        sql(statement)
+
+
+def test_a_product_with_a_history_stays() -> None:
+    with refused("foreign key"):
+        sql("DELETE FROM inventory_product WHERE id = %s", a_product(1).pk)
+
+
+# --- Sales -----------------------------------------------------------------------------------
+
+
+def change(sale: Sale, **values: Any) -> None:
+    Sale.objects.filter(pk=sale.pk).update(**values)
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"closes_at": NOW - timedelta(minutes=60)}, "sale_window_in_order"),
+        ({"limit": 0}, "sale_limit_positive"),
+        ({"limit": 2}, "sale_greatest_limit"),
+        ({"status": "open"}, "sale_status_known"),
+    ],
+)
+def test_a_sale_makes_sense(values: dict[str, Any], rule: str) -> None:
+    sale = a_sale()
+    with refused(rule):
+        change(sale, **values)
+
+
+def test_a_slug_is_unique() -> None:
+    one, other = a_sale(), a_sale()
+    with refused("unique"):
+        change(other, slug=one.slug)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"version": 5}, {"version": 4}),
+        ({"status": "live"}, {"status": "draft"}),
+        ({"status": "paused"}, {"status": "draft"}),
+        ({"status": "ended"}, {"status": "live"}),
+        ({"status": "ended"}, {"status": "draft"}),
+        ({"status": "ended", "finished": True}, {"finished": False}),
+        ({"greatest_limit": 5}, {"greatest_limit": 4}),
+    ],
+)
+def test_a_sale_never_goes_back(before: dict[str, Any], after: dict[str, Any]) -> None:
+    sale = a_sale()
+    change(sale, **before)
+    with refused("cannot go back"):
+        change(sale, **after)
+
+
+def test_a_sale_goes_forward() -> None:
+    sale = a_sale()
+    change(sale, status="live", version=2)
+    change(sale, status="paused", version=3)
+    change(sale, status="live", version=4, limit=3, greatest_limit=3)
+    change(sale, limit=1, version=5)
+    change(sale, status="ended", version=6)
+    change(sale, finished=True, version=7)
+
+
+# --- What is listed --------------------------------------------------------------------------
+
+
+def test_a_product_is_listed_once_in_a_sale() -> None:
+    product = a_product()
+    sale = a_sale(product)
+    with refused("listing_"):
+        Listing.objects.create(sale=sale, product=product)
+
+
+def test_a_product_is_in_one_unfinished_sale() -> None:
+    product = a_product()
+    earlier = a_sale(product, opens=-60, closes=-30, status="live")
+    with refused("listing_in_one_unfinished_sale"):
+        a_sale(product, opens=30, closes=60)
+    finish(earlier)
+    a_sale(product, opens=30, closes=60)
+
+
+def test_the_windows_of_a_product_never_overlap() -> None:
+    product = a_product()
+    finish(a_sale(product, opens=-60, closes=60))
+    with refused("listing_windows_apart"):
+        a_sale(product, opens=59, closes=90)
+    a_sale(product, opens=60, closes=90)
+
+
+def test_a_sale_cannot_be_moved_into_another_of_its_product() -> None:
+    product = a_product()
+    finish(a_sale(product, opens=-60, closes=60))
+    later = a_sale(product, opens=60, closes=90)
+    with refused("listing_windows_apart"):
+        change(later, opens_at=NOW)
+
+
+def test_a_listing_follows_its_sale() -> None:
+    sale = a_sale(a_product())
+    later = NOW + timedelta(hours=5)
+    change(sale, closes_at=later)
+    listing = sale.listings.get()
+    assert listing.closes_at == later
+    finish(sale)
+    listing.refresh_from_db()
+    assert listing.finished
+
+
+def test_a_listing_has_no_window_of_its_own() -> None:
+    listing = a_sale(a_product()).listings.get()
+    with refused("listing_follows_sale"):
+        sql("UPDATE inventory_listing SET closes_at = now() WHERE id = %s", listing.pk)
+    with refused("listing_follows_sale"):
+        sql("UPDATE inventory_listing SET finished = true WHERE id = %s", listing.pk)
+
+
+@pytest.mark.parametrize("status", ["live", "paused", "ended"])
+def test_the_products_of_a_sale_are_fixed_from_its_opening(status: str) -> None:
+    sale = a_sale(a_product(), status=status)
+    listing = sale.listings.get()
+    other = a_product()
+    with refused("its products are fixed"):
+        Listing.objects.create(sale=sale, product=other)
+    with refused("its products are fixed"):
+        sql("UPDATE inventory_listing SET product_id = %s WHERE id = %s", other.pk, listing.pk)
+    with refused("its products are fixed"):
+        sql("DELETE FROM inventory_listing WHERE id = %s", listing.pk)
+    with refused("its products are fixed"):
+        sql("UPDATE inventory_listing SET sale_id = %s WHERE id = %s", a_sale().pk, listing.pk)
+
+
+def test_a_product_does_not_move_into_a_sale_that_has_opened() -> None:
+    listing = a_sale(a_product(), opens=30, closes=60).listings.get()
+    opened = a_sale(opens=-30, closes=-10, status="live")
+    values = (opened.pk, opened.opens_at, opened.closes_at, listing.pk)
+    with refused("its products are fixed"):
+        sql(
+            "UPDATE inventory_listing SET sale_id = %s, opens_at = %s, closes_at = %s WHERE id = %s",
+            *values,
+        )
+
+
+@pytest.mark.parametrize(("opens", "status"), [(-60, "draft"), (30, "live")])
+def test_until_then_they_can_change(opens: int, status: str) -> None:
+    sale = a_sale(a_product(), opens=opens, status=status)
+    Listing.objects.create(sale=sale, product=a_product())
+    sql("DELETE FROM inventory_listing WHERE sale_id = %s", sale.pk)
+
+
+def test_the_order_on_the_page_may_change_at_any_time() -> None:
+    sale = a_sale(a_product(), status="live")
+    sale.listings.update(position=7)
+
+
+# --- Prices ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["live", "paused", "ended"])
+@pytest.mark.parametrize("values", [{"price": 1}, {"currency": "USD"}])
+def test_a_price_stands_from_the_opening_until_the_sale_is_finished(
+    status: str, values: dict[str, Any]
+) -> None:
+    product = a_product()
+    sale = a_sale(product, status=status)
+    with refused("its price is frozen"):
+        Product.objects.filter(pk=product.pk).update(**values)
+    finish(sale)
+    Product.objects.filter(pk=product.pk).update(**values)
+
+
+@pytest.mark.parametrize(("opens", "status"), [(-60, "draft"), (30, "live")])
+def test_until_then_a_price_can_change(opens: int, status: str) -> None:
+    product = a_product()
+    a_sale(product, opens=opens, status=status)
+    Product.objects.filter(pk=product.pk).update(price=1)
+
+
+def test_names_texts_and_unchanged_prices_can_always_be_saved() -> None:
+    product = a_product()
+    a_sale(product, status="live")
+    Product.objects.filter(pk=product.pk).update(name="Boot", description="New", price=12900)
+
+
+def test_a_sku_never_changes() -> None:
+    product = a_product()
+    with refused("is fixed"):
+        Product.objects.filter(pk=product.pk).update(sku=uuid4().hex)

@@ -1,0 +1,42 @@
+"""`manage.py verify`: the books, at any moment of a running sale."""
+
+import json
+import sys
+from typing import Any
+
+import redis
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
+
+from orders import books
+
+INCONSISTENT = 3
+
+
+class Command(BaseCommand):
+    help = "Checks that stock, ledger, orders, gate and line agree. Exit code 3 if they do not."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            report = books.verify()
+        except (DatabaseError, redis.RedisError) as error:
+            raise CommandError(f"The books cannot be read: {error}") from error
+        self.stdout.write(
+            json.dumps(report.as_json(), indent=2) if options["json"] else _told(report)
+        )
+        if not report.balanced:
+            sys.exit(INCONSISTENT)
+
+
+def _told(report: books.Report) -> str:
+    counted = ", ".join(f"{count} {what}" for what, count in sorted(report.counted.items()))
+    if report.balanced:
+        return f"The books balance ({counted or 'nothing sold yet'})."
+    lines = [f"The books do NOT balance ({counted})."]
+    for kind, found in report.as_json()["faults"].items():
+        lines.append(f"{kind}: {found['count']}")
+        lines += [f"    {fault}" for fault in found["first"]]
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""Processes die at the worst moment: nothing is lost, nothing twice, and the line keeps its order."""
+
+import signal
+import sys
+
+import pytest
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from inventory import gate
+from inventory.models import Sale
+from orders import books, caretaker, settlement
+from tests import servers, stack
+from tests.cast import promise_too_much, queue_up
+from tests.faults.crashing import POINTS
+
+
+def drained(sale: Sale) -> bool:
+    seen = gate.view_now(sale.pk)
+    return seen.warm and seen.waiting == 0 and not seen.flight
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
+    make_sale: MakeSale, point: str
+) -> None:
+    sale = make_sale(stock=20)
+    promise_too_much(sale, 50)
+    purchases = queue_up(sale, 50)
+    line = [fields["purchase"] for _, fields in gate.read_line(sale.pk, 100)[1]]
+    doomed = [sys.executable, "-m", "tests.faults.crashing", point, *stack.WORKER[3:]]
+    assert stack.Process(doomed).start().wait() == -signal.SIGKILL
+
+    with stack.worker():
+        stack.wait_for(lambda: drained(sale), "the line is settled")
+    orders = {order.pk.hex: order.status for order in sale.orders.all()}
+    assert len(orders) == len(purchases)
+    # First come, first served: the first twenty of the line have them, and nobody else.
+    assert [orders[purchase] for purchase in line] == ["confirmed"] * 20 + ["rejected"] * 30
+    assert books.verify().faults == {}
+
+
+def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=30)
+    queue_up(sale, 20)
+    settlement.settle(sale.pk)
+    redis_clients.blocking().flushall()
+    with stack.worker():
+        stack.wait_for(lambda: gate.view_now(sale.pk).warm, "the gate is warm again")
+        assert len(queue_up(sale, 50)) == 10  # what was left, and not one more
+        stack.wait_for(lambda: drained(sale), "the line is settled")
+    assert sale.orders.filter(status="confirmed").count() == 30
+    assert books.verify().faults == {}
+
+
+def test_accepted_purchases_survive_a_killed_valkey(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=30)
+    purchases = queue_up(sale, 20)
+    servers.VALKEY.kill()
+    stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
+    servers.VALKEY.start()
+    caretaker.look_after_all()
+    settlement.settle(sale.pk)
+    assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
+    assert books.verify().faults == {}

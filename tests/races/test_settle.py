@@ -1,0 +1,89 @@
+"""Settlement, a restock and cancellations of one product at once: the books balance."""
+
+import threading
+from functools import partial
+from unittest.mock import patch
+
+import pytest
+from django.db import IntegrityError
+from django.db.models import QuerySet
+
+from conftest import MakeSale
+from inventory import gate, stock
+from inventory.gate import Entry
+from inventory.models import Product, Sale
+from orders import books, sales, settlement
+from orders.models import Order
+from tests.cast import at_once, promise_too_much, queue_up
+
+
+def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:
+    """A sale with 5 orders, 5 units left, a gate that promises 100, and 40 shoppers in the line."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 5)
+    settlement.settle(sale.pk)
+    promise_too_much(sale, 100)
+    assert len(queue_up(sale, 40)) == 40
+    sale.refresh_from_db()
+    return sale, list(sale.orders.all())
+
+
+def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) -> None:
+    sale, orders = sold_some(make_sale)
+    product = sale.products.get()
+    results = at_once(
+        *[partial(settlement.settle, sale.pk)] * 2,
+        *[partial(sales.restock, product.pk, 3, actor="staff")] * 3,
+        *[partial(sales.cancel, order.pk, actor="staff") for order in orders[:2] * 2],
+    )
+    settlement.settle(sale.pk)
+    assert not [result for result in results if isinstance(result, Exception)]
+    product.refresh_from_db()
+    confirmed = sale.orders.filter(status="confirmed").count()
+    assert product.stock + confirmed == 10 + 9
+    assert sale.orders.count() == 45
+    assert results[-4:].count(True) == 2  # cancelled twice, returned once
+    assert books.verify().faults == {}
+
+
+def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> None:
+    """Both have read before either writes, which is what the locks prevent."""
+    sale, _ = sold_some(make_sale)
+    product = sale.products.get()
+    both_have_read = threading.Barrier(2)
+
+    def read_unlocked(products: object) -> list[Product]:
+        found = list(Product.objects.filter(pk=product.pk))
+        both_have_read.wait(10)
+        return found
+
+    with (
+        patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
+        patch.object(stock, "lock", read_unlocked),
+    ):
+        results = at_once(
+            partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
+            partial(sales.restock, product.pk, 3, actor="staff"),
+        )
+    before = sale.version
+    sale.refresh_from_db()
+    stopped_by_a_constraint = any(isinstance(result, IntegrityError) for result in results)
+    lost_an_update = sale.version < before + 2
+    assert stopped_by_a_constraint or lost_an_update
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: int) -> None:
+    sale = make_sale(stock=30)
+    promise_too_much(sale, 100)
+    purchases = queue_up(sale, 60)
+    at_once(*[partial(settlement.settle, sale.pk)] * 4)
+    settlement.settle(sale.pk)
+    assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
+    assert sale.orders.filter(status="confirmed").count() == 30
+    assert books.verify().faults == {}
+
+
+def _line(sale: Sale) -> list[Entry]:
+    _, raw = gate.read_line(sale.pk, 100)
+    return [Entry.parse(*entry) for entry in raw]
