@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=500, help="one after the other, idle")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="flashsale-bench-") as folder, shop(folder) as port:
-        say(idle(port, options.clicks))
+        say(idle(port, options.clicks, "in a row", pause=0.01))
+        say(idle(port, options.clicks // 5, "each after a silence", pause=0.3))
         for connections in (64, 256):
             say(crowd(port, connections, options.seconds))
         say(rebuild(100_000))
@@ -87,15 +88,17 @@ def ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 # --- What is measured ---------------------------------------------------------------------------
 
 
-def idle(port: int, clicks: int) -> str:
+def idle(port: int, clicks: int, how: str, pause: float) -> str:
     """From the click to "secured" on the same shopper's socket, one click after the other."""
     sale = make_sale(limit=clicks + 1)
     sku = sale.products.get().sku
-    took = run(lambda: click_and_wait(port, sale.slug, sale.pk, sku, clicks))
-    return f"click to confirmed, idle ({clicks} clicks): {percentiles(took)}"
+    took = run(lambda: click_and_wait(port, sale.slug, sale.pk, sku, clicks, pause))
+    return f"click to confirmed, idle, {clicks} clicks {how}: {percentiles(took)}"
 
 
-async def click_and_wait(port: int, slug: str, sale: int, sku: str, clicks: int) -> list[float]:
+async def click_and_wait(
+    port: int, slug: str, sale: int, sku: str, clicks: int, pause: float
+) -> list[float]:
     from flashsale import shoppers
     from orders import tickets
 
@@ -114,7 +117,7 @@ async def click_and_wait(port: int, slug: str, sale: int, sku: str, clicks: int)
             await confirmed_on(page, purchase)
             took.append(time.perf_counter() - began)
             assert (await accepted).status in (200, 202)
-            await asyncio.sleep(0.01)  # idle: the burst of the last click is over
+            await asyncio.sleep(pause)
     connection.close()
     return took
 

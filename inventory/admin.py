@@ -128,6 +128,8 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
 
 
 class SaleForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no generics here
+    limit = forms.IntegerField(min_value=1, initial=1, help_text="units per shopper")
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
         opens_at, closes_at = cleaned.get("opens_at"), cleaned.get("closes_at")

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 GROUP = "feeds"
 
-Outcome = tuple[str, str, str, str, str, int]  # purchase, status, reason, shopper, sku, quantity
+Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
 
 
 def changed(sale: int, outcomes: Iterable[Outcome] = ()) -> None:

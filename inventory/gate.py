@@ -148,7 +148,7 @@ class Tale:
     to: int
     rules: dict[str, Any]
     stock: dict[str, int]
-    answers: list[tuple[str, str, str, str, str, int]] = field(default_factory=list)
+    answers: list[list[Any]] = field(default_factory=list)
     bought: dict[str, int] = field(default_factory=dict)
     mark: str = ""
 
@@ -253,15 +253,21 @@ def view_now(sale: int) -> View:
         return _view(pipe.execute())
 
 
-def read_line(sale: int, most: int) -> tuple[str, list[tuple[str, dict[str, str]]]]:
-    """The gate's mark, and the oldest undecided purchases in the order of their acceptance, raw:
-    `Entry.parse` reads one."""
+def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str, str]]]]:
+    """The gate's mark and version, and the oldest undecided purchases in the order of their
+    acceptance, raw: `Entry.parse` reads one."""
     k = keys(sale)
     with redis_clients.blocking().pipeline(transaction=True) as pipe:
-        pipe.hget(k.gate, "mark")
+        pipe.hmget(k.gate, "mark", "version")
         pipe.xrange(k.line, count=most)
-        mark, entries = pipe.execute()
-    return mark or "", entries
+        (mark, version), entries = pipe.execute()
+    return mark or "", int(version or 0), entries
+
+
+def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
+    """Waits until something stands in the line behind the entry `after`, at most so long."""
+    line = keys(sale).line
+    return bool(redis_clients.blocking().xread({line: after}, count=1, block=milliseconds))
 
 
 def views(sales: Iterable[int]) -> dict[int, tuple[View, int]]:

@@ -7,17 +7,18 @@ any instruction leaves work that the next settlement finds.
 """
 
 import logging
+import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import Sum
 
 from inventory import gate, stock
 from inventory.gate import Entry
-from inventory.models import Listing, Product, Sale
+from inventory.models import Product, Sale
 from orders import bell, telling
 from orders.models import Order
 
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 
 BATCH = 500  # purchases in a transaction
 BATCHES = 20  # until another sale may have the worker
+
+# Between two clicks of a busy sale a task would cost more than it does. Only where no other sale needs
+# the worker, and for no longer than this.
+LINGER = 100  # ms
 
 _LOCK_SPACE = 0x5E771E  # apart from any other advisory lock
 _LOCK_TIMEOUT = "2s"
@@ -34,6 +39,7 @@ _IDLE_TIMEOUT = "5s"  # a frozen worker holds the sale no longer
 _DATA_ERRORS = (DataError, IntegrityError)
 
 _INSERT = """
+WITH raised AS (UPDATE inventory_sale SET version = %(version)s WHERE id = %(sale)s)
 INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
                           reason, version, accepted_at, settled_at)
 SELECT id, %(sale)s, product, shopper, quantity, unit_price, currency, status, reason, %(version)s,
@@ -43,6 +49,18 @@ FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(qua
             %(accepted)s::timestamptz[])
      AS t (id, product, shopper, quantity, unit_price, currency, status, reason, accepted_at)
 """
+
+
+# Known purchases, then shoppers with what they have: one question, one round trip.
+_LOOK_UP = """
+SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
+UNION ALL
+SELECT NULL::uuid, shopper, sum(quantity)::integer FROM orders_order
+WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND status = 'confirmed'
+GROUP BY shopper
+"""
+
+Record = Callable[[Sale, list[Entry], list[Product], dict[UUID, int]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +79,52 @@ def settle(sale: int) -> None:
     Ends at once where somebody else is at it or the gate is cold. Raises django.db.Error and
     redis.RedisError: nothing is lost then, and the next settlement goes on.
     """
-    stuck = ""
+    with _busy():
+        _settle(sale)
+
+
+def _settle(sale: int) -> None:
+    head = last = ""
     for _ in range(BATCHES):
-        mark, raw = gate.read_line(sale, BATCH)
+        mark, stands, raw = gate.read_line(sale, BATCH)
         if not raw:
+            if last and _only_one_busy() and gate.wait_for_line(sale, last, LINGER):
+                continue
             if gate.lower_bell(sale):
                 return
             continue
-        if raw[0][0] == stuck:
+        if raw[0][0] == head:
             _drop_strays(sale, raw)
-        stuck = raw[0][0]
-        if not decide(sale, mark, _entries(raw)) or not telling.tell(sale):
+        head, last = raw[0][0], raw[-1][0]
+        if not decide(sale, mark, _entries(raw)) or not telling.tell(sale, stands):
             return
     bell.ring(sale)
 
 
-def decide(sale_id: int, mark: str, entries: list[Entry]) -> bool:
-    """Makes orders of these purchases, in ONE transaction. False where it is not ours to do.
+def decide(sale: int, mark: str, entries: list[Entry]) -> bool:
+    """Makes orders of these purchases. False where it is not ours to do: somebody else settles, or
+    the line was read from a gate that has been replaced since."""
+    try:
+        return _decide(sale, mark, entries, _record)
+    except _DATA_ERRORS:
+        log.warning("sale %s: a batch failed and is settled entry by entry", sale, exc_info=True)
+        return _decide(sale, mark, entries, _record_one_by_one)
 
-    The locks come all at once and in the one order: the sale, then its products by key. Only then is
-    anything looked up, so that nothing decided here can have changed meanwhile.
-    """
+
+def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> bool:
+    """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
+    key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
     with transaction.atomic():
         if not _alone(sale_id):
             return False
         sale = Sale.objects.select_for_update(no_key=True).get(pk=sale_id)
         if sale.epoch != mark:
-            return False  # read from a gate that has been replaced since
-        fresh = _undecided(entries)
-        if not fresh:
-            return True
-        products = _lock_products(sale, fresh)
-        sale.version += 1
-        try:
-            with transaction.atomic():
-                _record(sale, allot(fresh, products, _bought(sale, fresh), sale.limit))
-        except _DATA_ERRORS:
-            log.warning(
-                "sale %s: a batch failed, settling it entry by entry", sale_id, exc_info=True
-            )
-            _record_one_by_one(sale, fresh, products)
-        sale.save(update_fields=["version"])
+            return False
+        products = stock.lock_listed(sale, {entry.sku for entry in entries})
+        fresh, bought = _look_up(sale, entries)
+        if fresh:
+            sale.version += 1
+            record(sale, fresh, products, bought)
     return True
 
 
@@ -130,6 +153,26 @@ def allot(
 
 
 # --- Helpers, in the order in which they are called -------------------------------------------
+
+_settling = 0
+_counting = threading.Lock()
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    """Counts the settlements that run in this process."""
+    global _settling
+    with _counting:
+        _settling += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _settling -= 1
+
+
+def _only_one_busy() -> bool:
+    return _settling == 1
 
 
 def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> None:
@@ -166,28 +209,49 @@ def _alone(sale: int) -> bool:
     return bool(row and row[2])
 
 
-def _undecided(entries: list[Entry]) -> list[Entry]:
-    """The entries that are no orders yet, each purchase once."""
+def _look_up(sale: Sale, entries: list[Entry]) -> tuple[list[Entry], dict[UUID, int]]:
+    """The entries that are no orders yet, each purchase once; and the units confirmed so far to each
+    shopper, for the limit is PostgreSQL's to keep."""
     first = {entry.purchase: entry for entry in reversed(entries)}
-    known = set(Order.objects.filter(pk__in=first).values_list("pk", flat=True))
-    return [e for e in entries if e.purchase not in known and first[e.purchase] is e]
+    shoppers = list({entry.shopper for entry in entries})
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK_UP, {"sale": sale.pk, "purchases": list(first), "shoppers": shoppers})
+        rows = cursor.fetchall()
+    known = {purchase for purchase, shopper, _ in rows if shopper is None}
+    bought = {shopper: units for purchase, shopper, units in rows if purchase is None}
+    return [e for e in entries if e.purchase not in known and first[e.purchase] is e], bought
 
 
-def _lock_products(sale: Sale, entries: list[Entry]) -> list[Product]:
-    listed = Listing.objects.filter(sale=sale, product__sku__in={e.sku for e in entries})
-    return stock.lock(listed.values_list("product_id", flat=True))
+def _record(
+    sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
+) -> None:
+    """Decides and writes a batch as a whole."""
+    _write(sale, allot(entries, products, bought, sale.limit))
 
 
-def _bought(sale: Sale, entries: list[Entry]) -> dict[UUID, int]:
-    """Units confirmed so far to each shopper of the batch: the limit is PostgreSQL's to keep."""
-    confirmed = Order.objects.filter(
-        sale=sale, shopper__in={e.shopper for e in entries}, status=Order.Status.CONFIRMED
-    )
-    return dict(confirmed.order_by().values_list("shopper").annotate(units=Sum("quantity")))
+def _record_one_by_one(
+    sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
+) -> None:
+    """The same decisions, each in a savepoint: one that PostgreSQL refuses is rejected alone.
+
+    A lost connection or a time-out is no property of a purchase: it ends the whole transaction.
+    """
+    for entry in entries:
+        [decision] = allot([entry], products, bought, sale.limit)
+        try:
+            with transaction.atomic():
+                _write(sale, [decision])
+        except _DATA_ERRORS:
+            log.exception("purchase %s cannot be settled and is rejected", entry.purchase)
+            _write(sale, [_poison(entry)])
+            continue
+        if decision.status == Order.Status.CONFIRMED and decision.product:
+            decision.product.stock -= entry.quantity
+            bought[entry.shopper] = bought.get(entry.shopper, 0) + entry.quantity
 
 
-def _record(sale: Sale, decisions: list[Decision]) -> None:
-    """Writes the orders, the ledger and the stock of one batch."""
+def _write(sale: Sale, decisions: list[Decision]) -> None:
+    """Writes the orders, the sale's new version, the ledger and the stock."""
     sold: dict[int, int] = defaultdict(int)
     for decision in decisions:
         if decision.status == Order.Status.CONFIRMED and decision.product:
@@ -210,22 +274,6 @@ def _record(sale: Sale, decisions: list[Decision]) -> None:
             },
         )
     stock.sell(sale.pk, sale.version, sold)
-
-
-def _record_one_by_one(sale: Sale, entries: list[Entry], products: list[Product]) -> None:
-    """The same decisions, each in a savepoint: one that PostgreSQL refuses is rejected alone.
-
-    A lost connection or a time-out is no property of a purchase: it ends the whole transaction.
-    """
-    for entry in entries:
-        for product in products:
-            product.refresh_from_db(fields=["stock"])
-        try:
-            with transaction.atomic():
-                _record(sale, allot([entry], products, _bought(sale, [entry]), sale.limit))
-        except _DATA_ERRORS:
-            log.exception("purchase %s cannot be settled and is rejected", entry.purchase)
-            _record(sale, [_poison(entry)])
 
 
 def _poison(entry: Entry) -> Decision:

@@ -6,12 +6,11 @@ one heals.
 """
 
 import logging
-from datetime import datetime
 
 from django.db import connection, transaction
 
 from inventory import announce, gate
-from inventory.models import Product, Sale
+from inventory.models import Sale
 
 log = logging.getLogger(__name__)
 
@@ -19,30 +18,42 @@ _ATTEMPTS = 5
 _PART = 5_000  # answers that one script applies to a cold gate: some 20 ms of Redis' time
 _ANNOUNCED = 2_000  # outcomes in one message; a rebuild is not news to anybody
 
-# Ids as the gate keeps them, and as Python need not make objects of: a rebuild reads 100,000 rows.
-_ANSWERS = """
-SELECT replace(o.id::text, '-', ''), o.status, o.reason, replace(o.shopper::text, '-', ''),
-       coalesce(p.sku, ''), o.quantity
-FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
-WHERE o.sale_id = %(sale)s AND o.version > %(since)s
-"""
-_BOUGHT = """
-SELECT replace(shopper::text, '-', ''),
-       coalesce(sum(quantity) FILTER (WHERE status = 'confirmed'), 0)
-FROM orders_order
-WHERE sale_id = %(sale)s AND shopper IN (
-    SELECT shopper FROM orders_order WHERE sale_id = %(sale)s AND version > %(since)s)
-GROUP BY shopper
+# One statement is one snapshot. Ids as the gate keeps them, and built by PostgreSQL: a rebuild reads
+# 100,000 rows, of which Python need not make objects.
+_TALE = """
+SELECT s.finished OR s.status = 'draft', s.version,
+    json_build_object(
+        'status', s.status, 'limit', s."limit",
+        'opens_at', round(extract(epoch FROM s.opens_at) * 1000),
+        'closes_at', round(extract(epoch FROM s.closes_at) * 1000)),
+    coalesce((SELECT json_object_agg(p.sku, p.stock)
+              FROM inventory_listing AS l JOIN inventory_product AS p ON p.id = l.product_id
+              WHERE l.sale_id = s.id), '{}'),
+    coalesce((SELECT json_agg(json_build_array(
+                  replace(o.id::text, '-', ''), o.status, o.reason,
+                  replace(o.shopper::text, '-', ''), coalesce(p.sku, ''), o.quantity))
+              FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
+              WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
+    coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
+              FROM (SELECT o.shopper,
+                           coalesce(sum(o.quantity) FILTER (WHERE o.status = 'confirmed'), 0) AS units
+                    FROM orders_order AS o
+                    WHERE o.sale_id = s.id AND (%(since)s = 0 OR o.shopper IN (
+                        SELECT shopper FROM orders_order
+                        WHERE sale_id = s.id AND version > %(since)s))
+                    GROUP BY o.shopper) AS bought), '{}')
+FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 
 
-def tell(sale: int) -> bool:
+def tell(sale: int, stands: int | None = None) -> bool:
     """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
 
-    False where the caretaker has to act first: the gate is new, wiped, or ahead (a restored backup).
-    Must run outside a transaction. Raises ColdGate and redis.RedisError.
+    `stands` is where the caller has just seen the gate stand. False where the caretaker has to act
+    first: the gate is new, wiped, or ahead (a restored backup). Must run outside a transaction. Raises
+    ColdGate and redis.RedisError.
     """
-    return _tell(sale, mark="")
+    return _tell(sale, stands, mark="")
 
 
 def warm(sale: int) -> bool:
@@ -50,16 +61,17 @@ def warm(sale: int) -> bool:
     with transaction.atomic():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         # Read under the lock: of several caretakers, each stores the mark that really stands.
-        _, mark = gate.stands_at(sale)
+        stands, mark = gate.stands_at(sale)
         if mark and locked.epoch != mark:
             locked.epoch = mark
             locked.save(update_fields=["epoch"])
-    return bool(mark) and _tell(sale, mark)
+    return bool(mark) and _tell(sale, stands, mark)
 
 
-def _tell(sale: int, mark: str) -> bool:
-    for _ in range(_ATTEMPTS):
+def _tell(sale: int, stands: int | None, mark: str) -> bool:
+    if stands is None:
         stands, _ = gate.stands_at(sale)
+    for _ in range(_ATTEMPTS):
         if stands == 0 and not mark:
             return False  # new or wiped: only `warm` may tell it everything
         tale = tale_since(sale, stands, mark)
@@ -67,22 +79,22 @@ def _tell(sale: int, mark: str) -> bool:
             return False
         if stands == tale.to and not mark:
             return True
-        if _applied(sale, tale):
+        stands = _apply(sale, tale)
+        if stands >= tale.to:
             announce.changed(sale, tale.answers if len(tale.answers) <= _ANNOUNCED else [])
             return True
     log.warning("sale %s: the gate kept moving while it was told", sale)
     return False
 
 
-def _applied(sale: int, tale: gate.Tale) -> bool:
-    """Whether the gate stands where the tale ends."""
+def _apply(sale: int, tale: gate.Tale) -> int:
+    """Where the gate stands after it. Only a cold gate is told in parts: see `Tale.parts`."""
     size = _PART if tale.mark else max(1, len(tale.answers))
-    stands = 0
     for part in tale.parts(size):
         applied, stands = gate.tell(sale, part)
         if not applied:
             break
-    return stands >= tale.to
+    return stands
 
 
 def tale_since(sale: int, since: int, mark: str = "") -> gate.Tale | None:
@@ -90,26 +102,10 @@ def tale_since(sale: int, since: int, mark: str = "") -> gate.Tale | None:
 
     None for a sale that has no gate: a draft, or a finished one.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        told = Sale.objects.get(pk=sale)
-        if told.finished or told.status == Sale.Status.DRAFT:
-            return None
-        cursor.execute(_ANSWERS, {"sale": sale, "since": since})
-        answers = cursor.fetchall()
-        bought = {}
-        if answers:
-            cursor.execute(_BOUGHT, {"sale": sale, "since": since})
-            bought = dict(cursor.fetchall())
-        stock = dict(Product.objects.filter(listings__sale=told).values_list("sku", "stock"))
-    rules = {
-        "status": told.status,
-        "opens_at": _milliseconds(told.opens_at),
-        "closes_at": _milliseconds(told.closes_at),
-        "limit": told.limit,
-    }
-    return gate.Tale(since, told.version, rules, stock, answers, bought, mark)
-
-
-def _milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+    with connection.cursor() as cursor:
+        cursor.execute(_TALE, {"sale": sale, "since": since})
+        row = cursor.fetchone()
+    if row is None or row[0]:
+        return None
+    _, version, rules, stock, answers, bought = row
+    return gate.Tale(since, version, rules, stock, answers, bought, mark)

@@ -27,7 +27,7 @@ def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
     sale = make_sale(stock=20)
     promise_too_much(sale, 50)
     purchases = queue_up(sale, 50)
-    line = [fields["purchase"] for _, fields in gate.read_line(sale.pk, 100)[1]]
+    line = [fields["purchase"] for _, fields in gate.read_line(sale.pk, 100)[2]]
     doomed = [sys.executable, "-m", "tests.faults.crashing", point, *stack.WORKER[3:]]
     assert stack.Process(doomed).start().wait() == -signal.SIGKILL
 

@@ -52,7 +52,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     product = sale.products.get()
     both_have_read = threading.Barrier(2)
 
-    def read_unlocked(products: object) -> list[Product]:
+    def read_unlocked(*_: object) -> list[Product]:
         found = list(Product.objects.filter(pk=product.pk))
         both_have_read.wait(10)
         return found
@@ -60,6 +60,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     with (
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(stock, "lock", read_unlocked),
+        patch.object(stock, "lock_listed", read_unlocked),
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
@@ -85,5 +86,5 @@ def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: 
 
 
 def _line(sale: Sale) -> list[Entry]:
-    _, raw = gate.read_line(sale.pk, 100)
+    _, _, raw = gate.read_line(sale.pk, 100)
     return [Entry.parse(*entry) for entry in raw]
