@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -67,5 +68,6 @@ def make_sale() -> Iterator[MakeSale]:
 
     yield make
     # Out of the way of later tests, also where a twin has broken its gate.
-    Sale.objects.filter(pk__in=made).exclude(status="draft").update(status="ended", finished=True)
+    over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
+    Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
     gate.forget(made)

@@ -10,12 +10,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cached_property, lru_cache
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from csp.utils import build_policy
 from django.conf import settings
+from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
@@ -52,7 +52,7 @@ class Request:
         self.scope = scope
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = _headers_in(scope)
         self._receive = receive
 
     def header(self, name: bytes) -> str:
@@ -70,7 +70,7 @@ class Request:
     def secure(self) -> bool:
         """Whether the browser speaks HTTPS, to us or to the proxy that we trust."""
         if settings.TRUSTED_PROXIES:
-            return self.header(b"x-forwarded-proto").rpartition(",")[2].strip() == "https"
+            return self.header(b"x-forwarded-proto").partition(",")[0].strip() == "https"
         return self.scope.get("scheme") in ("https", "wss")
 
     @property
@@ -93,13 +93,8 @@ class Request:
         """The shopper whom a valid cookie names."""
         raw = self.header(b"cookie")
         name = cookie_name(self.secure)
-        if name not in raw:
-            return None
-        try:
-            morsel = SimpleCookie(raw).get(name)
-        except CookieError:
-            return None
-        return shopper_in(morsel.value) if morsel else None
+        # Not `http.cookies`: it stops at the first odd cookie, which may be another program's.
+        return shopper_in(parse_cookie(raw).get(name)) if name in raw else None
 
     @property
     def language(self) -> str:
@@ -200,6 +195,15 @@ def _headers(secure: bool) -> list[Header]:
     if secure and settings.SECURE_HSTS_SECONDS:
         value = f"max-age={settings.SECURE_HSTS_SECONDS}".encode()
         headers.append((b"strict-transport-security", value))
+    return headers
+
+
+def _headers_in(scope: Scope) -> dict[bytes, bytes]:
+    """Headers by name. One that comes more than once is a list (RFC 9110, section 5.2): proxies may
+    add a line instead of a word, and two hosts or origins are none of ours."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        headers[name] = headers[name] + b", " + value if name in headers else value
     return headers
 
 

@@ -7,7 +7,7 @@ to the version at which the gate stood, and an answer that differs is asked abou
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ _NAMED = 20  # of one kind of fault; the rest is counted
 _LEDGER = """
 SELECT p.sku, p.stock, coalesce(sum(m.delta), 0) AS ledger
 FROM inventory_product AS p LEFT JOIN inventory_stockmovement AS m ON m.product_id = p.id
+WHERE %(sale)s::bigint IS NULL
+   OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)
 GROUP BY p.id HAVING p.stock <> coalesce(sum(m.delta), 0)
 """
 _SOLD = """
@@ -34,18 +36,21 @@ LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM orders_order
 LEFT JOIN (SELECT product_id, -sum(delta) AS units FROM inventory_stockmovement
            WHERE reason IN ('sold', 'cancelled') GROUP BY product_id) AS m ON m.product_id = p.id
 WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
+  AND (%(sale)s::bigint IS NULL
+       OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s))
 """
 _OVER_LIMIT = """
 SELECT s.slug, o.shopper, sum(o.quantity) AS units, s.greatest_limit
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
-WHERE o.status = 'confirmed'
+WHERE o.status = 'confirmed' AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 GROUP BY s.id, o.shopper HAVING sum(o.quantity) > s.greatest_limit
 """
 _STRANGE = """
 SELECT o.id, s.slug, o.version, s.version AS sale_version
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
 LEFT JOIN inventory_listing AS l ON l.sale_id = o.sale_id AND l.product_id = o.product_id
-WHERE o.version > s.version OR (o.product_id IS NOT NULL AND l.id IS NULL)
+WHERE (o.version > s.version OR (o.product_id IS NOT NULL AND l.id IS NULL))
+  AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
 _CANCELLED = """
 SELECT coalesce(o.id, m."order") AS id, o.status, m.units
@@ -53,6 +58,7 @@ FROM (SELECT * FROM orders_order WHERE status = 'cancelled') AS o
 FULL JOIN (SELECT "order", sum(delta) AS units FROM inventory_stockmovement
            WHERE reason = 'cancelled' GROUP BY "order") AS m ON m."order" = o.id
 WHERE o.quantity IS DISTINCT FROM m.units
+  AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
 # Stock as it stood at a version of the sale: what was moved after it is taken back.
 _STOCK_AT = """
@@ -76,6 +82,10 @@ SELECT replace(shopper::text, '-', ''), sum(quantity) FROM orders_order
 WHERE sale_id = %(sale)s AND status = 'confirmed'
   AND (%(shopper)s::uuid IS NULL OR shopper = %(shopper)s::uuid)
 GROUP BY shopper
+"""
+_COUNTS = """
+SELECT status, count(*) FROM orders_order
+WHERE %(sale)s::bigint IS NULL OR sale_id = %(sale)s GROUP BY status
 """
 RULES = {
     "stock_is_not_the_ledger": _LEDGER,
@@ -111,30 +121,34 @@ class Report:
         }
 
 
-def verify() -> Report:
-    """Checks all books. Raises DatabaseError or RedisError where a store cannot be read."""
+def verify(sale: int | None = None) -> Report:
+    """Checks all books, or those of one sale. Raises DatabaseError or RedisError where a store cannot
+    be read."""
     report = Report()
-    for kind, row in _broken_rules(report):
-        report.add(kind, **row)
-    undrained = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-    for sale in list(undrained.values_list("pk", flat=True)):
-        _compare_gate(sale, report)
-    for sale in gate.standing() - set(undrained.values_list("pk", flat=True)):
-        report.add("gate_without_a_sale", sale=sale)
+    _check_rules(sale, report)
+    undrained = set(
+        Sale.objects.filter(finished=False)
+        .exclude(status=Sale.Status.DRAFT)
+        .values_list("pk", flat=True)
+    )
+    for each in sorted(undrained if sale is None else undrained & {sale}):
+        _compare_gate(each, report)
+    if sale is None:
+        for each in gate.standing() - undrained:
+            report.add("gate_without_a_sale", sale=each)
     return report
 
 
-def _broken_rules(report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
+def _check_rules(sale: int | None, report: Report) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        cursor.execute("SELECT status, count(*) FROM orders_order GROUP BY status")
-        for status, count in cursor.fetchall():
-            report.counted[str(status)] = count
+        cursor.execute(_COUNTS, {"sale": sale})
+        report.counted.update(dict(cursor.fetchall()))
         for kind, query in RULES.items():
-            cursor.execute(query)
+            cursor.execute(query, {"sale": sale})
             columns = [column[0] for column in cursor.description or ()]
             for row in cursor.fetchall():
-                yield kind, dict(zip(columns, row, strict=True))
+                report.add(kind, **dict(zip(columns, row, strict=True)))
 
 
 # --- The gate ------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ async def buy(request: Request, slug: str) -> Response:
         fields = await _fields(request)
         watch = await _watch(slug)
     except Refusal as refusal:
-        return failure(request, refusal.status, refusal.code, *refusal.headers)
+        return _no_click(request, refusal)
     click = _click(request, watch, fields)
     if click is None:
         return _fresh_ticket(request, watch, fields.get("product", ""))
@@ -89,6 +89,8 @@ async def _fields(request: Request) -> dict[str, str]:
         raise Refusal(415, "content_type")
     if request.foreign:
         raise Refusal(403, "origin")
+    if not request.trustworthy:
+        raise Refusal(403, "insecure")
     try:
         body = await request.body(MOST_BYTES)
         pairs = parse_qsl(
@@ -154,6 +156,11 @@ async def _admit(click: Click) -> Verdict:
 # --- Answering ----------------------------------------------------------------------------------
 
 
+def _no_click(request: Request, refusal: Refusal) -> Response:
+    headers = (*refusal.headers, fragments.INSIDE) if request.from_htmx else refusal.headers
+    return failure(request, refusal.status, refusal.code, *headers)
+
+
 async def _answer(click: Click, verdict: Verdict) -> Response:
     match verdict.code:
         case "queued":
@@ -216,6 +223,8 @@ def _reused(click: Click, answer: Answer) -> Response:
         "status": answer.status,
     }
     reused = answer._replace(reason="ticket_reused")
+    if answer.status == Order.Status.REJECTED and _wants_fragment(click.request):
+        return settled(click.request, click.watch, click.purchase, reused, 422)
     return _shaped(click, 422, content, lambda: _outcome(click, reused), _order(click))
 
 
@@ -256,7 +265,7 @@ def _fresh_ticket(request: Request, watch: Watch, sku: str) -> Response:
     notice = fragments.notice("ticket", request.language)
     product = watch.card.product(sku)
     if product is None:
-        return Response(403, notice.encode(), headers=cookie)
+        return Response(403, notice.encode(), headers=(*cookie, fragments.INSIDE))
     form = fragments.fresh_form(watch, request.language, product, shopper, notice)
     return Response(403, form, headers=(*cookie, *fragments.replacing_form(sku)))
 

@@ -6,6 +6,7 @@ Each is rendered once per state and language and kept; the shopper's own parts a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -37,7 +38,22 @@ class Form:
     purchase: str
 
 
-_pages: WeakKeyDictionary[Watch, dict[str, tuple[int, str, int, Kept]]] = WeakKeyDictionary()
+class SalePage(NamedTuple):
+    """A rendered page, and what it shows."""
+
+    body: Kept
+    revision: int
+    phase: str
+    products: tuple[ProductCard, ...]
+    rendered_at: int
+
+    def shows(self, watch: Watch) -> bool:
+        if self.phase != watch.phase or self.products != watch.card.products:
+            return False
+        return self.revision == watch.revision or watch.now - self.rendered_at < _PAGE_KEPT
+
+
+_pages: WeakKeyDictionary[Watch, dict[str, SalePage]] = WeakKeyDictionary()
 
 
 def sale_page(watch: Watch, language: str, shopper: UUID, code: str) -> bytes:
@@ -52,13 +68,12 @@ def sale_page(watch: Watch, language: str, shopper: UUID, code: str) -> bytes:
 
 def _kept_page(watch: Watch, language: str) -> Kept:
     pages = _pages.setdefault(watch, {})
-    revision, phase, rendered_at, page = pages.get(language, (-1, "", 0, None))
-    fresh = revision == watch.revision or watch.now - rendered_at < _PAGE_KEPT
-    if page is None or phase != watch.phase or not fresh:
-        revision, phase, rendered_at = watch.revision, watch.phase, watch.now
-        page = kept.render("orders/sale.html", language, _page_context(watch))
-        pages[language] = (revision, phase, rendered_at, page)
-    return page
+    page = pages.get(language)
+    if page is None or not page.shows(watch):
+        body = kept.render("orders/sale.html", language, _page_context(watch))
+        page = SalePage(body, watch.revision, watch.phase, watch.card.products, watch.now)
+        pages[language] = page
+    return page.body
 
 
 def _page_context(watch: Watch) -> dict[str, object]:
@@ -149,6 +164,10 @@ def retry_page(
         "quantity": quantity,
     }
     return kept.render("orders/retry.html", language, context).fill({})
+
+
+# Makes htmx put a notice into the box of the outcome, not in its place: the next click needs it.
+INSIDE = (b"hx-reswap", b"innerHTML")
 
 
 def replacing_form(sku: str) -> tuple[tuple[bytes, bytes], ...]:

@@ -1,6 +1,7 @@
 """`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
 
 import asyncio
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import redis
@@ -20,16 +21,18 @@ async def outcome(request: Request, purchase: str) -> Response:
     """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
     if request.method not in ("GET", "HEAD"):
         return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+    if not request.trustworthy:
+        return failure(request, 403, "insecure")
+    if request.shopper is None:
+        return failure(request, 404, "not_found")
     number = UUID(purchase)
     try:
         watch = await feed.current().watch_id(sale_of(number))
         answer = await _find(number, watch) if watch else None
     except (DatabaseError, _Unsure):
         return failure(request, 503, "busy", RETRY)
-    if watch is None or answer is None or not request.shopper:
-        return failure(request, 404, "not_found")
-    if answer.shopper != request.shopper.hex:
-        return failure(request, 404, "not_found")  # as for a stranger: nothing is learned
+    if watch is None or answer is None or answer.shopper != request.shopper.hex:
+        return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
     if request.wants_json:
         return json_response(200, _as_json(watch, number, answer))
     if request.from_htmx:
@@ -40,14 +43,18 @@ async def outcome(request: Request, purchase: str) -> Response:
     return Response(200, page)
 
 
-def settled(request: Request, watch: Watch, purchase: UUID, answer: Answer) -> Response:
+def settled(
+    request: Request, watch: Watch, purchase: UUID, answer: Answer, status: int = 200
+) -> Response:
     """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
     box = fragments.outcome(watch, request.language, purchase, answer)
     product = watch.card.product(answer.sku)
     if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
-        return Response(200, box)
+        return Response(status, box)
+    if _on_order_page(request):
+        return Response(status, box)
     form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
-    return Response(200, form, headers=fragments.replacing_form(product.sku))
+    return Response(status, form, headers=fragments.replacing_form(product.sku))
 
 
 async def order_answer(purchase: UUID) -> Answer | None:
@@ -84,6 +91,11 @@ def _order_answer(purchase: UUID) -> Answer | None:
         return None
     sku = order.product.sku if order.product else ""
     return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
+
+
+def _on_order_page(request: Request) -> bool:
+    """Whether the box stands on the order's own page, where there is no form to be replaced."""
+    return urlsplit(request.header(b"hx-current-url")).path.startswith("/orders/")
 
 
 def _as_json(watch: Watch, purchase: UUID, answer: Answer) -> dict[str, object]:

@@ -99,14 +99,17 @@ CREATE TRIGGER price_frozen BEFORE UPDATE OF sku, price, currency ON inventory_p
 
 CREATE FUNCTION inventory_listing_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    touched bigint := CASE WHEN TG_OP = 'INSERT' THEN NEW.sale_id ELSE OLD.sale_id END;
+    touched bigint[] := CASE TG_OP
+        WHEN 'INSERT' THEN ARRAY[NEW.sale_id]
+        WHEN 'DELETE' THEN ARRAY[OLD.sale_id]
+        ELSE ARRAY[OLD.sale_id, NEW.sale_id] END;
 BEGIN
     IF TG_OP = 'UPDATE' AND (OLD.sale_id, OLD.product_id) = (NEW.sale_id, NEW.product_id) THEN
         RETURN NEW;
     END IF;
     IF EXISTS (
         SELECT FROM inventory_sale
-        WHERE id = touched AND status <> 'draft' AND opens_at <= now()
+        WHERE id = ANY(touched) AND status <> 'draft' AND opens_at <= now()
     ) THEN
         RAISE EXCEPTION 'sale % has opened: its products are fixed', touched
             USING ERRCODE = 'check_violation';

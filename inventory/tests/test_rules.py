@@ -329,7 +329,6 @@ def test_the_products_of_a_sale_are_fixed_from_its_opening(status: str) -> None:
         sql("UPDATE inventory_listing SET sale_id = %s WHERE id = %s", a_sale().pk, listing.pk)
 
 
-@pytest.mark.xfail(reason="the trigger looks at the sale that a listing leaves only", strict=True)
 def test_a_product_does_not_move_into_a_sale_that_has_opened() -> None:
     listing = a_sale(a_product(), opens=30, closes=60).listings.get()
     opened = a_sale(opens=-30, closes=-10, status="live")

@@ -8,6 +8,7 @@ import redis
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from inventory.models import Sale
 from orders import books
 
 INCONSISTENT = 3
@@ -17,11 +18,12 @@ class Command(BaseCommand):
     help = "Checks that stock, ledger, orders, gate and line agree. Exit code 3 if they do not."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--sale", metavar="SLUG", help="the books of one sale only")
         parser.add_argument("--json", action="store_true", help="the report as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            report = books.verify()
+            report = books.verify(_sale(options["sale"]))
         except (DatabaseError, redis.RedisError) as error:
             raise CommandError(f"The books cannot be read: {error}") from error
         self.stdout.write(
@@ -29,6 +31,15 @@ class Command(BaseCommand):
         )
         if not report.balanced:
             sys.exit(INCONSISTENT)
+
+
+def _sale(slug: str | None) -> int | None:
+    if slug is None:
+        return None
+    sale = Sale.objects.filter(slug=slug).first()
+    if sale is None:
+        raise CommandError(f"There is no sale {slug!r}.")
+    return sale.pk
 
 
 def _told(report: books.Report) -> str:

@@ -1,0 +1,190 @@
+"""The gate's scripts: who is let into the line, and how PostgreSQL's word is taken over."""
+
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from flashsale.shoppers import new_shopper
+from inventory import gate
+from inventory.gate import Tale, Verdict
+from inventory.models import Sale
+from orders import caretaker, sales, settlement
+from orders.tickets import new_purchase
+from tests.cast import in_loop, queue_up, skus
+
+
+def click(
+    sale: Sale,
+    purchase: UUID | None = None,
+    shopper: UUID | None = None,
+    sku: str = "",
+    quantity: int = 1,
+    address: str = "192.0.2.1",
+    per_shopper: int = 0,
+    per_address: int = 0,
+    bound: int = 1000,
+) -> Verdict:
+    product = sku or skus(sale)[0]
+    return in_loop(
+        lambda: gate.admit(
+            sale.pk,
+            purchase or new_purchase(sale.pk),
+            shopper or new_shopper(),
+            product,
+            quantity,
+            address,
+            per_shopper=per_shopper,
+            per_address=per_address,
+            bound=bound,
+        )
+    )
+
+
+def test_the_first_click_rings_the_bell_and_the_next_does_not(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    assert click(sale).ring
+    assert not click(sale).ring
+    settlement.settle(sale.pk)
+    assert click(sale).ring
+
+
+def test_a_known_purchase_gets_its_answer_even_when_sold_out(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    purchase, shopper = new_purchase(sale.pk), new_shopper()
+    assert click(sale, purchase, shopper).code == "queued"
+    again = click(sale, purchase, shopper)
+    assert again.code == "known"
+    assert again.answer is not None
+    assert again.answer.status == "queued"
+    settlement.settle(sale.pk)
+    settled = click(sale, purchase, shopper)
+    assert settled.answer is not None
+    assert settled.answer.status == "confirmed"
+
+
+def test_a_purchase_of_somebody_else_is_foreign(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    purchase = new_purchase(sale.pk)
+    click(sale, purchase)
+    assert click(sale, purchase).code == "foreign"
+
+
+def test_fewer_left_than_asked_is_not_sold_out(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=2, limit=5)
+    assert click(sale, quantity=3) == Verdict("refused", reason="not_enough")
+    assert click(sale, quantity=2).code == "queued"
+    assert click(sale) == Verdict("refused", reason="sold_out")
+
+
+def test_what_is_in_the_line_counts_against_the_limit(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9, limit=2)
+    shopper = new_shopper()
+    assert click(sale, shopper=shopper, quantity=2).code == "queued"
+    assert click(sale, shopper=shopper) == Verdict("refused", reason="limit")
+    settlement.settle(sale.pk)
+    assert click(sale, shopper=shopper) == Verdict("refused", reason="limit")
+
+
+@pytest.mark.parametrize(
+    ("window", "reason"),
+    [({"opens_in": 60}, "not_open"), ({"opens_in": -60, "closes_in": 0.3}, "closed")],
+)
+def test_redis_clock_opens_and_closes(
+    make_sale: MakeSale, window: dict[str, float], reason: str
+) -> None:
+    sale = make_sale(**window)
+    while timezone.now() < sale.closes_at and reason == "closed":
+        click(sale)
+    assert click(sale) == Verdict("refused", reason=reason)
+
+
+def test_a_full_line_is_busy_and_counts_nothing(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9)
+    assert click(sale, bound=1).code == "queued"
+    assert click(sale, bound=1).code == "busy"
+    assert gate.view_now(sale.pk).flight == {skus(sale)[0]: 1}
+
+
+def test_a_rate_lets_a_seconds_worth_pass_and_says_how_long_to_wait(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=99, limit=99)
+    shopper = new_shopper()
+    verdicts = [click(sale, shopper=shopper, per_shopper=3) for _ in range(4)]
+    assert [verdict.code for verdict in verdicts] == ["queued"] * 3 + ["rate_limited"]
+    assert 0 < verdicts[-1].wait <= 334
+    other = [click(sale, per_address=2, address="192.0.2.7") for _ in range(3)]
+    assert [verdict.code for verdict in other] == ["queued", "queued", "rate_limited"]
+
+
+def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    click(sale)
+    pattern = f"{{sale:{sale.pk}}}:*"
+    redis = redis_clients.blocking()
+    before = {key: redis.dump(key) for key in redis.scan_iter(pattern)}
+    click(sale, per_shopper=3, per_address=3)
+    assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
+
+
+def test_an_unknown_product_is_named(make_sale: MakeSale) -> None:
+    assert click(make_sale(), sku="nothing").code == "product"
+
+
+def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    stands, _ = gate.stands_at(sale.pk)
+    stale = Tale(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
+    sales.restock(sale.products.get().pk, 1, actor="staff")
+    [part] = stale.parts(10)
+    assert gate.tell(sale.pk, part) == (False, stands + 1)
+    assert gate.view_now(sale.pk).stock == {skus(sale)[0]: 6}
+
+
+def test_a_tale_that_begins_after_where_the_gate_stands_is_refused(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    stands, _ = gate.stands_at(sale.pk)
+    [part] = Tale(stands + 1, stands + 2, {}, {}).parts(10)
+    assert gate.tell(sale.pk, part) == (False, stands)
+
+
+def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    gate.cool([sale.pk], "a fresh mark")
+    stands, _ = gate.stands_at(sale.pk)
+    [part] = Tale(stands, stands, {}, {}, mark="the mark before").parts(10)
+    gate.tell(sale.pk, part)
+    assert not gate.view_now(sale.pk).warm
+    assert click(sale).code == "cold"
+
+
+def test_the_bell_stays_up_while_somebody_waits(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    queue_up(sale, 1)
+    assert not gate.lower_bell(sale.pk)
+    settlement.settle(sale.pk)
+    assert gate.lower_bell(sale.pk)
+
+
+def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    assert not gate.purge(sale.pk)
+    queue_up(sale, 1)
+    sales.end(sale.pk)
+    assert not gate.purge(sale.pk)  # somebody waits
+    settlement.settle(sale.pk)
+    assert gate.purge(sale.pk)
+    assert sale.pk not in gate.standing()
+
+
+def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    redis_clients.blocking().script_flush()
+    assert click(sale).code == "cold"
+    with pytest.raises(gate.ColdGate):
+        gate.lower_bell(sale.pk)
+    caretaker.look_after_all()
+    assert click(sale).code == "queued"
+
+

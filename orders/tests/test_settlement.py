@@ -1,0 +1,150 @@
+"""Settlement: the line becomes orders, in its order, by stock and limit alone."""
+
+import pytest
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from flashsale.shoppers import new_shopper
+from inventory import gate
+from inventory.models import Sale, StockMovement
+from orders import books, caretaker, sales, settlement
+from orders.models import Order
+from orders.tickets import new_purchase
+from tests.cast import promise_too_much, queue_up, skus
+
+
+def line(sale: Sale) -> list[str]:
+    return [fields["purchase"] for _, fields in gate.read_line(sale.pk, 10_000)[2]]
+
+
+def statuses(sale: Sale) -> dict[str, str]:
+    return {order.pk.hex: order.status for order in sale.orders.all()}
+
+
+def stray(sale: Sale, **fields: str) -> str:
+    """An entry that `admit` has not written."""
+    entry = {
+        "purchase": new_purchase(sale.pk).hex,
+        "shopper": new_shopper().hex,
+        "sku": skus(sale)[0],
+        "quantity": "1",
+        **fields,
+    }
+    return str(redis_clients.blocking().xadd(gate.keys(sale.pk).line, dict(entry)))
+
+
+def test_first_come_first_served_over_several_batches(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement, "BATCH", 7)
+    sale = make_sale(stock=20)
+    promise_too_much(sale, 50)
+    queue_up(sale, 50)
+    waiting = line(sale)
+    settlement.settle(sale.pk)
+    found = statuses(sale)
+    assert [found[purchase] for purchase in waiting] == ["confirmed"] * 20 + ["rejected"] * 30
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_a_batch_is_one_version_and_one_movement(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=20)
+    queue_up(sale, 12)
+    settlement.settle(sale.pk)
+    before, sale = sale.version, Sale.objects.get(pk=sale.pk)
+    assert sale.version == before + 1
+    sold = StockMovement.objects.get(sale=sale, reason="sold")
+    assert (sold.delta, sold.balance, sold.sale_version) == (-12, 8, sale.version)
+
+
+@pytest.mark.parametrize("how", [sales.pause, sales.end])
+def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
+    make_sale: MakeSale, how: object
+) -> None:
+    sale = make_sale(stock=5)
+    queue_up(sale, 3)
+    assert callable(how)
+    how(sale.pk)
+    assert queue_up(sale, 3) == []
+    settlement.settle(sale.pk)
+    assert set(statuses(sale).values()) == {"confirmed"}
+
+
+def test_the_limit_is_postgresqls_to_keep(make_sale: MakeSale) -> None:
+    """A gate that has forgotten who bought lets them in again; settlement does not."""
+    sale = make_sale(stock=9, limit=1)
+    queue_up(sale, 1)
+    settlement.settle(sale.pk)
+    shopper = sale.orders.get().shopper
+    stray(sale, shopper=shopper.hex)
+    settlement.settle(sale.pk)
+    assert sorted(sale.orders.values_list("status", "reason")) == [
+        ("confirmed", ""),
+        ("rejected", "limit"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sku": "nothing"},
+        {"quantity": "99999999999999999999"},
+        {"quantity": "0"},
+        {"quantity": "-3"},
+    ],
+)
+def test_a_poison_entry_is_rejected_alone(make_sale: MakeSale, fields: dict[str, str]) -> None:
+    sale = make_sale(stock=9)
+    queue_up(sale, 2)
+    poison = new_purchase(sale.pk)
+    stray(sale, purchase=poison.hex, **fields)
+    queue_up(sale, 2)
+    settlement.settle(sale.pk)
+    order = Order.objects.get(pk=poison)
+    assert order.status == "rejected"
+    assert order.reason in ("error", "limit")
+    assert sorted(statuses(sale).values()) == ["confirmed"] * 4 + ["rejected"]
+    assert line(sale) == []
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9)
+    redis_clients.blocking().xadd(gate.keys(sale.pk).line, {"what": "is this"})
+    queue_up(sale, 2)
+    settlement.settle(sale.pk)
+    assert list(statuses(sale).values()) == ["confirmed"] * 2
+    assert line(sale) == []
+
+
+def test_a_purchase_that_stands_in_the_line_twice_is_one_order(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9)
+    queue_up(sale, 1)
+    [(_, fields)] = gate.read_line(sale.pk, 10)[2]
+    stray(sale, **fields)
+    settlement.settle(sale.pk)
+    assert sale.orders.count() == 1
+    assert line(sale) == []
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9)
+    queue_up(sale, 2)
+    mark, _, raw = gate.read_line(sale.pk, 10)
+    gate.cool([sale.pk], "another")
+    caretaker.look_after_all()
+    assert not settlement.decide(sale.pk, mark, settlement._entries(raw))
+    assert sale.orders.count() == 0
+    settlement.settle(sale.pk)
+    assert sale.orders.count() == 2
+
+
+def test_the_caretaker_settles_a_line_whose_bell_was_lost(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caretaker, "_WAITED_TOO_LONG", -1)
+    sale = make_sale(stock=9)
+    queue_up(sale, 2)
+    caretaker.look_after_all()
+    assert set(statuses(sale).values()) == {"confirmed"}
