@@ -1,0 +1,151 @@
+"""`verify` finds what is wrong, names it, and is right while a sale runs."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from inventory import gate
+from inventory.models import Sale
+from orders import books, sales, settlement
+from tests.cast import at_once, queue_up, skus
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is broken here does not come right by waiting."""
+    monkeypatch.setattr(books, "_PATIENCE", 0.3)
+
+
+@pytest.fixture
+def sold(make_sale: MakeSale) -> Sale:
+    """Ten units: three sold, one of them cancelled, two in the line."""
+    sale = make_sale(stock=10)
+    first, *_ = queue_up(sale, 3)
+    settlement.settle(sale.pk)
+    sales.cancel(first, actor="staff")
+    queue_up(sale, 2)
+    return sale
+
+
+@contextmanager
+def without_triggers(table: str) -> Iterator[None]:
+    """As a careless operator with raw SQL would have to."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+def sql(statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def faults(sale: Sale) -> set[str]:
+    return set(books.verify(sale.pk).faults)
+
+
+def test_books_with_a_line_balance(sold: Sale) -> None:
+    assert books.verify(sold.pk).faults == {}
+
+
+def test_a_unit_that_vanished_is_found(sold: Sale) -> None:
+    product = sold.products.get()
+    with without_triggers("inventory_product"):
+        sql("UPDATE inventory_product SET stock = stock - 1 WHERE id = %s", product.pk)
+        assert "stock_is_not_the_ledger" in faults(sold)
+        sql("UPDATE inventory_product SET stock = stock + 1 WHERE id = %s", product.pk)
+
+
+def test_an_order_that_vanished_is_found(sold: Sale) -> None:
+    order = sold.orders.filter(status="confirmed").first()
+    assert order
+    with without_triggers("orders_order"):
+        sql("DELETE FROM orders_order WHERE id = %s", order.pk)
+        assert faults(sold) >= {"sold_is_not_the_orders", "answer_is_not_the_order"}
+        order.save(force_insert=True)
+
+
+def test_a_shopper_over_the_limit_is_found(sold: Sale) -> None:
+    order = sold.orders.filter(status="confirmed").first()
+    assert order
+    with without_triggers("orders_order"):
+        sql("UPDATE orders_order SET quantity = 5 WHERE id = %s", order.pk)
+        assert "over_the_limit" in faults(sold)
+        sql("UPDATE orders_order SET quantity = 1 WHERE id = %s", order.pk)
+
+
+def test_a_cancellation_without_its_units_is_found(sold: Sale) -> None:
+    order = sold.orders.filter(status="confirmed").first()
+    assert order
+    with without_triggers("orders_order"):
+        sql("UPDATE orders_order SET status = 'cancelled' WHERE id = %s", order.pk)
+        assert "cancelled_not_returned_once" in faults(sold)
+        sql("UPDATE orders_order SET status = 'confirmed' WHERE id = %s", order.pk)
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "fault"),
+    [
+        ("stock", "sku", "gate_stock_is_wrong"),
+        ("flight", "sku", "in_flight_is_not_the_line"),
+        ("held", "a stranger", "held_is_not_the_line"),
+        ("bought", "0" * 32, "bought_is_not_the_orders"),
+    ],
+)
+def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, fault: str) -> None:
+    name = skus(sold)[0] if field == "sku" else field
+    redis_clients.blocking().hincrby(getattr(gate.keys(sold.pk), key), name, 1)
+    assert fault in faults(sold)
+
+
+def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
+    redis_clients.blocking().hdel(gate.keys(sold.pk).answers, next(iter(gate.all_answers(sold.pk))))
+    assert "answer_is_not_the_order" in faults(sold)
+
+
+def test_a_cold_gate_is_found(sold: Sale) -> None:
+    gate.cool([sold.pk], "cold")
+    assert faults(sold) == {"gate_is_cold"}
+
+
+def test_the_books_balance_at_every_look_while_a_sale_runs(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "_PATIENCE", 30.0)
+    sale = make_sale(stock=400)
+    product = sale.products.get().pk
+
+    def trade() -> None:
+        for _ in range(8):
+            accepted = queue_up(sale, 30)
+            settlement.settle(sale.pk)
+            sales.restock(product, 2, actor="staff")
+            sales.cancel(accepted[0], actor="staff")
+
+    def look() -> list[dict[str, object]]:
+        return [books.verify(sale.pk).as_json()["faults"] for _ in range(12)]
+
+    *_, seen = at_once(trade, partial(settlement.settle, sale.pk), look)
+    assert seen == [{}] * 12
+
+
+def test_the_command_says_what_is_wrong_and_exits_with_3(sold: Sale) -> None:
+    told = io.StringIO()
+    call_command("verify", sale=sold.slug, stdout=told)
+    assert "The books balance" in told.getvalue()
+    redis_clients.blocking().hincrby(gate.keys(sold.pk).stock, skus(sold)[0], 1)
+    told = io.StringIO()
+    with pytest.raises(SystemExit, match="3"):
+        call_command("verify", sale=sold.slug, json=True, stdout=told)
+    assert json.loads(told.getvalue())["faults"]["gate_stock_is_wrong"]["count"] == 1
