@@ -30,6 +30,7 @@ DATABASES = {
         **variables.database("DATABASE_URL", _embedded_database),
         # The pool is what keeps connections; Django's own keeping leaks them under ASGI.
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,  # of each connection that leaves the pool: servers restart
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode breaks them
         "OPTIONS": {
             "pool": {

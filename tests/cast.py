@@ -53,7 +53,7 @@ class Shopper:
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.url, timeout=15, verify=False)  # noqa: S501  # no TLS here
 
-    def sale(self, sale: Sale) -> dict[str, object]:
+    def sale(self, sale: Sale) -> dict[str, Any]:
         answer = self.client.get(f"/sales/{sale.slug}/", headers=JSON)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -69,8 +69,10 @@ class Shopper:
         **fields: object,
     ) -> httpx.Response:
         """One click; for the first product of the sale and one unit unless `fields` say otherwise."""
-        form = {"ticket": self.ticket(sale) if ticket is None else ticket, "product": skus(sale)[0]}
-        form.update({name: str(value) for name, value in fields.items()})
+        form = {"ticket": self.ticket(sale) if ticket is None else ticket}
+        form |= {name: str(value) for name, value in fields.items()}
+        if "product" not in form:
+            form["product"] = skus(sale)[0]
         return self.client.post(f"/sales/{sale.slug}/buy", data=form, headers=headers or JSON)
 
     def order(self, purchase: str, headers: dict[str, str] | None = None) -> httpx.Response:
