@@ -7,6 +7,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale import redis_clients
+from flashsale.database import drop_broken_connections
 
 
 async def livez(request: HttpRequest) -> HttpResponse:
@@ -33,6 +34,7 @@ def _postgresql() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except DatabaseError as error:
+        drop_broken_connections()
         return f"not reachable ({type(error).__name__})"
     finally:
         connection.close()

@@ -37,6 +37,9 @@ DATABASES = {
                 "min_size": 1,
                 "max_size": variables.whole("DATABASE_POOL", 12, least=1),
                 "timeout": 5,
+                # Give up on an attempt soon, so that the next who asks begins a new one: the
+                # pool's own pauses grow to minutes while PostgreSQL is away.
+                "reconnect_timeout": 1,
             },
             "connect_timeout": 3,
         },

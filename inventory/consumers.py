@@ -19,6 +19,9 @@ class SaleConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         request = Request(dict(self.scope))
+        if request.foreign:
+            await self.close()
+            return
         self.watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
         if self.watch is None:
             await self.close()

@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary
 
 import redis
 from django.db import DatabaseError
-from django.template.loader import render_to_string
-from django.utils import translation
 
+from flashsale import kept
+from flashsale.database import drop_broken_connections
+from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
 from inventory.catalogue import ProductCard, SaleCard
 from inventory.gate import Answer, View
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between looks at what may have changed unheard
 _CARD_KEPT = 5.0  # seconds until names, texts and pictures are read again
 _UNUSED = 60.0  # seconds after which a sale that nobody asks for is forgotten
+_PATIENCE = 3.0  # seconds for a slow PostgreSQL
 _UNKNOWN_KEPT = 1.0  # seconds for which a sale that does not exist is not looked up again
 _UNKNOWN_MOST = 10_000
 
@@ -80,6 +82,9 @@ class Watch:
         self.asked_at = self._card_at = time.monotonic()
         self._offset = time.time() * 1000 - time.monotonic() * 1000
         self._shown: object = None
+        # Rendered since what a page shows has changed: a crowd connects in the same second.
+        self._live_frames: dict[str, str] = {}
+        self._outcome_frames: dict[tuple[Answer, str], Kept] = {}
         self._reading: asyncio.Task[None] | None = None
         self._again = False
 
@@ -162,6 +167,7 @@ class Watch:
             card = await asyncio.to_thread(catalogue.card, pk=self.card.id)
         except DatabaseError as error:
             log.warning("sale %s: its card could not be read again (%r)", self.card.slug, error)
+            await asyncio.to_thread(drop_broken_connections)
             return
         self.card = card or self.card
 
@@ -179,12 +185,10 @@ class Watch:
             return
         self._shown = shown
         self.revision += 1
-        frames: dict[str, str] = {}
+        self._live_frames.clear()
+        self._outcome_frames.clear()
         for subscriber in self.subscribers:
-            language = subscriber.language
-            if language not in frames:
-                frames[language] = self.live_frame(language)
-            subscriber.tell_live(frames[language])
+            subscriber.tell_live(self.live_frame(subscriber.language))
 
     # Telling
 
@@ -207,20 +211,23 @@ class Watch:
 
     def live_frame(self, language: str) -> str:
         """The parts of the page that change for everybody, to be swapped in where they stand."""
-        context = {"watch": self, "swap": True}
-        with translation.override(language):
-            return render_to_string("inventory/_live.html", context)
+        if language not in self._live_frames:
+            rendered = kept.render("inventory/_live.html", language, {"watch": self, "swap": True})
+            self._live_frames[language] = rendered.fill({}).decode()
+        return self._live_frames[language]
 
     def _outcome_frame(self, purchase: str, answer: Answer, language: str) -> str:
-        context = {
-            "watch": self,
-            "swap": True,
-            "purchase": UUID(purchase),
-            "answer": answer,
-            "product": self.card.product(answer.sku),
-        }
-        with translation.override(language):
-            return render_to_string("orders/_outcome.html", context)
+        alike = (answer._replace(shopper=""), language)
+        if alike not in self._outcome_frames:
+            context = {
+                "watch": self,
+                "swap": True,
+                "purchase": place("purchase"),
+                "answer": answer,
+                "product": self.card.product(answer.sku),
+            }
+            self._outcome_frames[alike] = kept.render("orders/_outcome.html", language, context)
+        return self._outcome_frames[alike].fill({"purchase": str(UUID(purchase))}).decode()
 
 
 class Feed:
@@ -233,8 +240,8 @@ class Feed:
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
 
     async def watch(self, slug: str) -> Watch | None:
-        """The sale of that slug; None if there is none. Raises DatabaseError where a sale that was
-        not asked for lately cannot be read."""
+        """The sale of that slug; None if there is none. Raises DatabaseError or TimeoutError where a
+        sale that was not asked for lately cannot be read."""
         watch = self._watches.get(slug)
         if watch is None:
             watch = await self._load_once(slug)
@@ -247,7 +254,7 @@ class Feed:
         for watch in self._watches.values():
             if watch.card.id == sale:
                 return watch
-        card = await asyncio.to_thread(catalogue.card, pk=sale)
+        card = await asyncio.wait_for(asyncio.to_thread(catalogue.card, pk=sale), _PATIENCE)
         return await self.watch(card.slug) if card else None
 
     async def _load_once(self, slug: str) -> Watch | None:
@@ -256,7 +263,7 @@ class Feed:
             return None
         if slug not in self._loading:
             self._loading[slug] = asyncio.ensure_future(self._load(slug))
-        return await asyncio.shield(self._loading[slug])
+        return await asyncio.wait_for(asyncio.shield(self._loading[slug]), _PATIENCE)
 
     async def _load(self, slug: str) -> Watch | None:
         try:

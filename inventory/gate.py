@@ -131,6 +131,15 @@ class View:
         return max(0, self.stock.get(sku, 0) - self.flight.get(sku, 0))
 
 
+class Pulse(NamedTuple):
+    """As much of a gate as says whether somebody has to look after it."""
+
+    version: int
+    mark: str
+    warm: bool
+    waited: int  # ms for which the head of the line has stood there
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What must agree with itself at any moment."""
@@ -270,21 +279,27 @@ def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
     return bool(redis_clients.blocking().xread({line: after}, count=1, block=milliseconds))
 
 
-def views(sales: Iterable[int]) -> dict[int, tuple[View, int]]:
-    """Per sale its view and for how many ms the head of its line has waited, in one round trip."""
+def pulses(sales: Iterable[int]) -> dict[int, Pulse]:
+    """What the caretaker looks at, of each of these sales, in one round trip."""
     sales = list(sales)
-    found = {}
     with redis_clients.blocking().pipeline(transaction=False) as pipe:
+        pipe.time()
         for sale in sales:
-            _ask_view(pipe, sale)
+            pipe.hmget(keys(sale).gate, "version", "mark", "warm")
             pipe.xrange(keys(sale).line, count=1)
-        replies = iter(pipe.execute())
-    for sale in sales:
-        seen = _view([next(replies) for _ in range(_VIEW)])
-        head = next(replies)
-        waited = seen.now - int(head[0][0].partition("-")[0]) if head else 0
-        found[sale] = (seen, waited)
-    return found
+        (seconds, microseconds), *replies = pipe.execute()
+    now = seconds * 1000 + microseconds // 1000
+    return {
+        sale: Pulse(
+            version=int(version or 0),
+            mark=mark or "",
+            warm=warm == "1",
+            waited=now - int(head[0][0].partition("-")[0]) if head else 0,
+        )
+        for sale, (version, mark, warm), head in zip(
+            sales, replies[::2], replies[1::2], strict=True
+        )
+    }
 
 
 def stands_at(sale: int) -> tuple[int, str]:

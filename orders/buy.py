@@ -113,7 +113,7 @@ async def _fields(request: Request) -> dict[str, str]:
 async def _watch(slug: str) -> Watch:
     try:
         watch = await feed.current().watch(slug)
-    except DatabaseError as error:
+    except (DatabaseError, TimeoutError) as error:
         raise Refusal(503, "busy", RETRY) from error
     if watch is None:
         raise Refusal(404, "not_found")
@@ -193,7 +193,7 @@ async def _without_gate(click: Click) -> Response:
         return _try_again(click, {"error": "busy"}, "busy")
     try:
         answer = await order_answer(click.purchase)
-    except DatabaseError:
+    except (DatabaseError, TimeoutError):
         return _try_again(click, {"error": "busy"}, "busy")
     if answer is None:
         return _refused(click, 409, {"status": "refused", "reason": "closed"}, "closed")

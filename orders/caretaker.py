@@ -9,11 +9,12 @@ import secrets
 import threading
 
 import redis
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
+from flashsale.database import drop_broken_connections
 from inventory import gate
-from inventory.gate import View
+from inventory.gate import Pulse
 from inventory.models import Sale
 from orders import tasks, telling
 
@@ -42,6 +43,7 @@ def _run(ended: threading.Event) -> None:
             pause = _WHILE_DOWN
         except DatabaseError as error:
             log.warning("the caretaker cannot reach PostgreSQL: %s", error)
+            drop_broken_connections()
         except Exception:
             log.exception("the caretaker stumbled; it goes on")
         finally:
@@ -53,31 +55,30 @@ def look_after_all() -> None:
     if not gate.scripts_known():
         _start_over()
     sales = list(_undrained().values_list("pk", flat=True))
-    seen = gate.views(sales)
+    pulses = gate.pulses(sales)
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=sales):
-        view, waited = seen[sale.pk]
         try:
-            _look_after(sale, view, waited)
+            _look_after(sale, pulses[sale.pk])
         except DatabaseError as error:
             log.warning("sale %s: left for the next round: %s", sale.pk, error)
-            connection.close()
+            drop_broken_connections()
 
 
-def _look_after(sale: Sale, view: View, waited: int) -> None:
-    if view.version > sale.version:
+def _look_after(sale: Sale, pulse: Pulse) -> None:
+    if pulse.version > sale.version:
         if gate.empty(sale.pk, sale.version):
             log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
         gate.cool([sale.pk], _mark())
         telling.warm(sale.pk)
-    elif not view.mark:
+    elif not pulse.mark:
         gate.cool([sale.pk], _mark())
         telling.warm(sale.pk)
-    elif not view.warm or view.mark != sale.epoch:
+    elif not pulse.warm or pulse.mark != sale.epoch:
         telling.warm(sale.pk)
-    elif view.version < sale.version:
+    elif pulse.version < sale.version:
         telling.tell(sale.pk)
-    if waited > _WAITED_TOO_LONG:
+    if pulse.waited > _WAITED_TOO_LONG:
         _settle(sale.pk)
 
 

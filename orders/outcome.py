@@ -16,6 +16,8 @@ from orders.models import Order
 from orders.page import RETRY, failure
 from orders.tickets import sale_of
 
+PATIENCE = 3.0  # seconds for a slow PostgreSQL, until the shopper is asked to try again
+
 
 async def outcome(request: Request, purchase: str) -> Response:
     """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
@@ -29,7 +31,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     try:
         watch = await feed.current().watch_id(sale_of(number))
         answer = await _find(number, watch) if watch else None
-    except (DatabaseError, _Unsure):
+    except (DatabaseError, TimeoutError, _Unsure):
         return failure(request, 503, "busy", RETRY)
     if watch is None or answer is None or answer.shopper != request.shopper.hex:
         return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
@@ -58,8 +60,8 @@ def settled(
 
 
 async def order_answer(purchase: UUID) -> Answer | None:
-    """What PostgreSQL knows of a purchase. Raises DatabaseError."""
-    return await asyncio.to_thread(_order_answer, purchase)
+    """What PostgreSQL knows of a purchase. Raises DatabaseError or TimeoutError."""
+    return await asyncio.wait_for(asyncio.to_thread(_order_answer, purchase), PATIENCE)
 
 
 # --- Finding it -----------------------------------------------------------------------------------

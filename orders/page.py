@@ -21,7 +21,7 @@ async def sale(request: Request, slug: str) -> Response:
         return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
     try:
         watch = await feed.current().watch(slug)
-    except DatabaseError:
+    except (DatabaseError, TimeoutError):
         return failure(request, 503, "busy", RETRY)
     if watch is None:
         return failure(request, 404, "not_found")

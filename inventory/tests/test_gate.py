@@ -186,5 +186,3 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
         gate.lower_bell(sale.pk)
     caretaker.look_after_all()
     assert click(sale).code == "queued"
-
-

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -46,7 +47,7 @@ def without_triggers(table: str) -> Iterator[None]:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
 
 
-def sql(statement: str, *values: object) -> None:
+def sql(statement: str, *values: int | UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
 

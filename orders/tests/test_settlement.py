@@ -1,5 +1,7 @@
 """Settlement: the line becomes orders, in its order, by stock and limit alone."""
 
+from typing import Any
+
 import pytest
 
 from conftest import MakeSale
@@ -23,14 +25,14 @@ def statuses(sale: Sale) -> dict[str, str]:
 
 def stray(sale: Sale, **fields: str) -> str:
     """An entry that `admit` has not written."""
-    entry = {
+    entry: dict[Any, Any] = {
         "purchase": new_purchase(sale.pk).hex,
         "shopper": new_shopper().hex,
         "sku": skus(sale)[0],
         "quantity": "1",
         **fields,
     }
-    return str(redis_clients.blocking().xadd(gate.keys(sale.pk).line, dict(entry)))
+    return str(redis_clients.blocking().xadd(gate.keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(

@@ -22,7 +22,7 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
 
     redis.delete(*gate.keys(sale.pk))
     for key, dumped in copy.items():
-        redis.restore(key, 0, dumped)
+        redis.restore(key, 0, dumped or b"")
     redis.script_flush()
     caretaker.look_after_all()
     seen = gate.view_now(sale.pk)
@@ -53,7 +53,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
     sales.end(sale.pk)
     assert sales.finish(sale.pk)
     for key, dumped in copy.items():
-        redis.restore(key, 0, dumped)
+        redis.restore(key, 0, dumped or b"")
     redis.script_flush()
     caretaker.look_after_all()
     assert sale.pk not in gate.standing()

@@ -6,6 +6,7 @@ import httpx
 from django.db import connection
 
 from conftest import MakeSale
+from flashsale.database import drop_broken_connections
 from inventory import gate
 from inventory.models import Sale
 from orders import books
@@ -44,6 +45,7 @@ def test_the_line_grows_while_postgresql_is_down_and_drains_after(make_sale: Mak
             assert (ready.status_code, ready.json()["redis"]) == (503, "ok")
         finally:
             servers.POSTGRES.start()
+            drop_broken_connections()
         ended = {final(s, a.json()["purchase"]) for s, a in zip(shoppers, answers, strict=True)}
         assert ended == {"confirmed"}
     assert books.verify(sale.pk).faults == {}
