@@ -45,6 +45,10 @@ class BodyTooLarge(Exception):
     """The body is longer than was asked for."""
 
 
+class HungUp(Exception):
+    """The browser has gone before it had sent everything: half a form may say something else."""
+
+
 class Request:
     """One HTTP request, or the handshake of a socket, as the express lane reads it."""
 
@@ -118,7 +122,7 @@ class Request:
         return bool(origin) and origin != f"{'https' if self.secure else 'http'}://{self.host}"
 
     async def body(self, most: int) -> bytes:
-        """The body. Raises BodyTooLarge beyond `most` bytes, without reading the rest."""
+        """The body. Raises BodyTooLarge beyond `most` bytes, without reading the rest, and HungUp."""
         declared = self.header(b"content-length")
         if declared.isdigit() and int(declared) > most:
             raise BodyTooLarge
@@ -127,7 +131,7 @@ class Request:
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                break
+                raise HungUp
             received += message.get("body", b"")
             if len(received) > most:
                 raise BodyTooLarge
@@ -148,6 +152,8 @@ async def answer(
     else:
         try:
             response = await endpoint(request, **of_path)
+        except HungUp:
+            return
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = Response(500, b'{"error": "internal"}', JSON)

@@ -12,8 +12,7 @@ from types import FrameType
 
 import uvicorn
 
-# What came before a stop may finish. Sockets would stay for ever: they are closed at once.
-GRACEFUL_SECONDS = 4
+GRACEFUL_SECONDS = 4  # for requests that came before a stop; WebSockets are closed at once
 BACKLOG = 4096  # a crowd connects in the same second
 
 
@@ -25,8 +24,8 @@ def main() -> None:
 
 def serve(listener: socket.socket) -> None:
     """Serves until SIGTERM. Returns with open requests finished or given up."""
-    # uvicorn repeats the signal when it has finished, which is then an orderly end.
-    signal.signal(signal.SIGTERM, _end)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
+    signal.signal(signal.SIGTERM, _end)  # uvicorn repeats the signal when it has finished
     uvicorn.Server(configuration()).run(sockets=[listener])
 
 

@@ -38,11 +38,11 @@ def _identity_from_proc(pid: int) -> str | None:
     # The second field is the program's name, which may hold spaces and brackets itself.
     fields = status.rpartition(")")[2].split()
     state, start_ticks = fields[0], fields[19]
-    return None if state in "ZX" else f"{boot} {start_ticks}"
+    return None if state in "ZX" else f"{boot} {start_ticks} {pid}"
 
 
 def _identity_from_ps(pid: int) -> str | None:
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
     asked = subprocess.run(command, capture_output=True, text=True, check=False)
     state, _, started = asked.stdout.strip().partition(" ")
-    return None if not state or state.startswith("Z") else " ".join(started.split())
+    return None if not state or state.startswith("Z") else f"{' '.join(started.split())} {pid}"

@@ -73,11 +73,12 @@ class Server(ABC):
                 self.stop()
                 raise ServerError(self._failure("did not become ready"))
             time.sleep(0.02)
+        self._address_given_out = True
 
     def launch(self) -> None:
         """Starts the server, or adopts the one that a killed parent left, without waiting for it.
 
-        Another launch of the same object keeps the port: by then the URL is in other processes.
+        Once `start` has returned, the port stays: by then the URL is in other processes.
         """
         if self.alive():
             return
@@ -150,12 +151,9 @@ class Server(ABC):
         """Remembers a password and a free port. True if the password is a new one."""
         password, port = self._address
         if self._address_given_out or (password and _is_free(port)):
-            self._address_given_out = True
             return False
-        private.write(
-            self.folder / "url", self._url(password or secrets.token_hex(24), _free_port())
-        )
-        self._address_given_out = True
+        url = self._url(password or secrets.token_hex(24), _free_port())
+        private.write(self.folder / "url", url)
         return not password
 
     @contextlib.contextmanager

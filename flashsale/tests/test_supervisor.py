@@ -103,9 +103,8 @@ class TestRestarts:
         assert bench.reads("child ended with exit code 3: starting it again")
 
     def test_what_keeps_dying_is_started_more_and_more_slowly(self, bench: Bench) -> None:
-        bench.supervisor.keep(Fake("mayfly", cannot_start=False))
-        mayfly = bench.supervisor._groups[0][0].thing
-        assert isinstance(mayfly, Fake)
+        mayfly = Fake("mayfly")
+        bench.supervisor.keep(mayfly)
         end = time.monotonic() + 3
         bench.supervisor.wait(lambda: dies(mayfly) or time.monotonic() > end, 4)
         # At once, then after 0.5, 1 and (in the future) 2 s more.
@@ -200,8 +199,12 @@ class TestOneOffs:
 
 class TestOutput:
     def test_every_line_has_a_name_in_front(self, bench: Bench) -> None:
-        bench.supervisor.complete(bench.process("print('one\\ntwo'); print('three', end='')", "web"))
-        assert bench.written.getvalue() == "web        | one\nweb        | two\nweb        | three\n"
+        bench.supervisor.complete(
+            bench.process("print('one\\ntwo'); print('three', end='')", "web")
+        )
+        assert (
+            bench.written.getvalue() == "web        | one\nweb        | two\nweb        | three\n"
+        )
 
     def test_a_line_without_end_does_not_fill_the_memory(self, bench: Bench) -> None:
         bench.supervisor.complete(bench.process("print('x' * 300_000, end='')"))

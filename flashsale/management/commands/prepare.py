@@ -23,6 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("check", databases=["default"], stdout=io.StringIO())
+        call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
         collect_static()
         if not settings.PRODUCTION:

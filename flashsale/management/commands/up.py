@@ -1,5 +1,6 @@
 """`manage.py up`: the whole shop with one command, kept running until Ctrl-C or SIGTERM."""
 
+import contextlib
 import errno
 import http.client
 import os
@@ -32,8 +33,8 @@ from flashsale.supervisor import (
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30
 # With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
-WEB_GRACE = web.GRACEFUL_SECONDS + 0.5
-WORKER_GRACE = 2.5
+WEB_GRACE = web.GRACEFUL_SECONDS + 1
+WORKER_GRACE = 2.0
 _CELERY = (
     # Its dozen lines on running as root frighten whoever tries the shop in a container.
     *("-W", "ignore:You're running the worker with superuser privileges"),
@@ -98,6 +99,9 @@ class Shop:
         for variable, server in _missing_servers(self.var_dir).items():
             began = time.monotonic()
             server.start(give_up=lambda: self.supervisor.asked_to_stop)
+            if self.supervisor.asked_to_stop:
+                server.stop()
+                return
             self.supervisor.keep(server)
             self.environment[variable] = server.url
             _say(f"{server.name} is ready after {time.monotonic() - began:.1f} s.")
@@ -105,7 +109,9 @@ class Shop:
     def _prepare(self) -> None:
         began = time.monotonic()
         code = self.supervisor.complete(self._python("prepare", "manage.py", "prepare"))
-        if code and not self.supervisor.asked_to_stop:
+        if self.supervisor.asked_to_stop:
+            return
+        if code:
             raise CommandError("The shop could not be prepared; the reason stands above.")
         _say(f"Database and static files are ready after {time.monotonic() - began:.1f} s.")
 
@@ -162,8 +168,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        hint = "Choose another with PORT." if error.errno == errno.EADDRINUSE else ""
-        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}. {hint}") from error
+        hint = " Choose another with PORT." if error.errno == errno.EADDRINUSE else ""
+        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.{hint}") from error
     listener.listen(web.BACKLOG)
     return listener
 
@@ -185,6 +191,8 @@ def _environment(var_dir: Path) -> dict[str, str]:
     if not settings.PRODUCTION:
         # Our URLs will be set there, too, and must not make the processes think of production.
         environment |= {"FLASHSALE_EMBEDDED": "1", "SECRET_KEY": settings.SECRET_KEY}
+        # A demo's crowd comes from one machine; `seed_demo` says so.
+        environment.setdefault("RATE_PER_ADDRESS", "0")
     return environment
 
 
@@ -217,4 +225,5 @@ def _announce(address: tuple[str, int]) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that went away
+        print(line, flush=True)

@@ -1,0 +1,121 @@
+"""Makes, mends and fills a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
+
+Needs nothing but Python's own library, and does nothing where everything is installed already.
+Several may run at once on one folder: they take turns, and who comes second finds the work done.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Packages compiled for one of these are useless to another: "cpython-311-x86_64-linux-gnu".
+_ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
+
+
+def main(folder: Path, requirements: list[Path]) -> None:
+    if not missing(folder, requirements):
+        return
+    with turn(folder):
+        if not usable(folder):
+            make(folder)
+        for file in missing(folder, requirements):
+            install(folder, file)
+
+
+def missing(folder: Path, requirements: list[Path]) -> list[Path]:
+    """Those that are not installed for the Python that is there, or have changed since."""
+    found = abi(folder)
+    return [
+        file for file in requirements if _read(stamp(folder, file)) != f"{found} {sum_of(file)}"
+    ]
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """A lock on the folder above, since the folder itself comes and goes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def usable(folder: Path) -> bool:
+    """Whether packages can be added: Python and pip start, and what is installed was for them."""
+    found = abi(folder)
+    stamps = [_read(path) for path in folder.glob("installed-*")]
+    return (
+        bool(found)
+        and all(stamp.split()[0] == found for stamp in stamps)
+        and _run(folder, "-m", "pip", "--version").returncode == 0
+    )
+
+
+def make(folder: Path) -> None:
+    marker = folder / "pyvenv.cfg"
+    if folder.exists():
+        if any(folder.iterdir()) and not marker.exists():
+            sys.exit(f"{folder} is not a virtual environment, and is not touched.")
+        shutil.rmtree(folder)
+    print(f"Making a virtual environment in {folder}", flush=True)
+    folder.mkdir()
+    marker.touch()  # first: what an interrupted run leaves is known for ours
+    made = subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False)
+    if made.returncode != 0:
+        sys.exit(
+            "Python's venv module failed. On Debian and Ubuntu it is the package python3-venv."
+        )
+
+
+def install(folder: Path, file: Path) -> None:
+    print(f"Installing the packages of {file}; the first time takes a minute or two", flush=True)
+    began = time.monotonic()
+    options = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
+    command = [str(python(folder)), "-m", "pip", "install", *options, "--requirement", str(file)]
+    if subprocess.run(command, check=False).returncode != 0:
+        sys.exit(f"The packages of {file} could not be installed; pip's reason stands above.")
+    stamp(folder, file).write_text(f"{abi(folder)} {sum_of(file)}")
+    print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def stamp(folder: Path, file: Path) -> Path:
+    """Says for which Python and from which text a requirements file was installed."""
+    return folder / f"installed-{file.name}"
+
+
+def abi(folder: Path) -> str:
+    """Empty where the environment's Python is missing or does not start."""
+    return _run(folder, "-c", _ABI).stdout.strip()
+
+
+def sum_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(python(folder)), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 1, "", str(error))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(argument) for argument in sys.argv[2:]])
