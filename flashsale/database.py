@@ -4,6 +4,7 @@ import contextlib
 
 import psycopg
 from django.db import connection
+from psycopg_pool import ConnectionPool
 
 
 def drop_broken_connections() -> None:
@@ -14,6 +15,7 @@ def drop_broken_connections() -> None:
     PostgreSQL was back.
     """
     connection.close()
-    if connection.pool is not None:
+    pool: ConnectionPool | None = getattr(connection, "pool", None)  # unknown to the stubs
+    if pool is not None:
         with contextlib.suppress(psycopg.Error):  # it is away still, and we shall be asked again
-            connection.pool.check()
+            pool.check()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError
 
 from flashsale import redis_clients
 
@@ -223,6 +223,8 @@ async def admit(
         )
     except NoScriptError:
         return Verdict("cold")
+    except OutOfMemoryError:  # at the first write: nothing was written
+        return Verdict("busy")
     code, *rest = reply
     if code in ("known", "reused"):
         return Verdict(code, answer=Answer.parse(rest[0]))

@@ -65,10 +65,7 @@ async def buy(request: Request, slug: str) -> Response:
     if click is None:
         return _fresh_ticket(request, watch, fields.get("product", ""))
     try:
-        _check_order(fields, click)
         verdict = await _admit(click)
-    except Refusal as refusal:
-        return _refused(click, refusal.status, {"error": refusal.code}, refusal.code)
     except NotSent:
         return _try_again(click, {"error": "busy"}, "busy")
     except redis.RedisError:
@@ -126,17 +123,15 @@ def _click(request: Request, watch: Watch, fields: dict[str, str]) -> Click | No
     purchase = tickets.purchase_on(ticket, watch.card.id, shopper) if shopper else None
     if shopper is None or purchase is None:
         return None
-    quantity = fields.get("quantity", "1")
-    # What is no number is refused in `_check_order`, where the ticket is known to be good.
-    units = int(quantity) if quantity.isascii() and quantity.isdigit() and len(quantity) < 9 else 0
+    units = _units(fields.get("quantity", "1"))
     return Click(request, watch, purchase, shopper, ticket, fields.get("product", ""), units)
 
 
-def _check_order(fields: dict[str, str], click: Click) -> None:
-    if click.watch.card.product(click.sku) is None:
-        raise Refusal(422, "product")
-    if not 1 <= click.quantity <= MOST_UNITS:
-        raise Refusal(422, "quantity")
+def _units(quantity: str) -> int:
+    """A whole number from 1 up; 0 for what is none, or absurd: the gate refuses it, but only where the
+    ticket has not bought something already."""
+    plain = quantity.isascii() and quantity.isdigit() and len(quantity) < 9
+    return int(quantity) if plain and int(quantity) <= MOST_UNITS else 0
 
 
 async def _admit(click: Click) -> Verdict:
@@ -178,8 +173,8 @@ async def _answer(click: Click, verdict: Verdict) -> Response:
             wait = str(-(-verdict.wait // 1000)).encode()
             content = {"error": "rate_limited"}
             return _refused(click, 429, content, "rate_limited", (b"retry-after", wait))
-        case "product":
-            return _refused(click, 422, {"error": "product"}, "product")
+        case "product" | "quantity":
+            return _refused(click, 422, {"error": verdict.code}, verdict.code)
         case "foreign":
             return _fresh_ticket(click.request, click.watch, click.sku)
         case "cold":
@@ -232,7 +227,8 @@ def _refused(
     click: Click, status: int, content: dict[str, Any], code: str, *headers: Header
 ) -> Response:
     """Nothing is used up: the same form may be sent again."""
-    refused = click.answer("refused", code)
+    # The notice is the same for every product and quantity, and kept as one.
+    refused = click.answer("refused", code)._replace(sku="", quantity=0)
     to = f"/sales/{click.watch.card.slug}/?message={code}"
     return _shaped(click, status, content, lambda: _outcome(click, refused), to, *headers)
 
@@ -246,7 +242,7 @@ def _try_again(click: Click, content: dict[str, Any], code: str) -> Response:
         unknown = _outcome(click, click.answer("unknown", code), click.ticket)
         return Response(503, unknown, headers=(RETRY,))
     page = fragments.retry_page(
-        click.watch, request.language, click.purchase, click.ticket, click.sku, click.quantity, code
+        click.watch, request.language, click.ticket, click.sku, click.quantity, code
     )
     return Response(503, page, headers=(RETRY,))
 

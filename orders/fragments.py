@@ -152,14 +152,14 @@ def message_page(code: str, language: str, status: int) -> bytes:
 
 
 def retry_page(
-    watch: Watch, language: str, purchase: UUID, ticket: str, sku: str, quantity: int, code: str
+    watch: Watch, language: str, ticket: str, sku: str, quantity: int, code: str
 ) -> bytes:
     """The page of a plain form whose answer is not known: it holds the same form with the same ticket."""
     context = {
         "watch": watch,
         "code": code,
         "product": watch.card.product(sku),
-        "purchase": purchase,
+        "sku": sku,
         "ticket": ticket,
         "quantity": quantity,
     }

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, Self, TypeVar
 
 import httpx
 
@@ -46,6 +46,7 @@ class Process:
     env: dict[str, str] = field(default_factory=dict)
     pass_fds: tuple[int, ...] = ()
     popen: "subprocess.Popen[bytes] | None" = None
+    stderr: IO[bytes] | None = None  # where it goes, if not where ours goes
 
     def start(self) -> "Process":
         self.popen = subprocess.Popen(
@@ -54,6 +55,7 @@ class Process:
             env={**os.environ, **self.env},
             pass_fds=self.pass_fds,
             start_new_session=True,
+            stderr=self.stderr,
         )
         return self
 
@@ -88,7 +90,7 @@ class Web(Process):
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, **env: str) -> Iterator["Web"]:
+    def running(cls, **env: str) -> Iterator[Self]:
         with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
             web = cls(
                 [sys.executable, "-m", "flashsale.web", "--fd", str(listening.fileno())],

@@ -2,7 +2,7 @@
 --
 -- KEYS  gate stock flight bought held answers line bell rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
--- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'busy'}
+-- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
 --
 -- Everything is checked before the first write: a script that fails keeps what it wrote. A refusal
@@ -29,6 +29,9 @@ end
 local stock = tonumber(redis.call('HGET', KEYS[2], sku))
 if not stock then
     return {'product'}
+end
+if quantity < 1 then
+    return {'quantity'}
 end
 
 local clock = redis.call('TIME')

@@ -186,3 +186,17 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
         gate.lower_bell(sale.pk)
     caretaker.look_after_all()
     assert click(sale).code == "queued"
+
+
+def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9)
+    queue_up(sale, 2)
+    redis = redis_clients.blocking()
+    redis.config_set("maxmemory", "1mb")
+    try:
+        assert click(sale).code == "busy"
+        settlement.settle(sale.pk)
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert gate.view_now(sale.pk).waiting == 0
+    assert click(sale).code == "queued"

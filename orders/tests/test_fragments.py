@@ -31,6 +31,13 @@ def test_a_product_that_leaves_a_sale_is_off_its_page_at_once() -> None:
     assert [form["product"] for form in forms(page(watch))] == ["shoe"]
 
 
+def test_a_sale_that_is_paused_is_shown_as_paused_at_once() -> None:
+    watch = Watch(SALE)
+    page(watch)
+    watch.card = replace(SALE, status="paused")
+    assert 'data-phase="paused"' in page(watch)
+
+
 def test_one_shoppers_ticket_and_message_are_on_no_other_page() -> None:
     watch = Watch(SALE)
     first, second = page(watch, "sold_out"), page(watch)

@@ -1,0 +1,103 @@
+"""The three shapes of every answer to a click, and what each of them must hold."""
+
+import base64
+import re
+from dataclasses import replace
+from uuid import UUID
+
+import httpx
+import pytest
+
+from inventory import gate
+from inventory.gate import View
+from inventory.models import Sale
+from tests.cast import HTMX, JSON, PAGE, Shopper
+
+SHAPES = {"json": JSON, "htmx": HTMX, "form": PAGE}
+in_each_shape = pytest.mark.parametrize("shape", SHAPES)
+
+# A few words of what a shopper reads.
+WORDS = {
+    "sold_out": "Sold out",
+    "not_enough": "Fewer are left",
+    "paused": "paused",
+    "not_open": "not opened yet",
+    "closed": "over",
+    "limit": "more than one shopper may buy",
+    "rate_limited": "too fast",
+    "product": "not part of the sale",
+    "quantity": "whole number",
+    "ticket": "fresh one",
+    "ticket_reused": "bought something else already",
+}
+
+
+def buy(
+    shopper: Shopper, sale: Sale, shape: str, ticket: str | None = None, **fields: object
+) -> httpx.Response:
+    return shopper.buy(sale, ticket, SHAPES[shape], **fields)
+
+
+def purchase_in(ticket: str) -> UUID:
+    """The purchase id that a ticket carries, readable for everybody."""
+    return UUID(bytes=base64.urlsafe_b64decode(ticket + "=")[:16])
+
+
+def answered(reply: httpx.Response, shape: str, ticket: str, status: str, reason: str = "") -> None:
+    """In line (202) or decided (200); a plain form is sent to the order's page."""
+    code = 202 if status == "queued" else 200
+    purchase = str(purchase_in(ticket))
+    decided = {} if status == "queued" else {"reason": reason}
+    if shape == "json":
+        assert reply.json() == {"purchase": purchase, "status": status, **decided}
+    elif shape == "htmx":
+        assert boxes(reply)[0] == (purchase, status)
+        assert WORDS.get(reason, "") in reply.text
+    if shape == "form":
+        assert location(reply) == f"/orders/{purchase}/"
+    else:
+        assert reply.status_code == code
+
+
+def refused(reply: httpx.Response, shape: str, sale: Sale, status: int, code: str) -> None:
+    """Nothing was used up; a plain form is sent back to the sale, which says why."""
+    if shape == "json":
+        content = {"status": "refused", "reason": code} if status == 409 else {"error": code}
+        assert (reply.status_code, reply.json()) == (status, content)
+    elif shape == "htmx":
+        assert (reply.status_code, boxes(reply)[0][1]) == (status, "refused")
+        assert WORDS[code] in reply.text
+    else:
+        assert location(reply) == f"/sales/{sale.slug}/?message={code}"
+
+
+def failed(reply: httpx.Response, shape: str, status: int, code: str) -> None:
+    """The request was no click at all; everybody gets its own status."""
+    assert reply.status_code == status
+    if shape == "json":
+        assert reply.json() == {"error": code}
+    else:
+        assert f'data-code="{code}"' in reply.text
+        assert ("<!doctype html>" in reply.text) == (shape == "form")
+
+
+def boxes(reply: httpx.Response) -> list[tuple[str, str]]:
+    """Purchase and status of each outcome in a fragment or page."""
+    return re.findall(
+        r'id="purchase-([0-9a-f-]{36})" class="outcome" data-status="(\w+)"', reply.text
+    )
+
+
+def location(reply: httpx.Response) -> str:
+    assert reply.status_code == 303
+    return reply.headers["location"]
+
+
+def state(sale: Sale) -> tuple[View, int]:
+    """All that a click could change."""
+    return replace(gate.view_now(sale.pk), now=0), sale.orders.count()
+
+
+def waiting(sale: Sale) -> int:
+    """Purchases in line."""
+    return gate.view_now(sale.pk).waiting

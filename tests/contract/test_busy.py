@@ -1,0 +1,151 @@
+"""Something is down or full: a clear answer at once, and the same form finds out what became of it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from inventory import gate
+from orders import caretaker
+from orders.settlement import settle
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms
+from tests.contract.conftest import Web
+from tests.contract.shapes import (
+    SHAPES,
+    boxes,
+    buy,
+    in_each_shape,
+    purchase_in,
+    state,
+    waiting,
+)
+from tests.contract.wire import Wire
+
+NewShopper = Callable[[Web], Shopper]
+
+
+def unanswered(reply: httpx.Response, shape: str, ticket: str, code: str) -> None:
+    """503: whether it was accepted is for the same ticket to find out, which the page still holds."""
+    assert reply.status_code == 503
+    assert reply.headers["retry-after"] == "1"
+    if shape == "json":
+        purchase = {"purchase": str(purchase_in(ticket))} if code == "unknown" else {}
+        assert reply.json() == {"error": code, **purchase}
+        return
+    if shape == "htmx":
+        assert boxes(reply) == [(str(purchase_in(ticket)), "unknown")]
+        assert "Checking" in reply.text
+        assert ("lost while" in reply.text) == (code == "unknown")
+    else:
+        assert f'data-code="{code}"' in reply.text
+    [form] = forms(reply.text)
+    assert form["ticket"] == ticket
+
+
+@pytest.fixture
+def cold_again() -> Iterator[None]:
+    """Makes whole what the test has made of the Valkey that all tests share."""
+    yield
+    caretaker.look_after_all()
+
+
+@in_each_shape
+def test_a_full_line_takes_nobody_until_it_has_moved(
+    shape: str, narrow: Web, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(), new_shopper(narrow)
+    new_shopper(narrow).buy(sale)
+    ticket, before = shopper.ticket(sale), state(sale)
+    unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
+    assert state(sale) == before
+    settle(sale.pk)
+    assert shopper.buy(sale, ticket).status_code == 202
+
+
+def test_who_stands_in_a_full_line_is_still_answered(
+    narrow: Web, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(), new_shopper(narrow)
+    ticket = shopper.ticket(sale)
+    assert [shopper.buy(sale, ticket).status_code for _ in range(2)] == [202, 202]
+
+
+@in_each_shape
+@pytest.mark.parametrize("lost", ["scripts", "gate"])
+@pytest.mark.usefixtures("cold_again")
+def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
+    lost: str, shape: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    ticket = shopper.ticket(sale)
+    if lost == "scripts":
+        redis_clients.blocking().script_flush()
+    else:
+        gate.forget([sale.pk])
+    unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
+    assert waiting(sale) == 0
+    caretaker.look_after_all()
+    assert shopper.buy(sale, ticket).status_code == 202
+
+
+@in_each_shape
+def test_without_valkey_nobody_waits_for_an_answer(
+    shape: str, without_redis: Web, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(), new_shopper(without_redis)
+    ticket, began = shopper.ticket(sale), time.monotonic()
+    unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
+    assert time.monotonic() - began < 3
+    assert "Redis" not in shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
+
+
+@in_each_shape
+def test_a_lost_reply_is_found_again_with_the_same_form(
+    shape: str, narrow: Web, wire: Wire, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(limit=5), new_shopper(narrow)
+    ticket = shopper.ticket(sale)
+    wire.lose_next_reply()
+    unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "unknown")
+    assert waiting(sale) == 1
+    assert buy(shopper, sale, "json", ticket).json()["status"] == "queued"
+    settle(sale.pk)
+    assert buy(shopper, sale, "json", ticket).json()["status"] == "confirmed"
+    assert sale.orders.count() == 1
+
+
+def test_a_lost_reply_is_found_by_the_purchase_id(
+    narrow: Web, wire: Wire, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(), new_shopper(narrow)
+    ticket = shopper.ticket(sale)
+    wire.lose_next_reply()
+    purchase = shopper.buy(sale, ticket).json()["purchase"]
+    assert shopper.order(purchase).json()["status"] == "queued"
+
+
+@pytest.mark.parametrize("shape", ["htmx", "form"])
+def test_the_form_that_a_busy_shop_gives_back_buys(
+    shape: str, narrow: Web, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, shopper = make_sale(limit=2), new_shopper(narrow)
+    new_shopper(narrow).buy(sale)
+    reply = buy(shopper, sale, shape, quantity=2)
+    settle(sale.pk)
+    [form] = forms(reply.text)
+    assert shopper.buy(sale, headers=SHAPES[shape], **form).status_code in (202, 303)
+    settle(sale.pk)
+    assert shopper.order(str(purchase_in(form["ticket"]))).json()["quantity"] == 2
+
+
+def test_a_place_that_was_lost_is_told_as_lost(shopper: Shopper, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    purchase = shopper.buy(sale).json()["purchase"]
+    gate.forget([sale.pk])
+    assert shopper.order(purchase, JSON).status_code == 503  # nobody can say yet
+    caretaker.look_after_all()
+    reply = shopper.order(purchase, HTMX)
+    assert (reply.status_code, "your place was lost" in reply.text) == (404, True)

@@ -1,0 +1,129 @@
+"""Refusals: nothing is bought and nothing used up, so the same form may be tried again."""
+
+from collections.abc import Callable
+
+import pytest
+
+from conftest import MakeSale
+from inventory.models import Sale
+from orders import sales
+from tests import stack
+from tests.cast import PAGE, Shopper, skus
+from tests.contract.shapes import buy, in_each_shape, refused, state
+
+
+def sold_out(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    return make_sale(stock=0)
+
+
+def not_enough(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    return make_sale(stock=1, limit=2)
+
+
+def paused(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale()
+    sales.pause(sale.pk)
+    return sale
+
+
+def not_open(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    return make_sale(opens_in=60)
+
+
+def closed(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale(closes_in=0.5)
+    stack.wait_for(lambda: shopper.sale(sale)["phase"] == "ended", "the sale is over")
+    return sale
+
+
+def ended_early(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale()
+    sales.end(sale.pk)
+    return sale
+
+
+def ended_before_it_opened(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale(opens_in=60)
+    sales.end(sale.pk)
+    return sale
+
+
+def more_than_the_limit(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    return make_sale(limit=1)
+
+
+def limit_used_up(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale(limit=2)
+    shopper.buy(sale)
+    return sale
+
+
+REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
+    "sold out": (sold_out, 1, "sold_out"),
+    "fewer left than asked": (not_enough, 2, "not_enough"),
+    "paused": (paused, 1, "paused"),
+    "not open yet": (not_open, 1, "not_open"),
+    "closed": (closed, 1, "closed"),
+    "ended early": (ended_early, 1, "closed"),
+    "ended before it opened": (ended_before_it_opened, 1, "closed"),
+    "more than the limit": (more_than_the_limit, 2, "limit"),
+    "limit used up": (limit_used_up, 2, "limit"),
+}
+
+
+@in_each_shape
+@pytest.mark.parametrize("why", REFUSALS)
+def test_a_refusal_says_why_and_changes_nothing(
+    why: str, shape: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    prepare, quantity, code = REFUSALS[why]
+    sale = prepare(make_sale, shopper)
+    before = state(sale)
+    reply = buy(shopper, sale, shape, quantity=quantity)
+    refused(reply, shape, sale, 409, code)
+    assert state(sale) == before
+
+
+@pytest.mark.parametrize("why", ["sold out", "paused", "limit used up"])
+def test_the_page_that_a_plain_form_is_sent_back_to_says_why(
+    why: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    prepare, quantity, code = REFUSALS[why]
+    sale = prepare(make_sale, shopper)
+    back = shopper.buy(sale, headers=PAGE, quantity=quantity).headers["location"]
+    assert f'data-code="{code}"' in shopper.client.get(back, headers=PAGE).text
+
+
+def test_the_same_form_buys_once_the_sale_goes_on(shopper: Shopper, make_sale: MakeSale) -> None:
+    sale = paused(make_sale, shopper)
+    ticket = shopper.ticket(sale)
+    assert shopper.buy(sale, ticket).status_code == 409
+    sales.resume(sale.pk)
+    assert shopper.buy(sale, ticket).status_code == 202
+
+
+def test_the_same_form_buys_once_units_have_come_back(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = sold_out(make_sale, shopper)
+    ticket = shopper.ticket(sale)
+    assert shopper.buy(sale, ticket).status_code == 409
+    sales.restock(sale.products.get().pk, 1, actor="staff")
+    assert shopper.buy(sale, ticket).status_code == 202
+
+
+def test_a_refused_form_buys_another_product(shopper: Shopper, make_sale: MakeSale) -> None:
+    sale = make_sale(stock={"shoe": 0, "boot": 1})
+    ticket = shopper.ticket(sale)
+    assert shopper.buy(sale, ticket).json()["reason"] == "sold_out"
+    assert shopper.buy(sale, ticket, product=skus(sale)[1]).status_code == 202
+
+
+def test_what_was_accepted_is_known_while_the_sale_is_paused(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    ticket = shopper.ticket(sale)
+    shopper.buy(sale, ticket)
+    sales.pause(sale.pk)
+    assert shopper.buy(sale, ticket).json()["status"] == "queued"
