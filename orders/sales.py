@@ -7,6 +7,7 @@ the pages after the commit.
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from uuid import UUID
 
 import redis
@@ -92,12 +93,16 @@ def cancel(order: UUID, *, actor: str) -> bool:
 
 def finish_all() -> None:
     """Finishes every sale that has ended and drained, so that its products may be sold elsewhere."""
-    ended = [s.pk for s in Sale.objects.filter(finished=False).exclude(status="draft") if s.ended()]
-    for sale in ended:
-        try:
-            finish(sale)
-        except Exception:
-            log.exception("sale %s could not be finished; it is tried again", sale)
+    standing = gate.standing()
+    unfinished = list(Sale.objects.filter(finished=False).exclude(status=Status.DRAFT))
+    for sale in unfinished:
+        if sale.ended():
+            try:
+                finish(sale.pk)
+            except Exception:
+                log.exception("sale %s could not be finished; it is tried again", sale.pk)
+    # A caretaker may have put a mark where `finish` had just removed the gate.
+    gate.forget(standing - {sale.pk for sale in unfinished})
 
 
 def finish(sale: int) -> bool:
@@ -127,8 +132,10 @@ def _change_status(sale: int, to: Sale.Status, allowed: set[Sale.Status]) -> Non
         if locked.status not in allowed:
             raise NotPossible(f"The sale is {locked.get_status_display().lower()}.")
         locked.status = to
-        if to == Status.ENDED and locked.opens_at < timezone.now():
-            locked.closes_at = timezone.now()
+        if to == Status.ENDED:
+            # Its window ends as well: its products may be in another sale's from now on.
+            soonest = locked.opens_at + timedelta(milliseconds=1)
+            locked.closes_at = min(locked.closes_at, max(timezone.now(), soonest))
 
 
 def _refuse_ended(sale: Sale) -> None:

@@ -62,6 +62,8 @@ def warm(sale: int) -> bool:
     """Tells a cold gate all that it does not know, and opens it if its mark is still the same then."""
     with transaction.atomic():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
+        if locked.finished:
+            return False
         # Read under the lock: of several caretakers, each stores the mark that really stands.
         stands, mark = gate.stands_at(sale)
         if mark and locked.epoch != mark:

@@ -102,3 +102,21 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
     assert sale.products.get().stock == 1
     assert skus(other)[-1] == sale.products.get().sku
     assert books.verify(sale.pk).faults == {}
+
+
+def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSale) -> None:
+    """A caretaker has marked the gate again just after it was removed."""
+    sale = make_sale(stock=5)
+    sales.end(sale.pk)
+    assert sales.finish(sale.pk)
+    gate.cool([sale.pk], "a mark")
+    sales.finish_all()
+    assert sale.pk not in gate.standing()
+
+
+def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: MakeSale) -> None:
+    sale = make_sale(opens_in=600, closes_in=3600)
+    sales.end(sale.pk)
+    sales.finish_all()
+    other = make_sale(live=False, opens_in=700, closes_in=3600)
+    Listing.objects.create(sale=other, product=sale.products.get(), position=9)
