@@ -1,0 +1,121 @@
+"""A real Chromium, a fresh context for each shopper, and a list of all that it complains about."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    expect,
+    sync_playwright,
+)
+
+from tests import stack
+
+PATIENCE = 30_000  # ms; far more than anything takes but a page that asks slowly
+SLOW_PATIENCE = 90_000  # ms; a page without its socket asks every 8 s
+
+OpenPage = Callable[..., Page]
+
+_INSTALLED = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        # Playwright's loop runs in this thread, and Django takes the tests for coroutines.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        path = _executable(playwright)
+        if path is None:
+            absent = f"no browser: neither playwright's own nor any of {', '.join(_INSTALLED)}"
+            pytest.fail(absent) if os.environ.get("CI") else pytest.skip(absent)
+        expect.set_options(timeout=PATIENCE)
+        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+def _executable(playwright: Playwright) -> Path | None:
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    found = [Path(folder) / name for name in _INSTALLED for folder in folders]
+    found.append(Path(playwright.chromium.executable_path))
+    return next((path for path in found if path.is_file()), None)
+
+
+@dataclass
+class Complaints:
+    """What browsers have logged as errors: scripts that fail, what the content policy forbids, answers
+    that are no success."""
+
+    heard: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+    def expect(self, *patterns: str) -> None:
+        """A test in which a server is gone says what its browser will complain about."""
+        self.expected.extend(patterns)
+
+    def listen_to(self, context: BrowserContext) -> None:
+        context.add_init_script(
+            "document.addEventListener('securitypolicyviolation', (event) =>"
+            " console.error(`forbidden by ${event.violatedDirective}: ${event.blockedURI}`));"
+        )
+        context.on("console", self._hear)
+        context.on("weberror", lambda failed: self.heard.append(str(failed.error)))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.heard.append(said.text)
+
+    @property
+    def unexpected(self) -> list[str]:
+        return [text for text in self.heard if not any(re.search(p, text) for p in self.expected)]
+
+
+@pytest.fixture
+def complaints() -> Complaints:
+    return Complaints()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, complaints: Complaints) -> Iterator[OpenPage]:
+    """Opens an address as a shopper who has never been here."""
+    contexts = []
+
+    def open_page(address: str, **options: Any) -> Page:
+        context = chromium.new_context(**{"locale": "en-GB", **options})
+        contexts.append(context)
+        complaints.listen_to(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints.unexpected == []
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[stack.Web]:
+    with stack.Web.running() as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def shop(web: stack.Web) -> Iterator[str]:
+    """The address of a shop in which everything runs."""
+    with stack.worker():
+        yield web.url

@@ -1,0 +1,78 @@
+"""What staff and the clock change shows on pages that are open."""
+
+import pytest
+from playwright.sync_api import expect
+
+from conftest import MakeSale
+from orders import sales
+from tests.browser.conftest import OpenPage
+from tests.browser.seen import (
+    address,
+    buy_button,
+    questions,
+    sees_phase,
+    sees_secured,
+    sees_stock,
+)
+
+pytestmark = pytest.mark.browser
+
+
+def test_what_is_sold_out_can_be_bought_again_after_a_restock(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock=0)
+    page = open_page(address(shop, sale))
+    asked = questions(page)
+    sees_stock(page, "Sold out")
+    expect(buy_button(page)).to_be_disabled()
+    sales.restock(sale.products.get().pk, 1, actor="tests")
+    sees_stock(page, "1 left")
+    assert asked == []
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_a_pause_shows_and_ends(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    page = open_page(address(shop, sale))
+    sales.pause(sale.pk)
+    sees_phase(page, "Paused")
+    expect(buy_button(page)).to_be_disabled()
+    sales.resume(sale.pk)
+    sees_phase(page, "Open")
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_a_click_in_a_pause_is_told_so(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    page = open_page(address(shop, sale), java_script_enabled=False)
+    sales.pause(sale.pk)
+    buy_button(page).click()
+    expect(page.get_by_role("status").filter(has_text="Try again")).to_contain_text(
+        "The sale is paused."
+    )
+    sales.resume(sale.pk)
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_a_sale_opens_on_the_page_that_waits_for_it(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(shop, make_sale(opens_in=4)))
+    sees_phase(page, "Opens soon")
+    expect(buy_button(page)).to_be_disabled()
+    sees_phase(page, "Open")
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_a_sale_closes_on_the_page_that_shows_it(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(shop, make_sale(closes_in=4)))
+    sees_phase(page, "Open")
+    sees_phase(page, "Ended")
+    expect(buy_button(page)).to_be_disabled()

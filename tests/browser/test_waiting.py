@@ -1,0 +1,96 @@
+"""Purchases that wait in the line: the page says so, and finds out what became of them."""
+
+from collections import Counter
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from conftest import MakeSale
+from inventory import gate
+from orders import sales
+from tests import stack
+from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.seen import address, answer, buy_button, hears_nothing, sees_secured
+from tests.cast import promise_too_much, queue_up
+
+pytestmark = pytest.mark.browser
+
+
+def is_in_line(page: Page) -> None:
+    expect(answer(page, "queued")).to_contain_text("You are in line.")
+
+
+def test_buying_needs_no_javascript(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    page = open_page(web.url, java_script_enabled=False)
+    page.get_by_role("link", name=sale.name, exact=True).click()
+    buy_button(page).click()
+    is_in_line(page)
+    order = page.url
+    assert order.startswith(f"{web.url}/orders/")
+    with stack.worker():
+        sees_secured(page)  # the page has loaded itself again
+    page.get_by_role("link", name="All your orders").click()
+    expect(page.get_by_role("row", name="Shoe")).to_contain_text("Confirmed")
+    assert f"{web.url}/orders/{sale.orders.get().pk}/" == order
+
+
+def test_an_order_page_turns_final_by_itself(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(web.url, make_sale()))
+    buy_button(page).click()
+    answer(page, "queued").get_by_role("link", name="Your order").click()
+    is_in_line(page)
+    with stack.worker():
+        sees_secured(page)
+
+
+def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 503", "status of 404")  # while nobody knows of it
+    sale = make_sale()
+    page = open_page(address(web.url, sale))
+    buy_button(page).click()
+    is_in_line(page)
+    gate.forget([sale.pk])
+    with stack.worker():
+        sees_secured(page)
+    assert sale.orders.count() == 1
+
+
+def test_an_order_page_says_that_a_place_in_line_was_lost(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 503", "status of 404")
+    sale = make_sale()
+    page = open_page(address(web.url, sale))
+    buy_button(page).click()
+    answer(page, "queued").get_by_role("link", name="Your order").click()
+    is_in_line(page)
+    gate.forget([sale.pk])
+    with stack.worker():
+        expect(page.get_by_text("your place was lost")).to_be_visible()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale, live: bool
+) -> None:
+    sale = make_sale(stock=1)
+    page = open_page(address(web.url, sale))
+    if not live:
+        hears_nothing(page)
+    queue_up(sale, 1)
+    promise_too_much(sale, 2)
+    buy_button(page).click()
+    is_in_line(page)
+    with stack.worker():
+        expect(answer(page, "rejected")).to_contain_text("Not this time.")
+        sales.restock(sale.products.get().pk, 1, actor="tests")
+        buy_button(page).click()
+        sees_secured(page)
+    assert Counter(sale.orders.values_list("status", flat=True)) == {"confirmed": 2, "rejected": 1}
