@@ -160,6 +160,7 @@ class Tale:
     answers: list[list[Any]] = field(default_factory=list)
     bought: dict[str, int] = field(default_factory=dict)
     mark: str = ""
+    opens: bool = False
 
     def parts(self, size: int) -> Iterator[str]:
         """The tale as JSON, in parts of at most `size` answers; the last one moves rules, stock and
@@ -175,6 +176,7 @@ class Tale:
                     "to": self.to,
                     "last": last,
                     "mark": self.mark or False,
+                    "opens": last and self.opens,
                     "rules": self.rules if last else {},
                     "stock": self.stock if last else {},
                     "answers": self.answers[cut],
@@ -327,8 +329,8 @@ def purge(sale: int) -> bool:
     return bool(_run("purge", keys(sale)))
 
 
-def empty(sale: int, version: int) -> bool:
-    """Makes a gate that is ahead of `version` forget what it was told; its line is kept."""
+def empty(sale: int, version: int = -1) -> bool:
+    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept."""
     return bool(_run("empty", keys(sale)[:7], version))
 
 
@@ -385,11 +387,9 @@ def scripts_known() -> bool:
 
 
 def cool(sales: Iterable[int], mark: str) -> None:
-    """Puts a fresh mark on these gates: none of them answers until it was told under it."""
-    with redis_clients.blocking().pipeline(transaction=False) as pipe:
-        for sale in sales:
-            pipe.hset(keys(sale).gate, mapping={"mark": mark, "warm": "0"})
-        pipe.execute()
+    """Puts a mark on these gates: none of them answers until it was told under it."""
+    for sale in sales:
+        redis_clients.blocking().eval(_source("cool"), 1, keys(sale).gate, mark)
 
 
 def forget(sales: Iterable[int]) -> None:

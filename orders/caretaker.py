@@ -5,8 +5,9 @@ scripts that check, and by the same functions that everybody else uses.
 """
 
 import logging
-import secrets
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import redis
 from django.db import DatabaseError, close_old_connections
@@ -22,23 +23,27 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
+_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, gate.ColdGate)
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
 
 
 def start() -> threading.Event:
-    """Starts the thread; setting the event ends it."""
+    """Starts its two threads; setting the event ends them. Apart, because a long line must not keep
+    another sale's gate cold."""
     ended = threading.Event()
-    threading.Thread(target=_run, args=(ended,), name="caretaker", daemon=True).start()
+    for work in (heal_all, settle_waiting):
+        name = f"caretaker-{work.__name__}"
+        threading.Thread(target=_run, args=(work, ended), name=name, daemon=True).start()
     return ended
 
 
-def _run(ended: threading.Event) -> None:
+def _run(work: Callable[[], None], ended: threading.Event) -> None:
     pause = 0.0
     while not ended.wait(pause):
         pause = LOOK_EVERY
         try:
-            look_after_all()
-        except (redis.ConnectionError, redis.TimeoutError, gate.ColdGate) as error:
+            work()
+        except _REDIS_AWAY as error:
             log.warning("the caretaker cannot reach Redis' gates: %r", error)
             pause = _WHILE_DOWN
         except DatabaseError as error:
@@ -51,35 +56,54 @@ def _run(ended: threading.Event) -> None:
 
 
 def look_after_all() -> None:
-    """One round: rebuilds what is cold, tells what is behind, settles what waits."""
+    """One round of everything."""
+    heal_all()
+    settle_waiting()
+
+
+def heal_all() -> None:
+    """Rebuilds the gates that are cold, and tells those that are behind."""
     if not gate.scripts_known():
         _start_over()
     sales = list(_undrained().values_list("pk", flat=True))
     pulses = gate.pulses(sales)
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=sales):
-        try:
-            _look_after(sale, pulses[sale.pk])
-        except DatabaseError as error:
-            log.warning("sale %s: left for the next round: %s", sale.pk, error)
-            drop_broken_connections()
+        with _apart(sale.pk):
+            _heal(sale, pulses[sale.pk])
 
 
-def _look_after(sale: Sale, pulse: Pulse) -> None:
-    if pulse.version > sale.version:
-        if gate.empty(sale.pk, sale.version):
-            log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
-        gate.cool([sale.pk], _mark())
-        telling.warm(sale.pk)
-    elif not pulse.mark:
-        gate.cool([sale.pk], _mark())
+def settle_waiting() -> None:
+    """Settles, without the broker, the lines whose head has waited too long: it may be what is down."""
+    sales = list(_undrained().values_list("pk", flat=True))
+    for sale, pulse in gate.pulses(sales).items():
+        if pulse.waited > _WAITED_TOO_LONG:
+            with _apart(sale):
+                tasks.settle.apply((sale,), throw=True)
+
+
+def _heal(sale: Sale, pulse: Pulse) -> None:
+    if pulse.version > sale.version and gate.empty(sale.pk, sale.version):
+        log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
         telling.warm(sale.pk)
     elif not pulse.warm or pulse.mark != sale.epoch:
         telling.warm(sale.pk)
     elif pulse.version < sale.version:
         telling.tell(sale.pk)
-    if pulse.waited > _WAITED_TOO_LONG:
-        _settle(sale.pk)
+
+
+@contextmanager
+def _apart(sale: int) -> Iterator[None]:
+    """One sale's trouble is no other's. What every sale would meet ends the round."""
+    try:
+        yield
+    except _REDIS_AWAY:
+        raise
+    except DatabaseError as error:
+        log.warning("sale %s: left for the next round: %s", sale, error)
+        drop_broken_connections()
+    except Exception:
+        log.exception("sale %s: left for the next round", sale)
 
 
 def _start_over() -> None:
@@ -88,20 +112,11 @@ def _start_over() -> None:
     loaded, for from then on they answer."""
     standing = gate.standing()
     undrained = set(_undrained().values_list("pk", flat=True))
-    gate.cool(standing | undrained, _mark())
+    gate.cool(standing, telling.fresh_mark())
     gate.forget(standing - undrained)
     gate.load_scripts()
     log.warning("Redis knew no scripts: %d gates are rebuilt", len(undrained))
 
 
-def _settle(sale: int) -> None:
-    """In place, without the broker: it may be what is down."""
-    tasks.settle.apply((sale,), throw=True)
-
-
 def _undrained() -> QuerySet[Sale]:
     return Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-
-
-def _mark() -> str:
-    return secrets.token_hex(8)

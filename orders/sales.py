@@ -11,11 +11,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import redis
-from django.db import transaction
 from django.utils import timezone
 
+from flashsale.database import bounded
 from inventory import gate, stock
-from inventory.models import Sale, StockMovement
+from inventory.models import Product, Sale, StockMovement
 from orders import telling
 from orders.models import Order
 
@@ -34,7 +34,10 @@ class NotTold(Exception):
 
 def go_live(sale: int) -> None:
     """Lets a draft open by the clock."""
-    _change_status(sale, Status.LIVE, {Status.DRAFT})
+    with _changing([sale]) as (locked,):
+        # Locked as well, so that a restock is either before this or knows of this sale.
+        stock.lock(locked.products.values_list("pk", flat=True))
+        _set_status(locked, Status.LIVE, {Status.DRAFT})
 
 
 def pause(sale: int) -> None:
@@ -62,8 +65,8 @@ def restock(product: int, units: int, *, actor: str, note: str = "") -> None:
     """Adds units that have come in."""
     if units < 1:
         raise NotPossible("Only a positive number of units can come in.")
-    with _changing(_selling([product])) as sales:
-        [locked] = stock.lock([product])
+    with _changing(_selling(product)) as sales:
+        locked = _lock_product(product, sales)
         reason = StockMovement.Reason.RECEIVED
         stock.move(locked, units, reason, told=sales, actor=actor, note=note)
 
@@ -76,8 +79,8 @@ def cancel(order: UUID, *, actor: str) -> bool:
     seen = Order.objects.get(pk=order)
     if seen.product_id is None:
         raise NotPossible("A rejected order cannot be cancelled.")
-    with _changing([seen.sale_id, *_selling([seen.product_id])]) as sales:
-        [product] = stock.lock([seen.product_id])
+    with _changing([seen.sale_id, *_selling(seen.product_id)]) as sales:
+        product = _lock_product(seen.product_id, sales)
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
         if locked.status == Order.Status.CANCELLED:
             return False
@@ -101,21 +104,21 @@ def finish_all() -> None:
                 finish(sale.pk)
             except Exception:
                 log.exception("sale %s could not be finished; it is tried again", sale.pk)
-    # A caretaker may have put a mark where `finish` had just removed the gate.
+    # What an old copy of Redis has brought back, or an interrupted finish has left.
     gate.forget(standing - {sale.pk for sale in unfinished})
 
 
 def finish(sale: int) -> bool:
     """Removes the gate of a sale that has ended and drained. False while it must stay.
 
-    The gate goes first, by a script that looks at Redis' own clock and line: nothing can be accepted
-    after it. A process killed in between leaves a sale without a gate, which the caretaker builds
-    again, to be finished in the next round.
+    Under the sale's lock, so that no caretaker rebuilds what goes here. The gate goes first, by a
+    script that looks at Redis' own clock and line: nothing can be accepted after it. A process killed
+    before the commit leaves a sale without a gate, which is built again and finished in the next round.
     """
-    if not gate.purge(sale):
-        return False
-    with transaction.atomic():
+    with bounded():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
+        if not gate.purge(sale):
+            return False
         locked.finished = True
         locked.status = Status.ENDED
         locked.version += 1
@@ -128,14 +131,18 @@ def finish(sale: int) -> bool:
 
 def _change_status(sale: int, to: Sale.Status, allowed: set[Sale.Status]) -> None:
     with _changing([sale]) as (locked,):
-        _refuse_ended(locked)
-        if locked.status not in allowed:
-            raise NotPossible(f"The sale is {locked.get_status_display().lower()}.")
-        locked.status = to
-        if to == Status.ENDED:
-            # Its window ends as well: its products may be in another sale's from now on.
-            soonest = locked.opens_at + timedelta(milliseconds=1)
-            locked.closes_at = min(locked.closes_at, max(timezone.now(), soonest))
+        _set_status(locked, to, allowed)
+
+
+def _set_status(sale: Sale, to: Sale.Status, allowed: set[Sale.Status]) -> None:
+    _refuse_ended(sale)
+    if sale.status not in allowed:
+        raise NotPossible(f"The sale is {sale.get_status_display().lower()}.")
+    sale.status = to
+    if to == Status.ENDED:
+        # Its window ends as well: its products may be in another sale's from now on.
+        soonest = sale.opens_at + timedelta(milliseconds=1)
+        sale.closes_at = min(sale.closes_at, max(timezone.now(), soonest))
 
 
 def _refuse_ended(sale: Sale) -> None:
@@ -146,7 +153,7 @@ def _refuse_ended(sale: Sale) -> None:
 @contextmanager
 def _changing(sales: Iterable[int]) -> Iterator[list[Sale]]:
     """These sales, locked by key and saved with a raised version; told after the commit."""
-    with transaction.atomic():
+    with bounded():
         locked = list(
             Sale.objects.select_for_update(no_key=True).filter(pk__in=set(sales)).order_by("pk")
         )
@@ -171,7 +178,16 @@ def _tell(sale: int) -> None:
     raise NotTold(f"The change is made, but sale {sale}'s gate has not taken it over yet.")
 
 
-def _selling(products: Iterable[int]) -> list[int]:
-    """The unfinished sales that list these products: their gates must hear of the stock."""
-    unfinished = Sale.objects.filter(listings__product__in=list(products), finished=False)
-    return list(unfinished.values_list("pk", flat=True).distinct())
+def _selling(product: int) -> list[int]:
+    """The unfinished sales that list this product: their gates must hear of its stock."""
+    unfinished = Sale.objects.filter(listings__product=product, finished=False)
+    return list(unfinished.values_list("pk", flat=True))
+
+
+def _lock_product(product: int, sales: list[Sale]) -> Product:
+    """The product, locked after its sales. Raises NotPossible if another sale has listed it since they
+    were looked up: its gate would never hear of this change."""
+    [locked] = stock.lock([product])
+    if not set(_selling(product)) <= {sale.pk for sale in sales}:
+        raise NotPossible("The product was put into a sale just now. Please try again.")
+    return locked

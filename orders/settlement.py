@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
+from flashsale.database import bounded
 from inventory import gate, stock
 from inventory.gate import Entry
 from inventory.models import Product, Sale
@@ -32,9 +33,6 @@ BATCHES = 20  # until another sale may have the worker
 LINGER = 100  # ms
 
 _LOCK_SPACE = 0x5E771E  # apart from any other advisory lock
-_LOCK_TIMEOUT = "2s"
-_IDLE_TIMEOUT = "5s"  # a frozen worker holds the sale no longer
-
 # A failure that lies in the purchase itself, and would come again however often it is tried.
 _DATA_ERRORS = (DataError, IntegrityError)
 
@@ -93,8 +91,11 @@ def _settle(sale: int) -> None:
             if gate.lower_bell(sale):
                 return
             continue
-        if raw[0][0] == head:
-            _drop_strays(sale, raw)
+        if raw[0][0] == head and not _drop_strays(sale, raw):
+            # Its orders are made and told, and still it waits: the gate has lost its way.
+            log.error("sale %s: the line does not move; its gate is rebuilt", sale)
+            gate.empty(sale)
+            return
         head, last = raw[0][0], raw[-1][0]
         if not decide(sale, mark, _entries(raw)) or not telling.tell(sale, stands):
             return
@@ -114,7 +115,7 @@ def decide(sale: int, mark: str, entries: list[Entry]) -> bool:
 def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> bool:
     """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
     key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
-    with transaction.atomic():
+    with bounded():
         if not _alone(sale_id):
             return False
         sale = Sale.objects.select_for_update(no_key=True).get(pk=sale_id)
@@ -175,11 +176,14 @@ def _only_one_busy() -> bool:
     return _settling == 1
 
 
-def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> None:
+def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
     """Takes out what a whole round did not move: entries that no queued answer waits for."""
+    dropped = False
     for entry, fields in raw:
         if gate.drop(sale, entry, fields.get("purchase", "")):
+            dropped = True
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, fields)
+    return dropped
 
 
 def _entries(raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
@@ -194,19 +198,11 @@ def _entries(raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
 
 
 def _alone(sale: int) -> bool:
-    """Bounds how long this transaction may wait or stand still, and whether nobody else settles.
-
-    The time-outs are set per transaction: PgBouncer would not carry session settings along.
-    """
+    """Whether nobody else settles this sale, until the transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('lock_timeout', %s, true),"
-            " set_config('idle_in_transaction_session_timeout', %s, true),"
-            " pg_try_advisory_xact_lock(%s, %s)",
-            [_LOCK_TIMEOUT, _IDLE_TIMEOUT, _LOCK_SPACE, sale],
-        )
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale])
         row = cursor.fetchone()
-    return bool(row and row[2])
+    return bool(row and row[0])
 
 
 def _look_up(sale: Sale, entries: list[Entry]) -> tuple[list[Entry], dict[UUID, int]]:

@@ -20,7 +20,9 @@ if known then
     if of_shopper ~= shopper then
         return {'foreign'}
     end
-    if of_sku ~= sku or tonumber(units) ~= quantity then
+    -- Of what could not be processed, product and quantity were not kept.
+    local poison = string.sub(known, 1, 15) == 'rejected|error|'
+    if not poison and (of_sku ~= sku or tonumber(units) ~= quantity) then
         return {'reused', known}
     end
     return {'known', known}

@@ -7,6 +7,7 @@
 --   from, to   the sale's versions between which the snapshot's orders were changed
 --   last       whether this part completes the tale; only then do rules, stock and version move
 --   mark       the mark that the teller found on the gate, or false
+--   opens      whether the gate is warm after it
 --   rules      {status, opens_at, closes_at, limit}: times in ms
 --   stock      {sku: units}
 --   answers    [[purchase, status, reason, shopper, sku, quantity], ...]
@@ -20,6 +21,11 @@ local told = cjson.decode(ARGV[1])
 local state = redis.call('HMGET', KEYS[1], 'version', 'warm', 'mark')
 local stands, cold = tonumber(state[1]) or 0, state[2] ~= '1'
 if stands < told.from or stands > told.to or (stands == told.to and not cold) then
+    return {0, stands}
+end
+-- Another mark means that Redis was restarted, wiped or replaced since the tale was begun: what its
+-- earlier parts have told may be gone.
+if told.mark and told.mark ~= state[3] then
     return {0, stands}
 end
 
@@ -84,9 +90,7 @@ for rule, value in pairs(told.rules) do
     redis.call('HSET', KEYS[1], rule, value)
 end
 redis.call('HSET', KEYS[1], 'version', told.to)
--- Only the mark under which the tale was begun makes the gate warm: another one means that Redis was
--- restarted, wiped or replaced meanwhile.
-if told.mark and told.mark == state[3] then
+if told.opens then
     redis.call('HSET', KEYS[1], 'warm', '1')
 end
 return {1, told.to}

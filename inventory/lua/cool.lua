@@ -1,0 +1,10 @@
+#!lua flags=allow-oom
+-- Puts a mark on a gate, which from then on answers nobody until it was told under that mark. Called by
+-- its text, because it comes before the scripts are known; a full memory must not stand in its way.
+--
+-- KEYS  gate
+-- ARGV  mark
+-- gives 1
+
+redis.call('HSET', KEYS[1], 'mark', ARGV[1], 'warm', '0')
+return 1
