@@ -13,13 +13,14 @@ django = cast(Any, get_asgi_application())
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # Django is set up first
 from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.template import engines  # noqa: E402
+from django.urls import re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from flashsale import express  # noqa: E402
 from flashsale.express import Receive, Scope, Send  # noqa: E402
 from inventory import feed  # noqa: E402
-from inventory.consumers import SaleConsumer  # noqa: E402
+from inventory.consumers import NoConsumer, SaleConsumer  # noqa: E402
 from orders.buy import buy  # noqa: E402
 from orders.outcome import outcome  # noqa: E402
 from orders.page import sale  # noqa: E402
@@ -65,6 +66,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             feed.current()
+            engines.all()  # reads the template libraries now, not under the first crowd
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await send({"type": "lifespan.shutdown.complete"})
@@ -72,7 +74,10 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 # The stubs know paths of views only.
-_socket = path("ws/sales/<slug:slug>/", SaleConsumer.as_asgi())  # type: ignore[arg-type]
-sockets = AllowedHostsOriginValidator(URLRouter([_socket]))  # type: ignore[list-item]
+_sockets: Any = [
+    re_path(r"\Aws/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z", cast(Any, SaleConsumer.as_asgi())),
+    re_path(r"", cast(Any, NoConsumer.as_asgi())),
+]
+sockets = AllowedHostsOriginValidator(URLRouter(_sockets))
 
 application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})

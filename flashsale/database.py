@@ -1,13 +1,19 @@
 """Transactions that hold nobody up, and the pool of connections to PostgreSQL."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import ParamSpec, TypeVar
 
 import psycopg
 from django.db import connection, transaction
 from psycopg_pool import ConnectionPool
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 LOCK_TIMEOUT = "2s"
+PATIENCE = 3.0  # seconds, until whoever asked is told to try again
 IDLE_TIMEOUT = "5s"  # a frozen process holds its locks no longer
 
 
@@ -25,6 +31,12 @@ def bounded() -> Iterator[None]:
                 [LOCK_TIMEOUT, IDLE_TIMEOUT],
             )
         yield
+
+
+async def in_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Asks PostgreSQL without blocking the event loop. Raises DatabaseError, and TimeoutError where it
+    does not answer within PATIENCE."""
+    return await asyncio.wait_for(asyncio.to_thread(question, *args, **options), PATIENCE)
 
 
 def drop_broken_connections() -> None:

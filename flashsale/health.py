@@ -1,13 +1,14 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
+import asyncio
+
 import redis
 import redis.asyncio
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale import redis_clients
-from flashsale.database import drop_broken_connections
+from flashsale.database import drop_broken_connections, in_thread
 
 
 async def livez(request: HttpRequest) -> HttpResponse:
@@ -28,14 +29,18 @@ async def _redis() -> str:
     return "ok"
 
 
-@sync_to_async(thread_sensitive=False)
-def _postgresql() -> str:
+async def _postgresql() -> str:
+    try:
+        await in_thread(_select)
+    except (DatabaseError, TimeoutError) as error:
+        await asyncio.to_thread(drop_broken_connections)
+        return f"not reachable ({type(error).__name__})"
+    return "ok"
+
+
+def _select() -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
-        drop_broken_connections()
-        return f"not reachable ({type(error).__name__})"
     finally:
         connection.close()
-    return "ok"

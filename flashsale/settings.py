@@ -36,12 +36,17 @@ DATABASES = {
             "pool": {
                 "min_size": 1,
                 "max_size": variables.whole("DATABASE_POOL", 12, least=1),
-                "timeout": 5,
+                "timeout": 3,
                 # Give up on an attempt soon, so that the next who asks begins a new one: the
                 # pool's own pauses grow to minutes while PostgreSQL is away.
                 "reconnect_timeout": 1,
             },
             "connect_timeout": 3,
+            # A server that vanished without a word is given up, instead of after two hours.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # ms
         },
     }
 }
@@ -131,6 +136,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "flashsale.middleware.answer_while_postgresql_is_down",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

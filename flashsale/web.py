@@ -5,18 +5,57 @@ socket's queue instead of being refused.
 """
 
 import argparse
+import resource
 import signal
 import socket
 import sys
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 GRACEFUL_SECONDS = 4  # for requests that came before a stop; WebSockets are closed at once
+MOST_HEAD = 65_536  # bytes
 BACKLOG = 4096  # a crowd connects in the same second
 
 
+class BoundedHead(HttpToolsProtocol):
+    """Refuses a request whose line and headers are larger than any browser's: uvicorn with httptools
+    would read on for ever."""
+
+    _in_head = True
+    _read = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._read += len(data)
+        if self._in_head and self._read > MOST_HEAD and not self.transport.is_closing():
+            self.send_400_response("The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head, self._read, self._head = True, 0, 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(name + value)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _count(self, part: bytes) -> None:
+        self._head += len(part)
+        if self._head > MOST_HEAD:
+            raise ValueError("the head is too large")  # answered by uvicorn as a bad request: 400
+
+
 def main() -> None:
+    allow_many_sockets()
     parser = argparse.ArgumentParser(prog="python -m flashsale.web", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the listening socket's descriptor")
     serve(socket.socket(fileno=parser.parse_args().fd))
@@ -29,12 +68,20 @@ def serve(listener: socket.socket) -> None:
     uvicorn.Server(configuration()).run(sockets=[listener])
 
 
+def allow_many_sockets() -> None:
+    """Raises the limit of open files to what the system allows: each socket is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def configuration() -> uvicorn.Config:
     return uvicorn.Config(
         "flashsale.asgi:application",
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
         ws="websockets-sansio",
+        ws_max_size=1024,  # pages have nothing to say
         ws_per_message_deflate=False,  # more than doubles the memory of a socket
         lifespan="on",
         log_level="warning",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
 
 from flashsale.express import Request
 from inventory import feed
@@ -22,13 +23,17 @@ class SaleConsumer(AsyncWebsocketConsumer):
         if request.foreign:
             await self.close()
             return
-        self.watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
-        if self.watch is None:
+        try:
+            watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
+        except (DatabaseError, TimeoutError):
+            watch = None
+        if watch is None:
             await self.close()
             return
         await self.accept()
+        self.watch = watch
         self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language)
-        self.watch.subscribe(self.subscriber)
+        watch.subscribe(self.subscriber)
 
     async def disconnect(self, code: int) -> None:
         if self.watch is not None:
@@ -42,3 +47,12 @@ class SaleConsumer(AsyncWebsocketConsumer):
 
     async def websocket_receive(self, message: Any) -> None:
         """Skips decoding what is not read."""
+
+
+class NoConsumer(AsyncWebsocketConsumer):
+    """Any other path: refused like a page that does not exist."""
+
+    channel_layer_alias = "none"
+
+    async def connect(self) -> None:
+        await self.close()

@@ -17,7 +17,7 @@ import redis
 from django.db import DatabaseError
 
 from flashsale import kept
-from flashsale.database import drop_broken_connections
+from flashsale.database import drop_broken_connections, in_thread
 from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
 from inventory.catalogue import ProductCard, SaleCard
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 TICK = 1.0  # seconds between looks at what may have changed unheard
 _CARD_KEPT = 5.0  # seconds until names, texts and pictures are read again
 _UNUSED = 60.0  # seconds after which a sale that nobody asks for is forgotten
-_PATIENCE = 3.0  # seconds for a slow PostgreSQL
 _UNKNOWN_KEPT = 1.0  # seconds for which a sale that does not exist is not looked up again
 _UNKNOWN_MOST = 10_000
 
@@ -140,7 +139,7 @@ class Watch:
         self._again = True
         while self._again:
             self._again = False
-            await self._read_card()
+            self._read_card_if_due()
             try:
                 self.view = view = await gate.view(self.card.id)
             except (redis.RedisError, OSError) as error:
@@ -154,22 +153,30 @@ class Watch:
         """Opening and closing happen by the clock: nobody announces them."""
         for moment in (self.opens_at, self.closes_at):
             if 0 < moment - self.now <= 1500 * TICK:
-                loop = asyncio.get_running_loop()
-                loop.call_later((moment - self.now) / 1000, lambda: _in_background(self.refresh()))
+                asyncio.get_running_loop().call_later((moment - self.now) / 1000, self._turn)
+
+    def _turn(self) -> None:
+        self._card_at = 0.0  # a price may have been changed until the opening
+        _in_background(self.refresh())
+
+    def _read_card_if_due(self) -> None:
+        # A gate that moved may have new rules; one that is gone may be a finished sale's.
+        moved = self.view is not None and self.view.version != self.card.version
+        if time.monotonic() - self._card_at >= (TICK if moved else _CARD_KEPT):
+            self._card_at = time.monotonic()
+            _in_background(self._read_card())
 
     async def _read_card(self) -> None:
-        # A gate that moved may have new rules; one that is gone may be a finished sale's.
-        newer = self.view is not None and self.view.version != self.card.version
-        if time.monotonic() - self._card_at < (TICK if newer else _CARD_KEPT):
-            return
-        self._card_at = time.monotonic()
+        """Beside the gate's reading: a PostgreSQL that hangs must not hold up the stock."""
         try:
-            card = await asyncio.to_thread(catalogue.card, pk=self.card.id)
-        except DatabaseError as error:
+            card = await in_thread(catalogue.card, pk=self.card.id)
+        except (DatabaseError, TimeoutError) as error:
             log.warning("sale %s: its card could not be read again (%r)", self.card.slug, error)
             await asyncio.to_thread(drop_broken_connections)
             return
-        self.card = card or self.card
+        if card is not None and card != self.card:
+            self.card = card
+            self._publish_if_changed()
 
     def _publish_if_changed(self) -> None:
         shown = (
@@ -254,7 +261,7 @@ class Feed:
         for watch in self._watches.values():
             if watch.card.id == sale:
                 return watch
-        card = await asyncio.wait_for(asyncio.to_thread(catalogue.card, pk=sale), _PATIENCE)
+        card = await in_thread(catalogue.card, pk=sale)
         return await self.watch(card.slug) if card else None
 
     async def _load_once(self, slug: str) -> Watch | None:
@@ -263,11 +270,11 @@ class Feed:
             return None
         if slug not in self._loading:
             self._loading[slug] = asyncio.ensure_future(self._load(slug))
-        return await asyncio.wait_for(asyncio.shield(self._loading[slug]), _PATIENCE)
+        return await asyncio.shield(self._loading[slug])
 
     async def _load(self, slug: str) -> Watch | None:
         try:
-            card = await asyncio.to_thread(catalogue.card, slug=slug)
+            card = await in_thread(catalogue.card, slug=slug)
             if card is None:
                 if len(self._unknown) >= _UNKNOWN_MOST:
                     self._unknown.clear()

@@ -110,6 +110,17 @@ class Entry:
         )
 
 
+def parse_line(raw: Iterable[tuple[str, dict[str, str]]]) -> tuple[list[Entry], list[str]]:
+    """The entries of a line as read, and the ids of those that cannot be."""
+    entries, unreadable = [], []
+    for entry, fields in raw:
+        try:
+            entries.append(Entry.parse(entry, fields))
+        except (KeyError, ValueError):
+            unreadable.append(entry)
+    return entries, unreadable
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """The gate as read in one transaction. Times are Redis' clock in ms."""
@@ -146,7 +157,8 @@ class Snapshot:
 
     view: View
     held: dict[str, int]  # units in flight by shopper
-    line: dict[str, dict[str, str]]  # the entries by purchase
+    line: list[Entry]
+    unreadable: list[str]  # entries that are not of `admit`'s making
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +280,7 @@ def view_now(sale: int) -> View:
 
 def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str, str]]]]:
     """The gate's mark and version, and the oldest undecided purchases in the order of their
-    acceptance, raw: `Entry.parse` reads one."""
+    acceptance, raw: `parse_line` reads them."""
     k = keys(sale)
     with redis_clients.blocking().pipeline(transaction=True) as pipe:
         pipe.hmget(k.gate, "mark", "version")
@@ -348,8 +360,9 @@ def snapshot(sale: int) -> Snapshot:
         pipe.hgetall(k.held)
         pipe.xrange(k.line)
         *view, held, entries = pipe.execute()
-    line = {fields["purchase"]: fields for _, fields in entries}
-    return Snapshot(_view(view), {shopper: int(units) for shopper, units in held.items()}, line)
+    line, unreadable = parse_line(entries)
+    held = {shopper: int(units) for shopper, units in held.items()}
+    return Snapshot(_view(view), held, line, unreadable)
 
 
 def all_answers(sale: int) -> dict[str, Answer]:

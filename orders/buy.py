@@ -22,7 +22,7 @@ from inventory.feed import Watch
 from inventory.gate import Answer, Verdict
 from orders import bell, fragments, tickets
 from orders.models import Order
-from orders.outcome import order_answer, settled
+from orders.outcome import settled, settled_order
 from orders.page import RETRY, cookie_for, failure
 
 MOST_BYTES = 4096
@@ -187,14 +187,16 @@ async def _without_gate(click: Click) -> Response:
     if not click.watch.card.finished:
         return _try_again(click, {"error": "busy"}, "busy")
     try:
-        answer = await order_answer(click.purchase)
+        order = await settled_order(click.purchase)
     except (DatabaseError, TimeoutError):
         return _try_again(click, {"error": "busy"}, "busy")
-    if answer is None:
+    if order is None:
         return _refused(click, 409, {"status": "refused", "reason": "closed"}, "closed")
+    answer = order.answer
     if answer.shopper != click.shopper.hex:
         return _fresh_ticket(click.request, click.watch, click.sku)
-    if (answer.sku, answer.quantity) != (click.sku, click.quantity):
+    same = (answer.sku, answer.quantity) == (click.sku, click.quantity)
+    if not same and answer.reason != Order.Reason.ERROR:  # of a poison entry they were not kept
         return _reused(click, answer)
     return _accepted(click, answer)
 

@@ -3,16 +3,16 @@
 Each is rendered once per state and language and kept; the shopper's own parts are filled in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from flashsale import kept
 from flashsale.kept import Kept, place
-from inventory.catalogue import ProductCard
+from inventory.catalogue import ProductCard, SaleCard
 from inventory.feed import Watch
 from inventory.gate import Answer
 from orders import tickets
@@ -23,9 +23,8 @@ NOTICES = frozenset(
     | {"ticket", "ticket_reused", "product", "quantity", "body", "origin"}
 )
 
-_PAGE_KEPT = (
-    250  # ms for which a page may show an older stock: its socket brings the newest at once
-)
+_PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
+_DRAWER = 4096  # rendered states of one sale
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,31 @@ def outcome(watch: Watch, language: str, purchase: UUID, answer: Answer, ticket:
     """The box that says what became of a click. Where the purchase waits, it holds the form with its
     ticket, to be sent again should Redis have lost it."""
     values = {"purchase": str(purchase), "ticket": ticket}
-    return _kept_outcome(watch, language, answer._replace(shopper=""), bool(ticket)).fill(values)
-
-
-@lru_cache(maxsize=4096)
-def _kept_outcome(watch: Watch, language: str, answer: Answer, with_ticket: bool) -> Kept:
     context = {
-        "watch": watch,
-        "answer": answer,
-        "product": watch.card.product(answer.sku),
+        "answer": answer._replace(shopper=""),
         "purchase": place("purchase"),
-        "ticket": place("ticket") if with_ticket else "",
+        "ticket": place("ticket") if ticket else "",
     }
-    return kept.render("orders/_outcome.html", language, context)
+    return _rendered_once(watch, "orders/_outcome.html", language, context).fill(values)
+
+
+_drawers: WeakKeyDictionary[Watch, tuple[SaleCard, dict[Hashable, Kept]]] = WeakKeyDictionary()
+
+
+def _rendered_once(watch: Watch, template: str, language: str, context: Mapping[str, Any]) -> Kept:
+    """A fragment about one answer (`context["answer"]`), kept for as long as the sale's card says the
+    same."""
+    card, drawer = _drawers.get(watch, (None, {}))
+    if card is not watch.card or len(drawer) >= _DRAWER:
+        drawer = {}
+        _drawers[watch] = watch.card, drawer
+    key = (template, language, *context.values())
+    if key not in drawer:
+        product = watch.card.product(context["answer"].sku)
+        drawer[key] = kept.render(
+            template, language, {**context, "watch": watch, "product": product}
+        )
+    return drawer[key]
 
 
 def fresh_form(
@@ -120,25 +131,19 @@ def fresh_form(
     return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
 
 
-def order_page(watch: Watch, language: str, purchase: UUID, answer: Answer) -> bytes:
-    """The outcome as a page."""
-    return _kept_order_page(watch, language, answer._replace(shopper="")).fill(
-        {"purchase": str(purchase)}
-    )
-
-
-@lru_cache(maxsize=4096)
-def _kept_order_page(watch: Watch, language: str, answer: Answer) -> Kept:
-    product = watch.card.product(answer.sku)
+def order_page(
+    watch: Watch, language: str, purchase: UUID, answer: Answer, total: int, currency: str
+) -> bytes:
+    """The outcome as a page. `total` is in minor units of `currency`."""
     context = {
-        "watch": watch,
-        "answer": answer,
-        "product": product,
-        "total": product.price * answer.quantity if product else 0,
+        "answer": answer._replace(shopper=""),
+        "total": total,
+        "currency": currency,
         "purchase": place("purchase"),
         "ticket": "",
     }
-    return kept.render("orders/order.html", language, context)
+    page = _rendered_once(watch, "orders/order.html", language, context)
+    return page.fill({"purchase": str(purchase)})
 
 
 @lru_cache(maxsize=256)

@@ -1,12 +1,13 @@
 """`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
 
-import asyncio
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import redis
 from django.db import DatabaseError, connection
 
+from flashsale.database import in_thread
 from flashsale.express import Request, Response, json_response
 from inventory import feed, gate
 from inventory.feed import Watch
@@ -15,8 +16,6 @@ from orders import fragments
 from orders.models import Order
 from orders.page import RETRY, failure
 from orders.tickets import sale_of
-
-PATIENCE = 3.0  # seconds for a slow PostgreSQL, until the shopper is asked to try again
 
 
 async def outcome(request: Request, purchase: str) -> Response:
@@ -30,18 +29,20 @@ async def outcome(request: Request, purchase: str) -> Response:
     number = UUID(purchase)
     try:
         watch = await feed.current().watch_id(sale_of(number))
-        answer = await _find(number, watch) if watch else None
+        found = await _find(number, watch) if watch else None
     except (DatabaseError, TimeoutError, _Unsure):
         return failure(request, 503, "busy", RETRY)
-    if watch is None or answer is None or answer.shopper != request.shopper.hex:
+    if watch is None or found is None or found.answer.shopper != request.shopper.hex:
         return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
+    answer = found.answer
     if request.wants_json:
-        return json_response(200, _as_json(watch, number, answer))
+        return json_response(200, _as_json(number, found))
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap in: the box goes on asking
         return settled(request, watch, number, answer)
-    page = fragments.order_page(watch, request.language, number, answer)
+    total = found.unit_price * answer.quantity
+    page = fragments.order_page(watch, request.language, number, answer, total, found.currency)
     return Response(200, page)
 
 
@@ -59,9 +60,17 @@ def settled(
     return Response(status, form, headers=fragments.replacing_form(product.sku))
 
 
-async def order_answer(purchase: UUID) -> Answer | None:
+class Found(NamedTuple):
+    """An answer, and what was agreed on: the price in minor units of the currency."""
+
+    answer: Answer
+    unit_price: int
+    currency: str
+
+
+async def settled_order(purchase: UUID) -> Found | None:
     """What PostgreSQL knows of a purchase. Raises DatabaseError or TimeoutError."""
-    return await asyncio.wait_for(asyncio.to_thread(_order_answer, purchase), PATIENCE)
+    return await in_thread(_settled_order, purchase)
 
 
 # --- Finding it -----------------------------------------------------------------------------------
@@ -71,20 +80,27 @@ class _Unsure(Exception):
     """Neither store has it, but the gate cannot be believed now: it may stand in the line."""
 
 
-async def _find(purchase: UUID, watch: Watch) -> Answer | None:
+async def _find(purchase: UUID, watch: Watch) -> Found | None:
     """What is known of a purchase; None only after both stores were asked."""
     try:
         answer, warm = await gate.answer(watch.card.id, purchase)
     except (redis.RedisError, OSError):
         answer, warm = None, False
-    if answer is None:
-        answer = await order_answer(purchase)
-    if answer is None and not warm and not watch.card.finished:
+    if answer is not None:
+        return _at_the_sales_price(watch, answer)
+    order = await settled_order(purchase)
+    if order is None and not warm and not watch.card.finished:
         raise _Unsure
-    return answer
+    return order
 
 
-def _order_answer(purchase: UUID) -> Answer | None:
+def _at_the_sales_price(watch: Watch, answer: Answer) -> Found:
+    """While there is a gate, the price on the card is the one that was agreed on: it is frozen."""
+    product = watch.card.product(answer.sku)
+    return Found(answer, product.price, product.currency) if product else Found(answer, 0, "")
+
+
+def _settled_order(purchase: UUID) -> Found | None:
     try:
         order = Order.objects.select_related("product").filter(pk=purchase).first()
     finally:
@@ -92,7 +108,8 @@ def _order_answer(purchase: UUID) -> Answer | None:
     if order is None:
         return None
     sku = order.product.sku if order.product else ""
-    return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
+    answer = Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
+    return Found(answer, order.unit_price, order.currency)
 
 
 def _on_order_page(request: Request) -> bool:
@@ -100,16 +117,15 @@ def _on_order_page(request: Request) -> bool:
     return urlsplit(request.header(b"hx-current-url")).path.startswith("/orders/")
 
 
-def _as_json(watch: Watch, purchase: UUID, answer: Answer) -> dict[str, object]:
-    product = watch.card.product(answer.sku)
-    price = product.price if product else 0
+def _as_json(purchase: UUID, found: Found) -> dict[str, object]:
+    answer = found.answer
     return {
         "purchase": str(purchase),
         "status": answer.status,
         "reason": answer.reason,
         "product": answer.sku,
         "quantity": answer.quantity,
-        "unit_price": price,
-        "total": price * answer.quantity,
-        "currency": product.currency if product else "",
+        "unit_price": found.unit_price,
+        "total": found.unit_price * answer.quantity,
+        "currency": found.currency,
     }

@@ -97,7 +97,7 @@ def _settle(sale: int) -> None:
             gate.empty(sale)
             return
         head, last = raw[0][0], raw[-1][0]
-        if not decide(sale, mark, _entries(raw)) or not telling.tell(sale, stands):
+        if not decide(sale, mark, gate.parse_line(raw)[0]) or not telling.tell(sale, stands):
             return
     bell.ring(sale)
 
@@ -184,17 +184,6 @@ def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
             dropped = True
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, fields)
     return dropped
-
-
-def _entries(raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
-    entries = []
-    for entry, fields in raw:
-        try:
-            entries.append(Entry.parse(entry, fields))
-        except (KeyError, ValueError):
-            # Nothing that `admit` wrote, and nobody to answer; it is dropped as a stray.
-            log.exception("an entry of the line cannot be read: %s %s", entry, fields)
-    return entries
 
 
 def _alone(sale: int) -> bool:

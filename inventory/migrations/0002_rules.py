@@ -20,18 +20,20 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON invento
     FOR EACH STATEMENT EXECUTE FUNCTION inventory_refuse_change();
 """
 
-# Each movement goes on where the last one of its product ended; and when a transaction ends, the
-# product's stock is what the last movement left. By induction, stock = sum of movements.
+# Each movement goes on where the last one of its product ended; and when a transaction ends, whichever
+# of the two it has touched, the product's stock is what the last movement left. By induction, stock is
+# the sum of movements.
 BOOKS_BALANCE = """
 CREATE FUNCTION inventory_movement_continues() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    before integer := coalesce((
-        SELECT balance FROM inventory_stockmovement
-        WHERE product_id = NEW.product_id AND id < NEW.id ORDER BY id DESC LIMIT 1), 0);
+    latest inventory_stockmovement;
 BEGIN
-    IF before + NEW.delta <> NEW.balance THEN
-        RAISE EXCEPTION 'movement of product %: % and % make not %',
-            NEW.product_id, before, NEW.delta, NEW.balance USING ERRCODE = 'check_violation';
+    SELECT * INTO latest FROM inventory_stockmovement
+    WHERE product_id = NEW.product_id AND id <> NEW.id ORDER BY id DESC LIMIT 1;
+    IF latest.id > NEW.id OR coalesce(latest.balance, 0) + NEW.delta <> NEW.balance THEN
+        RAISE EXCEPTION 'movement % of product % does not continue %: % and % make not %',
+            NEW.id, NEW.product_id, latest.id, coalesce(latest.balance, 0), NEW.delta, NEW.balance
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;
@@ -40,23 +42,30 @@ CREATE TRIGGER movement_continues AFTER INSERT ON inventory_stockmovement
 
 CREATE FUNCTION inventory_stock_explained() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    stands integer := (SELECT stock FROM inventory_product WHERE id = NEW.id);
+    touched bigint := CASE TG_TABLE_NAME
+        WHEN 'inventory_product' THEN (to_jsonb(NEW) ->> 'id')::bigint
+        ELSE (to_jsonb(NEW) ->> 'product_id')::bigint END;
+    stands integer := (SELECT stock FROM inventory_product WHERE id = touched);
     booked integer := coalesce((
         SELECT balance FROM inventory_stockmovement
-        WHERE product_id = NEW.id ORDER BY id DESC LIMIT 1), 0);
+        WHERE product_id = touched ORDER BY id DESC LIMIT 1), 0);
 BEGIN
     IF stands <> booked THEN
-        RAISE EXCEPTION 'product %: stock % without a movement, the ledger says %',
-            NEW.id, stands, booked USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'product %: the stock is %, the ledger says %', touched, stands, booked
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;
 CREATE CONSTRAINT TRIGGER stock_explained AFTER INSERT OR UPDATE OF stock ON inventory_product
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION inventory_stock_explained();
+CREATE CONSTRAINT TRIGGER stock_follows AFTER INSERT ON inventory_stockmovement
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION inventory_stock_explained();
 """
 
-# Ended is final, finished too; and no change of a sale is ever undone.
+# Ended is final, by the clock as well, and so is finished; what has opened does not open later; and no
+# change of a sale is ever undone.
 SALE_GOES_FORWARD = """
 CREATE FUNCTION inventory_sale_goes_forward() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -65,6 +74,8 @@ BEGIN
         OR (OLD.status <> 'draft' AND NEW.status = 'draft')
         OR (OLD.finished AND NOT NEW.finished)
         OR NEW.greatest_limit < OLD.greatest_limit
+        OR (OLD.status <> 'draft' AND OLD.closes_at <= now() AND NEW.closes_at > OLD.closes_at)
+        OR (OLD.status <> 'draft' AND OLD.opens_at <= now() AND NEW.opens_at > OLD.opens_at)
     THEN
         RAISE EXCEPTION 'sale % cannot go back from %, version %', OLD.id, OLD.status, OLD.version
             USING ERRCODE = 'check_violation';
@@ -142,6 +153,7 @@ class Migration(migrations.Migration):
             BOOKS_BALANCE,
             "DROP TRIGGER movement_continues ON inventory_stockmovement",
             "DROP TRIGGER stock_explained ON inventory_product",
+            "DROP TRIGGER stock_follows ON inventory_stockmovement",
             "DROP FUNCTION inventory_movement_continues, inventory_stock_explained",
         ),
         rule(

@@ -126,12 +126,12 @@ def test_a_picture_comes_with_a_text() -> None:
 
 def test_stock_does_not_change_without_a_movement() -> None:
     product = a_product(5)
-    with refused("without a movement"):
+    with refused("the ledger says"):
         sql("UPDATE inventory_product SET stock = stock + 1 WHERE id = %s", product.pk)
 
 
 def test_a_product_does_not_begin_with_stock_from_nowhere() -> None:
-    with refused("without a movement"):
+    with refused("the ledger says"):
         Product.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency="EUR", stock=5)
 
 
@@ -148,9 +148,22 @@ def test_a_movement_goes_on_where_the_last_one_ended() -> None:
         a_movement(product, balance=7)
 
 
+def test_a_movement_alone_is_refused() -> None:
+    product = a_product(5)
+    with refused("the ledger says"):
+        a_movement(product, delta=5, balance=10)
+        end_of_transaction()
+
+
+def test_a_movement_is_not_slipped_in_before_the_last() -> None:
+    product = a_product(5)
+    with refused("does not continue"):
+        a_movement(product, id=-7, delta=5, balance=5)
+
+
 def test_a_movement_needs_the_stock_to_follow() -> None:
     product = a_product(5)
-    with refused("without a movement"):
+    with refused("the ledger says"):
         a_movement(product)
         sql("UPDATE inventory_product SET stock = stock + 2 WHERE id = %s", product.pk)
 

@@ -23,6 +23,13 @@ CREATE TRIGGER order_kept BEFORE DELETE OR TRUNCATE ON orders_order
 """
 
 
+# What is sold is listed.
+ORDER_LISTED = """
+ALTER TABLE orders_order ADD CONSTRAINT order_of_a_listing
+    FOREIGN KEY (sale_id, product_id) REFERENCES inventory_listing (sale_id, product_id);
+"""
+
+
 class Migration(migrations.Migration):
     dependencies = [("orders", "0001_initial"), ("inventory", "0002_rules")]
 
@@ -31,5 +38,8 @@ class Migration(migrations.Migration):
             ORDER_FINAL,
             "DROP TRIGGER order_final ON orders_order; DROP TRIGGER order_kept ON orders_order;"
             "DROP FUNCTION orders_order_final",
+        ),
+        migrations.RunSQL(
+            ORDER_LISTED, "ALTER TABLE orders_order DROP CONSTRAINT order_of_a_listing"
         ),
     ]

@@ -136,7 +136,7 @@ def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> No
     mark, _, raw = gate.read_line(sale.pk, 10)
     gate.cool([sale.pk], "another")
     caretaker.look_after_all()
-    assert not settlement.decide(sale.pk, mark, settlement._entries(raw))
+    assert not settlement.decide(sale.pk, mark, gate.parse_line(raw)[0])
     assert sale.orders.count() == 0
     settlement.settle(sale.pk)
     assert sale.orders.count() == 2

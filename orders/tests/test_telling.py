@@ -65,7 +65,7 @@ def test_a_lost_tale_heals(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
     mark, _, raw = gate.read_line(sale.pk, 10)
-    assert settlement.decide(sale.pk, mark, settlement._entries(raw))
+    assert settlement.decide(sale.pk, mark, gate.parse_line(raw)[0])
     assert gate.view_now(sale.pk).waiting == 3
     caretaker.look_after_all()
     assert gate.view_now(sale.pk).waiting == 0

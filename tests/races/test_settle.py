@@ -87,4 +87,4 @@ def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: 
 
 def _line(sale: Sale) -> list[Entry]:
     _, _, raw = gate.read_line(sale.pk, 100)
-    return [Entry.parse(*entry) for entry in raw]
+    return gate.parse_line(raw)[0]

@@ -1,0 +1,39 @@
+"""For the ordinary Django pages."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+
+from flashsale.database import drop_broken_connections
+
+log = logging.getLogger(__name__)
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def answer_while_postgresql_is_down(get_response: View) -> View:
+    """503 and when to come back, instead of 500: the page is right, only its database is away."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        return get_response(request)
+
+    def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, (OperationalError, InterfaceError)):
+            return None
+        log.warning("%s: PostgreSQL is not reachable: %s", request.path, error)
+        drop_broken_connections()
+        return _try_again(request)
+
+    middleware.process_exception = process_exception  # type: ignore[attr-defined]  # how Django finds it
+    return middleware
+
+
+def _try_again(request: HttpRequest) -> HttpResponse:
+    headers = {"Retry-After": "2"}
+    if "application/json" in request.headers.get("Accept", ""):
+        return JsonResponse({"error": "busy"}, status=503, headers=headers)
+    page = render_to_string("orders/message.html", {"code": "busy", "status": 503})
+    return HttpResponse(page, status=503, headers=headers)
