@@ -169,21 +169,24 @@ def crowd(port: int, connections: int, seconds: float) -> str:
 
 
 def rebuild(answers: int) -> str:
-    """From a wiped Redis to an open gate, with so many answers to tell it again."""
-    from django.db import connection
+    """From a wiped Redis to an open gate, with so many confirmed orders to tell it again."""
+    from django.db import connection, transaction
 
     from flashsale import redis_clients
-    from inventory import gate
+    from inventory import gate, stock
 
     sale = make_sale(limit=1)
-    with connection.cursor() as cursor:
+    product = sale.products.get()
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price,"
             " currency, status, reason, version, accepted_at, settled_at)"
-            " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 100, 'EUR', 'rejected',"
-            " 'sold_out', 1, now(), now() FROM generate_series(1, %s)",
-            [sale.pk, sale.products.get().pk, answers],
+            " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 100, 'EUR', 'confirmed',"
+            " '', %s, now(), now() FROM generate_series(1, %s)",
+            [sale.pk, product.pk, sale.version, answers],
         )
+        stock.lock([product.pk])
+        stock.sell(sale.pk, sale.version, {product.pk: answers})
     redis_clients.blocking().flushall()
     began = time.monotonic()
     wait_for(lambda: gate.view_now(sale.pk).warm)
@@ -228,6 +231,7 @@ def make_sale(limit: int) -> "Sale":
         Listing.objects.create(sale=sale, product=product)
     sales.go_live(sale.pk)
     wait_for(lambda: gate.view_now(sale.pk).warm)
+    sale.refresh_from_db()
     return sale
 
 

@@ -51,3 +51,9 @@ def drop_broken_connections() -> None:
     if pool is not None:
         with suppress(psycopg.Error):  # it is away still, and we shall be asked again
             pool.check()
+
+
+async def drop_broken_connections_soon() -> None:
+    """The same from the event loop, for no longer than PATIENCE: one that hangs cannot be asked."""
+    with suppress(TimeoutError):
+        await in_thread(drop_broken_connections)

@@ -1,14 +1,12 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
-import asyncio
-
 import redis
 import redis.asyncio
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale import redis_clients
-from flashsale.database import drop_broken_connections, in_thread
+from flashsale.database import drop_broken_connections_soon, in_thread
 
 
 async def livez(request: HttpRequest) -> HttpResponse:
@@ -33,7 +31,7 @@ async def _postgresql() -> str:
     try:
         await in_thread(_select)
     except (DatabaseError, TimeoutError) as error:
-        await asyncio.to_thread(drop_broken_connections)
+        await drop_broken_connections_soon()
         return f"not reachable ({type(error).__name__})"
     return "ok"
 

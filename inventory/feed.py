@@ -17,7 +17,7 @@ import redis
 from django.db import DatabaseError
 
 from flashsale import kept
-from flashsale.database import drop_broken_connections, in_thread
+from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
 from inventory.catalogue import ProductCard, SaleCard
@@ -172,7 +172,7 @@ class Watch:
             card = await in_thread(catalogue.card, pk=self.card.id)
         except (DatabaseError, TimeoutError) as error:
             log.warning("sale %s: its card could not be read again (%r)", self.card.slug, error)
-            await asyncio.to_thread(drop_broken_connections)
+            await drop_broken_connections_soon()
             return
         if card is not None and card != self.card:
             self.card = card

@@ -93,6 +93,34 @@ def purchase_of(html: str) -> UUID:
     return UUID(match[1])
 
 
+def click(
+    sale: Sale,
+    purchase: UUID | None = None,
+    shopper: UUID | None = None,
+    sku: str = "",
+    quantity: int = 1,
+    address: str = "192.0.2.1",
+    per_shopper: int = 0,
+    per_address: int = 0,
+    bound: int = 1000,
+) -> Verdict:
+    """One click at the gate, without the server in front of it."""
+    product = sku or skus(sale)[0]
+    return in_loop(
+        lambda: gate.admit(
+            sale.pk,
+            purchase or new_purchase(sale.pk),
+            shopper or new_shopper(),
+            product,
+            quantity,
+            address,
+            per_shopper=per_shopper,
+            per_address=per_address,
+            bound=bound,
+        )
+    )
+
+
 def queue_up(
     sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = gate.admit
 ) -> list[UUID]:

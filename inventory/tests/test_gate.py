@@ -1,7 +1,5 @@
 """The gate's scripts: who is let into the line, and how PostgreSQL's word is taken over."""
 
-from uuid import UUID
-
 import pytest
 from django.utils import timezone
 
@@ -10,37 +8,9 @@ from flashsale import redis_clients
 from flashsale.shoppers import new_shopper
 from inventory import gate
 from inventory.gate import Tale, Verdict
-from inventory.models import Sale
 from orders import caretaker, sales, settlement
 from orders.tickets import new_purchase
-from tests.cast import in_loop, queue_up, skus
-
-
-def click(
-    sale: Sale,
-    purchase: UUID | None = None,
-    shopper: UUID | None = None,
-    sku: str = "",
-    quantity: int = 1,
-    address: str = "192.0.2.1",
-    per_shopper: int = 0,
-    per_address: int = 0,
-    bound: int = 1000,
-) -> Verdict:
-    product = sku or skus(sale)[0]
-    return in_loop(
-        lambda: gate.admit(
-            sale.pk,
-            purchase or new_purchase(sale.pk),
-            shopper or new_shopper(),
-            product,
-            quantity,
-            address,
-            per_shopper=per_shopper,
-            per_address=per_address,
-            bound=bound,
-        )
-    )
+from tests.cast import click, queue_up, skus
 
 
 def test_the_first_click_rings_the_bell_and_the_next_does_not(make_sale: MakeSale) -> None:
@@ -153,8 +123,8 @@ def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -
     sale = make_sale(stock=5)
     gate.cool([sale.pk], "a fresh mark")
     stands, _ = gate.stands_at(sale.pk)
-    [part] = Tale(stands, stands, {}, {}, mark="the mark before").parts(10)
-    gate.tell(sale.pk, part)
+    [part] = Tale(stands, stands + 1, {}, {}, mark="the mark before", opens=True).parts(10)
+    assert gate.tell(sale.pk, part) == (False, stands)
     assert not gate.view_now(sale.pk).warm
     assert click(sale).code == "cold"
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.db import DataError
 
 from conftest import MakeSale
 from flashsale import redis_clients
@@ -12,7 +13,7 @@ from inventory.models import Sale, StockMovement
 from orders import books, caretaker, sales, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import promise_too_much, queue_up, skus
+from tests.cast import click, promise_too_much, queue_up, skus
 
 
 def line(sale: Sale) -> list[str]:
@@ -150,3 +151,24 @@ def test_the_caretaker_settles_a_line_whose_bell_was_lost(
     queue_up(sale, 2)
     caretaker.look_after_all()
     assert set(statuses(sale).values()) == {"confirmed"}
+
+
+def test_a_purchase_that_could_not_be_processed_keeps_its_answer(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=9)
+    purchase, shopper = new_purchase(sale.pk), new_shopper()
+    click(sale, purchase, shopper)
+    write = settlement._write
+
+    def refused(sale: Sale, decisions: list[settlement.Decision]) -> None:
+        if any(decision.status == Order.Status.CONFIRMED for decision in decisions):
+            raise DataError
+        write(sale, decisions)
+
+    monkeypatch.setattr(settlement, "_write", refused)
+    settlement.settle(sale.pk)
+    again = click(sale, purchase, shopper)
+    assert again.code == "known"
+    assert again.answer is not None
+    assert (again.answer.status, again.answer.reason) == ("rejected", "error")

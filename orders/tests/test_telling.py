@@ -1,12 +1,15 @@
 """Cold gates: whatever happens to Redis, PostgreSQL's word is taken over before anything is sold."""
 
+import itertools
+from functools import partial
+
 import pytest
 
 from conftest import MakeSale
 from flashsale import redis_clients
 from inventory import gate
 from orders import books, caretaker, sales, settlement, telling
-from tests.cast import queue_up, skus
+from tests.cast import at_once, click, queue_up, skus
 
 
 def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) -> None:
@@ -83,4 +86,92 @@ def test_a_rebuild_in_parts_tells_everything(
     caretaker.look_after_all()
     assert len(gate.all_answers(sale.pk)) == 30
     assert len(gate.all_bought(sale.pk)) == 30
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_PART", 4)
+    sale = make_sale(stock=30)
+    queue_up(sale, 30)
+    settlement.settle(sale.pk)
+    gate.forget([sale.pk])
+    parts = itertools.count(1)
+
+    def wiped_after_five(number: int, part: str) -> tuple[bool, int]:
+        told = tell(number, part)
+        if next(parts) == 5:
+            gate.forget([sale.pk])
+        return told
+
+    tell = gate.tell
+    monkeypatch.setattr(gate, "tell", wiped_after_five)
+    caretaker.look_after_all()
+    assert not gate.view_now(sale.pk).warm
+    caretaker.look_after_all()
+    assert len(gate.all_answers(sale.pk)) == 30
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=5)
+    gate.forget([sale.pk])
+    apply = telling._apply
+
+    def paused_before(number: int, tale: gate.Tale) -> int:
+        monkeypatch.setattr(telling, "_apply", apply)
+        at_once(partial(sales.pause, sale.pk))
+        return apply(number, tale)
+
+    monkeypatch.setattr(telling, "_apply", paused_before)
+    caretaker.look_after_all()
+    assert gate.view_now(sale.pk).warm
+    assert click(sale).reason == "paused"
+
+
+def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    queue_up(sale, 2)
+    redis = redis_clients.blocking()
+    redis.script_flush()
+    redis.config_set("maxmemory", "1mb")
+    try:
+        caretaker.look_after_all()
+        settlement.settle(sale.pk)
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert sale.orders.count() == 2
+    assert gate.view_now(sale.pk).waiting == 0
+
+
+def test_one_sick_gate_keeps_no_other_cold(make_sale: MakeSale) -> None:
+    sick, well = make_sale(stock=5), make_sale(stock=5)
+    queue_up(sick, 1)
+    settlement.settle(sick.pk)
+    gate.forget([sick.pk, well.pk])
+    redis_clients.blocking().set(gate.keys(sick.pk).answers, "of another type")
+    caretaker.look_after_all()
+    assert gate.view_now(well.pk).warm
+    assert not gate.view_now(sick.pk).warm
+    gate.forget([sick.pk])
+    caretaker.look_after_all()
+    assert gate.view_now(sick.pk).warm
+
+
+def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
+    make_sale: MakeSale,
+) -> None:
+    """It stands at the version, but never heard the answer that a purchase waits for."""
+    sale = make_sale(stock=5)
+    queue_up(sale, 1)
+    mark, _, raw = gate.read_line(sale.pk, 10)
+    assert settlement.decide(sale.pk, mark, gate.parse_line(raw)[0])
+    sale.refresh_from_db()
+    redis_clients.blocking().hset(gate.keys(sale.pk).gate, "version", sale.version)
+    settlement.settle(sale.pk)
+    caretaker.look_after_all()
+    assert gate.view_now(sale.pk).waiting == 0
     assert books.verify(sale.pk).faults == {}

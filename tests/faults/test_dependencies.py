@@ -1,5 +1,6 @@
 """A dependency dies under a running shop: shoppers get a clear answer at once, and nothing is lost."""
 
+import signal
 import time
 
 import httpx
@@ -43,6 +44,8 @@ def test_the_line_grows_while_postgresql_is_down_and_drains_after(make_sale: Mak
             assert {answer.status_code for answer in answers} == {202}
             ready = httpx.get(f"{web.url}/readyz", timeout=20)
             assert (ready.status_code, ready.json()["redis"]) == (503, "ok")
+            listed = httpx.get(f"{web.url}/", timeout=20)
+            assert (listed.status_code, listed.headers["retry-after"]) == (503, "2")
         finally:
             servers.POSTGRES.start()
             drop_broken_connections()
@@ -102,3 +105,24 @@ def test_redis_away_and_back_under_a_running_shop(make_sale: MakeSale) -> None:
 def _accepted(shopper: Shopper, sale: Sale, ticket: str) -> str:
     answer = shopper.buy(sale, ticket)
     return str(answer.json()["purchase"]) if answer.status_code in (200, 202) else ""
+
+
+def test_the_stock_stays_live_while_postgresql_hangs(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    with stack.Web.running() as web:
+        shopper = Shopper(web.url)
+        ticket, [sku] = shopper.ticket(sale), skus(sale)
+        pid = servers.POSTGRES.pid
+        assert pid
+        frozen = [pid, *stack.children(pid)]
+        stack.signal_all(frozen, signal.SIGSTOP)
+        try:
+            assert shopper.buy(sale, ticket, product=sku).status_code == 202
+            stack.wait_for(
+                lambda: shopper.sale(sale)["products"][0]["stock"] == 9,
+                "the page shows what is left",
+            )
+            ready = httpx.get(f"{web.url}/readyz", timeout=30)
+            assert ready.status_code == 503
+        finally:
+            stack.signal_all(frozen, signal.SIGCONT)
