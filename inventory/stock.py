@@ -40,8 +40,9 @@ def lock(products: Iterable[int]) -> list[Product]:
 def lock_listed(sale: Sale, skus: Iterable[str]) -> list[Product]:
     """Those of the sale's products, locked in the same order, in one round trip."""
     _require_transaction()
-    listed = Product.objects.filter(listings__sale=sale, sku__in=list(skus))
-    return list(listed.select_for_update(no_key=True, of=("self",)).order_by("pk"))
+    listed = Product.objects.filter(listings__sale=sale, sku__in=list(skus)).order_by("pk")
+    rows = listed.only("sku", "price", "currency", "stock")
+    return list(rows.select_for_update(no_key=True, of=("self",)))
 
 
 def sell(sale: int, version: int, units: Mapping[int, int]) -> None:

@@ -44,7 +44,8 @@ def _publish(waiting: queue.Queue[int]) -> None:
     while True:
         sale = waiting.get()
         try:
-            current_app.send_task(TASK, (sale,), queue="settlement", retry=False)
+            # Straight to the queue: by an exchange kombu asks Redis for its bindings, each time.
+            current_app.send_task(TASK, (sale,), exchange="", routing_key="settlement", retry=False)
         except Exception as error:
             log.warning(
                 "sale %s: the bell was not heard (%s), the caretaker will settle", sale, error
