@@ -150,9 +150,16 @@ def queue_up(
 
 
 def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
-    """Runs `work` in a thread with a loop of its own."""
+    """Runs `work` in a thread with a loop of its own, whose connections are closed after it."""
+
+    async def work_and_close() -> T:
+        try:
+            return await work()
+        finally:
+            await redis_clients.nonblocking().aclose()
+
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work())).result(60)
+        return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
 
 
 def promise_too_much(sale: Sale, units: int) -> None:
