@@ -3,21 +3,22 @@
 import re
 
 from django.core.files.storage import default_storage
-from django.http import FileResponse, Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
 _NAME = re.compile(r"\Aproducts/[0-9a-f]{32}(_[A-Za-z0-9]+)?\.webp\Z")
 
 
-def picture(request: HttpRequest, name: str) -> FileResponse:
+def picture(request: HttpRequest, name: str) -> HttpResponse:
     """The picture kept under `name`; only what `inventory.pictures` has encoded is served."""
     if not _NAME.match(name):
         raise Http404(name)
     try:
-        opened = default_storage.open(name)
+        with default_storage.open(name) as opened:
+            content = opened.read()  # some 50 kB: `encoded_anew` bounds it
     except FileNotFoundError as error:
         raise Http404(name) from error
-    return FileResponse(
-        opened,
+    return HttpResponse(
+        content,
         content_type="image/webp",
         headers={"Cache-Control": "public, max-age=31536000, immutable"},
     )

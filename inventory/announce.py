@@ -37,8 +37,8 @@ async def _publish(message: dict[str, Any]) -> None:
         layer = get_channel_layer()
         assert layer is not None
         await asyncio.wait_for(layer.group_send(GROUP, message), timeout=2)
-    except Exception:
-        log.warning("a change was not announced; pages will ask", exc_info=True)
+    except Exception as error:
+        log.warning("a change was not announced (%r); pages will ask", error)
 
 
 _starting = threading.Lock()

@@ -115,7 +115,7 @@ def _start_over() -> None:
     gate.cool(standing, telling.fresh_mark())
     gate.forget(standing - undrained)
     gate.load_scripts()
-    log.warning("Redis knew no scripts: %d gates are rebuilt", len(undrained))
+    log.info("Redis was started or replaced: %d gates are rebuilt", len(undrained))
 
 
 def _undrained() -> QuerySet[Sale]:

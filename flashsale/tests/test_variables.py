@@ -138,3 +138,19 @@ def test_start_up_stops_at_a_malformed_variable() -> None:
     assert ran.returncode != 0
     assert "LOG_LEVEL is malformed" in ran.stderr
     assert "hunter2" not in ran.stderr
+
+
+@pytest.mark.parametrize("variable", ["LINE_BOUND", "DATABASE_URL", "LOG_LEVEL", "TRUSTED_PROXIES"])
+def test_a_malformed_variable_ends_every_command_with_one_line(variable: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "verify"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, variable: "-nonsense-"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert variable in line
+    assert "nonsense" not in line

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         try:
             report = books.verify(_sale(options["sale"]))
         except (DatabaseError, redis.RedisError) as error:
-            raise CommandError(f"The books cannot be read: {error}") from error
+            raise CommandError(f"The books cannot be read. Is the shop running? {error}") from error
         self.stdout.write(
             json.dumps(report.as_json(), indent=2) if options["json"] else _told(report)
         )
@@ -43,7 +43,7 @@ def _sale(slug: str | None) -> int | None:
 
 
 def _told(report: books.Report) -> str:
-    counted = ", ".join(f"{count} {what}" for what, count in sorted(report.counted.items()))
+    counted = ", ".join(f"{what}: {count}" for what, count in sorted(report.counted.items()))
     if report.balanced:
         return f"The books balance ({counted or 'nothing sold yet'})."
     lines = [f"The books do NOT balance ({counted})."]
