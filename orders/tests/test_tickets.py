@@ -1,6 +1,7 @@
 """Tickets: made by us, for one shopper and one sale, and good for ever."""
 
 import base64
+import string
 
 import pytest
 
@@ -24,11 +25,13 @@ def test_a_ticket_is_for_no_other_sale() -> None:
     assert tickets.purchase_on(tickets.issue(SALE, ANNA), SALE + 1, ANNA) is None
 
 
-@pytest.mark.parametrize("at", range(0, 43, 3))
+@pytest.mark.parametrize("at", range(43))
 def test_a_ticket_with_another_letter_is_forged(at: int) -> None:
+    """Also where the letter stands for bits that nobody reads."""
     ticket = tickets.issue(SALE, ANNA)
-    forged = ticket[:at] + ("B" if ticket[at] == "A" else "A") + ticket[at + 1 :]
-    assert tickets.purchase_on(forged, SALE, ANNA) is None
+    for letter in set(string.ascii_letters + string.digits + "-_+/") - {ticket[at]}:
+        forged = ticket[:at] + letter + ticket[at + 1 :]
+        assert tickets.purchase_on(forged, SALE, ANNA) is None
 
 
 @pytest.mark.parametrize("extra", ["=", " ", "\n", '"', "<", "A", "é", "\0"])
