@@ -61,7 +61,7 @@ def make_sale() -> Iterator[MakeSale]:
         for name, units in (stock if isinstance(stock, dict) else {"shoe": stock}).items():
             Listing.objects.create(sale=sale, product=stocked(f"{name}-{number}", units))
         if live:
-            sales.go_live(sale.pk)
+            sales.schedule(sale.pk, by="staff")
             caretaker.look_after_all()
             sale.refresh_from_db()
         return sale

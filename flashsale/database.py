@@ -33,6 +33,12 @@ def bounded() -> Iterator[None]:
         yield
 
 
+def require_transaction() -> None:
+    """Raises TransactionManagementError outside a transaction: what was locked would be free again."""
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("only inside a transaction")
+
+
 async def in_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Asks PostgreSQL without blocking the event loop. Raises DatabaseError, and TimeoutError where it
     does not answer within PATIENCE."""

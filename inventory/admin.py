@@ -14,22 +14,7 @@ from django.http import HttpRequest, HttpResponse
 
 from inventory.models import Listing, Product, Sale, StockMovement
 from inventory.pictures import encoded_anew
-
-# Rules whose own words would tell staff little.
-_EXPLAINED = {
-    "listing_in_one_unfinished_sale": "A product is in another sale that has not finished.",
-    "listing_windows_apart": "Another sale of one of these products has a window in this one.",
-    "listing_once": "A product is listed twice.",
-    "sale_window_in_order": "It must open before it closes.",
-}
-
-
-def said_by(refusal: IntegrityError) -> str:
-    """What PostgreSQL refused, in words for staff: ours for a constraint, else its own first line."""
-    diagnostics = getattr(refusal.__cause__, "diag", None)
-    constraint = getattr(diagnostics, "constraint_name", None)
-    own = getattr(diagnostics, "message_primary", None) or str(refusal)
-    return _EXPLAINED.get(constraint or "", f"{own[:1].upper()}{own[1:]}.")
+from inventory.refusals import said_by
 
 
 class ShowsRefusals(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no generics here

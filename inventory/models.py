@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 from inventory.pictures import picture_path
+
+MOST_UNITS = 10_000  # in one click, and so of a limit: more is absurd
 
 
 def valid_time_zone(name: str) -> None:
@@ -41,6 +43,7 @@ class Product(models.Model):
 
     class Meta:
         ordering = ["sku"]
+        permissions = [("correct_stock", "Can correct stock")]
         constraints = [
             models.CheckConstraint(condition=Q(stock__gte=0), name="product_stock_not_negative"),
             models.CheckConstraint(
@@ -73,10 +76,14 @@ class Sale(models.Model):
     closes_at = models.DateTimeField()
     time_zone = models.CharField(max_length=64, default="UTC", validators=[valid_time_zone])
     status = models.CharField(max_length=6, choices=Status.choices, default=Status.DRAFT)
-    limit = models.PositiveIntegerField(default=1, help_text="units per shopper")
+    limit = models.PositiveIntegerField(
+        default=1, help_text="units per shopper", validators=[MaxValueValidator(MOST_UNITS)]
+    )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # The position in the sale's history that the gate must reach: every change raises it.
     version = models.PositiveBigIntegerField(default=1, editable=False)
+    # Orders that stand confirmed, counted with each batch: whoever watches need not count millions.
+    confirmed = models.PositiveIntegerField(default=0, editable=False)
     # The mark of the gate whose line may be settled: see `orders/telling.py`.
     epoch = models.CharField(max_length=32, blank=True, editable=False)
     # Ended, its line empty, its gate purged: its products may go into another sale.
@@ -85,6 +92,10 @@ class Sale(models.Model):
 
     class Meta:
         ordering = ["opens_at", "id"]
+        permissions = [
+            ("watch_sales", "Can look at the dashboard"),
+            ("run_sales", "Can run sales: open, pause, end, restock, cancel orders"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(opens_at__lt=F("closes_at")), name="sale_window_in_order"

@@ -7,8 +7,9 @@ to, if any, as already locked: sale, then products by key, then orders by key.
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
+from flashsale.database import require_transaction
 from inventory.models import Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
@@ -31,7 +32,7 @@ SELECT id, -units, stock, 'sold', '', %(sale)s, %(version)s, NULL, '', now() FRO
 
 def lock(products: Iterable[int]) -> list[Product]:
     """These products, locked in the one order that everybody keeps: by key."""
-    _require_transaction()
+    require_transaction()
     return list(
         Product.objects.select_for_update(no_key=True).filter(pk__in=list(products)).order_by("pk")
     )
@@ -39,7 +40,7 @@ def lock(products: Iterable[int]) -> list[Product]:
 
 def lock_listed(sale: Sale, skus: Iterable[str]) -> list[Product]:
     """Those of the sale's products, locked in the same order, in one round trip."""
-    _require_transaction()
+    require_transaction()
     listed = Product.objects.filter(listings__sale=sale, sku__in=list(skus)).order_by("pk")
     rows = listed.only("sku", "price", "currency", "stock")
     return list(rows.select_for_update(no_key=True, of=("self",)))
@@ -50,7 +51,7 @@ def sell(sale: int, version: int, units: Mapping[int, int]) -> None:
 
     Raises IntegrityError rather than let a stock fall below zero.
     """
-    _require_transaction()
+    require_transaction()
     if not units:
         return
     with connection.cursor() as cursor:
@@ -80,7 +81,7 @@ def move(
     `told` are the locked sales of this change: the unfinished one among them, if any, is where the
     gate hears of it at its version.
     """
-    _require_transaction()
+    require_transaction()
     sale = next((sale for sale in told if not sale.finished), None)
     product.stock += delta
     product.save(update_fields=["stock"])
@@ -95,8 +96,3 @@ def move(
         sale=sale,
         sale_version=sale.version if sale else None,
     )
-
-
-def _require_transaction() -> None:
-    if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("stock only moves inside a transaction")

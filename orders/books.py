@@ -60,6 +60,12 @@ FULL JOIN (SELECT "order", sum(delta) AS units FROM inventory_stockmovement
 WHERE o.quantity IS DISTINCT FROM m.units
   AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
+_CONFIRMED = """
+SELECT s.slug, s.confirmed AS counted, count(o.id) AS orders
+FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.status = 'confirmed'
+WHERE %(sale)s::bigint IS NULL OR s.id = %(sale)s
+GROUP BY s.id HAVING s.confirmed <> count(o.id)
+"""
 # Stock as it stood at a version of the sale: what was moved after it is taken back.
 _STOCK_AT = """
 SELECT p.sku, p.stock - coalesce((
@@ -93,6 +99,7 @@ RULES = {
     "over_the_limit": _OVER_LIMIT,
     "order_does_not_belong": _STRANGE,
     "cancelled_not_returned_once": _CANCELLED,
+    "confirmed_is_not_the_orders": _CONFIRMED,
 }
 
 

@@ -20,13 +20,13 @@ from flashsale.redis_clients import NotSent
 from inventory import feed, gate
 from inventory.feed import Watch
 from inventory.gate import Answer, Verdict
+from inventory.models import MOST_UNITS
 from orders import bell, fragments, tickets
 from orders.models import Order
 from orders.outcome import settled, settled_order
 from orders.page import RETRY, cookie_for, failure
 
 MOST_BYTES = 4096
-MOST_UNITS = 10_000  # more is absurd, whatever a sale's limit
 _FORM = "application/x-www-form-urlencoded"
 
 

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from inventory.models import Product, Sale
+from orders.reference import reference
 
 
 class Order(models.Model):
@@ -44,6 +45,8 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["sale", "version"], name="order_told"),
             models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
+            # Poison entries: next to none, and looked for every second.
+            models.Index(fields=["sale"], condition=Q(reason="error"), name="order_poison"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -64,9 +67,58 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.id} {self.status}"
+        return f"{self.reference} {self.status}"
+
+    @property
+    def reference(self) -> str:
+        """What a shopper reads out: see `orders/reference.py`."""
+        return reference(self.pk)
 
     @property
     def total(self) -> int:
         """What it costs, in minor units of the currency."""
         return self.unit_price * self.quantity
+
+
+class AuditEntry(models.Model):
+    """A row of the audit: what somebody changed about a sale. Append-only, by a trigger."""
+
+    class Action(models.TextChoices):
+        CREATED = "created"
+        EDITED = "edited"
+        DELETED = "deleted"
+        SCHEDULED = "scheduled"
+        OPENED = "opened"
+        PAUSED = "paused"
+        RESUMED = "resumed"
+        ENDED = "ended"
+        WINDOW = "window", "Window changed"
+        LIMIT = "limit", "Limit changed"
+        RESTOCKED = "restocked"
+        CORRECTED = "corrected", "Stock corrected"
+        CANCELLED = "cancelled", "Order cancelled"
+
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=9, choices=Action.choices)
+    subject = models.CharField(max_length=120, help_text="a slug, a sku or an order's reference")
+    # What it was done to, as much as applies. No constraints: a draft may be deleted, this stays.
+    sale = models.ForeignKey(
+        Sale, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
+    )
+    product = models.ForeignKey(
+        Product, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
+    )
+    order = models.UUIDField(null=True, blank=True)
+    before = models.JSONField(help_text="what the action changed, as it was")
+    after = models.JSONField()
+    reason = models.CharField(max_length=200, blank=True)
+    # Of the form that asked: the same form sent twice is done once.
+    key = models.UUIDField(null=True, blank=True, unique=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit"
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} by {self.actor}"

@@ -1,27 +1,35 @@
 """The life of a sale: every change by staff or by the clock, in one place.
 
-Each is one transaction with the sale locked first, raises the sale's version, and tells the gate and
-the pages after the commit.
+Each is one transaction with the sale locked first, raises the sale's version, writes down who did it
+and why (`by` and `reason`, 150 and 200 characters at most), and tells the gate and the pages after the
+commit. Raises NotPossible, NotTold, DoesNotExist and, where PostgreSQL is away or a lock is held for
+too long, django.db.DatabaseError.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import redis
+from django.db import IntegrityError
 from django.utils import timezone
 
 from flashsale.database import bounded
 from inventory import gate, stock
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import MOST_UNITS, Listing, Product, Sale, StockMovement
+from inventory.refusals import said_by
 from orders import telling
-from orders.models import Order
+from orders.audit import Action, audited, write_down, written_down
+from orders.models import AuditEntry, Order
 
 log = logging.getLogger(__name__)
 
 Status = Sale.Status
+Movement = StockMovement.Reason
+
+MOST_MOVED = 1_000_000  # units in one change of stock
 
 
 class NotPossible(Exception):
@@ -32,46 +40,143 @@ class NotTold(Exception):
     """The change is committed, but clicks are not decided by it yet; the caretaker keeps telling."""
 
 
-def go_live(sale: int) -> None:
-    """Lets a draft open by the clock."""
-    with _changing([sale]) as (locked,):
-        # Locked as well, so that a restock is either before this or knows of this sale.
-        stock.lock(locked.products.values_list("pk", flat=True))
+def create(
+    slug: str,
+    name: str,
+    opens_at: datetime,
+    closes_at: datetime,
+    *,
+    skus: Sequence[str],
+    limit: int = 1,
+    time_zone: str = "UTC",
+    by: str,
+    reason: str = "",
+) -> Sale:
+    """Makes a draft that lists these products. Nobody sees it until it is scheduled.
+
+    Raises ValidationError for a malformed field, and NotPossible.
+    """
+    sale = Sale(
+        slug=slug,
+        name=name,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        limit=limit,
+        time_zone=time_zone,
+    )
+    sale.full_clean(validate_constraints=False)
+    with _in_words(), bounded():
+        sale.save()
+        for position, product in enumerate(_products(skus)):
+            Listing.objects.create(sale=sale, product=product, position=position)
+        write_down(Action.CREATED, sale, {}, by=by, reason=reason)
+    return sale
+
+
+def schedule(sale: int, *, by: str, reason: str = "") -> None:
+    """Lets a draft open and close by the clock, in its window."""
+    with (
+        _in_words(),
+        _changing([sale]) as (locked,),
+        audited(Action.SCHEDULED, locked, by=by, reason=reason),
+    ):
+        _refuse_unsellable(locked)
         _set_status(locked, Status.LIVE, {Status.DRAFT})
 
 
-def pause(sale: int) -> None:
+def go_live(sale: int, *, by: str, reason: str = "") -> None:
+    """Opens a draft, or a sale that still waits for its opening, now."""
+    with (
+        _in_words(),
+        _changing([sale]) as (locked,),
+        audited(Action.OPENED, locked, by=by, reason=reason),
+    ):
+        _refuse_unsellable(locked)
+        if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
+            raise NotPossible("The sale is open already.")
+        _set_status(locked, Status.LIVE, {Status.DRAFT, Status.LIVE})
+        locked.opens_at = min(locked.opens_at, _now())
+
+
+def pause(sale: int, *, by: str, reason: str = "") -> None:
     """Refuses every click from when this returns. What was accepted stays accepted."""
-    _change_status(sale, Status.PAUSED, {Status.LIVE})
+    with _changing([sale]) as (locked,), audited(Action.PAUSED, locked, by=by, reason=reason):
+        _set_status(locked, Status.PAUSED, {Status.LIVE})
 
 
-def resume(sale: int) -> None:
-    _change_status(sale, Status.LIVE, {Status.PAUSED})
+def resume(sale: int, *, by: str, reason: str = "") -> None:
+    with _changing([sale]) as (locked,), audited(Action.RESUMED, locked, by=by, reason=reason):
+        _set_status(locked, Status.LIVE, {Status.PAUSED})
 
 
-def end(sale: int) -> None:
-    """Closes it now, for good."""
-    _change_status(sale, Status.ENDED, {Status.LIVE, Status.PAUSED})
+def end(sale: int, *, by: str, reason: str = "") -> None:
+    """Closes it now, for good. What was accepted is still decided."""
+    with _changing([sale]) as (locked,), audited(Action.ENDED, locked, by=by, reason=reason):
+        _set_status(locked, Status.ENDED, {Status.LIVE, Status.PAUSED})
+        # Its window ends as well: its products may be in another sale's from now on.
+        soonest = locked.opens_at + timedelta(milliseconds=1)
+        locked.closes_at = min(locked.closes_at, max(_now(), soonest))
 
 
-def change_limit(sale: int, limit: int) -> None:
+def change_window(
+    sale: int,
+    *,
+    opens_at: datetime | None = None,
+    closes_at: datetime | None = None,
+    by: str,
+    reason: str = "",
+) -> None:
+    """Moves the opening of a sale that has not opened, or the close of one that has not ended."""
+    with (
+        _in_words(),
+        _changing([sale]) as (locked,),
+        audited(Action.WINDOW, locked, by=by, reason=reason),
+    ):
+        _refuse_ended(locked)
+        if opens_at is not None and opens_at != locked.opens_at:
+            if locked.status != Status.DRAFT and locked.opens_at <= timezone.now():
+                raise NotPossible("The sale has opened: its opening stands.")
+            locked.opens_at = opens_at
+        if closes_at is not None and closes_at != locked.closes_at:
+            if closes_at <= timezone.now():
+                raise NotPossible("The close must lie ahead. To close the sale now, end it.")
+            locked.closes_at = closes_at
+        if locked.opens_at >= locked.closes_at:
+            raise NotPossible("It must open before it closes.")
+
+
+def change_limit(sale: int, limit: int, *, by: str, reason: str = "") -> None:
     """Sets the units per shopper; what was bought under a greater limit stays bought."""
-    with _changing([sale]) as (locked,):
+    if not 1 <= limit <= MOST_UNITS:
+        raise NotPossible(f"A limit is a number from 1 to {MOST_UNITS:,}.")
+    with _changing([sale]) as (locked,), audited(Action.LIMIT, locked, by=by, reason=reason):
         _refuse_ended(locked)
         locked.limit = limit
 
 
-def restock(product: int, units: int, *, actor: str, note: str = "") -> None:
-    """Adds units that have come in."""
+def restock(
+    product: int, units: int, *, by: str, reason: str = "", key: UUID | None = None
+) -> bool:
+    """Adds units that have come in. False if the form with this key has added them before."""
     if units < 1:
         raise NotPossible("Only a positive number of units can come in.")
-    with _changing(_selling(product)) as sales:
-        locked = _lock_product(product, sales)
-        reason = StockMovement.Reason.RECEIVED
-        stock.move(locked, units, reason, told=sales, actor=actor, note=note)
+    return _move(product, units, Action.RESTOCKED, Movement.RECEIVED, by, reason, key)
 
 
-def cancel(order: UUID, *, actor: str) -> bool:
+def correct(product: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
+    """Adds or takes away units that were counted wrongly, broken or lost; the reason is kept.
+
+    Purchases that wait in the line may be rejected by it. False if the form with this key has done it
+    before.
+    """
+    if not reason.strip():
+        raise NotPossible("A correction needs a reason.")
+    if units == 0:
+        raise NotPossible("A correction of no units is none.")
+    return _move(product, units, Action.CORRECTED, Movement.CORRECTED, by, reason, key)
+
+
+def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
     """Cancels a confirmed order; its units return to stock exactly once. False if it was cancelled before.
 
     Raises NotPossible for a rejected one, and Order.DoesNotExist.
@@ -86,11 +191,20 @@ def cancel(order: UUID, *, actor: str) -> bool:
             return False
         if locked.status != Order.Status.CONFIRMED:
             raise NotPossible("A rejected order cannot be cancelled.")
-        locked.status = Order.Status.CANCELLED
-        locked.version = next(sale.version for sale in sales if sale.pk == locked.sale_id)
-        locked.save(update_fields=["status", "version"])
-        reason = StockMovement.Reason.CANCELLED
-        stock.move(product, locked.quantity, reason, told=sales, actor=actor, order=locked.pk)
+        sale = next(sale for sale in sales if sale.pk == locked.sale_id)
+        with audited(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
+            locked.status = Order.Status.CANCELLED
+            locked.version = sale.version
+            locked.save(update_fields=["status", "version"])
+            sale.confirmed -= 1
+            stock.move(
+                product,
+                locked.quantity,
+                Movement.CANCELLED,
+                told=sales,
+                actor=by,
+                order=locked.pk,
+            )
     return True
 
 
@@ -129,20 +243,20 @@ def finish(sale: int) -> bool:
 # --- Helpers ----------------------------------------------------------------------------------
 
 
-def _change_status(sale: int, to: Sale.Status, allowed: set[Sale.Status]) -> None:
-    with _changing([sale]) as (locked,):
-        _set_status(locked, to, allowed)
-
-
 def _set_status(sale: Sale, to: Sale.Status, allowed: set[Sale.Status]) -> None:
     _refuse_ended(sale)
     if sale.status not in allowed:
         raise NotPossible(f"The sale is {sale.get_status_display().lower()}.")
     sale.status = to
-    if to == Status.ENDED:
-        # Its window ends as well: its products may be in another sale's from now on.
-        soonest = sale.opens_at + timedelta(milliseconds=1)
-        sale.closes_at = min(sale.closes_at, max(timezone.now(), soonest))
+
+
+def _refuse_unsellable(sale: Sale) -> None:
+    # Locked as well, so that a restock is either before this or knows of this sale.
+    products = stock.lock(sale.products.values_list("pk", flat=True))
+    if not products:
+        raise NotPossible("The sale has no products.")
+    if len({product.currency for product in products}) > 1:
+        raise NotPossible("The prices of a sale must be in one currency.")
 
 
 def _refuse_ended(sale: Sale) -> None:
@@ -150,13 +264,63 @@ def _refuse_ended(sale: Sale) -> None:
         raise NotPossible("The sale has ended.")
 
 
+def _now() -> datetime:
+    """To the millisecond, as the gate counts, and never ahead of its clock by rounding."""
+    now = timezone.now()
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def _products(skus: Sequence[str]) -> list[Product]:
+    """In the order in which they were named."""
+    found = Product.objects.in_bulk(list(skus), field_name="sku")
+    unknown = [sku for sku in skus if sku not in found]
+    if unknown:
+        raise NotPossible(f"There is no product {', '.join(unknown)}.")
+    return [found[sku] for sku in skus]
+
+
+def _move(
+    product: int,
+    units: int,
+    action: AuditEntry.Action,
+    movement: StockMovement.Reason,
+    by: str,
+    reason: str,
+    key: UUID | None,
+) -> bool:
+    if abs(units) > MOST_MOVED:
+        raise NotPossible(f"More than {MOST_MOVED:,} units at once are taken for a slip.")
+    with _changing(_selling(product)) as sales:
+        locked = _lock_product(product, sales)
+        if written_down(key):
+            return False
+        if locked.stock + units < 0:
+            raise NotPossible(f"Only {locked.stock} units are in stock.")
+        sale = next(iter(sales), None)
+        with audited(action, locked, by=by, reason=reason, sale=sale, key=key):
+            stock.move(locked, units, movement, told=sales, actor=by, note=reason)
+    return True
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What PostgreSQL refuses by a rule, as the reason for which it is not possible."""
+    try:
+        yield
+    except IntegrityError as refusal:
+        raise NotPossible(said_by(refusal)) from refusal
+
+
 @contextmanager
 def _changing(sales: Iterable[int]) -> Iterator[list[Sale]]:
     """These sales, locked by key and saved with a raised version; told after the commit."""
+    sales = set(sales)
     with bounded():
         locked = list(
-            Sale.objects.select_for_update(no_key=True).filter(pk__in=set(sales)).order_by("pk")
+            Sale.objects.select_for_update(no_key=True).filter(pk__in=sales).order_by("pk")
         )
+        if missing := sales - {sale.pk for sale in locked}:
+            raise Sale.DoesNotExist(f"There is no sale {missing}.")
         for sale in locked:
             sale.version += 1
         yield locked
@@ -187,7 +351,9 @@ def _selling(product: int) -> list[int]:
 def _lock_product(product: int, sales: list[Sale]) -> Product:
     """The product, locked after its sales. Raises NotPossible if another sale has listed it since they
     were looked up: its gate would never hear of this change."""
-    [locked] = stock.lock([product])
+    locked = next(iter(stock.lock([product])), None)
+    if locked is None:
+        raise Product.DoesNotExist(f"There is no product {product}.")
     if not set(_selling(product)) <= {sale.pk for sale in sales}:
         raise NotPossible("The product was put into a sale just now. Please try again.")
     return locked

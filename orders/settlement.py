@@ -37,7 +37,10 @@ _LOCK_SPACE = 0x5E771E  # apart from any other advisory lock
 _DATA_ERRORS = (DataError, IntegrityError)
 
 _INSERT = """
-WITH raised AS (UPDATE inventory_sale SET version = %(version)s WHERE id = %(sale)s)
+WITH raised AS (
+    UPDATE inventory_sale SET version = %(version)s, confirmed = confirmed + %(confirmed)s
+    WHERE id = %(sale)s
+)
 INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
                           reason, version, accepted_at, settled_at)
 SELECT id, %(sale)s, product, shopper, quantity, unit_price, currency, status, reason, %(version)s,
@@ -238,8 +241,9 @@ def _record_one_by_one(
 def _write(sale: Sale, decisions: list[Decision]) -> None:
     """Writes the orders, the sale's new version, the ledger and the stock."""
     sold: dict[int, int] = defaultdict(int)
-    for decision in decisions:
-        if decision.status == Order.Status.CONFIRMED and decision.product:
+    confirmed = [d for d in decisions if d.status == Order.Status.CONFIRMED]
+    for decision in confirmed:
+        if decision.product:
             sold[decision.product.pk] += decision.entry.quantity
     with connection.cursor() as cursor:
         cursor.execute(
@@ -247,6 +251,7 @@ def _write(sale: Sale, decisions: list[Decision]) -> None:
             {
                 "sale": sale.pk,
                 "version": sale.version,
+                "confirmed": len(confirmed),
                 "ids": [d.entry.purchase for d in decisions],
                 "products": [d.product.pk if d.product else None for d in decisions],
                 "shoppers": [d.entry.shopper for d in decisions],

@@ -56,7 +56,7 @@ def hears(page: ClientConnection, words: str) -> list[str]:
 
 
 def restock(sale: Sale, units: int) -> None:
-    sales.restock(sale.products.get().pk, units, actor="tests")
+    sales.restock(sale.products.get().pk, units, by="tests")
 
 
 def test_a_page_is_told_how_things_stand_as_soon_as_it_connects(

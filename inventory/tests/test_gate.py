@@ -106,7 +106,7 @@ def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     stands, _ = gate.stands_at(sale.pk)
     stale = Tale(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
-    sales.restock(sale.products.get().pk, 1, actor="staff")
+    sales.restock(sale.products.get().pk, 1, by="staff")
     [part] = stale.parts(10)
     assert gate.tell(sale.pk, part) == (False, stands + 1)
     assert gate.view_now(sale.pk).stock == {skus(sale)[0]: 6}
@@ -141,7 +141,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     assert not gate.purge(sale.pk)
     queue_up(sale, 1)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert not gate.purge(sale.pk)  # somebody waits
     settlement.settle(sale.pk)
     assert gate.purge(sale.pk)

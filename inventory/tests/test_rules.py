@@ -398,3 +398,29 @@ def test_a_sku_never_changes() -> None:
     product = a_product()
     with refused("is fixed"):
         Product.objects.filter(pk=product.pk).update(sku=uuid4().hex)
+
+
+# --- Currencies --------------------------------------------------------------------------------
+
+
+def in_yen() -> Product:
+    product = a_product(1)
+    Product.objects.filter(pk=product.pk).update(currency="JPY")
+    return product
+
+
+def test_a_draft_may_mix_currencies_until_it_is_scheduled() -> None:
+    sale = a_sale(a_product(1), in_yen())
+    end_of_transaction()
+    with refused("several currencies"):
+        Sale.objects.filter(pk=sale.pk).update(status="live")
+
+
+def test_nothing_in_another_currency_joins_a_scheduled_sale() -> None:
+    product = a_product(1)
+    sale = a_sale(product, opens=10, status="live")
+    with refused("several currencies"):
+        Listing.objects.create(sale=sale, product=in_yen())
+    Listing.objects.create(sale=sale, product=a_product(1))
+    with refused("several currencies"):
+        Product.objects.filter(pk=product.pk).update(currency="JPY")

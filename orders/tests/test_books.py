@@ -31,7 +31,7 @@ def sold(make_sale: MakeSale) -> Sale:
     sale = make_sale(stock=10)
     first, *_ = queue_up(sale, 3)
     settlement.settle(sale.pk)
-    sales.cancel(first, actor="staff")
+    sales.cancel(first, by="staff")
     queue_up(sale, 2)
     return sale
 
@@ -82,6 +82,7 @@ def test_a_unit_that_vanished_is_found(sold: Sale) -> None:
         ("quantity = 5", "quantity = 1", "over_the_limit"),
         ("status = 'cancelled'", "status = 'confirmed'", "cancelled_not_returned_once"),
         ("status = 'cancelled'", "status = 'confirmed'", "sold_is_not_the_orders"),
+        ("status = 'cancelled'", "status = 'confirmed'", "confirmed_is_not_the_orders"),
         ("version = version + 99", "version = version - 99", "order_does_not_belong"),
     ],
 )
@@ -131,8 +132,8 @@ def test_the_books_balance_at_every_look_while_a_sale_runs(
         for _ in range(8):
             accepted = queue_up(sale, 30)
             settlement.settle(sale.pk)
-            sales.restock(product, 2, actor="staff")
-            sales.cancel(accepted[0], actor="staff")
+            sales.restock(product, 2, by="staff")
+            sales.cancel(accepted[0], by="staff")
 
     def look() -> list[dict[str, object]]:
         return [books.verify(sale.pk).as_json()["faults"] for _ in range(12)]

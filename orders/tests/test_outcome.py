@@ -10,7 +10,7 @@ def test_an_order_keeps_its_price_when_the_product_is_sold_dearer(make_sale: Mak
     sale = make_sale(stock=5)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
     Product.objects.filter(sales=sale).update(price=99999)
     found = outcome._settled_order(purchase)

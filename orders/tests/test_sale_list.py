@@ -35,16 +35,16 @@ def test_a_draft_is_nobodys_business(make_sale: MakeSale) -> None:
 def test_a_sale_is_listed_with_its_phase(make_sale: MakeSale) -> None:
     sale = make_sale()
     assert phase(sale) == "open"
-    sales.pause(sale.pk)
+    sales.pause(sale.pk, by="staff")
     assert phase(sale) == "paused"
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert phase(sale) == "ended"
 
 
 def test_a_sale_that_comes_is_upcoming_even_while_it_is_paused(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600)
     assert phase(sale) == "upcoming"
-    sales.pause(sale.pk)
+    sales.pause(sale.pk, by="staff")
     assert phase(sale) == "upcoming"
 
 
@@ -60,7 +60,7 @@ def test_times_are_utc(make_sale: MakeSale) -> None:
 
 def test_what_is_over_comes_last(make_sale: MakeSale) -> None:
     over, upcoming, open_now = make_sale(), make_sale(opens_in=600), make_sale()
-    sales.end(over.pk)
+    sales.end(over.pk, by="staff")
     content = Client().get("/", headers=JSON).json()["sales"]
     slugs = [one["slug"] for one in content]
     assert slugs.index(open_now.slug) < slugs.index(upcoming.slug) < slugs.index(over.slug)

@@ -1,29 +1,35 @@
 """The life of a sale: what staff do holds from when it returns, and the books balance."""
 
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
 import pytest
 from django.db import IntegrityError
+from django.utils import timezone
 
 from conftest import MakeSale
 from inventory import gate
-from inventory.models import Listing, Sale
+from inventory.models import Listing, Product, Sale
 from orders import books, caretaker, sales, settlement
-from tests.cast import queue_up, skus, stocked
+from tests.cast import at_once, click, queue_up, skus, stocked
+from tests.stack import wait_for
 
 
 def test_a_pause_refuses_and_a_resume_sells_again(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    sales.pause(sale.pk)
+    sales.pause(sale.pk, by="staff")
     assert queue_up(sale, 1) == []
-    sales.resume(sale.pk)
+    sales.resume(sale.pk, by="staff")
     assert len(queue_up(sale, 1)) == 1
 
 
 def test_ended_is_final(make_sale: MakeSale) -> None:
     sale = make_sale()
-    sales.end(sale.pk)
-    for change in (sales.resume, sales.pause, sales.go_live, sales.end):
+    sales.end(sale.pk, by="staff")
+    for change in (sales.resume, sales.pause, sales.schedule, sales.go_live, sales.end):
         with pytest.raises(sales.NotPossible):
-            change(sale.pk)
+            change(sale.pk, by="staff")
 
 
 def test_a_restock_makes_a_sold_out_sale_buyable_again(make_sale: MakeSale) -> None:
@@ -31,14 +37,14 @@ def test_a_restock_makes_a_sold_out_sale_buyable_again(make_sale: MakeSale) -> N
     queue_up(sale, 1)
     settlement.settle(sale.pk)
     assert queue_up(sale, 1) == []
-    sales.restock(sale.products.get().pk, 2, actor="staff")
+    sales.restock(sale.products.get().pk, 2, by="staff")
     assert len(queue_up(sale, 3)) == 2
 
 
 @pytest.mark.parametrize("units", [0, -5])
 def test_only_a_positive_number_comes_in(make_sale: MakeSale, units: int) -> None:
     with pytest.raises(sales.NotPossible):
-        sales.restock(make_sale().products.get().pk, units, actor="staff")
+        sales.restock(make_sale().products.get().pk, units, by="staff")
 
 
 def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
@@ -47,8 +53,8 @@ def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    assert sales.cancel(purchase, actor="staff")
-    assert not sales.cancel(purchase, actor="staff")
+    assert sales.cancel(purchase, by="staff")
+    assert not sales.cancel(purchase, by="staff")
     assert sale.products.get().stock == 1
     assert gate.one_answer(sale.pk, purchase.hex)[0] is not None
     assert len(queue_up(sale, 1)) == 1
@@ -58,9 +64,9 @@ def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
 def test_a_greater_limit_lets_the_same_shopper_buy_more(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5, limit=1)
     assert queue_up(sale, 1, quantity=2) == []
-    sales.change_limit(sale.pk, 2)
+    sales.change_limit(sale.pk, 2, by="staff")
     assert len(queue_up(sale, 1, quantity=2)) == 1
-    sales.change_limit(sale.pk, 1)
+    sales.change_limit(sale.pk, 1, by="staff")
     sale.refresh_from_db()
     assert (sale.limit, sale.greatest_limit) == (1, 2)
 
@@ -69,7 +75,7 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     sale = make_sale(stock=5)
     product = sale.products.get()
     queue_up(sale, 1)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     sales.finish_all()
     assert not Sale.objects.get(pk=sale.pk).finished  # somebody waits
     settlement.settle(sale.pk)
@@ -92,13 +98,13 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     sales.finish(sale.pk)
     other = make_sale(live=False, opens_in=60)
     Listing.objects.create(sale=other, product=sale.products.get(), position=9)
     with pytest.raises(Exception, match="fixed"):
         Listing.objects.create(sale=Sale.objects.get(pk=sale.pk), product=stocked("late", 1))
-    sales.cancel(purchase, actor="staff")
+    sales.cancel(purchase, by="staff")
     assert sale.products.get().stock == 1
     assert skus(other)[-1] == sale.products.get().sku
     assert books.verify(sale.pk).faults == {}
@@ -107,7 +113,7 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
 def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSale) -> None:
     """A caretaker has marked the gate again just after it was removed."""
     sale = make_sale(stock=5)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
     gate.cool([sale.pk], "a mark")
     sales.finish_all()
@@ -116,7 +122,117 @@ def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSa
 
 def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600, closes_in=3600)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     sales.finish_all()
     other = make_sale(live=False, opens_in=700, closes_in=3600)
     Listing.objects.create(sale=other, product=sale.products.get(), position=9)
+
+
+# --- The window --------------------------------------------------------------------------------
+
+
+def test_a_scheduled_sale_opens_by_the_clock_and_a_started_one_now(make_sale: MakeSale) -> None:
+    sale = make_sale(opens_in=600)
+    assert click(sale).reason == "not_open"
+    sales.go_live(sale.pk, by="staff")
+    assert click(sale).code == "queued"
+    with pytest.raises(sales.NotPossible, match="open already"):
+        sales.go_live(sale.pk, by="staff")
+
+
+def test_a_draft_is_made_of_products_and_opened(make_sale: MakeSale) -> None:
+    shoe, bag = stocked("draft-shoe", 3), stocked("draft-bag", 3)
+    now = timezone.now()
+    sale = sales.create(
+        "a-draft",
+        "A draft",
+        now + timedelta(hours=1),
+        now + timedelta(hours=2),
+        skus=[bag.sku, shoe.sku],
+        by="staff",
+    )
+    assert skus(sale) == [bag.sku, shoe.sku]
+    sales.go_live(sale.pk, by="staff")
+    caretaker.look_after_all()
+    assert click(sale).code == "queued"
+    assert [entry.action for entry in sale.audit.all()] == ["opened", "created"]
+    settlement.settle(sale.pk)
+    sales.end(sale.pk, by="staff")
+    sales.finish_all()
+
+
+def test_a_draft_of_nothing_or_of_two_currencies_is_not_opened(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False)
+    yen = Product.objects.create(sku="in-yen", name="Shoe", price=100, currency="JPY")
+    Listing.objects.create(sale=sale, product=yen)
+    for change in (sales.schedule, sales.go_live):
+        with pytest.raises(sales.NotPossible, match="one currency"):
+            change(sale.pk, by="staff")
+    sale.listings.all().delete()
+    with pytest.raises(sales.NotPossible, match="no products"):
+        sales.schedule(sale.pk, by="staff")
+
+
+def test_the_close_is_moved_and_clicks_follow(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    soon = timezone.now() + timedelta(milliseconds=300)
+    sales.change_window(sale.pk, closes_at=soon, by="staff")
+    wait_for(lambda: click(sale).reason == "closed", "the close")
+    with pytest.raises(sales.NotPossible, match="ended"):
+        sales.change_window(sale.pk, closes_at=soon + timedelta(hours=1), by="staff")
+
+
+def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
+    sale, later = make_sale(opens_in=600), timezone.now() + timedelta(minutes=20)
+    sales.change_window(sale.pk, opens_at=later, by="staff")
+    assert gate.view_now(sale.pk).opens_at == round(later.timestamp() * 1000)
+    sales.go_live(sale.pk, by="staff")
+    with pytest.raises(sales.NotPossible, match="has opened"):
+        sales.change_window(sale.pk, opens_at=later, by="staff")
+
+
+@pytest.mark.parametrize("hours", [-1, 0.0])
+def test_a_close_in_the_past_is_refused(make_sale: MakeSale, hours: float) -> None:
+    with pytest.raises(sales.NotPossible, match="end it"):
+        sales.change_window(
+            make_sale().pk, closes_at=timezone.now() + timedelta(hours=hours), by="staff"
+        )
+
+
+def test_a_window_does_not_move_into_another_sales_window(make_sale: MakeSale) -> None:
+    first = make_sale()
+    sales.end(first.pk, by="staff")
+    sales.finish(first.pk)
+    product = first.products.get()
+    other = make_sale(live=False, opens_in=600, closes_in=1200)
+    Listing.objects.create(sale=other, product=product, position=9)
+    earlier = first.opens_at - timedelta(hours=1)
+    with pytest.raises(sales.NotPossible, match="Another sale of one of these products"):
+        sales.change_window(other.pk, opens_at=earlier, by="staff")
+
+
+# --- Stock -------------------------------------------------------------------------------------
+
+
+def test_a_correction_takes_units_away_with_a_reason(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    product = sale.products.get()
+    assert sales.correct(product.pk, -4, by="staff", reason="water damage")
+    assert len(queue_up(sale, 3)) == 1
+    movement = product.movements.first()
+    assert movement
+    assert (movement.delta, movement.note, movement.actor) == (-4, "water damage", "staff")
+    with pytest.raises(sales.NotPossible, match="Only 1 units"):
+        sales.correct(product.pk, -2, by="staff", reason="lost")
+    with pytest.raises(sales.NotPossible, match="needs a reason"):
+        sales.correct(product.pk, 1, by="staff", reason=" ")
+
+
+def test_one_form_restocks_once_however_often_it_is_sent(make_sale: MakeSale) -> None:
+    sale, form = make_sale(stock=1), uuid4()
+    product = sale.products.get()
+    restock = partial(sales.restock, product.pk, 5, by="staff", key=form)
+    assert sorted(map(str, at_once(*[restock] * 4))) == ["False", "False", "False", "True"]
+    product.refresh_from_db()
+    assert product.stock == 6
+    assert books.verify(sale.pk).faults == {}

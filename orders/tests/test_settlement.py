@@ -67,7 +67,7 @@ def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
     sale = make_sale(stock=5)
     queue_up(sale, 3)
     assert callable(how)
-    how(sale.pk)
+    how(sale.pk, by="staff")
     assert queue_up(sale, 3) == []
     settlement.settle(sale.pk)
     assert set(statuses(sale).values()) == {"confirmed"}

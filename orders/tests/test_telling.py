@@ -53,7 +53,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
     sale = make_sale(stock=10)
     redis = redis_clients.blocking()
     copy = {key: redis.dump(key) for key in gate.keys(sale.pk) if redis.exists(key)}
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
@@ -123,7 +123,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
 
     def paused_before(number: int, tale: gate.Tale) -> int:
         monkeypatch.setattr(telling, "_apply", apply)
-        at_once(partial(sales.pause, sale.pk))
+        at_once(partial(sales.pause, sale.pk, by="staff"))
         return apply(number, tale)
 
     monkeypatch.setattr(telling, "_apply", paused_before)

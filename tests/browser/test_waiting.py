@@ -90,7 +90,7 @@ def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
     is_in_line(page)
     with stack.worker():
         expect(answer(page, "rejected")).to_contain_text("Not this time.")
-        sales.restock(sale.products.get().pk, 1, actor="tests")
+        sales.restock(sale.products.get().pk, 1, by="tests")
         buy_button(page).click()
         sees_secured(page)
     assert Counter(sale.orders.values_list("status", flat=True)) == {"confirmed": 2, "rejected": 1}

@@ -23,8 +23,8 @@ def decided(fate: str, shopper: Shopper, make_sale: MakeSale) -> tuple[Sale, str
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket, quantity=2).status_code == 202
     if fate == "over the limit":
-        sales.change_limit(sale.pk, 1)
+        sales.change_limit(sale.pk, 1, by="staff")
     settle(sale.pk)
     if fate == "cancelled":
-        sales.cancel(purchase_in(ticket), actor="staff")
+        sales.cancel(purchase_in(ticket), by="staff")
     return sale, ticket

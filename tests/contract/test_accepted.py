@@ -58,7 +58,7 @@ def test_long_after_the_sale_the_same_form_still_tells_it(
     fate: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided(fate, shopper, make_sale)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)  # from here on only PostgreSQL knows
     stack.wait_for(
         lambda: shopper.buy(sale, ticket, quantity=2).status_code != 503, "the shop has noticed"
@@ -95,7 +95,7 @@ def test_after_a_rejection_the_page_gets_a_form_that_buys(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided("sold out", shopper, make_sale)
-    sales.restock(sale.products.get().pk, 1, actor="staff")
+    sales.restock(sale.products.get().pk, 1, by="staff")
     reply = shopper.buy(sale, ticket, HTMX, quantity=2)
     assert reply.headers["hx-retarget"] == f"[id='buy-{sale.products.get().sku}']"
     [form] = forms(reply.text)

@@ -46,7 +46,7 @@ def test_a_program_learns_what_was_decided(
 
 def test_the_outcome_is_known_long_after_the_sale(shopper: Shopper, make_sale: MakeSale) -> None:
     sale, ticket = decided("confirmed", shopper, make_sale)
-    sales.end(sale.pk)
+    sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
     assert shopper.order(str(purchase_in(ticket))).json()["status"] == "confirmed"
 

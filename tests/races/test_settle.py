@@ -34,8 +34,8 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
     product = sale.products.get()
     results = at_once(
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(sales.restock, product.pk, 3, actor="staff")] * 3,
-        *[partial(sales.cancel, order.pk, actor="staff") for order in orders[:2] * 2],
+        *[partial(sales.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(sales.cancel, order.pk, by="staff") for order in orders[:2] * 2],
     )
     settlement.settle(sale.pk)
     assert not [result for result in results if isinstance(result, Exception)]
@@ -65,7 +65,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
-            partial(sales.restock, product.pk, 3, actor="staff"),
+            partial(sales.restock, product.pk, 3, by="staff"),
         )
     assert both_have_read.n_waiting == 0
     assert not both_have_read.broken
@@ -80,7 +80,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
 def test_two_cancellations_at_once_return_the_units_once(make_sale: MakeSale) -> None:
     sale, [order, *_] = sold_some(make_sale)
-    results = at_once(*[partial(sales.cancel, order.pk, actor="staff")] * 4)
+    results = at_once(*[partial(sales.cancel, order.pk, by="staff")] * 4)
     assert sorted(map(str, results)) == ["False", "False", "False", "True"]
     assert books.verify(sale.pk).faults == {}
 
@@ -98,7 +98,7 @@ def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale:
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(Order, "save", save_together),
     ):
-        results = at_once(*[partial(sales.cancel, order.pk, actor="staff")] * 2)
+        results = at_once(*[partial(sales.cancel, order.pk, by="staff")] * 2)
     assert [result for result in results if isinstance(result, IntegrityError)]
 
 

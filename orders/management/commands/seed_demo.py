@@ -107,6 +107,6 @@ def _open(demo: Iterable[dict[str, Any]]) -> None:
         sale = Sale.objects.get(slug=planned["slug"])
         if sale.status != Sale.Status.DRAFT:
             continue
-        sales.go_live(sale.pk)
+        sales.schedule(sale.pk, by="staff")
         if planned.get("ended"):
-            sales.end(sale.pk)
+            sales.end(sale.pk, by="staff")

@@ -1,0 +1,97 @@
+"""The audit: who changed what about a sale, when and why. A row per action, in its transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flashsale.database import require_transaction
+from inventory.models import Product, Sale
+from orders.models import AuditEntry, Order
+
+Action = AuditEntry.Action
+Subject = Sale | Product | Order
+Facts = dict[str, Any]
+
+# What is worth telling of each; of a change only what it changed.
+_TOLD: dict[type, tuple[str, ...]] = {
+    Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
+    Product: ("name", "option", "price", "currency", "stock"),
+    Order: ("status",),
+}
+
+
+@contextmanager
+def audited(
+    action: AuditEntry.Action,
+    subject: Subject,
+    *,
+    by: str,
+    reason: str = "",
+    sale: Sale | None = None,
+    key: UUID | None = None,
+) -> Iterator[None]:
+    """Writes down what the block changes about the locked `subject`: see `write_down`."""
+    before = facts(subject)
+    yield
+    write_down(action, subject, before, by=by, reason=reason, sale=sale, key=key)
+
+
+def write_down(
+    action: AuditEntry.Action,
+    subject: Subject,
+    before: Facts,
+    *,
+    by: str,
+    reason: str = "",
+    sale: Sale | None = None,
+    key: UUID | None = None,
+) -> None:
+    """Adds a row about `subject`, whose facts were `before`. Inside the transaction of the change.
+
+    `sale` is the one that the change belongs to, where the subject is none itself; `key` makes
+    PostgreSQL refuse the same request a second time.
+    """
+    require_transaction()
+    after = facts(subject)
+    changed = [name for name in after if before.get(name) != after[name]]
+    AuditEntry.objects.create(
+        action=action,
+        actor=by,
+        reason=reason,
+        key=key,
+        subject=_name_of(subject),
+        sale=subject if isinstance(subject, Sale) else sale,
+        product=_product_of(subject),
+        order=subject.pk if isinstance(subject, Order) else None,
+        before={name: before[name] for name in changed if name in before},
+        after={name: after[name] for name in changed},
+    )
+
+
+def written_down(key: UUID | None) -> bool:
+    """Whether a request with this key was carried out before."""
+    return key is not None and AuditEntry.objects.filter(key=key).exists()
+
+
+def facts(subject: Subject) -> Facts:
+    """What stands about a sale, product or order, as JSON keeps it."""
+    return {name: _plain(getattr(subject, name)) for name in _TOLD[type(subject)]}
+
+
+def _plain(value: object) -> object:
+    """A time in UTC, a choice by its value."""
+    return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", value)
+
+
+def _name_of(subject: Subject) -> str:
+    if isinstance(subject, Sale):
+        return subject.slug
+    return subject.sku if isinstance(subject, Product) else subject.reference
+
+
+def _product_of(subject: Subject) -> Product | None:
+    if isinstance(subject, Order):
+        return subject.product
+    return subject if isinstance(subject, Product) else None

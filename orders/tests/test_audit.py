@@ -1,0 +1,66 @@
+"""Everything that staff do to a sale leaves a row that says who, what, why and when."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from conftest import MakeSale
+from inventory.models import Sale
+from orders import sales, settlement
+from orders.models import AuditEntry
+from tests.cast import queue_up
+
+
+def last_entry(sale: Sale) -> AuditEntry:
+    entry = AuditEntry.objects.filter(sale=sale).first()
+    assert entry
+    return entry
+
+
+def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    sales.pause(sale.pk, by="anna", reason="wrong picture")
+    entry = last_entry(sale)
+    assert (entry.action, entry.actor, entry.reason) == ("paused", "anna", "wrong picture")
+    assert (entry.before, entry.after) == ({"status": "live"}, {"status": "paused"})
+    assert entry.subject == sale.slug
+
+
+def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=3)
+    product = sale.products.get()
+    sales.restock(product.pk, 4, by="anna")
+    entry = last_entry(sale)
+    assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 7})
+    assert (entry.subject, entry.product) == (product.sku, product)
+
+
+def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    [purchase] = queue_up(sale, 1)
+    settlement.settle(sale.pk)
+    sales.cancel(purchase, by="anna", reason="asked for it")
+    sales.cancel(purchase, by="anna")
+    [entry] = AuditEntry.objects.filter(order=purchase)
+    assert (entry.before, entry.after) == ({"status": "confirmed"}, {"status": "cancelled"})
+
+
+def test_what_was_not_possible_is_not_written_down(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    before = last_entry(sale)
+    with pytest.raises(sales.NotPossible):
+        sales.resume(sale.pk, by="anna")
+    assert last_entry(sale) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE orders_auditentry SET actor = 'nobody'", "DELETE FROM orders_auditentry"],
+)
+def test_nobody_rewrites_the_audit(make_sale: MakeSale, statement: str) -> None:
+    make_sale()
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(statement)
