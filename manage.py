@@ -7,11 +7,14 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+INTERRUPTED = 130  # as a shell reports a command that Ctrl-C has ended
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(
-            f"The configuration is wrong: {error}"
-        )  # it names the variable; a traceback hides it
+        # It names the variable; a traceback would hide it.
+        sys.exit(f"The configuration is wrong: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

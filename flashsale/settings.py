@@ -133,6 +133,7 @@ INSTALLED_APPS = [
     "inventory",
     "orders",
     "dashboard",
+    "drills",
 ]
 
 MIDDLEWARE = [
