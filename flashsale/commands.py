@@ -27,7 +27,7 @@ class OperatorCommand(BaseCommand):
     """A command with `--json`. Subclasses implement `run`; what they raise of `refusals` is told in a
     line, as is a database or a Redis that cannot be reached."""
 
-    refusals: tuple[type[Exception], ...] = ()
+    refusals: tuple[type[Exception], ...] = (ValidationError,)
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="the result as JSON")
@@ -45,7 +45,7 @@ class OperatorCommand(BaseCommand):
         self.as_json: bool = options["json"]
         try:
             code = self.run(**options)
-        except (ValidationError, *self.refusals) as refusal:
+        except self.refusals as refusal:
             raise CommandError(_words(refusal)) from refusal
         except (DatabaseError, redis.RedisError) as error:
             raise CommandError(f"Is the shop running? {_words(error)}") from error
