@@ -4,7 +4,9 @@ import os
 
 import django
 from celery import Celery
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_shutting_down
+
+from flashsale import telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
@@ -19,5 +21,11 @@ def start_caretaker(**_: object) -> None:
     django.setup()
     from orders import caretaker  # needs the models
 
+    telemetry.start("worker")
     ended = caretaker.start()
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
+
+
+@beat_init.connect
+def tell_that_beat_lives(**_: object) -> None:
+    telemetry.start("beat")

@@ -1,4 +1,4 @@
-"""The connections to the Redis of the gate and the line.
+"""The connections to the Redis of the gate and the line, and to that of telemetry.
 
 Time-outs and retries are chosen on purpose: redis-py 8 by itself sends a command that timed out up to
 ten more times. Ours send it once more where the connection was found broken (a restarted server), which
@@ -35,6 +35,18 @@ def blocking() -> redis.Redis:
         settings.REDIS_URL,
         decode_responses=True,
         socket_timeout=5,  # the rebuild tells thousands of answers in one script
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+
+
+@cache
+def telemetry() -> redis.Redis:
+    """For figures to look at, beside the cache: nobody waits for them for long."""
+    return redis.Redis.from_url(
+        settings.CACHE_URL,
+        decode_responses=True,
+        socket_timeout=1,
         socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 import redis
 from django.db import DatabaseError
 
-from flashsale import kept
+from flashsale import kept, telemetry
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
@@ -244,7 +244,13 @@ class Feed:
         self._watches: dict[str, Watch] = {}
         self._loading: dict[str, asyncio.Task[Watch | None]] = {}
         self._unknown: dict[str, float] = {}
+        telemetry.start("web", lambda: {"sockets": self.sockets})
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
+
+    @property
+    def sockets(self) -> int:
+        """How many are open."""
+        return sum(len(watch.subscribers) for watch in list(self._watches.values()))
 
     async def watch(self, slug: str) -> Watch | None:
         """The sale of that slug; None if there is none. Raises DatabaseError or TimeoutError where a
@@ -297,6 +303,8 @@ class Feed:
                 await asyncio.sleep(TICK)
 
     def _heard(self, sale: int, outcomes: list[tuple[str, Answer]]) -> None:
+        for purchase, answer in outcomes:
+            telemetry.count_outcome(purchase, answer.status)
         for watch in self._watches.values():
             if watch.card.id == sale:
                 watch.tell_outcomes(outcomes)

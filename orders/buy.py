@@ -4,6 +4,7 @@ Each answer has three shapes: a fragment for a page, JSON for a program, a redir
 JavaScript. The table of them all is in `docs/purchase-path.md`.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError
 
-from flashsale import shoppers
+from flashsale import shoppers, telemetry
 from flashsale.express import BodyTooLarge, Header, Request, Response, json_response, redirect
 from flashsale.redis_clients import NotSent
 from inventory import feed, gate
@@ -56,23 +57,30 @@ class Click:
 
 async def buy(request: Request, slug: str) -> Response:
     """Decides one click and answers it."""
+    clicked_at = time.perf_counter()
     try:
         fields = await _fields(request)
         watch = await _watch(slug)
     except Refusal as refusal:
+        telemetry.count_click(0, "invalid" if refusal.status < 500 else "error")
         return _no_click(request, refusal)
     click = _click(request, watch, fields)
     if click is None:
+        telemetry.count_click(watch.card.id, "invalid")
         return _fresh_ticket(request, watch, fields.get("product", ""))
     try:
         verdict = await _admit(click)
     except NotSent:
+        telemetry.count_click(watch.card.id, "error")
         return _try_again(click, {"error": "busy"}, "busy")
     except redis.RedisError:
+        telemetry.count_click(watch.card.id, "error")
         return _try_again(click, {"error": "unknown", "purchase": str(click.purchase)}, "unknown")
     if verdict.ring:
         bell.ring(watch.card.id)
-    return await _answer(click, verdict)
+    response = await _answer(click, verdict)
+    _count(click, verdict, clicked_at)
+    return response
 
 
 # --- Reading the request ------------------------------------------------------------------------
@@ -146,6 +154,33 @@ async def _admit(click: Click) -> Verdict:
         per_address=settings.RATE_PER_ADDRESS,
         bound=settings.LINE_BOUND,
     )
+
+
+_COUNTED = {
+    "queued": "accepted",
+    "known": "repeated",
+    "reused": "invalid",
+    "rate_limited": "rate",
+    "product": "invalid",
+    "quantity": "invalid",
+    "foreign": "invalid",
+    "sold_out": "sold_out",
+    "not_enough": "sold_out",
+    "limit": "limit",
+    "closed": "closed",
+    "not_open": "closed",
+    "paused": "closed",
+}
+
+
+def _count(click: Click, verdict: Verdict, clicked_at: float) -> None:
+    """For the dashboard: how it was answered, and how soon."""
+    counted = _COUNTED.get(verdict.reason or verdict.code, "error")
+    if verdict.code == "cold" and click.watch.card.finished:
+        counted = "closed"
+    telemetry.count_click(click.watch.card.id, counted)
+    if verdict.code == "queued":
+        telemetry.count_accepted(click.purchase.hex, clicked_at)
 
 
 # --- Answering ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
+from flashsale import telemetry
 from flashsale.database import bounded
 from inventory import gate, stock
 from inventory.gate import Entry
@@ -129,6 +130,7 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> bo
         if fresh:
             sale.version += 1
             record(sale, fresh, products, bought)
+    telemetry.count_settled(sale_id, len(fresh))
     return True
 
 

@@ -1,0 +1,120 @@
+"""What is counted in any process is what the dashboard reads: nothing twice, nothing lost."""
+
+import json
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from flashsale import redis_clients, telemetry
+from tests.cast import at_once
+from tests.stack import wait_for
+
+SALE = 4_000_000_000  # nobody else's
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted() -> Iterator[None]:
+    telemetry._counts.clear()
+    telemetry._clicked.clear()
+    yield
+    redis_clients.telemetry().delete(f"telemetry:sale:{SALE}")
+
+
+def counted() -> Counter[str]:
+    telemetry.flush()
+    return telemetry.totals([SALE])[SALE].clicks[SALE]
+
+
+def test_clicks_are_counted_by_sale_and_answer() -> None:
+    for answer in ("accepted", "accepted", "sold_out"):
+        telemetry.count_click(SALE, answer)
+    assert counted() == {"accepted": 2, "sold_out": 1}
+    assert counted() == {"accepted": 2, "sold_out": 1}  # passing on again adds nothing
+
+
+def test_threads_lose_no_count() -> None:
+    def click() -> None:
+        for _ in range(2000):
+            telemetry.count_click(SALE, "limit")
+
+    at_once(*[click] * 8, *[telemetry.flush] * 4)
+    assert counted() == {"limit": 16_000}
+
+
+def test_what_redis_does_not_take_is_passed_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise redis.ConnectionError("away")
+
+    telemetry.count_click(SALE, "closed")
+    with monkeypatch.context() as patch:
+        patch.setattr(telemetry, "_add", refuse)
+        with pytest.raises(redis.ConnectionError):
+            telemetry.flush()
+    assert counted() == {"closed": 1}
+
+
+def test_a_second_stays_where_it_was_counted() -> None:
+    telemetry.flush()
+    telemetry.count_settled(SALE, 7)
+    [second] = telemetry._counts
+    telemetry.flush()
+    history = telemetry.History(seconds=5)
+
+    def found() -> list[int]:
+        return [s.at for s in history.read() if s.settled[SALE] == 7]
+
+    assert wait_for(found, "the second is over") == [second]
+    assert len(history.read()) == 5
+
+
+def test_percentiles_are_right_to_within_three_per_cent() -> None:
+    taken = [random.lognormvariate(2, 1) / 1000 for _ in range(5000)]
+    found = telemetry.latency(Counter(telemetry._bucket(seconds) for seconds in taken))
+    cuts = statistics.quantiles([seconds * 1000 for seconds in taken], n=100)
+    assert found.p50 == pytest.approx(cuts[49], rel=0.03)
+    assert found.p95 == pytest.approx(cuts[94], rel=0.03)
+    assert found.p99 == pytest.approx(cuts[98], rel=0.05)
+    assert telemetry.latency(Counter()).p50 is None
+
+
+def test_a_confirmation_is_timed_from_its_click_and_a_rejection_is_not() -> None:
+    clicked_at = time.perf_counter() - 0.1
+    for purchase, status in (("a", "confirmed"), ("b", "rejected"), ("c", "confirmed")):
+        telemetry.count_accepted(purchase, clicked_at)
+        telemetry.count_outcome(purchase, status)
+        telemetry.count_outcome(purchase, status)  # announced twice, counted once
+    telemetry.count_outcome("of another process", "confirmed")
+    whole = Counter(name.split("|")[0] for c in telemetry._counts.values() for name in c.elements())
+    assert whole == {"accept": 3, "confirm": 2}
+
+
+def test_clicks_whose_outcome_never_comes_are_forgotten() -> None:
+    telemetry.count_accepted("old", time.perf_counter() - telemetry._GIVEN_UP - 1)
+    telemetry.count_accepted("new", time.perf_counter())
+    telemetry.flush()
+    assert list(telemetry._clicked) == ["new"]
+
+
+def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:
+    now = time.time()
+    for name, age in (("worker:a:1", 0), ("worker:b:2", 20), ("worker:c:3", 100)):
+        told = json.dumps({"at": now - age, "sockets": 3})
+        redis_clients.telemetry().hset(telemetry._PROCESSES, name, told)
+    ours = [process for process in telemetry.processes() if process.host in "abc"]
+    assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
+    assert ours[0].gauges == {"sockets": 3}
+    redis_clients.telemetry().hdel(telemetry._PROCESSES, "worker:a:1", "worker:b:2")
+
+
+def test_all_clicks_of_all_sales_add_up() -> None:
+    seconds = [telemetry.Second(1), telemetry.Second(2)]
+    for second in seconds:
+        second.take({"clicks|1|accepted": "2", "clicks|2|accepted": "3", "settled|1|": "4"})
+    whole = telemetry.merged(seconds)
+    assert (whole.at, whole.answers["accepted"], whole.settled[1]) == (2, 10, 8)
+    assert telemetry.latency(whole.accept) == telemetry.Latency()
