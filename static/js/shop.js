@@ -90,10 +90,24 @@ function follow() {
     if (done && button === document.activeElement) answer.focus({ preventScroll: true });
     button.disabled = !open || done || product.querySelector(".stock").dataset.left === "0";
   }
+  tellYourTime();
 }
 
 for (const moved of ["htmx:afterSettle", "htmx:afterRequest", "htmx:wsAfterMessage"]) {
   document.addEventListener(moved, follow);
+}
+
+// --- The reader's own clock ----------------------------------------------------------------------
+
+// Beside the live state, not in it: a frame would put back what the server says.
+function tellYourTime() {
+  const line = page?.querySelector(".your-time");
+  const time = document.querySelector("#state time");
+  if (!line) return;
+  const inZone = (timeZone) =>
+    new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short", timeZone }).format(new Date(time.dateTime));
+  line.hidden = !time || inZone(undefined) === inZone(time.dataset.zone);
+  if (!line.hidden) line.querySelector("span").textContent = inZone(undefined);
 }
 
 // --- The socket --------------------------------------------------------------------------------

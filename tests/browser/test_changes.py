@@ -1,9 +1,12 @@
 """What staff and the clock change shows on pages that are open."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from playwright.sync_api import expect
 
 from conftest import MakeSale
+from inventory.models import Sale
 from orders import sales
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
@@ -76,3 +79,19 @@ def test_a_sale_closes_on_the_page_that_shows_it(
     sees_phase(page, "Open")
     sees_phase(page, "Ended")
     expect(buy_button(page)).to_be_disabled()
+
+
+def test_the_page_says_the_time_of_the_sale_and_the_readers_own(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=3600, closes_in=7200)
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
+    opens = sale.opens_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    here = sale.opens_at.astimezone(ZoneInfo("America/New_York"))
+    page = open_page(address(shop, sale), timezone_id="America/New_York")
+    expect(page.locator("#state .when")).to_contain_text(f"{opens:%H:%M} (Asia/Tokyo)")
+    expect(page.locator(".your-time")).to_contain_text(f"{here:%-I:%M}")
+    expect(page.locator(".your-time")).to_be_visible()
+    at_home = open_page(address(shop, sale), timezone_id="Asia/Tokyo")
+    expect(at_home.locator("#state .when")).to_contain_text("Asia/Tokyo")
+    expect(at_home.locator(".your-time")).to_be_hidden()
