@@ -18,12 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import django
 from websockets.asyncio.client import connect
+from websockets.typing import Origin
 
 from drills.http import Connection, post
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
+TOKEN = "t" * 32  # of a form against forgery, the same in cookie and form
 DEADLINE = 60.0
 
 
@@ -45,6 +48,7 @@ def main() -> None:
         say(idle(port, options.clicks // 5, "each after a silence", pause=0.3))
         for connections in (64, 256):
             say(crowd(port, connections, options.seconds))
+        say(pauses(port, 30))
         say(rebuild(100_000))
         say(balance())
 
@@ -166,6 +170,49 @@ def crowd(port: int, connections: int, seconds: float) -> str:
         f" committed under the load {during / result['seconds']:,.0f}/s,"
         f" line empty {drained_after:.2f} s after it; other answers: {rest or 'none'}"
     )
+
+
+def pauses(port: int, times: int) -> str:
+    """From staff's click on "Pause" to the frame on a shopper's socket that says so."""
+    sale = make_sale(limit=1)
+    took = run(partial(pause_and_wait, port, sale.slug, sale.pk, staff_cookie(), times))
+    close(sale)
+    return f"a pause by staff to the shopper's page, {times} times: {percentiles(took)}"
+
+
+def staff_cookie() -> str:
+    """The cookies of somebody who may run sales, and has a form open."""
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    browser = Client()
+    browser.force_login(User.objects.create_superuser(f"bench-{time.time_ns()}"))
+    session = browser.cookies[settings.SESSION_COOKIE_NAME].value
+    return f"{settings.SESSION_COOKIE_NAME}={session}; csrftoken={TOKEN}"
+
+
+async def pause_and_wait(port: int, slug: str, sale: int, cookie: str, times: int) -> list[float]:
+    site, took = f"{HOST}:{port}", []
+    connection = await Connection.open(HOST, port)
+    async with connect(f"ws://{site}/ws/sales/{slug}/", origin=Origin(f"http://{site}")) as page:
+        for action, phase in (("pause", "paused"), ("resume", "open")) * times:
+            form = f"csrfmiddlewaretoken={TOKEN}"
+            request = post(f"/dashboard/sales/{sale}/{action}/", site, cookie, form)
+            began = time.perf_counter()
+            answer = asyncio.create_task(connection.send(request))
+            await shown_on(page, f'id="state" class="state" data-phase="{phase}"')
+            if action == "pause":
+                took.append(time.perf_counter() - began)
+            assert (await answer).status == 302
+    connection.close()
+    return took
+
+
+async def shown_on(page: Any, words: str) -> None:
+    async for frame in page:
+        if words in frame:
+            return
 
 
 def rebuild(answers: int) -> str:

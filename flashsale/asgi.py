@@ -17,6 +17,7 @@ from django.template import engines  # noqa: E402
 from django.urls import re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
+from dashboard.consumers import DashboardConsumer  # noqa: E402
 from flashsale import express  # noqa: E402
 from flashsale.express import Receive, Scope, Send  # noqa: E402
 from inventory import feed  # noqa: E402
@@ -76,6 +77,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 # The stubs know paths of views only.
 _sockets: Any = [
     re_path(r"\Aws/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z", cast(Any, SaleConsumer.as_asgi())),
+    re_path(r"\Aws/dashboard/\Z", cast(Any, DashboardConsumer.as_asgi())),
     re_path(r"", cast(Any, NoConsumer.as_asgi())),
 ]
 sockets = AllowedHostsOriginValidator(URLRouter(_sockets))

@@ -315,21 +315,25 @@ def totals(sales: Iterable[int]) -> dict[int, Second]:
 class History:
     """The last minutes, second by second. Keeps what it has read, for the past does not change."""
 
-    SETTLES = 3  # seconds until every process has passed on what it counted, unless Redis was away
+    _READ_AGAIN = (
+        3  # seconds, for a process that was late; one that is later still counts in totals
+    )
 
     def __init__(self, seconds: int = 600) -> None:
         self._length = seconds
         self._known: dict[int, Second] = {}
 
     def read(self) -> list[Second]:
-        """The seconds up to the last whole one, the oldest first. Raises redis.RedisError."""
+        """Whole seconds, the oldest first, up to the last that every process has had the time to pass
+        on. Raises redis.RedisError."""
         client = redis_clients.telemetry()
-        now, _ = client.time()
-        wanted = range(now - self._length, now)
+        seconds, microseconds = client.time()
+        end = int(seconds + microseconds / 1e6 - 2 * FLUSH_EVERY)
+        wanted = range(end - self._length, end)
         unsettled = [
             second
             for second in wanted
-            if second not in self._known or second >= now - 1 - self.SETTLES
+            if second not in self._known or second >= end - self._READ_AGAIN
         ]
         with client.pipeline(transaction=False) as pipe:
             for second in unsettled:

@@ -1,14 +1,16 @@
 """The ordinary Django pages. The crowd's requests never come here: see `asgi.py`."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-from flashsale import health, media
+from flashsale import health, login, media
 from orders import views
 
 urlpatterns = [
     path("", views.sale_list, name="sales"),
     path("orders/", views.own_orders, name="own-orders"),
+    path("dashboard/", include("dashboard.urls")),
+    path("admin/login/", login.login),  # before admin's own
     path("admin/", admin.site.urls),
     path("media/<path:name>", media.picture, name="media"),
     path("livez", health.livez, name="livez"),

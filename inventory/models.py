@@ -125,6 +125,16 @@ class Sale(models.Model):
         """Whether it is over: its status says so, or its window has passed."""
         return self.status == self.Status.ENDED or self.closes_at <= (now or timezone.now())
 
+    def phase(self, now: datetime) -> str:
+        """What shoppers see at `now`: upcoming, open, paused or ended; draft, which they do not see."""
+        if self.status == self.Status.DRAFT:
+            return "draft"
+        if self.ended(now):
+            return "ended"
+        if now < self.opens_at:
+            return "upcoming"
+        return "paused" if self.status == self.Status.PAUSED else "open"
+
 
 class _Window(models.Func):
     function = "tstzrange"

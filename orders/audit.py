@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from flashsale.database import require_transaction
+from flashsale.templatetags.money import money
+from flashsale.words import written
 from inventory.models import Product, Sale
 from orders.models import AuditEntry, Order
 
@@ -95,3 +97,40 @@ def _product_of(subject: Subject) -> Product | None:
     if isinstance(subject, Order):
         return subject.product
     return subject if isinstance(subject, Product) else None
+
+
+# --- In words ------------------------------------------------------------------------------------
+
+_CALLED = {
+    "opens_at": "opens",
+    "closes_at": "closes",
+    "time_zone": "time zone",
+    "limit": "units per shopper",
+}
+_MOMENTS = ("opens_at", "closes_at")
+
+
+def change_in_words(entry: AuditEntry) -> str:
+    """`stock 3 → 7`; what was not there before, as `stock 7`."""
+    return ", ".join(_one_change(entry, name) for name in entry.after)
+
+
+def _one_change(entry: AuditEntry, name: str) -> str:
+    called, after = _CALLED.get(name, name), _value(entry, name, entry.after[name])
+    if name not in entry.before:
+        return f"{called} {after}"
+    return f"{called} {_value(entry, name, entry.before[name])} → {after}"
+
+
+def _value(entry: AuditEntry, name: str, value: Any) -> str:
+    if name in _MOMENTS:
+        return f"{written(datetime.fromisoformat(value))} UTC"
+    if name == "price":
+        return _price(entry, value)
+    return f"{value:,}" if isinstance(value, int) else str(value) or "nothing"
+
+
+def _price(entry: AuditEntry, minor_units: int) -> str:
+    """In the currency that the entry names, else in the product's; a product may be gone."""
+    currency = entry.after.get("currency") or (entry.product and entry.product.currency)
+    return money(minor_units, currency) if currency else f"{minor_units:,}"

@@ -79,15 +79,7 @@ def _listed_sales(now: datetime) -> list[ListedSale]:
     over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=now)
     ahead = public.exclude(over).order_by("opens_at", "id")
     ended = public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN]
-    return [ListedSale(sale, _phase(sale, now)) for sale in (*ahead, *ended)]
-
-
-def _phase(sale: Sale, now: datetime) -> str:
-    if sale.ended(now):
-        return "ended"
-    if now < sale.opens_at:
-        return "upcoming"
-    return "paused" if sale.status == Sale.Status.PAUSED else "open"
+    return [ListedSale(sale, sale.phase(now)) for sale in (*ahead, *ended)]
 
 
 def _own_orders(request: HttpRequest) -> QuerySet[Order, Any]:

@@ -107,6 +107,6 @@ def _open(demo: Iterable[dict[str, Any]]) -> None:
         sale = Sale.objects.get(slug=planned["slug"])
         if sale.status != Sale.Status.DRAFT:
             continue
-        sales.schedule(sale.pk, by="staff")
+        sales.schedule(sale.pk, by="seed_demo")
         if planned.get("ended"):
-            sales.end(sale.pk, by="staff")
+            sales.end(sale.pk, by="seed_demo")

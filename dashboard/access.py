@@ -1,0 +1,60 @@
+"""Who of the staff may do what on the dashboard."""
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib import auth
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.cookie import parse_cookie
+from django.shortcuts import render
+
+from flashsale.express import Request
+
+LOOK, RUN, CORRECT = "inventory.watch_sales", "inventory.run_sales", "inventory.correct_stock"
+
+Anybody = AbstractBaseUser | AnonymousUser
+View = Callable[..., HttpResponse]
+
+
+def may(user: Any, permission: str) -> bool:
+    """Whether this is active staff with the permission."""
+    return bool(user.is_active and user.is_staff and user.has_perm(permission))
+
+
+def staff_with(*permissions: str) -> Callable[[View], View]:
+    """Lets a view answer staff with one of these permissions. A stranger who opens a page is sent to the
+    login; everybody else, and whoever asks for a part of a page or a change, gets 403 and nothing."""
+
+    def guard(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+            if any(may(request.user, permission) for permission in permissions):
+                return view(request, *args, **options)
+            opens_a_page = request.method == "GET" and "HX-Request" not in request.headers
+            if opens_a_page and not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            return render(request, "403.html", status=HTTPStatus.FORBIDDEN)
+
+        return guarded
+
+    return guard
+
+
+def session_key(request: Request) -> str:
+    """The session that a socket's handshake names; "" for none."""
+    cookies = parse_cookie(request.header(b"cookie"))
+    return cookies.get(settings.SESSION_COOKIE_NAME, "")
+
+
+def may_still_look(session: str) -> bool:
+    """Whether the session stands, is that of staff, and they may look. Blocks; raises DatabaseError."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore(session)
+    request = HttpRequest()
+    request.session = store
+    return may(auth.get_user(request), LOOK)

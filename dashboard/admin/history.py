@@ -1,0 +1,115 @@
+"""The ledger and the audit: only read, by anybody."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.options import ShowFacets
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from dashboard.admin.base import ReadOnly, Tool
+from flashsale.words import written
+from inventory.models import StockMovement
+from orders.audit import change_in_words
+from orders.models import AuditEntry
+from orders.reference import purchases_of, reference
+
+
+def audit_of(request: HttpRequest, **subject: Any) -> list[Tool]:
+    """A link to what the audit tells of it, for those who may read that."""
+    if not request.user.has_perm("orders.view_auditentry"):
+        return []
+    return [(f"{reverse('admin:orders_auditentry_changelist')}?{urlencode(subject)}", "Audit")]
+
+
+def _link_to_order(order: UUID | None) -> str:
+    if order is None:
+        return ""
+    return format_html(
+        '<a href="{}">{}</a>', reverse("admin:orders_order_change", args=[order]), reference(order)
+    )
+
+
+# --- The lists -----------------------------------------------------------------------------------
+
+
+class HistoryAdmin(ReadOnly):
+    """Newest first, by the key: no list is sorted, and none is counted twice."""
+
+    ordering = ["-id"]
+    sortable_by = ()
+    show_facets = ShowFacets.NEVER
+    show_full_result_count = False
+
+    @admin.display(description="at (UTC)")
+    def when(self, row: StockMovement | AuditEntry) -> str:
+        return written(row.at)
+
+
+@admin.register(StockMovement)
+class StockMovementAdmin(HistoryAdmin):
+    list_display = [
+        "when",
+        "product",
+        "change",
+        "balance",
+        "reason",
+        "note",
+        "sale",
+        "of_order",
+        "actor",
+    ]
+    list_filter = ["reason", "at"]
+    list_select_related = ["product", "sale"]
+    search_fields = ["product__sku", "actor"]
+    search_help_text = "A part of a sku or of who did it, or an order's reference or whole id."
+    fields = [
+        *("when", "product", "change", "balance", "reason", "note", "actor"),
+        *("sale", "sale_version", "of_order"),
+    ]
+
+    @admin.display(description="change")
+    def change(self, movement: StockMovement) -> str:
+        return f"{movement.delta:+,}"
+
+    @admin.display(description="order")
+    def of_order(self, movement: StockMovement) -> str:
+        return _link_to_order(movement.order)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[StockMovement]", search_term: str
+    ) -> tuple["QuerySet[StockMovement]", bool]:
+        orders = _orders_meant_by(search_term)
+        if orders and (found := queryset.filter(order__range=orders)).exists():
+            return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+
+def _orders_meant_by(text: str) -> tuple[UUID, UUID] | None:
+    """The first and the last id that it can mean, be it a reference or a whole id."""
+    try:
+        return (one := UUID(text.strip())), one
+    except ValueError:
+        return purchases_of(text)
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(HistoryAdmin):
+    list_display = ["when", "subject", "action", "change", "actor", "reason"]
+    list_filter = ["action", "at"]
+    list_select_related = ["product"]
+    search_fields = ["subject", "actor"]
+    search_help_text = "A part of a slug, a sku, an order's reference, or of who did it."
+    fields = ["when", "actor", "action", "subject", "change", "reason", "of_order"]
+
+    @admin.display(description="before → after")
+    def change(self, entry: AuditEntry) -> str:
+        return change_in_words(entry)
+
+    @admin.display(description="order")
+    def of_order(self, entry: AuditEntry) -> str:
+        return _link_to_order(entry.order)

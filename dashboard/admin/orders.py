@@ -1,0 +1,104 @@
+"""Orders: final answers. They are looked up here, and one that was confirmed may be cancelled."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+
+from dashboard import controls
+from dashboard.admin.base import ReadOnly, Tool
+from dashboard.admin.history import audit_of
+from flashsale.templatetags.money import money
+from flashsale.words import written
+from inventory.models import Sale
+from orders.models import Order
+from orders.reference import purchases_of
+
+_SALES_SHOWN = 15
+
+
+class SaleFilter(admin.SimpleListFilter):
+    """The latest sales; an older one is asked for from its own page."""
+
+    title = "sale"
+    parameter_name = "sale"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        latest = Sale.objects.exclude(status=Sale.Status.DRAFT).order_by("-opens_at", "-id")
+        return [(str(sale.pk), sale.name) for sale in latest[:_SALES_SHOWN]]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Order]") -> "QuerySet[Order]":
+        if self.value() is None:
+            return queryset
+        try:
+            return queryset.filter(sale=int(self.value() or ""))
+        except ValueError as malformed:
+            raise IncorrectLookupParameters from malformed
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnly):
+    """By sale and version, newest first: an index has them in this order, however many there are."""
+
+    controls = controls.OF_ORDERS
+    ordering = ["-sale_id", "-version", "-id"]
+    sortable_by = ()
+    list_display = [
+        *("reference", "status", "why", "price", "product", "quantity"),
+        *("sale", "accepted"),
+    ]
+    list_filter = ["status", "reason", SaleFilter]
+    show_facets = ShowFacets.NEVER
+    show_full_result_count = False
+    search_fields = ["product__sku"]
+    search_help_text = "A reference, the whole id of an order or of a shopper, or a part of a sku."
+    fields = [
+        *("reference", "id", "status", "why", "sale", "product", "quantity", "unit", "price"),
+        *("shopper", "accepted", "settled", "version"),
+    ]
+
+    @admin.display(description="reason")
+    def why(self, order: Order) -> str:
+        return order.get_reason_display() if order.reason else ""
+
+    @admin.display(description="accepted (UTC)")
+    def accepted(self, order: Order) -> str:
+        return written(order.accepted_at)
+
+    @admin.display(description="settled (UTC)")
+    def settled(self, order: Order) -> str:
+        return written(order.settled_at)
+
+    @admin.display(description="unit price")
+    def unit(self, order: Order) -> str:
+        return money(order.unit_price, order.currency)
+
+    @admin.display(description="total")
+    def price(self, order: Order) -> str:
+        return money(order.total, order.currency)
+
+    def described(self, subject: Order) -> str:
+        bought = f"{subject.quantity} of {subject.product or 'no product'}, {self.price(subject)}"
+        return f"{subject.reference}: {bought}, {subject.get_status_display().lower()}"
+
+    def tools(self, request: HttpRequest, subject: Order) -> list[Tool]:
+        return [*super().tools(request, subject), *audit_of(request, order=subject.pk)]
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Order]":
+        return super().get_queryset(request).select_related("sale", "product")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Order]", search_term: str
+    ) -> tuple["QuerySet[Order]", bool]:
+        """Ids and references are looked up by index; the admin itself would compare every row's text."""
+        try:
+            wanted = UUID(search_term.strip())
+        except ValueError:
+            ids = purchases_of(search_term)
+            if ids and (found := queryset.filter(pk__range=ids)).exists():
+                return found, False
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(Q(pk=wanted) | Q(shopper=wanted)), False

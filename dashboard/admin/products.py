@@ -1,0 +1,64 @@
+"""Products: described here, while their stock only moves through the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.http import HttpRequest
+
+from dashboard import controls
+from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.history import audit_of
+from flashsale.templatetags.money import money
+from inventory.models import Product
+from inventory.pictures import encoded_anew
+
+
+class ProductForm(SideBySide):
+    def clean_picture(self) -> Any:
+        """A new picture is encoded anew; False, which stands for "remove it", stays."""
+        picture = self.cleaned_data["picture"]
+        return encoded_anew(picture) if isinstance(picture, UploadedFile) else picture
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
+            self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
+        return cleaned
+
+
+@admin.register(Product)
+class ProductAdmin(Edited):
+    form = ProductForm
+    controls = controls.OF_PRODUCTS
+    list_display = ["sku", "name", "option", "shown_price", "stock"]
+    search_fields = ["sku", "name"]
+    fields = [
+        *("sku", "name", "option", "description", "picture", "picture_text"),
+        *("price", "currency", "stock"),
+    ]
+
+    @admin.display(description="price", ordering="price")
+    def shown_price(self, product: Product) -> str:
+        return money(product.price, product.currency)
+
+    def described(self, subject: Product) -> str:
+        return f"{subject} ({subject.sku}): {subject.stock:,} in stock"
+
+    def tools(self, request: HttpRequest, subject: Product) -> list[Tool]:
+        return [*super().tools(request, subject), *audit_of(request, product=subject.pk)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
+        return ["stock", "sku"] if obj else ["stock"]
+
+    def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
+        before = Product.objects.get(pk=obj.pk).picture if change else None
+        super().save_model(request, obj, form, change)
+        if before and before.name != obj.picture.name:
+            transaction.on_commit(_removal(before))
+
+
+def _removal(picture: Any) -> Callable[[], None]:
+    return lambda: picture.storage.delete(picture.name)

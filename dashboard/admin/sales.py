@@ -1,0 +1,173 @@
+"""Sales: a draft is written here; from then on it changes by controls only."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from dashboard import controls
+from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.history import audit_of
+from flashsale.words import written
+from inventory.models import MOST_UNITS, Listing, Sale
+
+Status = Sale.Status
+
+
+# --- Drafts --------------------------------------------------------------------------------------
+
+
+class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+    def clean(self) -> None:
+        super().clean()
+        listed = {form.cleaned_data["product"]: form for form in self._kept()}
+        if len({product.currency for product in listed}) > 1:
+            raise ValidationError("The prices of a sale must be in one currency.")
+        elsewhere = Listing.objects.filter(product__in=listed, finished=False)
+        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "product"):
+            form = listed[listing.product]
+            form.add_error("product", f"It is in “{listing.sale}”, which has not finished.")
+
+    def _kept(self) -> list[forms.ModelForm]:  # type: ignore[type-arg]  # Django has no generics here
+        gone = self.deleted_forms
+        return [
+            f for f in self.forms if f not in gone and getattr(f, "cleaned_data", {}).get("product")
+        ]
+
+
+class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+    """Who may write a draft may say what it lists."""
+
+    model = Listing
+    formset = ListingFormSet
+    autocomplete_fields = ["product"]
+    extra = 1
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        formset = super().get_formset(request, obj, **options)
+        if product := formset.form.base_fields.get("product"):
+            # Beside a listing it would look as if it took the product off the sale.
+            product.widget.can_delete_related = False
+        return formset
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("inventory.view_sale") or self._may_write(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_write(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_write(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may_write(request)
+
+    def _may_write(self, request: HttpRequest) -> bool:
+        """What the sale's own page has let through may write; this tells who could be let through."""
+        return any(request.user.has_perm(f"inventory.{may}_sale") for may in ("add", "change"))
+
+
+class SaleForm(SideBySide):
+    limit = forms.IntegerField(
+        min_value=1, max_value=MOST_UNITS, initial=1, help_text="units per shopper"
+    )
+
+    class Meta:
+        help_texts = {
+            "opens_at": "in UTC",
+            "closes_at": "in UTC",
+            "time_zone": "of the times that shoppers read, such as Europe/Berlin",
+        }
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        opens_at, closes_at = cleaned.get("opens_at"), cleaned.get("closes_at")
+        if opens_at and closes_at and opens_at >= closes_at:
+            self.add_error("closes_at", "It must close after it opens.")
+        elif closes_at and closes_at <= timezone.now():
+            self.add_error("closes_at", "This has passed: nobody could buy.")
+        return cleaned
+
+
+@admin.register(Sale)
+class SaleAdmin(Edited):
+    form = SaleForm
+    inlines = [ListingInline]
+    controls = controls.OF_SALES
+    list_display = ["name", "state", "confirmed", "opens", "closes", "limit"]
+    list_filter = ["status"]
+    search_fields = ["slug", "name"]
+    ordering = ["-opens_at", "-id"]
+    prepopulated_fields = {"slug": ["name"]}
+    readonly_fields = ["state", "window", "confirmed", "finished", "version"]
+
+    @admin.display(description="state")
+    def state(self, sale: Sale) -> str:
+        return sale.phase(timezone.now())
+
+    @admin.display(description="opens (UTC)", ordering="opens_at")
+    def opens(self, sale: Sale) -> str:
+        return written(sale.opens_at)
+
+    @admin.display(description="closes (UTC)", ordering="closes_at")
+    def closes(self, sale: Sale) -> str:
+        return written(sale.closes_at)
+
+    @admin.display(description="as shoppers read it")
+    def window(self, sale: Sale) -> str:
+        zone = sale.time_zone
+        opens, closes = written(sale.opens_at, zone), written(sale.closes_at, zone)
+        return f"{opens} to {closes} ({zone})"
+
+    def described(self, subject: Sale) -> str:
+        return f"{subject}: {self.state(subject)}, {self.window(subject)}"
+
+    def tools(self, request: HttpRequest, subject: Sale) -> list[Tool]:
+        found = super().tools(request, subject)
+        if request.user.has_perm("orders.view_order"):
+            found.append(
+                (f"{reverse('admin:orders_order_changelist')}?sale={subject.pk}", "Orders")
+            )
+        found += audit_of(request, sale=subject.pk)
+        if subject.status != Status.DRAFT:
+            found.append((f"/sales/{subject.slug}/", "What shoppers see"))
+        return found
+
+    # --- Only a draft is edited or deleted -----------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Sale | None:
+        """Locked while it is changed, so that what is a draft now is still one when it is saved."""
+        sale: Sale | None = super().get_object(request, object_id, from_field)
+        if sale and connection.in_atomic_block:
+            return Sale.objects.select_for_update(no_key=True).filter(pk=sale.pk).first()
+        return sale
+
+    def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
+        written_here = ["name", "slug", "opens_at", "closes_at", "time_zone", "limit"]
+        if obj is None:
+            return written_here
+        if obj.status == Status.DRAFT:
+            return [*written_here, "state", "window"]
+        return ["name", "slug", "opens", "closes", "time_zone", "limit", *self.readonly_fields]
+
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Sale | None = None
+    ) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+    def has_change_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
+        return _may_be_edited(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
+        return _may_be_edited(obj) and super().has_delete_permission(request, obj)
+
+
+def _may_be_edited(sale: Sale | None) -> bool:
+    return sale is None or sale.status == Status.DRAFT

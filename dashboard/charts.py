@@ -1,0 +1,72 @@
+"""The points of the dashboard's charts, and the same figures as a table."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from flashsale.telemetry import ANSWERS, Latency, Second, latency, merged
+
+Point = list[float | None]
+
+SAID = {
+    "accepted": "accepted",
+    "repeated": "repeated",
+    "sold_out": "sold out",
+    "limit": "over the limit",
+    "rate": "too fast",
+    "closed": "closed",
+    "invalid": "invalid",
+    "error": "error",
+}
+# Of a point, behind its second. Latencies are in ms.
+COLUMNS = (
+    *(SAID[answer] for answer in ANSWERS),
+    "settled",
+    *("accepted p50", "accepted p99", "confirmed p50", "confirmed p95", "confirmed p99"),
+)
+
+_MINUTE = 60
+
+
+def points(seconds: Iterable[Second]) -> list[Point]:
+    """A row per second: when it was, and the COLUMNS."""
+    return [_point(second) for second in seconds]
+
+
+def _point(second: Second) -> Point:
+    answers = second.answers
+    accept, confirm = latency(second.accept), latency(second.confirm)
+    return [
+        second.at,
+        *(answers[answer] for answer in ANSWERS),
+        second.settled.total(),
+        *map(_rounded, (accept.p50, accept.p99, confirm.p50, confirm.p95, confirm.p99)),
+    ]
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 2)
+
+
+class Minute(NamedTuple):
+    """A minute of the table."""
+
+    at: int
+    answers: list[int]  # in the order of ANSWERS
+    settled: int
+    accept: Latency
+    confirm: Latency
+
+
+def minutes(seconds: Sequence[Second]) -> Iterator[Minute]:
+    """The same per minute, the latest first, as far as something happened."""
+    for end in range(len(seconds), 0, -_MINUTE):
+        whole = merged(seconds[max(0, end - _MINUTE) : end])
+        answers = whole.answers
+        if answers or whole.settled:
+            yield Minute(
+                whole.at,
+                [answers[answer] for answer in ANSWERS],
+                whole.settled.total(),
+                latency(whole.accept),
+                latency(whole.confirm),
+            )

@@ -1,0 +1,60 @@
+"""The socket of the dashboard: authorise, join, relay."""
+
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError, connection
+
+from dashboard import live
+from dashboard.access import may_still_look, session_key
+from flashsale.database import in_thread
+from flashsale.express import Request
+from inventory.feed import Subscriber
+
+SENT_AWAY = 4403  # logged out, or not allowed to look any more
+
+
+class DashboardConsumer(AsyncWebsocketConsumer):
+    """`/ws/dashboard/`: what is true now, once a second, for staff who may look."""
+
+    channel_layer_alias = "none"
+
+    watcher: live.Watcher | None = None
+
+    async def connect(self) -> None:
+        request = Request(dict(self.scope))
+        session = session_key(request)
+        if request.foreign or not session or not await _may_look(session):
+            await self.close()
+            return
+        await self.accept()
+        subscriber = Subscriber(self._relay, None, request.language)
+        self.watcher = live.Watcher(session, subscriber, self._send_away)
+        live.current().join(self.watcher)
+
+    async def disconnect(self, code: int) -> None:
+        if self.watcher is not None:
+            live.current().leave(self.watcher)
+
+    async def _relay(self, frame: str) -> None:
+        await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
+
+    async def _send_away(self) -> None:
+        await self.close(SENT_AWAY)
+
+    async def websocket_receive(self, message: Any) -> None:
+        """A dashboard has nothing to say here: what staff do is a request."""
+
+
+async def _may_look(session: str) -> bool:
+    try:
+        return await in_thread(_ask, session)
+    except (DatabaseError, TimeoutError):
+        return False
+
+
+def _ask(session: str) -> bool:
+    try:
+        return may_still_look(session)
+    finally:
+        connection.close()

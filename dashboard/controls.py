@@ -1,0 +1,296 @@
+"""What staff can do to a sale, a product or an order: a form, its words, and the function it calls.
+
+The dashboard has them in place; admin asks on a page of its own before a control changes anything.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID, uuid4, uuid5
+
+import psycopg
+import redis
+from django import forms
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import Error, IntegrityError
+from django.utils import timezone
+
+from dashboard.access import CORRECT, RUN
+from inventory.models import MOST_UNITS, Product, Sale
+from inventory.refusals import said_by
+from orders import sales
+from orders.models import Order
+from orders.sales import NotPossible, NotTold
+
+log = logging.getLogger(__name__)
+
+Status = Sale.Status
+
+
+class Outcome(NamedTuple):
+    """What became of a change: `done`; `repeated`, for it was done before; `refused`; `late`, where it is
+    done and the gate is told later; `unsure`, where somebody has to look."""
+
+    kind: str
+    words: str
+
+
+class Control(forms.Form):
+    """One kind of change. Its fields are what `function` takes besides the primary key and `by`."""
+
+    required_css_class = "required"
+    field_order = ("units", "limit", "opens_at", "closes_at", "reason")
+
+    name: ClassVar[str]  # in the address and in the list of actions
+    label: ClassVar[str]
+    effect: ClassVar[str]  # what will happen, for who is asked
+    done: ClassVar[str]  # what has happened; may name the `subject` and the fields
+    permissions: ClassVar[tuple[str, ...]] = (RUN,)  # any of them
+    function: ClassVar[Callable[..., object]]
+
+    reason = forms.CharField(
+        max_length=200, required=False, help_text="Optional. Kept in the audit, for other staff."
+    )
+
+    @classmethod
+    def permitted_to(cls, user: Any) -> bool:
+        return any(user.has_perm(permission) for permission in cls.permissions)
+
+    @classmethod
+    def fits(cls, subject: Any) -> bool:
+        """Whether the subject's page offers it; whoever asks all the same is answered by the function."""
+        return True
+
+    @classmethod
+    def current(cls, subject: Any) -> dict[str, Any]:
+        """What the form begins with when it is about this subject alone."""
+        return {}
+
+    def called(self, subject: Any) -> str:
+        return str(subject)
+
+    def arguments(self, subject: Any) -> dict[str, Any]:
+        """What the function is given besides the primary key and `by`."""
+        return self.cleaned_data
+
+    def carry_out(self, subject: Any, by: str) -> Outcome:
+        """Makes the change, or learns why not."""
+        called = self.called(subject)
+        try:
+            made = type(self).function(subject.pk, by=by, **self.arguments(subject))
+        except NotPossible as refusal:
+            return Outcome("refused", f"{called}: {refusal}")
+        except NotTold as late:
+            return Outcome("late", f"{called}: {late}")
+        except ObjectDoesNotExist:
+            return Outcome("refused", f"{called} is there no more.")
+        except IntegrityError as refusal:
+            return Outcome("refused", f"{called}: {said_by(refusal)}")
+        except (Error, redis.RedisError) as error:
+            log.warning("%s of %s: %s", self.name, called, error)
+            return _unfinished(called, error)
+        if made is False:
+            return Outcome("repeated", f"{called}: this was done before, and is done only once.")
+        return Outcome("done", self.done.format(subject=called, **self.cleaned_data))
+
+
+def _unfinished(called: str, error: Exception) -> Outcome:
+    if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+        words = f"{called}: others are changing it. Nothing was changed here; please try again."
+        return Outcome("refused", words)
+    words = f"{called}: a server did not answer. See the audit before you try again."
+    return Outcome("unsure", words)
+
+
+# --- Sales ---------------------------------------------------------------------------------------
+
+
+class Schedule(Control):
+    name = "schedule"
+    label = "Schedule"
+    effect = "It opens and closes by the clock, and everybody can see it from now on."
+    done = "{subject} is scheduled."
+    function = sales.schedule
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return subject.status == Status.DRAFT
+
+
+class OpenNow(Control):
+    name = "open"
+    label = "Open now"
+    effect = "It sells from now on, and closes by the clock."
+    done = "{subject} is open."
+    function = sales.go_live
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        ahead = subject.phase(timezone.now()) in ("draft", "upcoming")
+        return ahead and subject.status != Status.PAUSED
+
+
+class Pause(Control):
+    name = "pause"
+    label = "Pause"
+    effect = "Every click is refused from now on. What was accepted is still decided."
+    done = "{subject} is paused."
+    function = sales.pause
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return subject.status == Status.LIVE and not subject.ended()
+
+
+class Resume(Control):
+    name = "resume"
+    label = "Resume"
+    effect = "It sells again, as long as its window lasts."
+    done = "{subject} goes on."
+    function = sales.resume
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return subject.status == Status.PAUSED and not subject.ended()
+
+
+class End(Control):
+    name = "end"
+    label = "End"
+    effect = "It closes now and for good. What was accepted is still decided."
+    done = "{subject} has ended."
+    function = sales.end
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return subject.status in (Status.LIVE, Status.PAUSED) and not subject.ended()
+
+
+class _Moment(forms.DateTimeField):
+    """A moment in UTC, as browsers ask for one. Kept as the form began with it, so that what somebody
+    else has moved meanwhile is not moved back."""
+
+    def __init__(self, **options: Any) -> None:
+        widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, "%Y-%m-%dT%H:%M:%S")
+        super().__init__(widget=widget, required=False, show_hidden_initial=True, **options)
+
+
+class ChangeWindow(Control):
+    name = "window"
+    label = "Change window"
+    effect = "Moves the opening, if it has not opened, or the close. Empty: it stays."
+    done = "{subject} has another window."
+    function = sales.change_window
+
+    opens_at = _Moment(label="Opens at (UTC)")
+    closes_at = _Moment(label="Closes at (UTC)")
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return not subject.ended()
+
+    @classmethod
+    def current(cls, subject: Sale) -> dict[str, Any]:
+        return {"opens_at": subject.opens_at, "closes_at": subject.closes_at}
+
+    def clean(self) -> dict[str, Any]:
+        if not self.errors and not self._moved():
+            raise ValidationError("Neither the opening nor the close was moved.")
+        return self.cleaned_data
+
+    def arguments(self, subject: Sale) -> dict[str, Any]:
+        return {**self._moved(), "reason": self.cleaned_data["reason"]}
+
+    def _moved(self) -> dict[str, datetime]:
+        moments = ("opens_at", "closes_at")
+        given = {name: self.cleaned_data[name] for name in moments if name in self.changed_data}
+        return {name: moment for name, moment in given.items() if moment is not None}
+
+
+class ChangeLimit(Control):
+    name = "limit"
+    label = "Change limit"
+    effect = "Sets how many units each shopper may buy. What was bought stays bought."
+    done = "{subject}: at most {limit:,} units per shopper."
+    function = sales.change_limit
+
+    limit = forms.IntegerField(min_value=1, max_value=MOST_UNITS, label="Units per shopper")
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return not subject.ended()
+
+    @classmethod
+    def current(cls, subject: Sale) -> dict[str, Any]:
+        return {"limit": subject.limit}
+
+
+# --- Products ------------------------------------------------------------------------------------
+
+
+class MovesStock(Control):
+    """The key is made with the form: the same form sent twice moves its units once."""
+
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+    def arguments(self, subject: Product) -> dict[str, Any]:
+        form: UUID = self.cleaned_data["key"]
+        return {**self.cleaned_data, "key": uuid5(form, subject.sku)}
+
+
+class Restock(MovesStock):
+    name = "restock"
+    label = "Restock"
+    effect = "Adds units that have come in. A sale that has sold out sells them at once."
+    done = "The stock of {subject} has grown by {units:,}."
+    permissions = (RUN, CORRECT)
+    function = sales.restock
+
+    units = forms.IntegerField(
+        min_value=1, max_value=sales.MOST_MOVED, help_text="Added to what is there."
+    )
+
+
+class Correct(MovesStock):
+    name = "correct"
+    label = "Correct stock"
+    effect = (
+        "Adds or takes away units that were counted wrongly, broken or lost."
+        " Purchases that wait in the line may be rejected by it."
+    )
+    done = "The stock of {subject} is corrected by {units:+,}."
+    permissions = (CORRECT,)
+    function = sales.correct
+
+    units = forms.IntegerField(
+        min_value=-sales.MOST_MOVED,
+        max_value=sales.MOST_MOVED,
+        help_text="The difference: -2 takes two away.",
+    )
+    reason = forms.CharField(max_length=200, help_text="Kept in the ledger.")
+
+
+# --- Orders --------------------------------------------------------------------------------------
+
+
+class Cancel(Control):
+    name = "cancel"
+    label = "Cancel order"
+    effect = (
+        "Its units return to stock and can be bought again. The shopper is told. This is final."
+    )
+    done = "{subject} is cancelled."
+    function = sales.cancel
+
+    @classmethod
+    def fits(cls, subject: Order) -> bool:
+        return subject.status == Order.Status.CONFIRMED
+
+    def called(self, subject: Order) -> str:
+        return subject.reference
+
+
+OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit)
+OF_PRODUCTS = (Restock, Correct)
+OF_ORDERS = (Cancel,)

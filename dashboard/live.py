@@ -1,0 +1,103 @@
+"""The live dashboard: one per server process. Once a second it looks, renders, and writes the same frame
+to all of its sockets; whoever may not look any more is sent away in the same second."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from django.db import DatabaseError, connection
+from django.template.loader import render_to_string
+from django.utils import translation
+
+from dashboard.access import may_still_look
+from dashboard.snapshot import Observer, Patience, Snapshot
+from inventory.feed import Subscriber
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0  # seconds
+
+
+@dataclass(eq=False)
+class Watcher:
+    """A socket of staff."""
+
+    session: str
+    subscriber: Subscriber
+    send_away: Callable[[], Awaitable[None]]
+
+
+class Live:
+    """All staff who watch by this process."""
+
+    def __init__(self) -> None:
+        self._watchers: set[Watcher] = set()
+        self._observer = Observer()
+        self._access = Patience()
+        self._running: asyncio.Task[None] | None = None
+
+    def join(self, watcher: Watcher) -> None:
+        self._watchers.add(watcher)
+        if self._running is None or self._running.done():
+            self._running = asyncio.ensure_future(self._run())
+
+    def leave(self, watcher: Watcher) -> None:
+        self._watchers.discard(watcher)
+
+    async def _run(self) -> None:
+        while self._watchers:
+            began = time.monotonic()
+            try:
+                await self._tick(list(self._watchers))
+            except Exception:
+                log.exception("the dashboard stumbled; it goes on")
+            await asyncio.sleep(max(0.1, TICK - (time.monotonic() - began)))
+
+    async def _tick(self, watchers: list[Watcher]) -> None:
+        languages = {watcher.subscriber.language for watcher in watchers}
+        sessions = {watcher.session for watcher in watchers}
+        # In threads: rendering takes longer than a click may wait for the event loop.
+        allowed, frames = await asyncio.gather(
+            asyncio.to_thread(self._allowed, sessions), asyncio.to_thread(self._frames, languages)
+        )
+        for watcher in watchers:
+            if watcher.session in allowed:
+                watcher.subscriber.tell_live(frames[watcher.subscriber.language])
+            else:
+                self.leave(watcher)
+                await watcher.send_away()
+
+    def _allowed(self, sessions: set[str]) -> set[str]:
+        """Those that may look. While PostgreSQL is away nobody can have logged out."""
+        try:
+            return self._access.ask(lambda: _allowed(sessions))
+        except (DatabaseError, TimeoutError):
+            return sessions
+
+    def _frames(self, languages: set[str]) -> dict[str, str]:
+        snapshot = self._observer.look()
+        return {language: frame(snapshot, language) for language in languages}
+
+
+def frame(snapshot: Snapshot, language: str) -> str:
+    """The parts of the dashboard that change, to be swapped in where they stand."""
+    with translation.override(language):
+        return render_to_string("dashboard/_live.html", {"snapshot": snapshot, "swap": True})
+
+
+def _allowed(sessions: set[str]) -> set[str]:
+    try:
+        return {session for session in sessions if may_still_look(session)}
+    finally:
+        connection.close()
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
+
+
+def current() -> Live:
+    """This process' live dashboard: one per event loop."""
+    return _by_loop.setdefault(asyncio.get_running_loop(), Live())

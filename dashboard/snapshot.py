@@ -1,0 +1,411 @@
+"""What is true now: one look at PostgreSQL, Redis, the gates and the telemetry, for staff.
+
+Each store is read apart from the others, so that what is down takes away its own figures only; in their
+place stands what was last known, and an alarm that says so.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from dashboard import charts
+from flashsale import redis_clients, telemetry
+from flashsale.database import PATIENCE, drop_broken_connections
+from flashsale.telemetry import Latency, Process, Second
+from inventory import gate
+from inventory.gate import Pulse, View
+from inventory.models import Listing, Product, Sale
+from orders.models import AuditEntry, Order
+
+T = TypeVar("T")
+
+SHOWN = 40  # sales that are not over; more than that are looked for in admin
+_OVER_SHOWN = 5
+_AUDIT_SHOWN = 12
+_POISON_SHOWN = 10
+RECENT = 10  # seconds of which latencies are told
+
+_WAITED_TOO_LONG = 2000  # ms in the line
+_BEHIND_TOO_LONG = 3.0  # seconds for which a gate may not have heard of a change
+_LINE_FULL = 0.5  # of LINE_BOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A server that the shop depends on."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that somebody has to look at. `code` is its heading in `docs/running-a-sale.md`."""
+
+    code: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFigures:
+    """Units: what PostgreSQL has, what is in flight, and what can be bought now."""
+
+    product: Product
+    in_flight: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaleFigures:
+    """One sale. What is None is not known, because its store cannot be read."""
+
+    sale: Sale
+    phase: str  # draft, upcoming, open, paused or ended
+    products: list[ProductFigures]
+    poison: int
+    gate: str  # warm, cold, none or unknown
+    gate_version: int | None
+    waiting: int | None  # purchases in the line
+    oldest: int | None  # ms for which the head of the line has waited
+    clicks: Counter[str]  # in the last whole second, by answer
+    settled: int  # in the last whole second
+    total: Counter[str]  # clicks since the sale began
+
+    @property
+    def in_flight(self) -> int:
+        return sum(product.in_flight for product in self.products)
+
+    @property
+    def left(self) -> int:
+        return sum(product.left for product in self.products)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    at: datetime  # by Redis' clock, or ours where it is away
+    sales: list[SaleFigures]
+    hidden_sales: int
+    parts: list[Part]
+    processes: list[Process]
+    second: Second  # the last whole one
+    accept: Latency
+    confirm: Latency
+    history: list[Second]
+    audit: list[AuditEntry]
+    poison: list[Order]
+    alarms: list[Alarm]
+
+    @property
+    def answers(self) -> Counter[str]:
+        """Clicks of the last whole second by answer."""
+        return self.second.answers
+
+    @property
+    def clicks(self) -> int:
+        """In the last whole second."""
+        return self.answers.total()
+
+    @property
+    def settled(self) -> int:
+        """Purchases of which orders were made in the last whole second."""
+        return self.second.settled.total()
+
+    @property
+    def sockets(self) -> int:
+        return sum(process.gauges.get("sockets", 0) for process in self.processes if process.alive)
+
+    def alive(self, role: str) -> int:
+        return sum(process.alive for process in self.processes if process.role == role)
+
+    @property
+    def latest_points(self) -> str:
+        """The charts' newest points as JSON; several, for a late process may have added to some."""
+        return json.dumps(charts.points(self.history[-5:]))
+
+    def minutes(self) -> Iterable[charts.Minute]:
+        return charts.minutes(self.history)
+
+
+# --- What is read ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """As PostgreSQL has it."""
+
+    sales: list[Sale] = field(default_factory=list)
+    hidden_sales: int = 0
+    products: dict[int, list[Product]] = field(default_factory=dict)  # by sale
+    poison: dict[int, int] = field(default_factory=dict)  # orders by sale
+    poison_orders: list[Order] = field(default_factory=list)
+    audit: list[AuditEntry] = field(default_factory=list)
+    words: str = ""
+
+
+class _Gate(NamedTuple):
+    view: View
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class _Gates:
+    """As Redis has it."""
+
+    now: datetime
+    gates: dict[int, _Gate]
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """As telemetry has it."""
+
+    history: list[Second] = field(default_factory=list)
+    totals: dict[int, Second] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    words: str = ""
+
+
+class Patience:
+    """Asks questions that may hang, one at a time, and waits for each only so long."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dashboard")
+        self._asked: Future[Any] | None = None
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """The answer. Raises TimeoutError after PATIENCE, and at once while an earlier question hangs."""
+        hangs = self._asked is not None and not self._asked.done()
+        if not hangs:
+            self._asked = self._thread.submit(question)
+        assert self._asked is not None
+        answer: T = self._asked.result(0 if hangs else PATIENCE)
+        return answer
+
+
+class Observer:
+    """Takes snapshots, one after the other; remembers what it needs for the next.
+
+    Blocks, for a few seconds at most where a store hangs. Never raises for a store that is down.
+    """
+
+    def __init__(self) -> None:
+        self._books = _Books()
+        self._counted = _Counted()
+        self._history = telemetry.History()
+        self._behind: dict[int, float] = {}  # sales whose gate is behind, and since when
+        self._postgresql = Patience()
+        self._one_at_a_time = threading.Lock()
+
+    def look(self) -> Snapshot:
+        with self._one_at_a_time:
+            return self._look()
+
+    def _look(self) -> Snapshot:
+        books, postgresql = self._read_books()
+        ids = [sale.pk for sale in books.sales if not sale.finished and sale.status != "draft"]
+        gates, redis_part = _read_gates(ids)
+        counted, telemetry_part = self._read_telemetry([sale.pk for sale in books.sales])
+        now = gates.now if gates else timezone.now()
+        second = counted.history[-1] if counted.history else Second(int(now.timestamp()))
+        recent = telemetry.merged(counted.history[-RECENT:])
+        snapshot = Snapshot(
+            at=now,
+            sales=[_figures(sale, books, gates, counted, second, now) for sale in books.sales],
+            hidden_sales=books.hidden_sales,
+            parts=[postgresql, redis_part, telemetry_part],
+            processes=counted.processes,
+            second=second,
+            accept=telemetry.latency(recent.accept),
+            confirm=telemetry.latency(recent.confirm),
+            history=counted.history,
+            audit=books.audit,
+            poison=books.poison_orders,
+            alarms=[],
+        )
+        return replace(snapshot, alarms=[*_alarms(snapshot), *self._gates_behind(snapshot)])
+
+    def _read_books(self) -> tuple[_Books, Part]:
+        try:
+            self._books = self._postgresql.ask(_read_books)
+        except (DatabaseError, TimeoutError) as error:
+            words = f"not reachable ({type(error).__name__}); showing what was last known"
+            return self._books, Part("PostgreSQL", False, words)
+        return self._books, Part("PostgreSQL", True, self._books.words)
+
+    def _read_telemetry(self, sales: Iterable[int]) -> tuple[_Counted, Part]:
+        try:
+            began = time.perf_counter()
+            self._counted = _Counted(
+                self._history.read(), telemetry.totals(sales), telemetry.processes()
+            )
+        except (redis.RedisError, OSError) as error:
+            return _Counted(), Part("Telemetry", False, f"not reachable ({type(error).__name__})")
+        return self._counted, Part("Telemetry", True, _took(began))
+
+    def _gates_behind(self, snapshot: Snapshot) -> Iterable[Alarm]:
+        """Every change leaves a gate behind for a moment; only one that stays there is an alarm."""
+        behind = {
+            figures.sale.pk: figures
+            for figures in snapshot.sales
+            if figures.gate_version is not None and figures.gate_version != figures.sale.version
+        }
+        now = time.monotonic()
+        self._behind = {sale: self._behind.get(sale, now) for sale in behind}
+        for sale, since in self._behind.items():
+            if now - since > _BEHIND_TOO_LONG:
+                figures = behind[sale]
+                yield Alarm(
+                    "gate-behind",
+                    f"{figures.sale.name}: the gate stands at version {figures.gate_version},"
+                    f" PostgreSQL at {figures.sale.version}.",
+                )
+
+
+def _read_books() -> _Books:
+    try:
+        return _read_all_books()
+    except DatabaseError:
+        drop_broken_connections()
+        raise
+    finally:
+        connection.close()
+
+
+def _read_all_books() -> _Books:
+    began = time.perf_counter()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend'"
+        )
+        used, most = cursor.fetchone() or (0, 0)
+    words = f"{_took(began)}, {used} of {most} connections"
+    unfinished = Sale.objects.filter(finished=False)
+    # What goes on or comes first; then drafts, of which there may be many old ones.
+    ahead = unfinished.alias(draft=Q(status=Sale.Status.DRAFT)).order_by("draft", "opens_at", "id")
+    over = Sale.objects.filter(finished=True).order_by("-closes_at", "-id")
+    sales: list[Sale] = [*ahead[:SHOWN], *over[:_OVER_SHOWN]]
+    hidden = max(0, unfinished.count() - SHOWN)
+    products: dict[int, list[Product]] = {sale.pk: [] for sale in sales}
+    listings = Listing.objects.filter(sale__in=sales).select_related("product")
+    for listing in listings.order_by("position", "id"):
+        products[listing.sale_id].append(listing.product)
+    poisoned = Order.objects.filter(reason=Order.Reason.ERROR, sale__in=sales)
+    return _Books(
+        sales=sales,
+        hidden_sales=hidden,
+        products=products,
+        poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
+        poison_orders=list(poisoned.order_by("-settled_at")[:_POISON_SHOWN]),
+        audit=list(AuditEntry.objects.select_related("product")[:_AUDIT_SHOWN]),
+        words=words,
+    )
+
+
+def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
+    try:
+        began = time.perf_counter()
+        memory, persistence = (redis_clients.blocking().info(part) for part in _INFO)
+        words = f"{_took(began)}, {memory['used_memory_human']} used"
+        pulses = gate.pulses(sales)
+        gates = {sale: _Gate(gate.view_now(sale), pulses[sale]) for sale in sales}
+        seconds, microseconds = redis_clients.blocking().time()
+    except (redis.RedisError, OSError) as error:
+        return None, Part("Redis", False, f"not reachable ({type(error).__name__})")
+    now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+    written = persistence.get("aof_last_write_status", "ok")
+    if written != "ok":
+        words = f"{words}; its last write to disk failed ({written})"
+    return _Gates(now, gates, words), Part("Redis", written == "ok", words)
+
+
+_INFO = ("memory", "persistence")
+
+
+def _took(began: float) -> str:
+    return f"{(time.perf_counter() - began) * 1000:.1f} ms"
+
+
+# --- What it means ---------------------------------------------------------------------------------
+
+
+def _figures(
+    sale: Sale,
+    books: _Books,
+    gates: _Gates | None,
+    counted: _Counted,
+    second: Second,
+    now: datetime,
+) -> SaleFigures:
+    seen = gates.gates.get(sale.pk) if gates else None
+    view = seen.view if seen and seen.view.status else None
+    total = counted.totals.get(sale.pk, Second(0))
+    return SaleFigures(
+        sale=sale,
+        phase=sale.phase(now),
+        products=[_product_figures(product, view) for product in books.products[sale.pk]],
+        poison=books.poison.get(sale.pk, 0),
+        gate=_gate_state(sale, gates, seen),
+        gate_version=seen.view.version if seen else None,
+        waiting=seen.view.waiting if seen else None,
+        oldest=seen.pulse.waited if seen else None,
+        clicks=second.clicks[sale.pk],
+        settled=second.settled[sale.pk],
+        total=total.clicks[sale.pk],
+    )
+
+
+def _product_figures(product: Product, view: View | None) -> ProductFigures:
+    in_flight = view.flight.get(product.sku, 0) if view else 0
+    return ProductFigures(product, in_flight, max(0, product.stock - in_flight))
+
+
+def _gate_state(sale: Sale, gates: _Gates | None, seen: _Gate | None) -> str:
+    if sale.finished or sale.status == Sale.Status.DRAFT:
+        return "none"
+    if gates is None or seen is None:
+        return "unknown"
+    return "warm" if seen.view.warm else "cold"
+
+
+def _alarms(snapshot: Snapshot) -> Iterable[Alarm]:
+    for part in snapshot.parts:
+        if not part.ok:
+            yield Alarm(f"{part.name.lower()}-down", f"{part.name}: {part.words}.")
+    told = next(part for part in snapshot.parts if part.name == "Telemetry").ok
+    if told:
+        for role in ("worker", "beat"):
+            if not snapshot.alive(role):
+                yield Alarm(
+                    f"no-{role}", f"No {role} has been heard of for {telemetry.ALIVE:.0f} s."
+                )
+    for figures in snapshot.sales:
+        yield from _sale_alarms(figures)
+
+
+def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
+    name = figures.sale.name
+    if figures.gate == "cold":
+        yield Alarm("gate-cold", f"{name}: the gate is cold, clicks are told to try again.")
+    if figures.oldest is not None and figures.oldest > _WAITED_TOO_LONG:
+        yield Alarm("line-waits", f"{name}: the line has waited for {figures.oldest / 1000:.1f} s.")
+    if figures.waiting is not None and figures.waiting > _LINE_FULL * settings.LINE_BOUND:
+        yield Alarm(
+            "line-full", f"{name}: {figures.waiting} of {settings.LINE_BOUND} places are taken."
+        )
+    if figures.poison:
+        yield Alarm("poison", f"{name}: {figures.poison} purchases could not be processed.")

@@ -1,0 +1,74 @@
+"""Figures as the dashboard writes them."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django import template
+
+from dashboard.charts import SAID
+from dashboard.snapshot import Snapshot
+from flashsale.telemetry import ANSWERS
+from orders.audit import change_in_words
+from orders.models import AuditEntry
+
+register = template.Library()
+
+
+@register.filter
+def answers(clicks: Counter[str]) -> list[tuple[str, str, int]]:
+    """Each answer, as it is said, and how many clicks got it."""
+    return [(answer, SAID[answer], clicks[answer]) for answer in ANSWERS]
+
+
+@register.simple_tag
+def answers_said() -> list[str]:
+    return [SAID[answer] for answer in ANSWERS]
+
+
+@register.filter
+def of(counted: Counter[str], answer: str) -> int:
+    return counted[answer]
+
+
+@register.filter
+def alive(snapshot: Snapshot, role: str) -> int:
+    """How many processes of a role live."""
+    return snapshot.alive(role)
+
+
+@register.filter
+def ms(milliseconds: float | None) -> str:
+    """`4.2 ms`, `1.3 s`; a dash where nothing was timed."""
+    if milliseconds is None:
+        return "–"  # noqa: RUF001  # a dash is meant
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms" if milliseconds < 100 else f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    return f"{seconds:.1f} s" if seconds < 120 else str(timedelta(seconds=round(seconds)))
+
+
+@register.filter
+def units(number: int | None) -> str:
+    """`12,345`; a question mark for what is not known."""
+    return "?" if number is None else f"{number:,}"
+
+
+@register.filter
+def local_input(moment: datetime, zone: str) -> str:
+    """As <input type="datetime-local"> has it, in a time zone; to the millisecond where that matters, so
+    that a form sent back unchanged changes nothing."""
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None).isoformat(timespec=precision)
+
+
+@register.filter
+def clock(seconds: int) -> datetime:
+    """A second of Redis' clock."""
+    return datetime.fromtimestamp(seconds, ZoneInfo("UTC"))
+
+
+@register.filter
+def change(entry: AuditEntry) -> str:
+    """What an audit row tells: `stock 3 → 7`."""
+    return change_in_words(entry)

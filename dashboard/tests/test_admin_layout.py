@@ -1,0 +1,95 @@
+"""The staff's pages fit a small phone, obey the content policy, and need no mouse."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from conftest import MakeSale
+from dashboard.tests.admin_pages import CORRECT, RUN, WRITE, Staff, asking, listed, page_of
+from inventory.models import Product, Sale, StockMovement
+from orders import sales, settlement
+from orders.models import AuditEntry, Order
+from tests.browser.conftest import OpenPage, chromium, complaints, open_page, shop, web
+from tests.cast import queue_up
+
+__all__ = ["chromium", "complaints", "open_page", "shop", "web"]  # fixtures
+
+pytestmark = pytest.mark.browser
+
+LONG_WORD = "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"
+PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
+
+LISTS = (Sale, Product, Order, StockMovement, AuditEntry)
+
+
+def logged_in(open_page: OpenPage, shop: str, staff: Staff, **options: object) -> Page:
+    page = open_page(f"{shop}/admin/login/", **options)
+    session = staff.browser.cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": session, "url": shop}])
+    return page
+
+
+def fits(page: Page) -> None:
+    """Nothing is wider than the phone but what scrolls in its place."""
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths == [360, 360], page.url
+    cut_off = page.evaluate(
+        "[...document.querySelectorAll('.results, .inline-group')].filter((box) =>"
+        " box.scrollWidth > box.clientWidth && getComputedStyle(box).overflowX !== 'auto').length"
+    )
+    assert cut_off == 0, page.url
+
+
+def test_no_page_is_cut_off_on_a_phone(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
+    sale = make_sale(stock={"Donaudampfschifffahrtsgesellschaft": 3})
+    draft = make_sale(live=False)
+    queue_up(sale, 2)
+    settlement.settle(sale.pk)
+    Sale.objects.filter(pk__in=[sale.pk, draft.pk]).update(name=LONG_WORD)
+    product, [order, *_] = sale.products.get(), sale.orders.all()
+    sales.cancel(order.pk, by="anna", reason=LONG_WORD)
+    anna = Staff.with_permissions(*RUN, *WRITE, CORRECT)
+    page = logged_in(open_page, shop, anna, **PHONE)
+    fits(page)
+    for address in (
+        *("/admin/", "/admin/password_change/", *map(listed, LISTS)),
+        *(f"{listed(Sale)}add/", f"{listed(Product)}add/", f"{listed(Sale)}{draft.pk}/delete/"),
+        *map(page_of, (sale, draft, product, order, sale.audit.all()[0])),
+        *(asking("window", sale), asking("correct", product), asking("cancel", order)),
+    ):
+        page.goto(shop + address)
+        fits(page)
+
+
+def test_a_sale_is_paused_without_a_mouse(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    page = logged_in(open_page, shop, Staff.with_permissions(*RUN))
+    page.goto(shop + page_of(sale))
+    page.get_by_role("link", name="Pause").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Every click is refused from now on.")).to_be_visible()
+    page.get_by_label("Reason").focus()
+    page.keyboard.type("wrong picture")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Pause")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"{sale} is paused.")).to_be_visible()
+
+
+def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: OpenPage) -> None:
+    """The scripts of admin itself, under a policy that forbids inline ones."""
+    product = Product.objects.create(sku="layout-vase", name="Vase", price=100, currency="EUR")
+    page = logged_in(open_page, shop, Staff.with_permissions(*RUN, *WRITE))
+    page.goto(f"{shop}{listed(Sale)}add/")
+    page.get_by_label("Name").press_sequentially("Vases for all")
+    expect(page.get_by_label("Slug")).to_have_value("vases-for-all")
+    for moment, date in (("opens_at", "2100-01-01"), ("closes_at", "2100-01-02")):
+        page.locator(f"#id_{moment}_0").fill(date)
+        page.locator(f"#id_{moment}_1").fill("18:00")
+    page.locator(".select2-selection").first.click()
+    page.locator(".select2-search__field").fill("layout")
+    page.get_by_role("option", name=str(product)).click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    assert Sale.objects.get(slug="vases-for-all").products.get() == product

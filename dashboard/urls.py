@@ -1,0 +1,11 @@
+from django.urls import path
+
+from dashboard import views
+
+urlpatterns = [
+    path("", views.dashboard, name="dashboard"),
+    path("live/", views.live, name="dashboard-live"),
+    path("history/", views.history, name="dashboard-history"),
+    path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
+    path("products/<int:product>/<slug:action>/", views.change_product, name="change-product"),
+]

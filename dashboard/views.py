@@ -1,0 +1,127 @@
+"""The dashboard: what is true now, and the controls of the sales, whose rules are in `orders/sales.py`."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from uuid import uuid4
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from dashboard import charts, controls
+from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
+from dashboard.controls import Control, Outcome
+from dashboard.snapshot import Observer
+from inventory.models import Product, Sale
+
+_observer = Observer()
+
+
+@require_safe
+@never_cache
+@staff_with(LOOK)
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """The page."""
+    context = {
+        "section": "dashboard",
+        "snapshot": _observer.look(),
+        "may_run": may(request.user, RUN),
+        "may_correct": may(request.user, CORRECT),
+        "new_key": uuid4,
+    }
+    return render(request, "dashboard/dashboard.html", context)
+
+
+@require_safe
+@never_cache
+@staff_with(LOOK)
+def live(request: HttpRequest) -> HttpResponse:
+    """Its parts that change, for a page whose socket is away."""
+    return render(request, "dashboard/_live.html", {"snapshot": _observer.look(), "swap": True})
+
+
+@require_safe
+@never_cache
+@staff_with(LOOK)
+def history(request: HttpRequest) -> HttpResponse:
+    """The last ten minutes, for the charts."""
+    points = charts.points(_observer.look().history)
+    return JsonResponse({"columns": charts.COLUMNS, "points": points})
+
+
+# --- Changes -------------------------------------------------------------------------------------
+
+
+@require_POST
+def change_sale(request: HttpRequest, sale: int, action: str) -> HttpResponse:
+    """Pauses, ends, ... a sale."""
+    return _change(request, controls.OF_SALES, action, Sale, sale)
+
+
+@require_POST
+def change_product(request: HttpRequest, product: int, action: str) -> HttpResponse:
+    """Restocks or corrects a product."""
+    return _change(request, controls.OF_PRODUCTS, action, Product, product)
+
+
+def _change(
+    request: HttpRequest,
+    offered: Iterable[type[Control]],
+    action: str,
+    model: type[Sale] | type[Product],
+    which: int,
+) -> HttpResponse:
+    control = next((each for each in offered if each.name == action), None)
+    if control is None:
+        raise Http404
+
+    @staff_with(*control.permissions)
+    def change(request: HttpRequest) -> HttpResponse:
+        subject = get_object_or_404(model, pk=which)
+        # A window is written in the time zone of its sale.
+        with timezone.override(getattr(subject, "time_zone", None)):
+            form = control(request.POST)
+            valid = form.is_valid()
+        if valid:
+            outcome = form.carry_out(subject, by=request.user.get_username())
+        else:
+            outcome = Outcome("refused", _what_is_wrong(form))
+        name = f"{model.__name__.lower()}-{which}"
+        return _answer(request, name, outcome, f"{action}-{which}" if "key" in form.fields else "")
+
+    return change(request)
+
+
+_STATUS = {
+    "done": HTTPStatus.OK,
+    "repeated": HTTPStatus.OK,
+    "late": HTTPStatus.ACCEPTED,
+    "refused": HTTPStatus.CONFLICT,
+    "unsure": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> HttpResponse:
+    """For a page with htmx the line that says it, with a fresh key for the form; else a redirect."""
+    if "HX-Request" in request.headers:
+        context = {"subject": subject, "outcome": outcome, "key": key, "fresh": uuid4()}
+        status = _STATUS[outcome.kind]
+        return render(request, "dashboard/_result.html", context, status=status)
+    level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
+    messages.add_message(request, level, outcome.words)
+    return redirect(f"{reverse('dashboard')}#{subject}")
+
+
+def _what_is_wrong(form: Control) -> str:
+    """In a line."""
+    named = {name: form.fields[name].label or name for name in form.fields}
+    return " ".join(
+        f"{named[name].capitalize()}: {' '.join(map(str, errors))}"
+        if name in named
+        else str(errors[0])
+        for name, errors in form.errors.items()
+    )

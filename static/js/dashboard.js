@@ -1,0 +1,152 @@
+// What htmx does not do by itself on the dashboard: charts, controls that answer, and a word when the
+// figures stand still. The socket and its absence are handled in shop.js.
+"use strict";
+
+{
+  const board = document.querySelector(".dashboard");
+  const STALE = 4000; // ms without new figures that are worth a word
+  const SPAN = 600; // seconds
+  const SENT_AWAY = 4403; // the socket's code: logged out, or not allowed to look any more
+
+  // --- Charts ----------------------------------------------------------------------------------
+
+  const PLOTS = {
+    clicks: (name) => columns.indexOf(name) < columns.indexOf("settled"),
+    settled: (name) => ["accepted", "settled"].includes(name),
+    latency: (name) => columns.indexOf(name) > columns.indexOf("settled"),
+  };
+  const DASHES = { p95: [8, 4], p99: [3, 4] };
+  const points = new Map(); // second: row
+  let columns = []; // what a row has behind its second
+  let redraws = [];
+
+  const colour = (name) => getComputedStyle(board).getPropertyValue(name).trim();
+
+  function series(name) {
+    const number = /^(settled|confirmed)/.test(name) ? 5 : /^accepted/.test(name) ? 0 : columns.indexOf(name);
+    return {
+      label: name,
+      stroke: colour(`--series-${number}`),
+      dash: DASHES[name.slice(-3)],
+      width: 2,
+      points: { show: false },
+      value: (_, value) => (value == null ? "–" : Math.round(value * 10) / 10),
+    };
+  }
+
+  function plot(box) {
+    const names = columns.filter(PLOTS[box.dataset.plot]);
+    const utc = (_, seconds) => seconds.map((second) => new Date(second * 1000).toISOString().slice(11, 19));
+    const axis = { stroke: colour("--ink-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+    const size = () => ({ width: box.clientWidth, height: 200 });
+    const chart = new uPlot(
+      {
+        ...size(),
+        series: [{ label: "UTC", value: (_, second) => (second ? utc(_, [second])[0] : "–") }, ...names.map(series)],
+        axes: [{ ...axis, values: utc, space: 80 }, { ...axis, size: 56 }],
+        scales: { y: { range: (_, low, high) => [0, Math.max(high, 1) * 1.1] } },
+      },
+      table(names),
+      box,
+    );
+    new ResizeObserver(() => chart.setSize(size())).observe(box);
+    return () => chart.setData(table(names));
+  }
+
+  function table(names) {
+    const rows = [...points.values()].sort((a, b) => a[0] - b[0]);
+    return [rows.map((row) => row[0]), ...names.map((name) => rows.map((row) => row[1 + columns.indexOf(name)]))];
+  }
+
+  function take(rows) {
+    for (const row of rows) points.set(row[0], row);
+    const newest = Math.max(...points.keys());
+    for (const at of points.keys()) if (at <= newest - SPAN) points.delete(at);
+    for (const redraw of redraws) redraw();
+  }
+
+  // After a gap, or at first, all of it is asked for.
+  async function takeHistory() {
+    const answer = await fetch(board.dataset.history, { headers: { Accept: "application/json" } }).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const history = await answer.json();
+    if (!columns.length) {
+      columns = history.columns;
+      redraws = [...board.querySelectorAll("[data-plot]")].map(plot);
+    }
+    take(history.points);
+  }
+
+  document.addEventListener("htmx:wsOpen", takeHistory);
+  takeHistory();
+
+  // --- New figures -----------------------------------------------------------------------------
+
+  let shown = "";
+  let silence;
+
+  function renewed() {
+    const shop = document.getElementById("shop");
+    if (shop.dataset.at === shown) return;
+    shown = shop.dataset.at;
+    take(JSON.parse(shop.dataset.points));
+    followLineup();
+    board.classList.remove("stale");
+    clearTimeout(silence);
+    silence = setTimeout(() => board.classList.add("stale"), STALE);
+  }
+
+  // A sale was made, or has left: its desk is more than figures. Nobody's typing is thrown away for it.
+  function followLineup() {
+    const wanted = document.getElementById("lineup").dataset.sales.trim();
+    const here = [...board.querySelectorAll("[data-sale]")].map((desk) => desk.dataset.sale).join(" ");
+    const typing = document.activeElement?.closest("#sales form");
+    if (wanted === here || typing) return;
+    htmx.ajax("GET", location.pathname, { source: board, target: "#sales", select: "#sales", swap: "outerHTML" });
+  }
+
+  for (const moved of ["htmx:wsAfterMessage", "htmx:afterSettle"]) document.addEventListener(moved, renewed);
+  renewed();
+
+  // --- Controls --------------------------------------------------------------------------------
+
+  // Whatever answers, staff are told: a result of ours, or that there was none.
+  document.addEventListener("htmx:beforeOnLoad", (event) => {
+    const { elt, xhr } = event.detail;
+    if (!elt.matches(".desk form") || xhr.response.includes('class="result"')) return;
+    event.preventDefault();
+    const refused = xhr.status === 403;
+    say(elt, "refused", refused ? "You may not do this, or are logged out. Nothing was changed." : `The server answered ${xhr.status}. See the audit before you repeat this.`);
+  });
+  for (const lost of ["htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(lost, ({ detail: { elt } }) => {
+      if (elt.matches(".desk form")) say(elt, "unsure", "No answer came. See the audit before you repeat this.");
+    });
+  }
+
+  function say(form, kind, words) {
+    const line = document.querySelector(form.getAttribute("hx-target"));
+    line.hidden = false;
+    line.dataset.kind = kind;
+    line.textContent = words;
+    line.focus({ preventScroll: true });
+  }
+
+  // The control that was pressed may be gone now: the keyboard goes on at what it said.
+  document.addEventListener("htmx:afterSettle", ({ detail: { elt } }) => {
+    if (elt.matches(".result")) elt.focus({ preventScroll: true });
+  });
+  document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
+    if (!successful || !elt.matches(".desk form")) return;
+    elt.closest("details")?.removeAttribute("open");
+    for (const used of elt.querySelectorAll("input[name=units], input[name=reason]")) used.value = "";
+  });
+
+  // --- Sent away -------------------------------------------------------------------------------
+
+  const signedOut = board.querySelector(".signed-out");
+  document.addEventListener("htmx:wsClose", ({ detail: { event } }) => {
+    if (event.code === SENT_AWAY) signedOut.hidden = false;
+  });
+  document.addEventListener("htmx:wsOpen", () => (signedOut.hidden = true));
+}
