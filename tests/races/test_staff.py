@@ -1,0 +1,72 @@
+"""Staff and shoppers on one product at once: the books balance, and the ledger explains every unit."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from unittest.mock import patch
+from uuid import uuid4
+
+import pytest
+from django.db import IntegrityError
+from django.db.models import Sum
+
+from conftest import MakeSale
+from inventory.models import Sale
+from orders import books, sales, settlement
+from tests import stack
+from tests.cast import Shopper, at_once, queue_up
+from tests.stack import wait_for
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with stack.Web.running() as web, stack.worker():
+        yield web.url
+
+
+def with_orders(make_sale: MakeSale, orders: int) -> Sale:
+    sale = make_sale(stock=orders)
+    queue_up(sale, orders)
+    settlement.settle(sale.pk)
+    assert sale.orders.count() == orders
+    return sale
+
+
+def test_50_restocks_cancellations_and_purchases_at_once(url: str, make_sale: MakeSale) -> None:
+    sale = with_orders(make_sale, 10)
+    product = sale.products.get()
+    cancelled = [order.pk for order in sale.orders.all()]
+    shoppers = [Shopper(url) for _ in range(15)]
+    clicks = [(shopper, shopper.ticket(sale)) for shopper in shoppers]
+    results = at_once(
+        *[partial(sales.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(15)],
+        *[partial(sales.cancel, order, by="ben") for order in cancelled * 2],
+        *[partial(shopper.buy, sale, ticket) for shopper, ticket in clicks],
+    )
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert Counter(map(str, results[15:35])) == {"True": 10, "False": 10}
+    accepted = [answer for answer in results[35:] if answer.status_code == 202]  # type: ignore[attr-defined]  # all are answers
+    wait_for(lambda: sale.orders.count() == 10 + len(accepted), "every accepted one is decided")
+
+    product.refresh_from_db()
+    sold = sale.orders.filter(status="confirmed").count()
+    assert product.stock == 10 + 15 * 2 - sold
+    by_reason = dict(product.movements.values_list("reason").annotate(Sum("delta")).order_by())
+    explained = {"received": 10 + 30, "cancelled": 10, "sold": -10 - sold}
+    assert by_reason == {reason: units for reason, units in explained.items() if units}
+    assert sale.audit.filter(action="restocked").count() == 15
+    assert sale.audit.filter(action="cancelled").count() == 10
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_the_twin_of_one_form_without_its_look_is_stopped_by_the_key(make_sale: MakeSale) -> None:
+    """Without the look at the audit the second sending is refused by PostgreSQL, not carried out."""
+    sale = make_sale(stock=1)
+    product = sale.products.get()
+    restock = partial(sales.restock, product.pk, 5, by="anna", key=uuid4())
+    with patch.object(sales, "written_down", lambda key: False):
+        first, second = sorted(at_once(restock, restock), key=str)
+    assert first is True
+    assert isinstance(second, IntegrityError)
+    product.refresh_from_db()
+    assert product.stock == 6
