@@ -205,6 +205,7 @@ def test_on_a_phone_nothing_scrolls_sideways_and_a_thumb_hits_every_control(
     open_dashboard: OpenDashboard, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock={f"shoe-with-a-rather-long-name-{uuid4().hex[:6]}": 3})
+    Sale.objects.filter(pk=sale.pk).update(name="Donaudampfschifffahrtsgesellschaft" * 3)
     staff = open_dashboard(**PHONE)
     expect(desk(staff, sale)).to_be_visible()
     for summary in desk(staff, sale).locator("summary").all():
