@@ -1,19 +1,37 @@
-"""What operator commands have in common: exit codes, JSON, questions before something changes.
+"""What operator commands have in common: exit codes, JSON, tables, questions before something changes.
 
 Data goes to standard output and everything else to standard error, so that the output can be piped.
 """
 
+import io
 import json
+import os
+import shutil
 import sys
 from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import redis
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-FAILED, USAGE, INCONSISTENT = 1, 2, 3  # 0: done, 130: interrupted
+FAILED, USAGE, INCONSISTENT = 1, 2, 3  # 0: done, 130: interrupted (see manage.py)
+_UNREAD = 141  # as a shell reports a program whose output nobody reads any more
+
+Cells = Sequence[object]
+Act = Callable[..., int | None]
+
+
+class Failed(CommandError):
+    """It could not be done; the message says why, for whoever typed the command."""
 
 
 class UsageError(CommandError):
@@ -25,9 +43,14 @@ class UsageError(CommandError):
 
 class OperatorCommand(BaseCommand):
     """A command with `--json`. Subclasses implement `run`; what they raise of `refusals` is told in a
-    line, as is a database or a Redis that cannot be reached."""
+    line, as is a database or a Redis that cannot be reached.
+
+    With `--json` there is one document on standard output also where it failed: `{"error": why}`.
+    """
 
     refusals: tuple[type[Exception], ...] = (ValidationError,)
+    requires_system_checks = []  # `prepare` and `doctor` check; whoever pauses a sale is in a hurry
+    as_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="the result as JSON")
@@ -41,42 +64,176 @@ class OperatorCommand(BaseCommand):
     def run(self, **options: Any) -> int | None:
         """Does the work and returns an exit code, 0 by default."""
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        _use_no_pool()
+        if isinstance(sys.stdout, io.TextIOWrapper):  # no command fails for a letter it cannot show
+            sys.stdout.reconfigure(errors="replace")
+        try:
+            try:
+                super().run_from_argv(argv)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            _write_no_more()
+            sys.exit(_UNREAD)
+
     def handle(self, *args: Any, **options: Any) -> None:
-        self.as_json: bool = options["json"]
+        self.as_json = options.get("json", False)
         try:
             code = self.run(**options)
+        except UsageError:
+            raise
+        except CommandError as failure:
+            self._tell_failure(str(failure))
+            raise
         except self.refusals as refusal:
-            raise CommandError(_words(refusal)) from refusal
-        except (DatabaseError, redis.RedisError) as error:
-            raise CommandError(f"Is the shop running? {_words(error)}") from error
+            self._tell_failure(_words(refusal))
+            raise Failed(_words(refusal)) from refusal
+        except (DatabaseError, InterfaceError, redis.RedisError) as error:
+            self._tell_failure(trouble(error))
+            raise Failed(trouble(error)) from error
         if code:
             sys.exit(code)
 
     def tell(self, content: Any, words: str) -> None:
         """The result: `content` as JSON where that was asked for, else the words."""
-        self.stdout.write(json.dumps(content, default=str) if self.as_json else words)
+        self.stdout.write(json.dumps(content, default=_plain) if self.as_json else words)
 
     def note(self, words: str) -> None:
         """For the person at the terminal, not part of the result."""
         self.stderr.write(words, self.style.NOTICE)
 
+    def table(self, headings: Sequence[str], rows: Iterable[Cells]) -> str:
+        """Rows of cells as aligned text, and as a table for the eye on a terminal."""
+        cells = list(rows)
+        if not self.stdout.isatty():
+            return _aligned(headings, cells)
+        width = shutil.get_terminal_size().columns
+        console = Console(file=io.StringIO(), width=width, force_terminal=True)
+        table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+        for column, cell in zip(table.columns, cells[0] if cells else (), strict=False):
+            column.justify = "right" if isinstance(cell, int) else "left"
+        for row in cells:
+            table.add_row(*(Text(_shown(cell)) for cell in row))
+        with console.capture() as drawn:
+            console.print(table)
+        return drawn.get().rstrip("\n")
+
     def confirmed(self, question: str, *, dry_run: bool, no_input: bool) -> bool:
-        """Whether to go on. Raises UsageError where nobody can be asked, CommandError on a no."""
+        """Whether to go on. Raises UsageError where nobody can be asked, Failed on a no."""
         if dry_run:
             self.note(f"Not done (--dry-run): {question}")
             return False
         if no_input:
             return True
-        if not sys.stdin.isatty():
+        if not (sys.stdin.isatty() and self.stderr.isatty()):
             raise UsageError(f"{question} There is no terminal to ask on: add --no-input.")
         self.stderr.write(f"{question} [y/N] ", ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was changed.")
+            raise Failed("Nothing was changed.")
         return True
+
+    def _tell_failure(self, words: str) -> None:
+        if self.as_json:
+            self.tell({"error": words}, "")
+
+
+class CommandFamily(OperatorCommand):
+    """Commands of one name, such as `manage.py sale list`. Subclasses implement `add_commands`."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        self._commands = parser.add_subparsers(metavar="COMMAND", required=True)
+        self.add_commands()
+
+    @abstractmethod
+    def add_commands(self) -> None:
+        """Calls `add_command` for each."""
+
+    def add_command(self, name: str, act: Act, what: str) -> CommandParser:
+        """Adds a command that is carried out by `act`, which is given the options, and that does
+        `what`. Returns its parser."""
+        parser: CommandParser = self._commands.add_parser(name, help=what, description=what)
+        super().add_arguments(parser)
+        parser.set_defaults(act=act)
+        return parser
+
+    def run(self, **options: Any) -> int | None:
+        act: Act = options.pop("act")
+        return act(**options)
+
+
+def trouble(error: Exception) -> str:
+    """A line for an operator about a PostgreSQL or a Redis that did not do what it was asked."""
+    if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
+        return "Somebody else is changing this just now and takes long. Please try again."
+    hint = " Is the shop running?" if is_away(error) else ""
+    return f"{complaint(error)}{hint} See `manage.py doctor`."
+
+
+def complaint(error: Exception) -> str:
+    """Which server did not do what it was asked, and what it or its library says of it."""
+    server = "Redis" if isinstance(error, redis.RedisError) else "PostgreSQL"
+    return f"{server} {'cannot be reached' if is_away(error) else 'refused'}: {first_line(error)}."
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the server was not there, or went away; otherwise it answered, and refused."""
+    if isinstance(error, redis.RedisError):
+        return isinstance(error, redis.ConnectionError | redis.TimeoutError)
+    state = getattr(error.__cause__, "sqlstate", None)
+    lost = state is None or state.startswith(("08", "57P"))  # connection, operator's intervention
+    return lost and isinstance(error, OperationalError | InterfaceError)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, as part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return (
+        lines[0].removeprefix("connection failed: ").rstrip(".:") if lines else type(error).__name__
+    )
+
+
+def _use_no_pool() -> None:
+    """For a command, which is alone in its process. A pool would log each of its attempts to connect,
+    and in the end say only that there was no connection."""
+    connections.settings["default"]["OPTIONS"].pop("pool", None)
+
+
+def _write_no_more() -> None:
+    """What is still to be written at the end would meet the broken pipe again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, ValidationError):
+        if hasattr(error, "error_dict"):
+            told = error.message_dict.items()
+            return " ".join(f"{field}: {' '.join(messages)}" for field, messages in told)
         return " ".join(error.messages)
     return str(error).strip() or type(error).__name__
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _shown(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _aligned(headings: Sequence[str], rows: Sequence[Cells]) -> str:
+    """Two spaces between columns, numbers to the right; wide letters take two places."""
+    texts = [list(headings), *([_shown(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    right = [isinstance(cell, int) for cell in rows[0]] if rows else [False] * len(headings)
+    lines = []
+    for line in texts:
+        padded = []
+        for text, width, to_the_right in zip(line, widths, right, strict=True):
+            blank = " " * (width - cell_len(text))
+            padded.append(blank + text if to_the_right else text + blank)
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import Future, wait
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 
 GROUP = "feeds"
 
+_PATIENCE = 2.0  # seconds for one message
+_sending: set[Future[None]] = set()
+
 Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
 
 
@@ -29,14 +33,22 @@ def changed(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
     Never waits and never raises: whoever calls it has already committed.
     """
     message = {"type": "sale.changed", "sale": sale, "outcomes": list(outcomes)}
-    asyncio.run_coroutine_threadsafe(_publish(message), _loop())
+    sending = asyncio.run_coroutine_threadsafe(_publish(message), _loop())
+    _sending.add(sending)
+    sending.add_done_callback(_sending.discard)
+
+
+def finish() -> None:
+    """Waits until what was announced is sent, for a process that would end before it is. At most a
+    moment longer than one message may take."""
+    wait(set(_sending), timeout=_PATIENCE + 0.5)
 
 
 async def _publish(message: dict[str, Any]) -> None:
     try:
         layer = get_channel_layer()
         assert layer is not None
-        await asyncio.wait_for(layer.group_send(GROUP, message), timeout=2)
+        await asyncio.wait_for(layer.group_send(GROUP, message), timeout=_PATIENCE)
     except Exception as error:
         log.warning("a change was not announced (%r); pages will ask", error)
 

@@ -7,9 +7,8 @@ VENDORED = Path(__file__).resolve().parents[2] / "static" / "vendor"
 
 
 def test_every_vendored_file_has_the_checksum_that_is_written_down() -> None:
-    listed = dict(
-        reversed(line.split("  ")) for line in (VENDORED / "SHA256SUMS").read_text().splitlines()
-    )
+    lines = (VENDORED / "SHA256SUMS").read_text().splitlines()
+    listed = {name: checksum for checksum, name in (line.split("  ") for line in lines)}
     found = {
         str(path.relative_to(VENDORED)): hashlib.sha256(path.read_bytes()).hexdigest()
         for folder in VENDORED.iterdir()

@@ -1,45 +1,26 @@
 """`manage.py verify`: the books, at any moment of a running sale."""
 
-import json
-import sys
 from typing import Any
 
-import redis
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.core.management.base import CommandParser
 
-from inventory.models import Sale
+from flashsale.commands import INCONSISTENT, OperatorCommand
 from orders import books
+from orders.commands import find_sale
 
-INCONSISTENT = 3
 
-
-class Command(BaseCommand):
+class Command(OperatorCommand):
     help = "Checks that stock, ledger, orders, gate and line agree. Exit code 3 if they do not."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("--sale", metavar="SLUG", help="the books of one sale only")
-        parser.add_argument("--json", action="store_true", help="the report as JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            report = books.verify(_sale(options["sale"]))
-        except (DatabaseError, redis.RedisError) as error:
-            raise CommandError(f"The books cannot be read. Is the shop running? {error}") from error
-        self.stdout.write(
-            json.dumps(report.as_json(), indent=2) if options["json"] else _told(report)
-        )
-        if not report.balanced:
-            sys.exit(INCONSISTENT)
-
-
-def _sale(slug: str | None) -> int | None:
-    if slug is None:
-        return None
-    sale = Sale.objects.filter(slug=slug).first()
-    if sale is None:
-        raise CommandError(f"There is no sale {slug!r}.")
-    return sale.pk
+    def run(self, **options: Any) -> int:
+        slug = options["sale"]
+        report = books.verify(None if slug is None else find_sale(slug).pk)
+        self.tell(report.as_json(), _told(report))
+        return 0 if report.balanced else INCONSISTENT
 
 
 def _told(report: books.Report) -> str:

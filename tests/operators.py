@@ -1,0 +1,128 @@
+"""An operator: types commands, reads what they say, and answers what they ask."""
+
+import contextlib
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management import CommandError, call_command
+
+from tests.stack import DEADLINE, ROOT, wait_for
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def told(self) -> Any:
+        """Its one JSON document."""
+        return json.loads(self.out)
+
+
+def here(*words: str) -> Ran:
+    """A command in this process: quick, but malformed words are an exception and not an exit code."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    try:
+        call_command(*words, stdout=out, stderr=err)
+    except CommandError as failure:
+        err.write(str(failure))
+        code = failure.returncode
+    except SystemExit as end:
+        code = int(end.code or 0)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def typed(*words: str, **env: str) -> Ran:
+    """A command in a process of its own, with pipes instead of a terminal."""
+    done = subprocess.run(
+        _manage(*words),
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+class Terminal:
+    """A command at a real terminal, which it cannot tell from a person's."""
+
+    def __init__(self, *words: str) -> None:
+        self._us, theirs = pty.openpty()
+        os.set_blocking(self._us, False)
+        self._process = subprocess.Popen(
+            _manage(*words),
+            cwd=ROOT,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(theirs)
+        self.screen = ""
+
+    def reads(self, words: str) -> None:
+        """Waits until these words stand on the screen."""
+
+        def shown() -> bool:
+            self._look()
+            return words in self.screen
+
+        wait_for(shown, f"{words!r} on the screen")
+
+    def types(self, keys: str) -> None:
+        os.write(self._us, keys.encode())
+
+    def ends(self) -> int:
+        """Waits until it has ended. Gives the exit code."""
+        code = self._process.wait(DEADLINE)
+        self._look()
+        return code
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(DEADLINE)
+        os.close(self._us)
+
+    def _look(self) -> None:
+        # An error where nothing is to be read now, or nobody will write any more.
+        with contextlib.suppress(OSError):
+            while read := os.read(self._us, 65536):
+                self.screen += read.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def at_a_terminal(*words: str) -> Iterator[Terminal]:
+    terminal = Terminal(*words)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def _manage(*words: str) -> list[str]:
+    return [sys.executable, "manage.py", *words]
+
+
+def _take_terminal() -> None:
+    """In the new process: Ctrl-C on standard input is meant for it."""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
