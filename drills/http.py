@@ -1,10 +1,13 @@
 """A lean HTTP/1.1 client: keeps its connection, sends one request at a time, reads one answer.
 
 A load generator shares the machine with what it measures, so it must cost little; it only understands
-what the product answers (a Content-Length on everything).
+what the product answers (a Content-Length on everything). Time-outs are the caller's: who gives up on
+an answer, by being cancelled, has the connection closed.
 """
 
 import asyncio
+import ssl
+from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 
@@ -12,6 +15,14 @@ class Answer(NamedTuple):
     status: int
     headers: bytes
     body: bytes
+
+    def header(self, name: str) -> str:
+        """The first header of that name, or an empty string."""
+        start = self.headers.lower().find(b"\r\n" + name.lower().encode() + b":")
+        if start < 0:
+            return ""
+        line = self.headers[start + 2 :].split(b"\r\n", 1)[0]
+        return line.partition(b":")[2].strip().decode("latin-1")
 
 
 class Connection(asyncio.Protocol):
@@ -23,9 +34,15 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, host: str, port: int) -> "Connection":
-        _, protocol = await asyncio.get_running_loop().create_connection(cls, host, port)
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> "Connection":
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_connection(cls, host, port, ssl=tls)
         return protocol
+
+    @property
+    def usable(self) -> bool:
+        """Whether nobody has closed it: servers close a connection that was idle for seconds."""
+        return self._transport is not None and not self._transport.is_closing()
 
     async def send(self, request: bytes) -> Answer:
         """Raises ConnectionError where the server went away before it answered."""
@@ -33,7 +50,11 @@ class Connection(asyncio.Protocol):
             raise ConnectionError("closed")
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._waiting
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            self.close()  # the answer may still come, and would be taken for the next one
+            raise
 
     def close(self) -> None:
         if self._transport is not None:
@@ -64,17 +85,22 @@ class Connection(asyncio.Protocol):
 
 
 def get(path: str, host: str, cookie: str = "") -> bytes:
-    return _request("GET", path, host, cookie)
+    return request("GET", path, _headers(host, cookie))
 
 
 def post(path: str, host: str, cookie: str, form: str) -> bytes:
-    return _request("POST", path, host, cookie, form)
+    headers = _headers(host, cookie) | {"Content-Type": "application/x-www-form-urlencoded"}
+    return request("POST", path, headers, form.encode())
 
 
-def _request(method: str, path: str, host: str, cookie: str, form: str | None = None) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Accept: application/json"]
-    if cookie:
-        lines.append(f"Cookie: {cookie}")
-    if form is not None:
-        lines += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}"]
-    return ("\r\n".join(lines) + "\r\n\r\n" + (form or "")).encode()
+def request(method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
+    """A request as it is sent. A body gets its length in front."""
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + (body or b"")
+
+
+def _headers(host: str, cookie: str) -> dict[str, str]:
+    headers = {"Host": host, "Accept": "application/json"}
+    return headers | {"Cookie": cookie} if cookie else headers

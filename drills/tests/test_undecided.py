@@ -1,0 +1,23 @@
+"""A module of its own: no worker may run beside these, not even another test's."""
+
+import time
+
+import pytest
+
+from conftest import MakeSale
+from drills import crowd, habits
+from drills.tests.conftest import here
+from tests import stack
+
+
+def test_an_acceptance_that_nobody_decides_is_inconsistent(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd, "DEADLINE", 1.0)
+    monkeypatch.setattr(habits, "LOOKS", 0.05)
+    sale, began = make_sale(), time.monotonic()
+    with stack.Web.running() as web:
+        code, report = here(sale, "--url", web.url)
+    assert time.monotonic() - began < 30
+    assert code == 3
+    assert report["purchases"]["unanswered"] == report["faults"]["unanswered"]["count"] > 0
