@@ -1,0 +1,198 @@
+"""What staff are told is true, and what is red says why; what is down takes only its own figures away."""
+
+import re
+from concurrent.futures import Future
+from threading import Event
+from uuid import uuid4
+
+import pytest
+import redis
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from conftest import MakeSale
+from dashboard import snapshot
+from dashboard.snapshot import Observer, Patience, SaleFigures
+from flashsale import redis_clients, telemetry
+from inventory import gate
+from inventory.models import Sale
+from orders import sales, settlement
+from orders.models import Order
+from tests.cast import click, queue_up
+from tests.stack import ROOT
+
+
+@pytest.fixture(autouse=True)
+def all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the sales that other tests have left."""
+    monkeypatch.setattr(snapshot, "SHOWN", 1000)
+
+
+def of(sale: Sale, observer: Observer | None = None) -> SaleFigures:
+    found = (observer or Observer()).look().sales
+    return next(figures for figures in found if figures.sale.pk == sale.pk)
+
+
+def alarms(observer: Observer) -> set[str]:
+    return {alarm.code for alarm in observer.look().alarms}
+
+
+def test_what_is_in_the_line_is_in_flight_and_not_left(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    queue_up(sale, 2)
+    seen = of(sale)
+    assert (seen.left, seen.in_flight, seen.waiting, seen.sale.confirmed) == (3, 2, 2, 0)
+    settlement.settle(sale.pk)
+    seen = of(sale)
+    assert (seen.left, seen.in_flight, seen.waiting, seen.sale.confirmed) == (3, 0, 0, 2)
+
+
+def test_a_cancelled_order_is_not_confirmed_any_more(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    first, _ = queue_up(sale, 2)
+    settlement.settle(sale.pk)
+    sales.cancel(first, by="staff")
+    assert of(sale).sale.confirmed == 1
+
+
+def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
+    draft, over = make_sale(live=False), make_sale()
+    sales.end(over.pk, by="staff")
+    assert (of(draft).phase, of(draft).gate) == ("draft", "none")
+    assert of(over).phase == "ended"
+    sales.finish(over.pk)
+    assert of(over).gate == "none"
+
+
+def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    gate.cool([sale.pk], "cold")
+    assert of(sale).gate == "cold"
+    assert "gate-cold" in alarms(Observer())
+
+
+def test_a_gate_that_stays_behind_is_an_alarm(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, observer = make_sale(), Observer()
+    Sale.objects.filter(pk=sale.pk).update(version=F("version") + 1)
+    assert "gate-behind" not in alarms(observer)  # every change leaves it behind for a moment
+    monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
+    assert "gate-behind" in alarms(observer)
+
+
+def test_a_line_that_waits_is_an_alarm(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale()
+    queue_up(sale, 1)
+    monkeypatch.setattr(snapshot, "_WAITED_TOO_LONG", -1)
+    assert "line-waits" in alarms(Observer())
+
+
+def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
+    make_sale: MakeSale,
+) -> None:
+    sale = make_sale()
+    purchase = click(sale)
+    assert purchase.code == "queued"
+    _, _, [(entry, fields)] = gate.read_line(sale.pk, 1)
+    line = gate.keys(sale.pk).line
+    redis_clients.blocking().xdel(line, entry)
+    redis_clients.blocking().xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
+    settlement.settle(sale.pk)
+    observer = Observer()
+    assert of(sale, observer).poison == 1
+    assert "poison" in alarms(observer)
+    [order] = [order for order in observer.look().poison if order.sale_id == sale.pk]
+    assert order.reference == Order.objects.get(sale=sale).reference
+
+
+def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
+    for process in telemetry.processes():
+        redis_clients.telemetry().hdel(
+            telemetry._PROCESSES, f"{process.role}:{process.host}:{process.pid}"
+        )
+    assert {"no-worker", "no-beat"} <= alarms(Observer())
+
+
+# --- What is down ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def observer(make_sale: MakeSale) -> Observer:
+    """One that has seen the shop well."""
+    make_sale(stock=7)
+    observer = Observer()
+    observer.look()
+    return observer
+
+
+def refuse(*_: object) -> None:
+    raise OperationalError("the server is away")
+
+
+def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
+    make_sale: MakeSale, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=7)
+    observer.look()
+    queue_up(sale, 2)
+    monkeypatch.setattr(snapshot, "_read_books", refuse)
+    seen = of(sale, observer)
+    assert (seen.waiting, seen.in_flight, seen.left) == (2, 2, 5)
+    assert "postgresql-down" in alarms(observer)
+
+
+def test_without_redis_what_postgresql_knows_is_shown(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> redis.Redis:
+        raise redis.ConnectionError("away")
+
+    sale, observer = make_sale(stock=7), Observer()
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_clients, "blocking", away)
+        patch.setattr(redis_clients, "telemetry", away)
+        seen = of(sale, observer)
+        red = alarms(observer)
+    assert (seen.left, seen.gate, seen.waiting) == (7, "unknown", None)
+    assert {"redis-down", "telemetry-down"} <= red
+    assert "no-worker" not in red  # nobody can know
+
+
+def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
+    patience, asked, go_on = Patience(), [], Event()
+
+    def hang() -> str:
+        asked.append(uuid4())
+        go_on.wait(10)
+        return "late"
+
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            patience.ask(hang)
+    assert len(asked) == 1
+    go_on.set()
+    assert isinstance(patience._asked, Future)
+    assert patience._asked.result(10) == "late"
+    assert patience.ask(lambda: "at once") == "at once"
+
+
+def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=7)
+    with transaction.atomic():
+        Sale.objects.select_for_update().get(pk=sale.pk)
+        assert of(sale).left == 7
+
+
+def test_every_alarm_is_explained_to_whoever_runs_the_sale() -> None:
+    source = (ROOT / "dashboard" / "snapshot.py").read_text()
+    codes = set(re.findall(r'Alarm\(\s*"([a-z-]+)"', source))
+    codes |= {f"{part}-down" for part in ("postgresql", "redis", "telemetry")}
+    codes |= {"no-worker", "no-beat"}
+    explained = re.findall(r"^### (\S+)$", (ROOT / "docs" / "running-a-sale.md").read_text(), re.M)
+    assert sorted(codes) == sorted(explained)
