@@ -1,15 +1,17 @@
 """Telemetry: what happens in this shop, counted where it happens and merged across its processes.
 
-Counting is an addition under a lock. A thread per process adds what was counted to the Redis of the
-cache, a few times a second, into a bucket per second of that Redis' clock: all processes, on whatever
-machine, share one clock and one history. Whoever shows it reads seconds. Nothing depends on it: while
-that Redis is away counts wait here, for as long as they would be kept there.
+Counting is an addition under a lock. A few times a second a thread of each process writes what the
+process has counted so far, per second and per sale, into the Redis of the cache, beside what the others
+have written: all processes, on whatever machine, share its clock and one history, and whoever shows it
+adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it:
+while that Redis is away counts wait here, for as long as they would be kept there.
 """
 
 import json
 import logging
 import math
 import os
+import secrets
 import socket
 import threading
 import time
@@ -48,26 +50,30 @@ def _totals_key(sale: int) -> str:
 # --- Counting ------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_counts: dict[int, Counter[str]] = defaultdict(Counter)  # by second of Redis' clock
+_seconds: dict[int, Counter[str]] = defaultdict(Counter)  # by second of Redis' clock
+_sales: dict[int, Counter[str]] = defaultdict(Counter)  # since this process began
+_unwritten_seconds: set[int] = set()
+_unwritten_sales: set[int] = set()
 _clicked: dict[str, float] = {}  # purchases of this process, and when they were clicked
 _offset = 0.0  # seconds by which Redis' clock is ahead of this machine's
 
 
 def count_click(sale: int, answer: str) -> None:
     """Counts a click of a sale (0: of none) by its answer, one of ANSWERS."""
-    _count(f"clicks|{sale}|{answer}")
+    _count_of_sale(sale, f"clicks|{sale}|{answer}")
 
 
 def count_settled(sale: int, purchases: int) -> None:
     """Counts purchases of which orders were made."""
     if purchases:
-        _count(f"settled|{sale}|", purchases)
+        _count_of_sale(sale, f"settled|{sale}|", purchases)
 
 
 def count_accepted(purchase: str, clicked_at: float) -> None:
     """Times a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
-    _count(f"accept|{_bucket(time.perf_counter() - clicked_at)}|")
+    took = time.perf_counter() - clicked_at
     with _lock:
+        _count(f"accept|{_bucket(took)}|")
         if len(_clicked) < _WAITING:
             _clicked[purchase] = clicked_at
 
@@ -76,13 +82,22 @@ def count_outcome(purchase: str, status: str) -> None:
     """Times the way from a click that this process accepted to its outcome, which pages get now."""
     with _lock:
         clicked_at = _clicked.pop(purchase, None)
-    if clicked_at is not None and status == "confirmed":
-        _count(f"confirm|{_bucket(time.perf_counter() - clicked_at)}|")
+        if clicked_at is not None and status == "confirmed":
+            _count(f"confirm|{_bucket(time.perf_counter() - clicked_at)}|")
+
+
+def _count_of_sale(sale: int, name: str, units: int = 1) -> None:
+    with _lock:
+        _count(name, units)
+        _sales[sale][name] += units
+        _unwritten_sales.add(sale)
 
 
 def _count(name: str, units: int = 1) -> None:
-    with _lock:
-        _counts[int(time.time() + _offset)][name] += units
+    """Under the lock."""
+    second = int(time.time() + _offset)
+    _seconds[second][name] += units
+    _unwritten_seconds.add(second)
 
 
 # Buckets grow by 5 %: what is read from them is right to within 2.5 %.
@@ -113,17 +128,20 @@ def start(role: str, gauges: Gauges = dict) -> None:
         if _started:
             return
         _started = True
-    threading.Thread(target=_run, args=(role, gauges), name="telemetry", daemon=True).start()
+    # The last part tells it from a later process with its number: each goes on from its own zero.
+    name = f"{role}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    threading.Thread(target=_run, args=(name, gauges), name="telemetry", daemon=True).start()
 
 
-def _run(role: str, gauges: Gauges) -> None:
-    name = f"{role}:{socket.gethostname()}:{os.getpid()}"
-    away = False
+def _run(name: str, gauges: Gauges) -> None:
+    away, alive_until = False, 0.0
     while True:
         time.sleep(FLUSH_EVERY)
         try:
-            flush()
-            _live(name, gauges())
+            flush(name)
+            if time.monotonic() >= alive_until:
+                _live(name, gauges())
+                alive_until = time.monotonic() + 1
             away = False
         except (redis.RedisError, OSError) as error:
             if not away:
@@ -133,64 +151,45 @@ def _run(role: str, gauges: Gauges) -> None:
             log.exception("telemetry stumbled; it goes on")
 
 
-def flush() -> None:
-    """Adds what was counted to the shop's. Raises redis.RedisError: it is tried again then.
-
-    A lost reply means that a quarter of a second may be counted twice: figures to look at, not books.
-    """
+def flush(name: str) -> None:
+    """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
     global _offset
     client = redis_clients.telemetry()
     seconds, microseconds = client.time()
     _offset = seconds + microseconds / 1e6 - time.time()
-    _forget_clicks()
-    counts = _take_counts()
-    if not counts:
-        return
+    changed_seconds, changed_sales = _take(seconds)
     try:
-        _add(client, counts)
+        with client.pipeline(transaction=False) as pipe:
+            for second, counted in changed_seconds.items():
+                pipe.hset(_second_key(second), name, counted)
+                pipe.expire(_second_key(second), KEPT)
+            for sale, counted in changed_sales.items():
+                pipe.hset(_totals_key(sale), name, counted)
+                pipe.expire(_totals_key(sale), _TOTALS_KEPT)
+            pipe.execute()
     except (redis.RedisError, OSError):
-        _put_back(counts, seconds)
+        with _lock:
+            _unwritten_seconds.update(changed_seconds)
+            _unwritten_sales.update(changed_sales)
         raise
 
 
-def _add(client: redis.Redis, counts: dict[int, Counter[str]]) -> None:
-    with client.pipeline(transaction=False) as pipe:
-        for second, counter in counts.items():
-            for name, units in counter.items():
-                pipe.hincrby(_second_key(second), name, units)
-                kind, sale, _ = name.split("|")
-                if kind in ("clicks", "settled"):
-                    pipe.hincrby(_totals_key(int(sale)), name, units)
-            pipe.expire(_second_key(second), KEPT)
-        for sale in {name.split("|")[1] for name in _names(counts, "clicks", "settled")}:
-            pipe.expire(_totals_key(int(sale)), _TOTALS_KEPT)
-        pipe.execute()
-
-
-def _names(counts: dict[int, Counter[str]], *kinds: str) -> Iterable[str]:
-    return (name for counter in counts.values() for name in counter if name.startswith(kinds))
-
-
-def _take_counts() -> dict[int, Counter[str]]:
-    with _lock:
-        taken = dict(_counts)
-        _counts.clear()
-    return taken
-
-
-def _put_back(counts: dict[int, Counter[str]], now: int) -> None:
-    with _lock:
-        for second, counter in counts.items():
-            if second > now - KEPT:
-                _counts[second].update(counter)
-
-
-def _forget_clicks() -> None:
-    """Outcomes that were never heard of: the oldest stand first."""
+def _take(now: int) -> tuple[dict[int, str], dict[int, str]]:
+    """The seconds and sales of which something is new, as they are written; forgets what is old."""
     oldest_kept = time.perf_counter() - _GIVEN_UP
     with _lock:
+        taken = (
+            {second: json.dumps(_seconds[second]) for second in _unwritten_seconds},
+            {sale: json.dumps(_sales[sale]) for sale in _unwritten_sales},
+        )
+        _unwritten_seconds.clear()
+        _unwritten_sales.clear()
+        for second in [second for second in _seconds if second < now - KEPT]:
+            del _seconds[second]
+        # Outcomes that were never heard of: the oldest stand first.
         while _clicked and next(iter(_clicked.values())) < oldest_kept:
             del _clicked[next(iter(_clicked))]
+    return taken
 
 
 def _live(name: str, gauges: Mapping[str, int]) -> None:
@@ -247,18 +246,22 @@ class Second:
         self.accept.update(other.accept)
         self.confirm.update(other.confirm)
 
-    def take(self, counted: Mapping[str, str]) -> None:
-        """Adds the counts as Redis keeps them."""
-        for name, units in counted.items():
-            kind, which, answer = name.split("|")
-            if kind == "clicks":
-                self.clicks[int(which)][answer] += int(units)
-            elif kind == "settled":
-                self.settled[int(which)] += int(units)
-            elif kind == "accept":
-                self.accept[int(which)] += int(units)
-            elif kind == "confirm":
-                self.confirm[int(which)] += int(units)
+    def take(self, written: Mapping[str, str]) -> None:
+        """Adds what each process has written, as Redis keeps it."""
+        for counted in written.values():
+            for name, units in json.loads(counted).items():
+                kind, which, answer = name.split("|")
+                self._take_one(kind, which, answer, units)
+
+    def _take_one(self, kind: str, which: str, answer: str, units: int) -> None:
+        if kind == "clicks":
+            self.clicks[int(which)][answer] += units
+        elif kind == "settled":
+            self.settled[int(which)] += units
+        elif kind == "accept":
+            self.accept[int(which)] += units
+        elif kind == "confirm":
+            self.confirm[int(which)] += units
 
 
 def merged(seconds: Iterable[Second]) -> Second:
@@ -289,7 +292,7 @@ def processes() -> list[Process]:
     now = seconds + microseconds / 1e6
     found = []
     for name, told in client.hgetall(_PROCESSES).items():
-        role, host, pid = str(name).split(":")
+        role, host, pid, _ = str(name).split(":")
         gauges = json.loads(told)
         age = max(0.0, now - gauges.pop("at"))
         if age < _BURIED:

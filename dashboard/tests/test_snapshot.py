@@ -109,10 +109,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
 
 
 def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
-    for process in telemetry.processes():
-        redis_clients.telemetry().hdel(
-            telemetry._PROCESSES, f"{process.role}:{process.host}:{process.pid}"
-        )
+    redis_clients.telemetry().delete(telemetry._PROCESSES)
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 

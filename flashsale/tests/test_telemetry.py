@@ -6,6 +6,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -15,18 +16,19 @@ from tests.cast import at_once
 from tests.stack import wait_for
 
 SALE = 4_000_000_000  # nobody else's
+ME = "web:tests:1:abcd"
 
 
 @pytest.fixture(autouse=True)
 def nothing_counted() -> Iterator[None]:
-    telemetry._counts.clear()
-    telemetry._clicked.clear()
+    for kept in (telemetry._seconds, telemetry._sales, telemetry._clicked):
+        kept.clear()
     yield
     redis_clients.telemetry().delete(f"telemetry:sale:{SALE}")
 
 
 def counted() -> Counter[str]:
-    telemetry.flush()
+    telemetry.flush(ME)
     return telemetry.totals([SALE])[SALE].clicks[SALE]
 
 
@@ -34,7 +36,16 @@ def test_clicks_are_counted_by_sale_and_answer() -> None:
     for answer in ("accepted", "accepted", "sold_out"):
         telemetry.count_click(SALE, answer)
     assert counted() == {"accepted": 2, "sold_out": 1}
-    assert counted() == {"accepted": 2, "sold_out": 1}  # passing on again adds nothing
+    telemetry._unwritten_sales.add(SALE)
+    assert counted() == {"accepted": 2, "sold_out": 1}  # written again after a lost reply
+
+
+def test_what_processes_have_counted_adds_up() -> None:
+    telemetry.count_click(SALE, "accepted")
+    telemetry.flush("web:tests:2:before-it-was-started-again")
+    assert counted() == {"accepted": 1}
+    telemetry.count_click(SALE, "accepted")
+    assert counted() == {"accepted": 3}  # this one counted two since it began, the other one
 
 
 def test_threads_lose_no_count() -> None:
@@ -42,27 +53,27 @@ def test_threads_lose_no_count() -> None:
         for _ in range(2000):
             telemetry.count_click(SALE, "limit")
 
-    at_once(*[click] * 8, *[telemetry.flush] * 4)
+    at_once(*[click] * 8, *[partial(telemetry.flush, ME)] * 4)
     assert counted() == {"limit": 16_000}
 
 
 def test_what_redis_does_not_take_is_passed_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise redis.ConnectionError("away")
 
     telemetry.count_click(SALE, "closed")
     with monkeypatch.context() as patch:
-        patch.setattr(telemetry, "_add", refuse)
+        patch.setattr(redis.client.Pipeline, "execute", refuse)
         with pytest.raises(redis.ConnectionError):
-            telemetry.flush()
+            telemetry.flush(ME)
     assert counted() == {"closed": 1}
 
 
 def test_a_second_stays_where_it_was_counted() -> None:
-    telemetry.flush()
+    telemetry.flush(ME)
     telemetry.count_settled(SALE, 7)
-    [second] = telemetry._counts
-    telemetry.flush()
+    [second] = telemetry._seconds
+    telemetry.flush(ME)
     history = telemetry.History(seconds=5)
 
     def found() -> list[int]:
@@ -89,32 +100,35 @@ def test_a_confirmation_is_timed_from_its_click_and_a_rejection_is_not() -> None
         telemetry.count_outcome(purchase, status)
         telemetry.count_outcome(purchase, status)  # announced twice, counted once
     telemetry.count_outcome("of another process", "confirmed")
-    whole = Counter(name.split("|")[0] for c in telemetry._counts.values() for name in c.elements())
+    whole = Counter(
+        name.split("|")[0] for c in telemetry._seconds.values() for name in c.elements()
+    )
     assert whole == {"accept": 3, "confirm": 2}
 
 
 def test_clicks_whose_outcome_never_comes_are_forgotten() -> None:
     telemetry.count_accepted("old", time.perf_counter() - telemetry._GIVEN_UP - 1)
     telemetry.count_accepted("new", time.perf_counter())
-    telemetry.flush()
+    telemetry.flush(ME)
     assert list(telemetry._clicked) == ["new"]
 
 
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:
     now = time.time()
-    for name, age in (("worker:a:1", 0), ("worker:b:2", 20), ("worker:c:3", 100)):
+    for name, age in (("worker:a:1:x", 0), ("worker:b:2:x", 20), ("worker:c:3:x", 100)):
         told = json.dumps({"at": now - age, "sockets": 3})
         redis_clients.telemetry().hset(telemetry._PROCESSES, name, told)
     ours = [process for process in telemetry.processes() if process.host in "abc"]
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
-    redis_clients.telemetry().hdel(telemetry._PROCESSES, "worker:a:1", "worker:b:2")
+    redis_clients.telemetry().hdel(telemetry._PROCESSES, "worker:a:1:x", "worker:b:2:x")
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:
     seconds = [telemetry.Second(1), telemetry.Second(2)]
     for second in seconds:
-        second.take({"clicks|1|accepted": "2", "clicks|2|accepted": "3", "settled|1|": "4"})
+        written = {"clicks|1|accepted": 2, "clicks|2|accepted": 3, "settled|1|": 4}
+        second.take({"a process": json.dumps(written)})
     whole = telemetry.merged(seconds)
     assert (whole.at, whole.answers["accepted"], whole.settled[1]) == (2, 10, 8)
     assert telemetry.latency(whole.accept) == telemetry.Latency()
