@@ -89,10 +89,15 @@ class Terminal:
         os.write(self._us, keys.encode())
 
     def ends(self) -> int:
-        """Waits until it has ended. Gives the exit code."""
-        code = self._process.wait(DEADLINE)
+        """Reads on until it has ended: a full terminal would hold it up. Gives the exit code."""
+
+        def ended() -> bool:
+            self._look()
+            return self._process.poll() is not None
+
+        wait_for(ended, "the end of the command")
         self._look()
-        return code
+        return self._process.wait()
 
     def close(self) -> None:
         if self._process.poll() is None:

@@ -26,6 +26,7 @@ from tests.stack import ROOT
 def all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the sales that other tests have left."""
     monkeypatch.setattr(snapshot, "SHOWN", 1000)
+    monkeypatch.setattr(snapshot, "_OVER_SHOWN", 1000)
 
 
 def of(sale: Sale, observer: Observer | None = None) -> SaleFigures:
