@@ -19,6 +19,7 @@ from inventory.feed import Subscriber
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
+UNASKED = 300.0  # seconds for which staff stay although nobody can be asked whether they may
 
 
 @dataclass(eq=False)
@@ -37,11 +38,14 @@ class Live:
         self._watchers: set[Watcher] = set()
         self._observer = Observer()
         self._access = Patience()
+        self._asked_at = time.monotonic()
+        self._leaving: set[asyncio.Future[None]] = set()
         self._running: asyncio.Task[None] | None = None
 
     def join(self, watcher: Watcher) -> None:
         self._watchers.add(watcher)
         if self._running is None or self._running.done():
+            self._asked_at = time.monotonic()
             self._running = asyncio.ensure_future(self._run())
 
     def leave(self, watcher: Watcher) -> None:
@@ -68,14 +72,23 @@ class Live:
                 watcher.subscriber.tell_live(frames[watcher.subscriber.language])
             else:
                 self.leave(watcher)
-                await watcher.send_away()
+                self._send_away(watcher)
+
+    def _send_away(self, watcher: Watcher) -> None:
+        """Beside the tick: one that does not read would hold it up."""
+        leaving = asyncio.ensure_future(watcher.send_away())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _allowed(self, sessions: set[str]) -> set[str]:
-        """Those that may look. While PostgreSQL is away nobody can have logged out."""
+        """Those that may look. While nobody can be asked they stay for a while: staff need the dashboard
+        most when PostgreSQL is away."""
         try:
-            return self._access.ask(lambda: _allowed(sessions))
+            allowed = self._access.ask(lambda: _allowed(sessions))
         except (DatabaseError, TimeoutError):
-            return sessions
+            return sessions if time.monotonic() - self._asked_at < UNASKED else set()
+        self._asked_at = time.monotonic()
+        return allowed
 
     def _frames(self, languages: set[str]) -> dict[str, str]:
         snapshot = self._observer.look()
@@ -100,4 +113,7 @@ _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary
 
 def current() -> Live:
     """This process' live dashboard: one per event loop."""
-    return _by_loop.setdefault(asyncio.get_running_loop(), Live())
+    loop = asyncio.get_running_loop()
+    if loop not in _by_loop:
+        _by_loop[loop] = Live()
+    return _by_loop[loop]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
@@ -37,7 +37,6 @@ _AUDIT_SHOWN = 12
 _POISON_SHOWN = 10
 RECENT = 10  # seconds of which latencies are told
 
-_WAITED_TOO_LONG = 2000  # ms in the line
 _BEHIND_TOO_LONG = 3.0  # seconds for which a gate may not have heard of a change
 _LINE_FULL = 0.5  # of LINE_BOUND
 
@@ -61,11 +60,12 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class ProductFigures:
-    """Units: what PostgreSQL has, what is in flight, and what can be bought now."""
+    """Units: what PostgreSQL has, what is in flight, and what can be bought now. The last two are
+    None where the gate cannot be asked."""
 
     product: Product
-    in_flight: int
-    left: int
+    in_flight: int | None
+    left: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,19 @@ class SaleFigures:
     total: Counter[str]  # clicks since the sale began
 
     @property
-    def in_flight(self) -> int:
-        return sum(product.in_flight for product in self.products)
+    def in_flight(self) -> int | None:
+        return _sum(product.in_flight for product in self.products)
 
     @property
-    def left(self) -> int:
-        return sum(product.left for product in self.products)
+    def left(self) -> int | None:
+        """None as well for a sale that is finished: nothing can be bought there."""
+        return None if self.sale.finished else _sum(product.left for product in self.products)
+
+
+def _sum(units: Iterable[int | None]) -> int | None:
+    """None where one of them is not known."""
+    known = list(units)
+    return None if None in known else sum(number or 0 for number in known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,30 +190,40 @@ class Patience:
     """Asks questions that may hang, one at a time, and waits for each only so long."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dashboard")
         self._asked: Future[Any] | None = None
 
     def ask(self, question: Callable[[], T]) -> T:
         """The answer. Raises TimeoutError after PATIENCE, and at once while an earlier question hangs."""
-        hangs = self._asked is not None and not self._asked.done()
-        if not hangs:
-            self._asked = self._thread.submit(question)
-        assert self._asked is not None
-        answer: T = self._asked.result(0 if hangs else PATIENCE)
-        return answer
+        if self._asked is not None and not self._asked.done():
+            raise TimeoutError("an earlier question has no answer yet")
+        asked: Future[T] = Future()
+        self._asked = asked
+        # Not a pool's thread: a process that ends would wait for one that hangs.
+        threading.Thread(target=_answer, args=(asked, question), daemon=True).start()
+        return asked.result(PATIENCE)
+
+
+def _answer(asked: Future[T], question: Callable[[], T]) -> None:
+    try:
+        asked.set_result(question())
+    except BaseException as error:
+        asked.set_exception(error)
 
 
 class Observer:
     """Takes snapshots, one after the other; remembers what it needs for the next.
 
-    Blocks, for a few seconds at most where a store hangs. Never raises for a store that is down.
+    Blocks, for a few seconds at most where a store hangs. Never raises for a store that is down. Looks
+    at the sales that staff have to do with now, or at one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, only: int | None = None) -> None:
+        self._only = only
         self._books = _Books()
         self._counted = _Counted()
         self._history = telemetry.History()
-        self._behind: dict[int, float] = {}  # sales whose gate is behind, and since when
+        # Sales whose gate is behind: which version it has to reach, and since when.
+        self._behind: dict[int, tuple[int, float]] = {}
         self._postgresql = Patience()
         self._one_at_a_time = threading.Lock()
 
@@ -240,7 +257,7 @@ class Observer:
 
     def _read_books(self) -> tuple[_Books, Part]:
         try:
-            self._books = self._postgresql.ask(_read_books)
+            self._books = self._postgresql.ask(lambda: _read_books(self._only))
         except (DatabaseError, TimeoutError) as error:
             words = f"not reachable ({type(error).__name__}); showing what was last known"
             return self._books, Part("PostgreSQL", False, words)
@@ -253,31 +270,31 @@ class Observer:
                 self._history.read(), telemetry.totals(sales), telemetry.processes()
             )
         except (redis.RedisError, OSError) as error:
-            return _Counted(), Part("Telemetry", False, f"not reachable ({type(error).__name__})")
+            return self._counted, Part(
+                "Telemetry", False, f"not reachable ({type(error).__name__})"
+            )
         return self._counted, Part("Telemetry", True, _took(began))
 
     def _gates_behind(self, snapshot: Snapshot) -> Iterable[Alarm]:
-        """Every change leaves a gate behind for a moment; only one that stays there is an alarm."""
-        behind = {
-            figures.sale.pk: figures
-            for figures in snapshot.sales
-            if figures.gate_version is not None and figures.gate_version != figures.sale.version
-        }
-        now = time.monotonic()
-        self._behind = {sale: self._behind.get(sale, now) for sale in behind}
-        for sale, since in self._behind.items():
+        """Every change leaves a gate behind for a moment, and in a rush it never stands still: only a
+        version that it does not reach is an alarm."""
+        now, behind = time.monotonic(), {}
+        for figures in snapshot.sales:
+            sale, stands = figures.sale, figures.gate_version
+            if stands is None or stands >= sale.version:
+                continue
+            wanted, since = self._behind.get(sale.pk, (0, now))
+            behind[sale.pk] = (sale.version, now) if stands >= wanted else (wanted, since)
+            wanted, since = behind[sale.pk]
             if now - since > _BEHIND_TOO_LONG:
-                figures = behind[sale]
-                yield Alarm(
-                    "gate-behind",
-                    f"{figures.sale.name}: the gate stands at version {figures.gate_version},"
-                    f" PostgreSQL at {figures.sale.version}.",
-                )
+                words = f"{sale.name}: the gate stands at version {stands}, not yet at {wanted}."
+                yield Alarm("gate-behind", words)
+        self._behind = behind
 
 
-def _read_books() -> _Books:
+def _read_books(only: int | None) -> _Books:
     try:
-        return _read_all_books()
+        return _read_all_books(only)
     except DatabaseError:
         drop_broken_connections()
         raise
@@ -285,7 +302,18 @@ def _read_books() -> _Books:
         connection.close()
 
 
-def _read_all_books() -> _Books:
+def _sales(only: int | None) -> tuple[list[Sale], int]:
+    """Those that are shown, and how many more there would be."""
+    if only is not None:
+        return list(Sale.objects.filter(pk=only)), 0
+    unfinished = Sale.objects.filter(finished=False)
+    # What goes on or comes first; then drafts, of which there may be many old ones.
+    ahead = unfinished.alias(draft=Q(status=Sale.Status.DRAFT)).order_by("draft", "opens_at", "id")
+    over = Sale.objects.filter(finished=True).order_by("-closes_at", "-id")
+    return [*ahead[:SHOWN], *over[:_OVER_SHOWN]], max(0, unfinished.count() - SHOWN)
+
+
+def _read_all_books(only: int | None) -> _Books:
     began = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -294,12 +322,7 @@ def _read_all_books() -> _Books:
         )
         used, most = cursor.fetchone() or (0, 0)
     words = f"{_took(began)}, {used} of {most} connections"
-    unfinished = Sale.objects.filter(finished=False)
-    # What goes on or comes first; then drafts, of which there may be many old ones.
-    ahead = unfinished.alias(draft=Q(status=Sale.Status.DRAFT)).order_by("draft", "opens_at", "id")
-    over = Sale.objects.filter(finished=True).order_by("-closes_at", "-id")
-    sales: list[Sale] = [*ahead[:SHOWN], *over[:_OVER_SHOWN]]
-    hidden = max(0, unfinished.count() - SHOWN)
+    sales, hidden = _sales(only)
     products: dict[int, list[Product]] = {sale.pk: [] for sale in sales}
     listings = Listing.objects.filter(sale__in=sales).select_related("product")
     for listing in listings.order_by("position", "id"):
@@ -352,14 +375,14 @@ def _figures(
     now: datetime,
 ) -> SaleFigures:
     seen = gates.gates.get(sale.pk) if gates else None
-    view = seen.view if seen and seen.view.status else None
+    state = _gate_state(sale, gates, seen)
     total = counted.totals.get(sale.pk, Second(0))
     return SaleFigures(
         sale=sale,
         phase=sale.phase(now),
-        products=[_product_figures(product, view) for product in books.products[sale.pk]],
+        products=[_product_figures(each, state, seen) for each in books.products[sale.pk]],
         poison=books.poison.get(sale.pk, 0),
-        gate=_gate_state(sale, gates, seen),
+        gate=state,
         gate_version=seen.view.version if seen else None,
         waiting=seen.view.waiting if seen else None,
         oldest=seen.pulse.waited if seen else None,
@@ -369,8 +392,10 @@ def _figures(
     )
 
 
-def _product_figures(product: Product, view: View | None) -> ProductFigures:
-    in_flight = view.flight.get(product.sku, 0) if view else 0
+def _product_figures(product: Product, state: str, seen: _Gate | None) -> ProductFigures:
+    if state == "unknown":
+        return ProductFigures(product, None, None)
+    in_flight = seen.view.flight.get(product.sku, 0) if seen else 0
     return ProductFigures(product, in_flight, max(0, product.stock - in_flight))
 
 
@@ -401,7 +426,7 @@ def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
     name = figures.sale.name
     if figures.gate == "cold":
         yield Alarm("gate-cold", f"{name}: the gate is cold, clicks are told to try again.")
-    if figures.oldest is not None and figures.oldest > _WAITED_TOO_LONG:
+    if figures.oldest is not None and figures.oldest > gate.WAITS_LONG:
         yield Alarm("line-waits", f"{name}: the line has waited for {figures.oldest / 1000:.1f} s.")
     if figures.waiting is not None and figures.waiting > _LINE_FULL * settings.LINE_BOUND:
         yield Alarm(

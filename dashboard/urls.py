@@ -7,5 +7,9 @@ urlpatterns = [
     path("live/", views.live, name="dashboard-live"),
     path("history/", views.history, name="dashboard-history"),
     path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
-    path("products/<int:product>/<slug:action>/", views.change_product, name="change-product"),
+    path(
+        "sales/<int:sale>/products/<int:product>/<slug:action>/",
+        views.change_product,
+        name="change-product",
+    ),
 ]

@@ -59,13 +59,14 @@ def history(request: HttpRequest) -> HttpResponse:
 @require_POST
 def change_sale(request: HttpRequest, sale: int, action: str) -> HttpResponse:
     """Pauses, ends, ... a sale."""
-    return _change(request, controls.OF_SALES, action, Sale, sale)
+    return _change(request, controls.OF_SALES, action, Sale, sale, f"sale-{sale}")
 
 
 @require_POST
-def change_product(request: HttpRequest, product: int, action: str) -> HttpResponse:
-    """Restocks or corrects a product."""
-    return _change(request, controls.OF_PRODUCTS, action, Product, product)
+def change_product(request: HttpRequest, sale: int, product: int, action: str) -> HttpResponse:
+    """Restocks or corrects a product, at the desk of a sale."""
+    name = f"product-{sale}-{product}"
+    return _change(request, controls.OF_PRODUCTS, action, Product, product, name)
 
 
 def _change(
@@ -74,7 +75,9 @@ def _change(
     action: str,
     model: type[Sale] | type[Product],
     which: int,
+    name: str,
 ) -> HttpResponse:
+    """`name` is that of the part of the page in which it was asked for."""
     control = next((each for each in offered if each.name == action), None)
     if control is None:
         raise Http404
@@ -90,8 +93,8 @@ def _change(
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
             outcome = Outcome("refused", _what_is_wrong(form))
-        name = f"{model.__name__.lower()}-{which}"
-        return _answer(request, name, outcome, f"{action}-{which}" if "key" in form.fields else "")
+        key = name.replace("product", action) if "key" in form.fields else ""
+        return _answer(request, name, outcome, key)
 
     return change(request)
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-FAILED, USAGE, INCONSISTENT = 1, 2, 3  # 0: done, 130: interrupted (see manage.py)
+FAILED, USAGE, INCONSISTENT, INTERRUPTED = 1, 2, 3, 130  # 0: done
 _UNREAD = 141  # as a shell reports a program whose output nobody reads any more
 
 Cells = Sequence[object]
@@ -81,8 +81,6 @@ class OperatorCommand(BaseCommand):
         self.as_json = options.get("json", False)
         try:
             code = self.run(**options)
-        except UsageError:
-            raise
         except CommandError as failure:
             self._tell_failure(str(failure))
             raise

@@ -18,6 +18,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import redis
 
@@ -129,7 +130,8 @@ def start(role: str, gauges: Gauges = dict) -> None:
             return
         _started = True
     # The last part tells it from a later process with its number: each goes on from its own zero.
-    name = f"{role}:{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    host = socket.gethostname().replace(":", "-")
+    name = f"{role}:{host}:{os.getpid()}:{secrets.token_hex(4)}"
     threading.Thread(target=_run, args=(name, gauges), name="telemetry", daemon=True).start()
 
 
@@ -154,10 +156,11 @@ def _run(name: str, gauges: Gauges) -> None:
 def flush(name: str) -> None:
     """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
     global _offset
+    _forget()
     client = redis_clients.telemetry()
     seconds, microseconds = client.time()
     _offset = seconds + microseconds / 1e6 - time.time()
-    changed_seconds, changed_sales = _take(seconds)
+    changed_seconds, changed_sales = _take()
     try:
         with client.pipeline(transaction=False) as pipe:
             for second, counted in changed_seconds.items():
@@ -174,9 +177,21 @@ def flush(name: str) -> None:
         raise
 
 
-def _take(now: int) -> tuple[dict[int, str], dict[int, str]]:
-    """The seconds and sales of which something is new, as they are written; forgets what is old."""
-    oldest_kept = time.perf_counter() - _GIVEN_UP
+def _forget() -> None:
+    """What is too old to be shown, and clicks whose outcome was never heard of: the oldest stand first."""
+    oldest_second = time.time() + _offset - KEPT
+    oldest_click = time.perf_counter() - _GIVEN_UP
+    with _lock:
+        for second in [second for second in _seconds if second < oldest_second]:
+            del _seconds[second]
+            _unwritten_seconds.discard(second)
+        clicks = _clicked.items()
+        for purchase in [name for name, _ in takewhile(lambda c: c[1] < oldest_click, clicks)]:
+            del _clicked[purchase]
+
+
+def _take() -> tuple[dict[int, str], dict[int, str]]:
+    """The seconds and sales of which something is new, as they are written."""
     with _lock:
         taken = (
             {second: json.dumps(_seconds[second]) for second in _unwritten_seconds},
@@ -184,11 +199,6 @@ def _take(now: int) -> tuple[dict[int, str], dict[int, str]]:
         )
         _unwritten_seconds.clear()
         _unwritten_sales.clear()
-        for second in [second for second in _seconds if second < now - KEPT]:
-            del _seconds[second]
-        # Outcomes that were never heard of: the oldest stand first.
-        while _clicked and next(iter(_clicked.values())) < oldest_kept:
-            del _clicked[next(iter(_clicked))]
     return taken
 
 
@@ -303,7 +313,8 @@ def processes() -> list[Process]:
 
 
 def totals(sales: Iterable[int]) -> dict[int, Second]:
-    """All that was counted of these sales. Raises redis.RedisError."""
+    """All that was counted of these sales, until nobody has clicked there for a week, or the cache was
+    emptied. Raises redis.RedisError."""
     sales = list(sales)
     with redis_clients.telemetry().pipeline(transaction=False) as pipe:
         for sale in sales:

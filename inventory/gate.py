@@ -142,6 +142,11 @@ class View:
         return max(0, self.stock.get(sku, 0) - self.flight.get(sku, 0))
 
 
+WAITS_LONG = (
+    2_000  # ms in the line, until staff are told: the caretaker takes what has waited for 1 s
+)
+
+
 class Pulse(NamedTuple):
     """As much of a gate as says whether somebody has to look after it."""
 

@@ -79,7 +79,7 @@ async def buy(request: Request, slug: str) -> Response:
     if verdict.ring:
         bell.ring(watch.card.id)
     response = await _answer(click, verdict)
-    _count(click, verdict, clicked_at)
+    _count(click, verdict, response.status, clicked_at)
     return response
 
 
@@ -173,11 +173,20 @@ _COUNTED = {
 }
 
 
-def _count(click: Click, verdict: Verdict, clicked_at: float) -> None:
+_COUNTED_WITHOUT_GATE = {
+    200: "repeated",
+    303: "closed",
+    409: "closed",
+    403: "invalid",
+    422: "invalid",
+}
+
+
+def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> None:
     """For the dashboard: how it was answered, and how soon."""
     counted = _COUNTED.get(verdict.reason or verdict.code, "error")
-    if verdict.code == "cold" and click.watch.card.finished:
-        counted = "closed"
+    if verdict.code == "cold":  # decided by PostgreSQL, where the sale is finished
+        counted = _COUNTED_WITHOUT_GATE.get(status, "error")
     telemetry.count_click(click.watch.card.id, counted)
     if verdict.code == "queued":
         telemetry.count_accepted(click.purchase.hex, clicked_at)

@@ -15,7 +15,6 @@ from orders.models import Order
 
 _CATCHES_UP = 2.0  # seconds in which a gate that is behind is told, and a cold one rebuilt
 _PAUSE = 0.1
-_WAITS_LONG = 5_000  # ms in the line: the caretaker takes what has waited for one second
 _FINISHED_WITHIN = timedelta(minutes=1)  # after the close: beat asks every ten seconds
 _NAMED = 5  # sales in one finding
 
@@ -42,7 +41,7 @@ def gates() -> Iterator[Finding]:
 def lines() -> Iterator[Finding]:
     slugs = dict(_undrained().values_list("pk", "slug"))
     waiting = {slugs[sale]: pulse.waited for sale, pulse in gate.pulses(slugs).items()}
-    slow = {slug: waited for slug, waited in waiting.items() if waited > _WAITS_LONG}
+    slow = {slug: waited for slug, waited in waiting.items() if waited > gate.WAITS_LONG}
     for slug, waited in slow.items():
         seen = f"The oldest purchase in its line has waited for {waited / 1000:.0f} s."
         advice = "Is a worker alive, and PostgreSQL quick? Its log says what it stumbles over."

@@ -126,13 +126,15 @@ def change_window(
     by: str,
     reason: str = "",
 ) -> None:
-    """Moves the opening of a sale that has not opened, or the close of one that has not ended."""
+    """Moves the opening of a sale that has not opened, or the close of one that has not ended; of a
+    draft anything."""
     with (
         _in_words(),
         _changing([sale]) as (locked,),
         audited(Action.WINDOW, locked, by=by, reason=reason),
     ):
-        _refuse_ended(locked)
+        if locked.status != Status.DRAFT:
+            _refuse_ended(locked)
         if opens_at is not None and opens_at != locked.opens_at:
             if locked.status != Status.DRAFT and locked.opens_at <= timezone.now():
                 raise NotPossible("The sale has opened: its opening stands.")
@@ -186,6 +188,7 @@ def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
         raise NotPossible("A rejected order cannot be cancelled.")
     with _changing([seen.sale_id, *_selling(seen.product_id)]) as sales:
         product = _lock_product(seen.product_id, sales)
+        # The sale's lock alone would do: whoever comes without it still meets one cancellation.
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
         if locked.status == Order.Status.CANCELLED:
             return False

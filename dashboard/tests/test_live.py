@@ -107,28 +107,30 @@ def test_clicks_that_come_too_fast_are_counted(web: stack.Web, make_sale: MakeSa
         wait_for(lambda: totals(shown(next_frame(socket), sale)) == expected, f"{expected}")
 
 
-def test_latencies_and_sockets_are_measured(web: stack.Web, make_sale: MakeSale) -> None:
+def test_a_click_is_timed_by_the_server_that_it_came_to(
+    web: stack.Web, make_sale: MakeSale
+) -> None:
     sale = make_sale(stock=5)
     with watching(web, session_of(employ(LOOKS))) as socket:
-        before = time.perf_counter()
         Shopper(web.url).buy(sale)
-        took = (time.perf_counter() - before) * 1000
 
-        def measured() -> float:
-            said = figure(next_frame(socket), "confirm").split()[0]
-            return float(said) if said[0].isdigit() else 0.0
+        def measured() -> bool:
+            html = next_frame(socket)
+            return figure(html, "confirm")[0].isdigit() and figure(html, "accept")[0].isdigit()
 
-        # Whatever a click took, the server cannot have needed more than we saw, and the line's way.
-        assert 0 < wait_for(measured, "a click was timed") < took + DEADLINE * 1000
+        wait_for(measured, "a click was timed")
 
 
 def test_it_comes_once_a_second(web: stack.Web) -> None:
     with watching(web, session_of(employ(LOOKS))) as socket:
-        seconds = [re.search(r'data-at="(\d+)"', next_frame(socket)) for _ in range(4)]
+        next_frame(socket)
+        began = time.monotonic()
+        seconds = [re.search(r'data-at="(\d+)"', next_frame(socket)) for _ in range(5)]
+        took = time.monotonic() - began
     at = [int(found[1]) for found in seconds if found]
-    assert len(at) == 4
     assert at == sorted(at)
     assert at[-1] > at[0]
+    assert 2 < took < 15  # a quiet machine takes five
 
 
 # --- Who may listen --------------------------------------------------------------------------------
@@ -188,11 +190,19 @@ def change_the_password(user: User, cookie: str) -> None:
     user.save()
 
 
+def lose_the_staff_status(user: User, cookie: str) -> None:
+    user.is_staff = False
+    user.save()
+
+
 def expire(user: User, cookie: str) -> None:
     Session.objects.filter(pk=cookie.partition("=")[2]).delete()
 
 
-@pytest.mark.parametrize("what", [log_out, lose_the_permission, leave, change_the_password, expire])
+@pytest.mark.parametrize(
+    "what",
+    [log_out, lose_the_permission, lose_the_staff_status, leave, change_the_password, expire],
+)
 def test_the_socket_goes_with_the_right_to_look(web: stack.Web, what: type) -> None:
     user = employ(LOOKS)
     cookie = session_of(user)

@@ -1,7 +1,6 @@
 """What staff are told is true, and what is red says why; what is down takes only its own figures away."""
 
 import re
-from concurrent.futures import Future
 from threading import Event
 from uuid import uuid4
 
@@ -16,10 +15,10 @@ from dashboard.snapshot import Observer, Patience, SaleFigures
 from flashsale import redis_clients, telemetry
 from inventory import gate
 from inventory.models import Sale
-from orders import sales, settlement
+from orders import sales, settlement, telling
 from orders.models import Order
 from tests.cast import click, queue_up
-from tests.stack import ROOT
+from tests.stack import ROOT, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +75,26 @@ def test_a_gate_that_stays_behind_is_an_alarm(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, observer = make_sale(), Observer()
-    Sale.objects.filter(pk=sale.pk).update(version=F("version") + 1)
-    assert "gate-behind" not in alarms(observer)  # every change leaves it behind for a moment
     monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
+    raise_version(sale)
+    assert "gate-behind" not in alarms(observer)  # every change leaves it behind for a moment
     assert "gate-behind" in alarms(observer)
+
+
+def test_a_gate_that_follows_in_a_rush_is_none(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each look it has reached what was wanted, and more is wanted."""
+    sale, observer = make_sale(), Observer()
+    monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
+    for _ in range(5):
+        telling.tell(sale.pk)
+        raise_version(sale)
+        assert "gate-behind" not in alarms(observer)
+
+
+def raise_version(sale: Sale) -> None:
+    Sale.objects.filter(pk=sale.pk).update(version=F("version") + 1)
 
 
 def test_a_line_that_waits_is_an_alarm(
@@ -87,7 +102,7 @@ def test_a_line_that_waits_is_an_alarm(
 ) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    monkeypatch.setattr(snapshot, "_WAITED_TOO_LONG", -1)
+    monkeypatch.setattr(gate, "WAITS_LONG", -1)
     assert "line-waits" in alarms(Observer())
 
 
@@ -149,12 +164,18 @@ def test_without_redis_what_postgresql_knows_is_shown(
         raise redis.ConnectionError("away")
 
     sale, observer = make_sale(stock=7), Observer()
+    observer.look()
+    alive = observer.look().processes
+    queue_up(sale, 3)
     with monkeypatch.context() as patch:
         patch.setattr(redis_clients, "blocking", away)
         patch.setattr(redis_clients, "telemetry", away)
         seen = of(sale, observer)
         red = alarms(observer)
-    assert (seen.left, seen.gate, seen.waiting) == (7, "unknown", None)
+        assert observer.look().processes == alive  # as they were last heard of
+    [product] = seen.products
+    assert (product.product.stock, product.left, product.in_flight) == (7, None, None)
+    assert (seen.left, seen.gate, seen.waiting) == (None, "unknown", None)
     assert {"redis-down", "telemetry-down"} <= red
     assert "no-worker" not in red  # nobody can know
 
@@ -175,9 +196,15 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
             patience.ask(hang)
     assert len(asked) == 1
     go_on.set()
-    assert isinstance(patience._asked, Future)
-    assert patience._asked.result(10) == "late"
+    assert wait_for(lambda: patience._asked and patience._asked.done(), "it has answered")
     assert patience.ask(lambda: "at once") == "at once"
+
+
+def test_a_finished_sale_has_nothing_left(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=7)
+    sales.end(sale.pk, by="staff")
+    sales.finish(sale.pk)
+    assert of(sale).left is None
 
 
 def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) -> None:

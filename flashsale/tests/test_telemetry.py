@@ -93,24 +93,49 @@ def test_percentiles_are_right_to_within_three_per_cent() -> None:
     assert telemetry.latency(Counter()).p50 is None
 
 
-def test_a_confirmation_is_timed_from_its_click_and_a_rejection_is_not() -> None:
-    clicked_at = time.perf_counter() - 0.1
+def timed(kind: str) -> Counter[int]:
+    """Buckets that were counted, of `accept` or `confirm`."""
+    names = [name for second in telemetry._seconds.values() for name in second.elements()]
+    return Counter(int(name.split("|")[1]) for name in names if name.startswith(kind))
+
+
+def test_a_click_is_timed_to_its_answer_and_to_its_confirmation() -> None:
+    telemetry.count_accepted("a", time.perf_counter() - 0.1)
+    telemetry._clicked["a"] -= 0.2
+    telemetry.count_outcome("a", "confirmed")
+    accept, confirm = telemetry.latency(timed("accept")), telemetry.latency(timed("confirm"))
+    assert accept.p50
+    assert confirm.p50
+    assert 97 <= accept.p50 < 1_000  # ms
+    assert 291 <= confirm.p50 < 3_000
+
+
+def test_only_confirmations_of_its_own_clicks_are_timed_and_each_once() -> None:
+    clicked_at = time.perf_counter()
     for purchase, status in (("a", "confirmed"), ("b", "rejected"), ("c", "confirmed")):
         telemetry.count_accepted(purchase, clicked_at)
         telemetry.count_outcome(purchase, status)
         telemetry.count_outcome(purchase, status)  # announced twice, counted once
     telemetry.count_outcome("of another process", "confirmed")
-    whole = Counter(
-        name.split("|")[0] for c in telemetry._seconds.values() for name in c.elements()
-    )
-    assert whole == {"accept": 3, "confirm": 2}
+    assert (timed("accept").total(), timed("confirm").total()) == (3, 2)
 
 
-def test_clicks_whose_outcome_never_comes_are_forgotten() -> None:
+def test_what_is_too_old_is_forgotten_also_while_redis_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away() -> redis.Redis:
+        raise redis.ConnectionError("away")
+
     telemetry.count_accepted("old", time.perf_counter() - telemetry._GIVEN_UP - 1)
     telemetry.count_accepted("new", time.perf_counter())
-    telemetry.flush(ME)
+    telemetry._seconds[1] = Counter({f"clicks|{SALE}|limit": 1})
+    telemetry._unwritten_seconds.add(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_clients, "telemetry", away)
+        with pytest.raises(redis.ConnectionError):
+            telemetry.flush(ME)
     assert list(telemetry._clicked) == ["new"]
+    assert 1 not in telemetry._seconds
 
 
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:

@@ -191,6 +191,13 @@ def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
         sales.change_window(sale.pk, opens_at=later, by="staff")
 
 
+def test_a_draft_whose_window_has_passed_gets_another(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False, opens_in=-600, closes_in=-300)
+    later = timezone.now() + timedelta(hours=1)
+    sales.change_window(sale.pk, opens_at=timezone.now(), closes_at=later, by="staff")
+    sales.schedule(sale.pk, by="staff")
+
+
 @pytest.mark.parametrize("hours", [-1, 0.0])
 def test_a_close_in_the_past_is_refused(make_sale: MakeSale, hours: float) -> None:
     with pytest.raises(sales.NotPossible, match="end it"):

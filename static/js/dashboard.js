@@ -100,9 +100,15 @@
   function followLineup() {
     const wanted = document.getElementById("lineup").dataset.sales.trim();
     const here = [...board.querySelectorAll("[data-sale]")].map((desk) => desk.dataset.sale).join(" ");
-    const typing = document.activeElement?.closest("#sales form");
-    if (wanted === here || typing) return;
+    const busy = document.activeElement?.closest("#sales form, #sales details") || isFilledIn();
+    board.querySelector(".lineup-changed").hidden = wanted === here || !busy;
+    if (wanted === here || busy) return;
     htmx.ajax("GET", location.pathname, { source: board, target: "#sales", select: "#sales", swap: "outerHTML" });
+  }
+
+  function isFilledIn() {
+    const fields = [...board.querySelectorAll("#sales input:not([type=hidden])")];
+    return board.querySelector("#sales details[open]") || fields.some((field) => field.value !== field.defaultValue);
   }
 
   for (const moved of ["htmx:wsAfterMessage", "htmx:afterSettle"]) document.addEventListener(moved, renewed);
@@ -140,6 +146,12 @@
     if (!successful || !elt.matches(".desk form")) return;
     elt.closest("details")?.removeAttribute("open");
     for (const used of elt.querySelectorAll("input[name=units], input[name=reason]")) used.value = "";
+    // What the form began with is now what it has said: see `show_hidden_initial` in controls.py.
+    for (const field of elt.elements) {
+      const began = elt.elements[`initial-${field.name}`];
+      if (began) began.value = field.value;
+      field.defaultValue = field.value;
+    }
   });
 
   // --- Sent away -------------------------------------------------------------------------------

@@ -94,18 +94,18 @@ def test_a_restock_makes_a_sold_out_page_buyable_again(
     product = sale.products.get()
     shopper, staff = open_page(address(shop, sale)), open_dashboard()
     sees_stock(shopper, "Sold out")
-    form = staff.locator(f"#product-{product.pk} form.restock")
+    form = staff.locator(f"#product-{sale.pk}-{product.pk} form.restock")
     form.locator("[name=units]").fill("2")
     form.get_by_role("button").dblclick()
     sees_result(staff, "done", "has grown by 2")
     sees_stock(shopper, "2 left")
-    expect(staff.locator(f"#units-{product.pk} [data-figure=stock]")).to_have_text("2")
+    expect(staff.locator(f"#units-{sale.pk}-{product.pk} [data-figure=stock]")).to_have_text("2")
     buy_button(shopper).click()
     sees_secured(shopper)
     expect(form.locator("[name=units]")).to_have_value("")
     form.locator("[name=units]").fill("3")  # a second delivery, on the same page
     form.get_by_role("button").click()
-    expect(staff.locator(f"#units-{product.pk} [data-figure=stock]")).to_have_text("4")
+    expect(staff.locator(f"#units-{sale.pk}-{product.pk} [data-figure=stock]")).to_have_text("4")
 
 
 def test_an_end_asks_first_and_is_final(open_dashboard: OpenDashboard, make_sale: MakeSale) -> None:
@@ -138,14 +138,19 @@ def test_a_sale_that_is_made_appears_and_nobodys_typing_is_lost(
     open_dashboard: OpenDashboard, make_sale: MakeSale
 ) -> None:
     first, staff = make_sale(), open_dashboard()
-    typed = staff.locator(f"#product-{first.products.get().pk} form.restock [name=units]")
+    typed = staff.locator(
+        f"#product-{first.pk}-{first.products.get().pk} form.restock [name=units]"
+    )
     typed.fill("12")
     second = make_sale()
     expect(staff.locator("#lineup")).to_have_attribute(
         "data-sales", re.compile(rf"\b{second.pk}\b")
     )
     expect(typed).to_have_value("12")
+    typed.blur()
+    expect(staff.locator(".lineup-changed")).to_be_visible()
     expect(desk(staff, second)).to_have_count(0)
+    typed.fill("")
     typed.blur()
     expect(desk(staff, second)).to_be_visible()
 

@@ -1,5 +1,6 @@
 """Staff and shoppers on one product at once: the books balance, and the ledger explains every unit."""
 
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -8,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from conftest import MakeSale
-from inventory.models import Sale
+from inventory.models import Product, Sale
 from orders import books, sales, settlement
 from tests import stack
 from tests.cast import Shopper, at_once, queue_up
@@ -57,6 +58,28 @@ def test_50_restocks_cancellations_and_purchases_at_once(url: str, make_sale: Ma
     assert sale.audit.filter(action="restocked").count() == 15
     assert sale.audit.filter(action="cancelled").count() == 10
     assert books.verify(sale.pk).faults == {}
+
+
+def test_its_twin_without_the_sales_lock_tells_a_version_twice(make_sale: MakeSale) -> None:
+    """Both have read the sale before either writes: of two changes the gate hears one."""
+    sale = make_sale(stock={"shoe": 5, "bag": 5})
+    shoe, bag = sale.products.order_by("pk")
+    sale.refresh_from_db()
+    both_have_read = threading.Barrier(2)
+    lock_product = sales._lock_product
+
+    def lock_together(product: int, locked: list[Sale]) -> Product:
+        both_have_read.wait(10)
+        return lock_product(product, locked)
+
+    with (
+        patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
+        patch.object(sales, "_lock_product", lock_together),
+    ):
+        at_once(*[partial(sales.restock, each.pk, 3, by="anna") for each in (shoe, bag)])
+    before = sale.version
+    sale.refresh_from_db()
+    assert sale.version == before + 1
 
 
 def test_the_twin_of_one_form_without_its_look_is_stopped_by_the_key(make_sale: MakeSale) -> None:

@@ -40,18 +40,17 @@ class Command(OperatorCommand):
         on_terminal = self.stdout.isatty() and not self.as_json
         live = Live(console=Console(), auto_refresh=False, screen=True) if on_terminal else None
         with live or nullcontext():
-            for snapshot in _looks(options["seconds"]):
-                shown = [f for f in snapshot.sales if only in (None, f.sale.pk)]
+            for snapshot in _looks(only, options["seconds"]):
                 if live:
-                    live.update(_view(snapshot, shown), refresh=True)
+                    live.update(_view(snapshot), refresh=True)
                 else:
-                    self.tell(_facts(snapshot, shown), _lines(snapshot, shown))
+                    self.tell(_facts(snapshot), _lines(snapshot))
                     self.stdout.flush()
 
 
-def _looks(seconds: int | None) -> Iterator[Snapshot]:
+def _looks(only: int | None, seconds: int | None) -> Iterator[Snapshot]:
     """A snapshot per second, `seconds` times or for ever."""
-    observer, due, taken = Observer(), time.monotonic(), 0
+    observer, due, taken = Observer(only), time.monotonic(), 0
     while True:
         yield observer.look()
         taken += 1
@@ -61,7 +60,7 @@ def _looks(seconds: int | None) -> Iterator[Snapshot]:
         time.sleep(due - time.monotonic() if due > time.monotonic() else 0)
 
 
-def _facts(snapshot: Snapshot, shown: list[SaleFigures]) -> dict[str, Any]:
+def _facts(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "at": snapshot.at,
         "clicks": snapshot.answers,
@@ -91,15 +90,15 @@ def _facts(snapshot: Snapshot, shown: list[SaleFigures]) -> dict[str, Any]:
                 "clicks": figures.clicks,
                 "clicks_in_all": figures.total,
             }
-            for figures in shown
+            for figures in snapshot.sales
         ],
     }
 
 
-def _lines(snapshot: Snapshot, shown: list[SaleFigures]) -> str:
+def _lines(snapshot: Snapshot) -> str:
     at = f"{snapshot.at:%H:%M:%S}"
     lines = [f"{at} ALARM {alarm.code}: {alarm.words}" for alarm in snapshot.alarms]
-    for figures in shown:
+    for figures in snapshot.sales:
         named = zip(_COLUMNS[1:], _cells(figures)[1:], strict=True)
         told = ", ".join(f"{name} {value}" for name, value in named)
         lines.append(f"{at} {figures.sale.slug}: {told}")
@@ -122,11 +121,11 @@ def _cells(figures: SaleFigures) -> list[str]:
     ]
 
 
-def _view(snapshot: Snapshot, shown: list[SaleFigures]) -> Group:
+def _view(snapshot: Snapshot) -> Group:
     table = Table(*_COLUMNS, expand=True)
     for column in table.columns[2:8]:
         column.justify = "right"
-    for figures in shown:
+    for figures in snapshot.sales:
         table.add_row(*_cells(figures), style=_COLOURS[figures.phase])
     alive = ", ".join(f"{snapshot.alive(role)} {role}" for role in ("web", "worker", "beat"))
     clicks = ", ".join(f"{answer} {number}" for answer, number in snapshot.answers.items())

@@ -19,12 +19,11 @@ from drills.crowd import Crowd, Say, most_shoppers
 from drills.habits import SHARES
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper, Site
-from flashsale.commands import INCONSISTENT, Failed, OperatorCommand, UsageError
+from flashsale.commands import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from flashsale.web import allow_many_sockets
 from inventory.models import Sale
 from orders import books
 
-INTERRUPTED = 130
 _LONGEST = 300.0  # seconds; each answer is kept until the report is written
 _SHARES = ", ".join(f"{share} % {habit}" for habit, (_, share) in SHARES.items())
 
