@@ -90,8 +90,8 @@ class SaleFigures:
 
     @property
     def left(self) -> int | None:
-        """None as well for a sale that is finished: nothing can be bought there."""
-        return None if self.sale.finished else _sum(product.left for product in self.products)
+        """None as well for a sale that has ended: nothing can be bought there."""
+        return None if self.phase == "ended" else _sum(product.left for product in self.products)
 
 
 def _sum(units: Iterable[int | None]) -> int | None:
@@ -307,8 +307,12 @@ def _sales(only: int | None) -> tuple[list[Sale], int]:
     if only is not None:
         return list(Sale.objects.filter(pk=only)), 0
     unfinished = Sale.objects.filter(finished=False)
-    # What goes on or comes first; then drafts, of which there may be many old ones.
-    ahead = unfinished.alias(draft=Q(status=Sale.Status.DRAFT)).order_by("draft", "opens_at", "id")
+    is_over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())
+    is_draft = Q(status=Sale.Status.DRAFT)
+    # What goes on or comes first; then what still drains; then drafts, which may be many and old.
+    ahead = unfinished.alias(draft=is_draft, over=is_over).order_by(
+        "draft", "over", "opens_at", "id"
+    )
     over = Sale.objects.filter(finished=True).order_by("-closes_at", "-id")
     return [*ahead[:SHOWN], *over[:_OVER_SHOWN]], max(0, unfinished.count() - SHOWN)
 

@@ -200,11 +200,12 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
     assert patience.ask(lambda: "at once") == "at once"
 
 
-def test_a_finished_sale_has_nothing_left(make_sale: MakeSale) -> None:
-    sale = make_sale(stock=7)
-    sales.end(sale.pk, by="staff")
-    sales.finish(sale.pk)
-    assert of(sale).left is None
+def test_an_ended_sale_has_nothing_left_and_comes_behind_what_goes_on(make_sale: MakeSale) -> None:
+    over, open_now = make_sale(stock=7, opens_in=-600), make_sale()
+    sales.end(over.pk, by="staff")
+    shown = [figures.sale.pk for figures in Observer().look().sales]
+    assert shown.index(open_now.pk) < shown.index(over.pk)
+    assert of(over).left is None
 
 
 def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) -> None:
