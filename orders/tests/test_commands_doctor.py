@@ -76,7 +76,7 @@ def test_a_line_that_waits_for_long_fails(
     sale = make_sale()
     queue_up(sale, 1)
     assert about(sale, doctor.lines) == []
-    monkeypatch.setattr(doctor, "_WAITS_LONG", -1)
+    monkeypatch.setattr(gate, "WAITS_LONG", -1)
     assert about(sale, doctor.lines)[0].state == State.FAILED
 
 
