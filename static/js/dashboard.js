@@ -106,9 +106,14 @@
     htmx.ajax("GET", location.pathname, { source: board, target: "#sales", select: "#sales", swap: "outerHTML" });
   }
 
+  // Not by `defaultValue`: browsers write 18:00:00 as 18:00.
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.matches("#sales input")) target.dataset.began ??= target.value;
+  });
+
   function isFilledIn() {
-    const fields = [...board.querySelectorAll("#sales input:not([type=hidden])")];
-    return board.querySelector("#sales details[open]") || fields.some((field) => field.value !== field.defaultValue);
+    const fields = [...board.querySelectorAll("#sales [data-began]")];
+    return board.querySelector("#sales details[open]") || fields.some((field) => field.value !== field.dataset.began);
   }
 
   for (const moved of ["htmx:wsAfterMessage", "htmx:afterSettle"]) document.addEventListener(moved, renewed);
@@ -150,7 +155,7 @@
     for (const field of elt.elements) {
       const began = elt.elements[`initial-${field.name}`];
       if (began) began.value = field.value;
-      field.defaultValue = field.value;
+      delete field.dataset.began;
     }
   });
 
