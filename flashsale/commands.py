@@ -69,6 +69,11 @@ class OperatorCommand(BaseCommand):
         if isinstance(sys.stdout, io.TextIOWrapper):  # no command fails for a letter it cannot show
             sys.stdout.reconfigure(errors="replace")
         try:
+            "".join(argv).encode()
+        except UnicodeEncodeError:  # bytes that are no text
+            self.stderr.write("One of the arguments is no text.")
+            sys.exit(USAGE)
+        try:
             try:
                 super().run_from_argv(argv)
             finally:

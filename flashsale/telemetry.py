@@ -37,6 +37,9 @@ _BURIED = 60.0  # seconds, until a process that is silent is no longer spoken of
 _WAITING = 200_000  # clicks whose outcome is waited for, per process
 _GIVEN_UP = 120.0  # seconds, until a click's outcome is no longer waited for
 
+_MOST = 2**53  # of anything that is counted here
+_BUCKETS = 500  # from 1 ns to a day: see `_bucket`
+
 _PROCESSES = "telemetry:processes"
 
 
@@ -257,21 +260,38 @@ class Second:
         self.confirm.update(other.confirm)
 
     def take(self, written: Mapping[str, str]) -> None:
-        """Adds what each process has written, as Redis keeps it."""
-        for counted in written.values():
-            for name, units in json.loads(counted).items():
-                kind, which, answer = name.split("|")
-                self._take_one(kind, which, answer, units)
+        """Adds what each process has written, as Redis keeps it; not what no process of ours writes."""
+        for process, counted in written.items():
+            try:
+                parsed = [_parsed(name, units) for name, units in json.loads(counted).items()]
+            except (ValueError, TypeError, AttributeError):
+                log.warning("telemetry: what %r has written cannot be read", process)
+                continue
+            for one in parsed:
+                self._take_one(*one)
 
-    def _take_one(self, kind: str, which: str, answer: str, units: int) -> None:
+    def _take_one(self, kind: str, which: int, answer: str, units: int) -> None:
         if kind == "clicks":
-            self.clicks[int(which)][answer] += units
+            self.clicks[which][answer] += units
         elif kind == "settled":
-            self.settled[int(which)] += units
+            self.settled[which] += units
         elif kind == "accept":
-            self.accept[int(which)] += units
+            self.accept[which] += units
         elif kind == "confirm":
-            self.confirm[int(which)] += units
+            self.confirm[which] += units
+
+
+def _parsed(name: str, units: object) -> tuple[str, int, str, int]:
+    """One count: its kind, what it is of, the answer, and how often. Raises ValueError."""
+    kind, which, answer = name.split("|")
+    timed = kind in ("accept", "confirm")
+    if (
+        not isinstance(units, int)
+        or abs(units) > _MOST
+        or abs(int(which)) > (_BUCKETS if timed else _MOST)
+    ):
+        raise ValueError(name)
+    return kind, int(which), answer, units
 
 
 def merged(seconds: Iterable[Second]) -> Second:
@@ -302,11 +322,17 @@ def processes() -> list[Process]:
     now = seconds + microseconds / 1e6
     found = []
     for name, told in client.hgetall(_PROCESSES).items():
-        role, host, pid, _ = str(name).split(":")
-        gauges = json.loads(told)
-        age = max(0.0, now - gauges.pop("at"))
+        try:
+            role, host, pid, _ = str(name).split(":")
+            gauges = {gauge: float(n) for gauge, n in json.loads(told).items()}
+            age = max(0.0, now - gauges.pop("at"))
+            number = int(pid)
+        except (ValueError, TypeError, AttributeError, KeyError):
+            log.warning("telemetry: %r is no process of ours", name)
+            continue
         if age < _BURIED:
-            found.append(Process(role, host, int(pid), age, gauges))
+            whole = {gauge: int(n) for gauge, n in gauges.items() if math.isfinite(n)}
+            found.append(Process(role, host, number, age, whole))
         else:
             client.hdel(_PROCESSES, name)
     return sorted(found, key=lambda process: (process.role, process.host, process.pid))

@@ -26,6 +26,12 @@ def valid_time_zone(name: str) -> None:
         raise ValidationError("No such time zone.") from error
 
 
+def sensible_moment(moment: datetime) -> None:
+    """Raises ValidationError outside of what every time zone and every page can show."""
+    if not 2000 <= moment.year <= 2999:
+        raise ValidationError("A year from 2000 to 2999 is meant.")
+
+
 class Product(models.Model):
     """A thing with a price and a stock. A size of a shoe is a product of its own."""
 
@@ -72,8 +78,8 @@ class Sale(models.Model):
 
     slug = models.SlugField(max_length=60, unique=True)
     name = models.CharField(max_length=120)
-    opens_at = models.DateTimeField()
-    closes_at = models.DateTimeField()
+    opens_at = models.DateTimeField(validators=[sensible_moment])
+    closes_at = models.DateTimeField(validators=[sensible_moment])
     time_zone = models.CharField(max_length=64, default="UTC", validators=[valid_time_zone])
     status = models.CharField(max_length=6, choices=Status.choices, default=Status.DRAFT)
     limit = models.PositiveIntegerField(

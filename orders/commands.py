@@ -9,14 +9,14 @@ from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.core.exceptions import ObjectDoesNotExist
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from flashsale.commands import FAILED, CommandFamily, Failed, UsageError, is_away, trouble
 from inventory import announce
-from inventory.models import Product, Sale
+from inventory.models import Product, Sale, sensible_moment
 from orders import sales
 from orders.models import AuditEntry
 
@@ -134,11 +134,13 @@ def time_zone(name: str) -> ZoneInfo:
 def iso_time(text: str) -> datetime:
     """An ISO 8601 time, for argparse; with its offset from UTC only where it states one."""
     try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
+        moment = datetime.fromisoformat(text.strip())
+        sensible_moment(moment)
+    except (ValueError, ValidationError):
         raise ArgumentTypeError(
             f"{text!r} is no time such as 2026-12-01T18:00 or 2026-12-01T18:00+01:00"
         ) from None
+    return moment
 
 
 def whole(least: int) -> Callable[[str], int]:

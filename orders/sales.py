@@ -13,12 +13,20 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import redis
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
 from flashsale.database import bounded
 from inventory import gate, stock
-from inventory.models import MOST_UNITS, Listing, Product, Sale, StockMovement
+from inventory.models import (
+    MOST_UNITS,
+    Listing,
+    Product,
+    Sale,
+    StockMovement,
+    sensible_moment,
+)
 from inventory.refusals import said_by
 from orders import telling
 from orders.audit import Action, audited, write_down, written_down
@@ -145,6 +153,8 @@ def change_window(
             locked.closes_at = closes_at
         if locked.opens_at >= locked.closes_at:
             raise NotPossible("It must open before it closes.")
+        for moment in (locked.opens_at, locked.closes_at):
+            _refuse_absurd(moment)
 
 
 def change_limit(sale: int, limit: int, *, by: str, reason: str = "") -> None:
@@ -260,6 +270,13 @@ def _refuse_unsellable(sale: Sale) -> None:
         raise NotPossible("The sale has no products.")
     if len({product.currency for product in products}) > 1:
         raise NotPossible("The prices of a sale must be in one currency.")
+
+
+def _refuse_absurd(moment: datetime) -> None:
+    try:
+        sensible_moment(moment)
+    except ValidationError as error:
+        raise NotPossible(" ".join(error.messages)) from error
 
 
 def _refuse_ended(sale: Sale) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError
 
 from flashsale.commands import Failed, OperatorCommand, UsageError, is_away, trouble
+from tests.stack import ROOT
 
 
 class Command(OperatorCommand):
@@ -111,3 +114,15 @@ def test_what_a_server_did_not_do_is_one_line(error: Exception, away: bool, word
     assert is_away(error) is away
     assert trouble(error).startswith(words)
     assert "\n" not in trouble(error)
+
+
+def test_an_argument_that_is_no_text_is_a_slip() -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "sale", "show", b"\xff\xfe"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert b"no text" in done.stderr

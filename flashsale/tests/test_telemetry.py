@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import redis
@@ -147,6 +148,24 @@ def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> 
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
     redis_clients.telemetry().hdel(telemetry._PROCESSES, "worker:a:1:x", "worker:b:2:x")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "x", "[]", "7", '{"clicks|x|limit": 1}', '{"clicks": 1}', '{"accept|999999|": 1}'),
+        *('{"clicks|1|limit": "many"}', '{"clicks|1|limit": 1e400}', '{"settled|1|": null}'),
+    ],
+)
+def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> None:
+    second = telemetry.Second(1)
+    second.take({"another program": written, "ours": '{"clicks|1|limit": 2}'})
+    assert second.answers == {"limit": 2}
+    assert telemetry.latency(second.accept) == telemetry.Latency()
+    strange: dict[Any, Any] = {"nobody": written, "web:a:b:c": written, "web:a:1:x": '{"at": null}'}
+    redis_clients.telemetry().hset(telemetry._PROCESSES, mapping=strange)
+    assert not [process for process in telemetry.processes() if process.host == "a"]
+    redis_clients.telemetry().hdel(telemetry._PROCESSES, *strange)
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:

@@ -1,10 +1,11 @@
 """The life of a sale: what staff do holds from when it returns, and the books balance."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
@@ -189,6 +190,16 @@ def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
     sales.go_live(sale.pk, by="staff")
     with pytest.raises(sales.NotPossible, match="has opened"):
         sales.change_window(sale.pk, opens_at=later, by="staff")
+
+
+@pytest.mark.parametrize("year", [1, 1999, 9999])
+def test_a_year_that_not_every_page_can_show_is_refused(make_sale: MakeSale, year: int) -> None:
+    sale = make_sale(live=False)
+    moment = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
+    with pytest.raises(sales.NotPossible):
+        sales.change_window(sale.pk, opens_at=moment, closes_at=moment, by="staff")
+    with pytest.raises((sales.NotPossible, ValidationError)):
+        sales.create("far", "Far", moment, moment, skus=skus(sale), by="staff")
 
 
 def test_a_draft_whose_window_has_passed_gets_another(make_sale: MakeSale) -> None:

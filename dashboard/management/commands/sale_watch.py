@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         )
 
     def run(self, **options: Any) -> None:
-        only = find_sale(options["slug"]).pk if options["slug"] else None
+        only = None if options["slug"] is None else find_sale(options["slug"]).pk
         on_terminal = self.stdout.isatty() and not self.as_json
         live = Live(console=Console(), auto_refresh=False, screen=True) if on_terminal else None
         with live or nullcontext():
