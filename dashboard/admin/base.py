@@ -82,7 +82,9 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
     def page_of(self, control: type[Control], keys: Iterable[Any], request: HttpRequest) -> str:
         """The address of the page that asks about these."""
         asked = urlencode([("id", str(key)) for key in keys])
-        return self._keeping_filters(request, f"{self._address(control.name)}?{asked}")
+        # Appended last: Django keeps only one of several parameters with the same name.
+        url = self._keeping_filters(request, self._address(control.name))
+        return f"{url}{'&' if '?' in url else '?'}{asked}"
 
     # --- The page that asks --------------------------------------------------------------------
 
