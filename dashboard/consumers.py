@@ -11,8 +11,6 @@ from flashsale.database import in_thread
 from flashsale.express import Request
 from inventory.feed import Subscriber
 
-SENT_AWAY = 4403  # logged out, or not allowed to look any more
-
 
 class DashboardConsumer(AsyncWebsocketConsumer):
     """`/ws/dashboard/`: what is true now, once a second, for staff who may look."""
@@ -39,8 +37,8 @@ class DashboardConsumer(AsyncWebsocketConsumer):
     async def _relay(self, frame: str) -> None:
         await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
 
-    async def _send_away(self) -> None:
-        await self.close(SENT_AWAY)
+    async def _send_away(self, code: int) -> None:
+        await self.close(code)
 
     async def websocket_receive(self, message: Any) -> None:
         """A dashboard has nothing to say here: what staff do is a request."""

@@ -99,7 +99,7 @@ def _unfinished(called: str, error: Exception) -> Outcome:
     if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
         words = f"{called}: others are changing it. Nothing was changed here; please try again."
         return Outcome("refused", words)
-    words = f"{called}: a server did not answer. See the audit before you try again."
+    words = f"{called}: a server did not answer. It may be done or not: see the audit."
     return Outcome("unsure", words)
 
 

@@ -4,7 +4,7 @@ to all of its sockets; whoever may not look any more is sent away in the same se
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
 UNASKED = 300.0  # seconds for which staff stay although nobody can be asked whether they may
+# Why a socket is closed: they are logged out or may not look any more; or nobody could be asked.
+SENT_AWAY, NOT_ASKED = 4403, 4503
 
 
 @dataclass(eq=False)
@@ -28,7 +30,7 @@ class Watcher:
 
     session: str
     subscriber: Subscriber
-    send_away: Callable[[], Awaitable[None]]
+    send_away: Callable[[int], Awaitable[None]]
 
 
 class Live:
@@ -61,34 +63,35 @@ class Live:
             await asyncio.sleep(max(0.1, TICK - (time.monotonic() - began)))
 
     async def _tick(self, watchers: list[Watcher]) -> None:
-        languages = {watcher.subscriber.language for watcher in watchers}
+        """In threads: rendering takes longer than a click may wait for the event loop. Who may look is
+        asked apart: they are sent away whatever becomes of the figures."""
+        await asyncio.gather(self._send_away_others(watchers), self._tell(watchers))
+
+    async def _send_away_others(self, watchers: list[Watcher]) -> None:
         sessions = {watcher.session for watcher in watchers}
-        # In threads: rendering takes longer than a click may wait for the event loop.
-        allowed, frames = await asyncio.gather(
-            asyncio.to_thread(self._allowed, sessions), asyncio.to_thread(self._frames, languages)
-        )
-        for watcher in watchers:
-            if watcher.session in allowed:
-                watcher.subscriber.tell_live(frames[watcher.subscriber.language])
-            else:
-                self.leave(watcher)
-                self._send_away(watcher)
-
-    def _send_away(self, watcher: Watcher) -> None:
-        """Beside the tick: one that does not read would hold it up."""
-        leaving = asyncio.ensure_future(watcher.send_away())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-
-    def _allowed(self, sessions: set[str]) -> set[str]:
-        """Those that may look. While nobody can be asked they stay for a while: staff need the dashboard
-        most when PostgreSQL is away."""
         try:
-            allowed = self._access.ask(lambda: _allowed(sessions))
+            allowed = await asyncio.to_thread(self._access.ask, lambda: _allowed(sessions))
         except (DatabaseError, TimeoutError):
-            return sessions if time.monotonic() - self._asked_at < UNASKED else set()
+            if time.monotonic() - self._asked_at > UNASKED:
+                self._send_away(watchers, NOT_ASKED)
+            return
         self._asked_at = time.monotonic()
-        return allowed
+        self._send_away([each for each in watchers if each.session not in allowed], SENT_AWAY)
+
+    async def _tell(self, watchers: list[Watcher]) -> None:
+        languages = {watcher.subscriber.language for watcher in watchers}
+        frames = await asyncio.to_thread(self._frames, languages)
+        for watcher in watchers:
+            if watcher in self._watchers:
+                watcher.subscriber.tell_live(frames[watcher.subscriber.language])
+
+    def _send_away(self, watchers: Iterable[Watcher], code: int) -> None:
+        """Beside the tick: one that does not read would hold it up."""
+        for watcher in watchers:
+            self.leave(watcher)
+            leaving = asyncio.ensure_future(watcher.send_away(code))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     def _frames(self, languages: set[str]) -> dict[str, str]:
         snapshot = self._observer.look()

@@ -5,6 +5,7 @@ place stands what was last known, and an alarm that says so.
 """
 
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ from inventory import gate
 from inventory.gate import Pulse, View
 from inventory.models import Listing, Product, Sale
 from orders.models import AuditEntry, Order
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -74,9 +77,10 @@ class SaleFigures:
 
     sale: Sale
     phase: str  # draft, upcoming, open, paused or ended
+    state: str  # the same for staff: see `Sale.state`
     products: list[ProductFigures]
     poison: int
-    gate: str  # warm, cold, none or unknown
+    gate: str  # warm, cold, none, or unknown where it cannot be read
     gate_version: int | None
     waiting: int | None  # purchases in the line
     oldest: int | None  # ms for which the head of the line has waited
@@ -226,10 +230,17 @@ class Observer:
         self._behind: dict[int, tuple[int, float]] = {}
         self._postgresql = Patience()
         self._one_at_a_time = threading.Lock()
+        self._last: tuple[float, Snapshot] | None = None  # and when it was ready
 
     def look(self) -> Snapshot:
+        """What is true now. Whoever waits while another looks shares what it sees: a store that is
+        silent for seconds would make a queue of them."""
+        asked_at = time.monotonic()
         with self._one_at_a_time:
-            return self._look()
+            if self._last is None or self._last[0] < asked_at:
+                snapshot = self._look()
+                self._last = time.monotonic(), snapshot
+            return self._last[1]
 
     def _look(self) -> Snapshot:
         books, postgresql = self._read_books()
@@ -348,8 +359,7 @@ def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
         began = time.perf_counter()
         memory, persistence = (redis_clients.blocking().info(part) for part in _INFO)
         words = f"{_took(began)}, {memory['used_memory_human']} used"
-        pulses = gate.pulses(sales)
-        gates = {sale: _Gate(gate.view_now(sale), pulses[sale]) for sale in sales}
+        gates = {sale: seen for sale in sales if (seen := _read_gate(sale))}
         seconds, microseconds = redis_clients.blocking().time()
     except (redis.RedisError, OSError) as error:
         return None, Part("Redis", False, f"not reachable ({type(error).__name__})")
@@ -358,6 +368,16 @@ def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
     if written != "ok":
         words = f"{words}; its last write to disk failed ({written})"
     return _Gates(now, gates, words), Part("Redis", written == "ok", words)
+
+
+def _read_gate(sale: int) -> _Gate | None:
+    """None for one in which something stands that no script of ours writes: it is no other sale's
+    trouble. Raises redis.RedisError where Redis is away."""
+    try:
+        return _Gate(gate.view_now(sale), gate.pulses([sale])[sale])
+    except (ValueError, TypeError, redis.ResponseError) as error:
+        log.warning("sale %s: its gate cannot be read: %s", sale, error)
+        return None
 
 
 _INFO = ("memory", "persistence")
@@ -384,6 +404,7 @@ def _figures(
     return SaleFigures(
         sale=sale,
         phase=sale.phase(now),
+        state=sale.state(now),
         products=[_product_figures(each, state, seen) for each in books.products[sale.pk]],
         poison=books.poison.get(sale.pk, 0),
         gate=state,
@@ -422,12 +443,17 @@ def _alarms(snapshot: Snapshot) -> Iterable[Alarm]:
                 yield Alarm(
                     f"no-{role}", f"No {role} has been heard of for {telemetry.ALIVE:.0f} s."
                 )
+    redis_answers = next(part for part in snapshot.parts if part.name == "Redis").ok
     for figures in snapshot.sales:
+        if redis_answers and figures.gate == "unknown":
+            yield Alarm("gate-odd", f"{figures.sale.name}: what stands in its gate cannot be read.")
         yield from _sale_alarms(figures)
 
 
 def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
     name = figures.sale.name
+    if figures.state == "upcoming, paused":
+        yield Alarm("paused-before", f"{name}: it is paused, and will not open unless resumed.")
     if figures.gate == "cold":
         yield Alarm("gate-cold", f"{name}: the gate is cold, clicks are told to try again.")
     if figures.oldest is not None and figures.oldest > gate.WAITS_LONG:

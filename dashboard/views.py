@@ -59,14 +59,15 @@ def history(request: HttpRequest) -> HttpResponse:
 @require_POST
 def change_sale(request: HttpRequest, sale: int, action: str) -> HttpResponse:
     """Pauses, ends, ... a sale."""
-    return _change(request, controls.OF_SALES, action, Sale, sale, f"sale-{sale}")
+    return _change(request, controls.OF_SALES, action, Sale, sale, desk=f"sale-{sale}")
 
 
 @require_POST
 def change_product(request: HttpRequest, sale: int, product: int, action: str) -> HttpResponse:
     """Restocks or corrects a product, at the desk of a sale."""
-    name = f"product-{sale}-{product}"
-    return _change(request, controls.OF_PRODUCTS, action, Product, product, name)
+    desk = f"product-{sale}-{product}"
+    key = f"{action}-{sale}-{product}"
+    return _change(request, controls.OF_PRODUCTS, action, Product, product, desk=desk, key=key)
 
 
 def _change(
@@ -75,9 +76,11 @@ def _change(
     action: str,
     model: type[Sale] | type[Product],
     which: int,
-    name: str,
+    *,
+    desk: str,
+    key: str = "",
 ) -> HttpResponse:
-    """`name` is that of the part of the page in which it was asked for."""
+    """`desk` and `key` name the part of the page in which it was asked for, and its form's key."""
     control = next((each for each in offered if each.name == action), None)
     if control is None:
         raise Http404
@@ -93,8 +96,8 @@ def _change(
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
             outcome = Outcome("refused", _what_is_wrong(form))
-        key = name.replace("product", action) if "key" in form.fields else ""
-        return _answer(request, name, outcome, key)
+        # What may have been done is repeated with the same key, or it might be done twice.
+        return _answer(request, desk, outcome, "" if outcome.kind == "unsure" else key)
 
     return change(request)
 
@@ -109,7 +112,8 @@ _STATUS = {
 
 
 def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> HttpResponse:
-    """For a page with htmx the line that says it, with a fresh key for the form; else a redirect."""
+    """For a page with htmx the line that says it, with a fresh key for the form if it has one to be
+    renewed; else a redirect."""
     if "HX-Request" in request.headers:
         context = {"subject": subject, "outcome": outcome, "key": key, "fresh": uuid4()}
         status = _STATUS[outcome.kind]

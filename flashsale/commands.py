@@ -6,6 +6,7 @@ Data goes to standard output and everything else to standard error, so that the 
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from abc import abstractmethod
@@ -100,11 +101,12 @@ class OperatorCommand(BaseCommand):
 
     def tell(self, content: Any, words: str) -> None:
         """The result: `content` as JSON where that was asked for, else the words."""
-        self.stdout.write(json.dumps(content, default=_plain) if self.as_json else words)
+        told = json.dumps(content, default=_plain) if self.as_json else _harmless(words)
+        self.stdout.write(told)
 
     def note(self, words: str) -> None:
         """For the person at the terminal, not part of the result."""
-        self.stderr.write(words, self.style.NOTICE)
+        self.stderr.write(_harmless(words), self.style.NOTICE)
 
     def table(self, headings: Sequence[str], rows: Iterable[Cells]) -> str:
         """Rows of cells as aligned text, and as a table for the eye on a terminal."""
@@ -131,7 +133,7 @@ class OperatorCommand(BaseCommand):
             return True
         if not (sys.stdin.isatty() and self.stderr.isatty()):
             raise UsageError(f"{question} There is no terminal to ask on: add --no-input.")
-        self.stderr.write(f"{question} [y/N] ", ending="")
+        self.stderr.write(f"{_harmless(question)} [y/N] ", ending="")
         self.stderr.flush()
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise Failed("Nothing was changed.")
@@ -224,7 +226,15 @@ def _plain(value: object) -> str:
 
 
 def _shown(cell: object) -> str:
-    return "" if cell is None else str(cell)
+    return "" if cell is None else _harmless(str(cell))
+
+
+# What steers a terminal, but for line breaks, tabs and colours: staff write names, operators read them.
+_STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+
+
+def _harmless(words: str) -> str:
+    return _STEERING.sub("\ufffd", words)
 
 
 def _aligned(headings: Sequence[str], rows: Sequence[Cells]) -> str:

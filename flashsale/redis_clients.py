@@ -46,6 +46,7 @@ def telemetry() -> redis.Redis:
     return redis.Redis.from_url(
         settings.CACHE_URL,
         decode_responses=True,
+        encoding_errors="replace",  # other programs may write there
         socket_timeout=1,
         socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),

@@ -220,12 +220,12 @@ class Process:
     role: str  # web, worker, beat
     host: str
     pid: int
-    age: float  # seconds since it was heard of
+    age: float  # seconds since it was heard of; negative if Redis' clock was put back meanwhile
     gauges: Mapping[str, int]
 
     @property
     def alive(self) -> bool:
-        return self.age < ALIVE
+        return abs(self.age) < ALIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,12 +325,12 @@ def processes() -> list[Process]:
         try:
             role, host, pid, _ = str(name).split(":")
             gauges = {gauge: float(n) for gauge, n in json.loads(told).items()}
-            age = max(0.0, now - gauges.pop("at"))
+            age = now - gauges.pop("at")
             number = int(pid)
         except (ValueError, TypeError, AttributeError, KeyError):
             log.warning("telemetry: %r is no process of ours", name)
             continue
-        if age < _BURIED:
+        if abs(age) < _BURIED:
             whole = {gauge: int(n) for gauge, n in gauges.items() if math.isfinite(n)}
             found.append(Process(role, host, number, age, whole))
         else:
@@ -355,9 +355,8 @@ def totals(sales: Iterable[int]) -> dict[int, Second]:
 class History:
     """The last minutes, second by second. Keeps what it has read, for the past does not change."""
 
-    _READ_AGAIN = (
-        3  # seconds, for a process that was late; one that is later still counts in totals
-    )
+    # Seconds that are read again, for a process that was late. One that is later counts in totals.
+    _READ_AGAIN = 3
 
     def __init__(self, seconds: int = 600) -> None:
         self._length = seconds

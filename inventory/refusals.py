@@ -8,6 +8,7 @@ _EXPLAINED = {
     "listing_windows_apart": "Another sale of one of these products has a window in this one.",
     "listing_once": "A product is listed twice.",
     "sale_window_in_order": "It must open before it closes.",
+    "sale_window_sensible": "A year from 2000 to 2999 is meant.",
     "inventory_sale_slug_key": "Another sale has this slug.",
 }
 

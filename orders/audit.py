@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -84,7 +84,9 @@ def facts(subject: Subject) -> Facts:
 
 def _plain(value: object) -> object:
     """A time in UTC, a choice by its value."""
-    return value.isoformat() if isinstance(value, datetime) else getattr(value, "value", value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return getattr(value, "value", value)
 
 
 def _name_of(subject: Subject) -> str:

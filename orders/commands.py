@@ -4,7 +4,7 @@ import getpass
 import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -135,7 +135,7 @@ def iso_time(text: str) -> datetime:
     """An ISO 8601 time, for argparse; with its offset from UTC only where it states one."""
     try:
         moment = datetime.fromisoformat(text.strip())
-        sensible_moment(moment)
+        sensible_moment(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, ValidationError):
         raise ArgumentTypeError(
             f"{text!r} is no time such as 2026-12-01T18:00 or 2026-12-01T18:00+01:00"
@@ -188,6 +188,7 @@ def sale_facts(sale: Sale) -> Facts:
         "name": sale.name,
         "status": sale.status,
         "phase": sale.phase(timezone.now()),
+        "state": sale.state(timezone.now()),
         "opens_at": sale.opens_at,
         "closes_at": sale.closes_at,
         "time_zone": sale.time_zone,

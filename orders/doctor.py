@@ -82,7 +82,19 @@ def drafts() -> Iterator[Finding]:
         yield ok("drafts", "None should be open by now.")
 
 
-GROUPS: Groups = {"sales": (scripts, gates, lines, poison, unfinished, drafts)}
+def paused_before_opening() -> Iterator[Finding]:
+    """It looks as if it waited for its opening, and will not open by itself."""
+    ahead = _undrained().filter(status=Sale.Status.PAUSED, opens_at__gt=timezone.now())
+    if ahead:
+        advice = "`manage.py sale resume` lets it open by the clock."
+        yield warning("paused", f"Paused before their opening: {_slugs(ahead)}.", advice)
+    else:
+        yield ok("paused", "No sale is paused before its opening.")
+
+
+GROUPS: Groups = {
+    "sales": (scripts, gates, lines, poison, unfinished, drafts, paused_before_opening)
+}
 
 
 # --- Helpers -----------------------------------------------------------------------------------

@@ -193,31 +193,10 @@ def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
 
     Raises NotPossible for a rejected one, and Order.DoesNotExist.
     """
-    seen = Order.objects.get(pk=order)
-    if seen.product_id is None:
-        raise NotPossible("A rejected order cannot be cancelled.")
-    with _changing([seen.sale_id, *_selling(seen.product_id)]) as sales:
-        product = _lock_product(seen.product_id, sales)
-        # The sale's lock alone would do: whoever comes without it still meets one cancellation.
-        locked = Order.objects.select_for_update(no_key=True).get(pk=order)
-        if locked.status == Order.Status.CANCELLED:
-            return False
-        if locked.status != Order.Status.CONFIRMED:
-            raise NotPossible("A rejected order cannot be cancelled.")
-        sale = next(sale for sale in sales if sale.pk == locked.sale_id)
-        with audited(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
-            locked.status = Order.Status.CANCELLED
-            locked.version = sale.version
-            locked.save(update_fields=["status", "version"])
-            sale.confirmed -= 1
-            stock.move(
-                product,
-                locked.quantity,
-                Movement.CANCELLED,
-                told=sales,
-                actor=by,
-                order=locked.pk,
-            )
+    try:
+        _cancel(order, by, reason)
+    except _DoneBefore:
+        return False
     return True
 
 
@@ -299,6 +278,32 @@ def _products(skus: Sequence[str]) -> list[Product]:
     return [found[sku] for sku in skus]
 
 
+class _DoneBefore(Exception):
+    """Leaves a transaction in which nothing was to be changed: nothing is saved, and nobody told."""
+
+
+def _cancel(order: UUID, by: str, reason: str) -> None:
+    seen = Order.objects.get(pk=order)
+    if seen.product_id is None:
+        raise NotPossible("A rejected order cannot be cancelled.")
+    with _changing([seen.sale_id, *_selling(seen.product_id)]) as sales:
+        product = _lock_product(seen.product_id, sales)
+        # The sale's lock alone would do: whoever comes without it still meets one cancellation.
+        locked = Order.objects.select_for_update(no_key=True).get(pk=order)
+        if locked.status == Order.Status.CANCELLED:
+            raise _DoneBefore
+        if locked.status != Order.Status.CONFIRMED:
+            raise NotPossible("A rejected order cannot be cancelled.")
+        sale = next(sale for sale in sales if sale.pk == locked.sale_id)
+        with audited(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
+            locked.status = Order.Status.CANCELLED
+            locked.version = sale.version
+            locked.save(update_fields=["status", "version"])
+            sale.confirmed -= 1
+            returned = Movement.CANCELLED
+            stock.move(product, locked.quantity, returned, told=sales, actor=by, order=locked.pk)
+
+
 def _move(
     product: int,
     units: int,
@@ -308,17 +313,21 @@ def _move(
     reason: str,
     key: UUID | None,
 ) -> bool:
+    """False if the form with this key has moved them before."""
     if abs(units) > MOST_MOVED:
         raise NotPossible(f"More than {MOST_MOVED:,} units at once are taken for a slip.")
-    with _changing(_selling(product)) as sales:
-        locked = _lock_product(product, sales)
-        if written_down(key):
-            return False
-        if locked.stock + units < 0:
-            raise NotPossible(f"Only {locked.stock} units are in stock.")
-        sale = next(iter(sales), None)
-        with audited(action, locked, by=by, reason=reason, sale=sale, key=key):
-            stock.move(locked, units, movement, told=sales, actor=by, note=reason)
+    try:
+        with _changing(_selling(product)) as sales:
+            locked = _lock_product(product, sales)
+            if written_down(key):
+                raise _DoneBefore
+            if locked.stock + units < 0:
+                raise NotPossible(f"Only {locked.stock} units are in stock.")
+            sale = next(iter(sales), None)
+            with audited(action, locked, by=by, reason=reason, sale=sale, key=key):
+                stock.move(locked, units, movement, told=sales, actor=by, note=reason)
+    except _DoneBefore:
+        return False
     return True
 
 
@@ -358,8 +367,10 @@ def _tell(sale: int) -> None:
     except gate.ColdGate:
         return
     except redis.RedisError as error:
-        raise NotTold(f"The change is made, but sale {sale}'s gate cannot be reached.") from error
-    raise NotTold(f"The change is made, but sale {sale}'s gate has not taken it over yet.")
+        raise NotTold(
+            "The change is made, but Redis cannot be reached: clicks do not follow it yet."
+        ) from error
+    raise NotTold("The change is made, but the gate has not taken it over yet: clicks will follow.")
 
 
 def _selling(product: int) -> list[int]:

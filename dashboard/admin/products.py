@@ -37,12 +37,12 @@ class ProductAdmin(Edited):
     search_fields = ["sku", "name"]
     fields = [
         *("sku", "name", "option", "description", "picture", "picture_text"),
-        *("price", "currency", "stock"),
+        *("price", "currency", "shown_price", "stock"),
     ]
 
-    @admin.display(description="price", ordering="price")
+    @admin.display(description="as shoppers read it", ordering="price")
     def shown_price(self, product: Product) -> str:
-        return money(product.price, product.currency)
+        return money(product.price, product.currency) if product.currency else ""
 
     def described(self, subject: Product) -> str:
         return f"{subject} ({subject.sku}): {subject.stock:,} in stock"
@@ -51,7 +51,8 @@ class ProductAdmin(Edited):
         return [*super().tools(request, subject), *audit_of(request, product=subject.pk)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
-        return ["stock", "sku"] if obj else ["stock"]
+        shown = ["stock", "shown_price"]
+        return [*shown, "sku"] if obj else shown
 
     def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
         before = Product.objects.get(pk=obj.pk).picture if change else None

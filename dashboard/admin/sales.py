@@ -108,7 +108,7 @@ class SaleAdmin(Edited):
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
-        return sale.phase(timezone.now())
+        return sale.state(timezone.now())
 
     @admin.display(description="opens (UTC)", ordering="opens_at")
     def opens(self, sale: Sale) -> str:

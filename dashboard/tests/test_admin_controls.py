@@ -31,6 +31,18 @@ def last_entry(sale: Sale) -> AuditEntry:
 # --- The life of a sale ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("narrowed", ["", "?status__exact=live"])
+def test_an_action_of_the_list_is_done_to_every_row_that_was_ticked(
+    anna: Staff, make_sale: MakeSale, narrowed: str
+) -> None:
+    ticked, left_alone = [make_sale() for _ in range(3)], make_sale()
+    chosen = {"action": "pause", "_selected_action": [sale.pk for sale in ticked]}
+    asked = anna.browser.post(listed(Sale) + narrowed, chosen)
+    page = anna.opens(asked["Location"])
+    assert len(anna.sends(asked["Location"], **form_of(page))) == 3
+    assert [click(sale).reason for sale in (*ticked, left_alone)] == ["paused"] * 3 + [""]
+
+
 def test_a_pause_holds_for_the_next_click_and_names_who_made_it(
     anna: Staff, make_sale: MakeSale
 ) -> None:

@@ -165,6 +165,24 @@ def test_a_change_that_postgresql_does_not_answer_is_not_called_done(
     assert said(answer) == (503, "unsure")
 
 
+def test_a_form_of_which_nobody_knows_whether_it_was_done_keeps_its_key(
+    browser: Client, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent again it is done once; with a fresh key it might be done twice."""
+
+    def lost(*_: object, **__: object) -> None:
+        raise DatabaseError("the connection was lost at COMMIT")
+
+    url = reverse("change-product", args=[SALE, make_sale().products.get().pk, "restock"])
+    form = {"units": 4, "key": uuid4()}
+    with monkeypatch.context() as patch:
+        patch.setattr(sales, "_changing", lost)
+        unsure = browser.post(url, form, headers=HTMX).content.decode()
+    assert 'data-kind="unsure"' in unsure
+    assert 'name="key"' not in unsure
+    assert 'name="key"' in browser.post(url, form, headers=HTMX).content.decode()
+
+
 def test_what_does_not_exist_is_not_found(browser: Client, make_sale: MakeSale) -> None:
     sale = make_sale()
     assert send(browser, sale, "explode").status_code == 404

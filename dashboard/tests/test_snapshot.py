@@ -1,6 +1,7 @@
 """What staff are told is true, and what is red says why; what is down takes only its own figures away."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from uuid import uuid4
 
@@ -69,6 +70,62 @@ def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
     gate.cool([sale.pk], "cold")
     assert of(sale).gate == "cold"
     assert "gate-cold" in alarms(Observer())
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [
+        ("flight", "sku", "x"),
+        ("stock", "sku", "1.5"),
+        ("gate", "opens_at", "nan"),
+        ("line", "", ""),
+    ],
+)
+def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
+    make_sale: MakeSale, key: str, field: str, value: str
+) -> None:
+    odd, sound = make_sale(stock=3), make_sale(stock=4)
+    name = getattr(gate.keys(odd.pk), key)
+    if key == "line":
+        redis_clients.blocking().set(name, "no stream")
+    else:
+        sku = odd.products.get().sku
+        redis_clients.blocking().hset(name, sku if field == "sku" else field, value)
+    observer = Observer()
+    assert of(odd, observer).left is None
+    assert of(sound, observer).left == 4
+    assert "gate-odd" in alarms(observer)
+
+
+def test_a_sale_that_is_paused_before_its_opening_does_not_look_as_if_it_opened(
+    make_sale: MakeSale,
+) -> None:
+    sale = make_sale(opens_in=600)
+    assert "paused-before" not in alarms(Observer())
+    sales.pause(sale.pk, by="staff")
+    assert of(sale).state == "upcoming, paused"
+    assert "paused-before" in alarms(Observer())
+
+
+def test_those_who_wait_while_another_looks_share_what_it_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    observer, go_on, looks = Observer(), Event(), []
+    look = observer._look
+
+    def slow() -> snapshot.Snapshot:
+        looks.append(uuid4())
+        go_on.wait(10)
+        return look()
+
+    monkeypatch.setattr(observer, "_look", slow)
+    with ThreadPoolExecutor(6) as pool:
+        waiting = [pool.submit(observer.look) for _ in range(6)]
+        wait_for(lambda: looks, "one looks")
+        go_on.set()
+        seen = {id(each.result(30)) for each in waiting}
+    assert len(looks) <= 2  # the first, and one for those who came when it had begun
+    assert len(seen) == len(looks)
 
 
 def test_a_gate_that_stays_behind_is_an_alarm(

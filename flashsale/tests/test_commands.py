@@ -15,7 +15,14 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError
 
-from flashsale.commands import Failed, OperatorCommand, UsageError, is_away, trouble
+from flashsale.commands import (
+    Failed,
+    OperatorCommand,
+    UsageError,
+    _harmless,
+    is_away,
+    trouble,
+)
 from tests.stack import ROOT
 
 
@@ -126,3 +133,9 @@ def test_an_argument_that_is_no_text_is_a_slip() -> None:
     )
     assert done.returncode == 2
     assert b"no text" in done.stderr
+
+
+def test_no_name_steers_the_terminal_of_an_operator() -> None:
+    assert _harmless("shoe\x1b]0;PWNED\x07\x1b[2J\n\x1b[31mred\x1b[0m\x9b1m") == (
+        "shoe\ufffd]0;PWNED\ufffd\ufffd[2J\n\x1b[31mred\x1b[0m\ufffd1m"
+    )

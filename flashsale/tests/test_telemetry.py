@@ -168,6 +168,21 @@ def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> Non
     redis_clients.telemetry().hdel(telemetry._PROCESSES, *strange)
 
 
+def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
+    """Redis' clock was put back: nobody knows when it was."""
+    name, told = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
+    redis_clients.telemetry().hset(telemetry._PROCESSES, name, told)
+    [process] = [process for process in telemetry.processes() if process.host == "ahead"]
+    assert not process.alive
+    redis_clients.telemetry().hdel(telemetry._PROCESSES, name)
+
+
+def test_bytes_of_other_programs_are_passed_over() -> None:
+    redis_clients.blocking().hset(telemetry._PROCESSES, b"\xff", b"\xfe")
+    telemetry.processes()
+    redis_clients.blocking().hdel(telemetry._PROCESSES, b"\xff")
+
+
 def test_all_clicks_of_all_sales_add_up() -> None:
     seconds = [telemetry.Second(1), telemetry.Second(2)]
     for second in seconds:

@@ -1,5 +1,8 @@
 """Everything that staff do to a sale leaves a row that says who, what, why and when."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
@@ -42,6 +45,13 @@ def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
     sales.cancel(purchase, by="anna")
     [entry] = AuditEntry.objects.filter(order=purchase)
     assert (entry.before, entry.after) == ({"status": "confirmed"}, {"status": "cancelled"})
+
+
+def test_times_are_kept_in_utc_however_they_were_written(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    closes_at = datetime(2099, 12, 1, 18, tzinfo=ZoneInfo("Asia/Tokyo"))
+    sales.change_window(sale.pk, closes_at=closes_at, by="anna")
+    assert last_entry(sale).after == {"closes_at": "2099-12-01T09:00:00+00:00"}
 
 
 def test_what_was_not_possible_is_not_written_down(make_sale: MakeSale) -> None:

@@ -192,6 +192,28 @@ def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
         sales.change_window(sale.pk, opens_at=later, by="staff")
 
 
+def test_what_was_done_before_changes_nothing_and_tells_nobody(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, form = make_sale(stock=1), uuid4()
+    product = sale.products.get()
+    [purchase] = queue_up(sale, 1)
+    settlement.settle(sale.pk)
+    sales.cancel(purchase, by="staff")
+    sales.restock(product.pk, 5, by="staff", key=form)
+    sale.refresh_from_db()
+    before = sale.version
+
+    def unexpected(sale: int) -> None:
+        raise sales.NotTold("nothing was changed")
+
+    monkeypatch.setattr(sales, "_tell", unexpected)
+    assert not sales.cancel(purchase, by="staff")
+    assert not sales.restock(product.pk, 5, by="staff", key=form)
+    sale.refresh_from_db()
+    assert sale.version == before
+
+
 @pytest.mark.parametrize("year", [1, 1999, 9999])
 def test_a_year_that_not_every_page_can_show_is_refused(make_sale: MakeSale, year: int) -> None:
     sale = make_sale(live=False)

@@ -90,10 +90,27 @@
     if (shop.dataset.at === shown) return;
     shown = shop.dataset.at;
     take(JSON.parse(shop.dataset.points));
+    holdStill();
     followLineup();
     board.classList.remove("stale");
     clearTimeout(silence);
     silence = setTimeout(() => board.classList.add("stale"), STALE);
+  }
+
+  // Where a sale's phase changes, other controls come to stand under the finger: they rest a moment.
+  const REST = 1500; // ms
+  const phases = new Map();
+  function holdStill() {
+    for (const figures of board.querySelectorAll(".desk .figures")) {
+      const { phase, status } = figures.dataset;
+      const now = `${phase} ${status}`;
+      const controls = figures.closest(".desk").querySelector("header .controls");
+      if (controls && phases.has(figures.id) && phases.get(figures.id) !== now) {
+        controls.inert = true;
+        setTimeout(() => (controls.inert = false), REST);
+      }
+      phases.set(figures.id, now);
+    }
   }
 
   // A sale was made, or has left: its desk is more than figures. Nobody's typing is thrown away for it.
@@ -147,8 +164,8 @@
   document.addEventListener("htmx:afterSettle", ({ detail: { elt } }) => {
     if (elt.matches(".result")) elt.focus({ preventScroll: true });
   });
-  document.addEventListener("htmx:afterRequest", ({ detail: { elt, successful } }) => {
-    if (!successful || !elt.matches(".desk form")) return;
+  document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
+    if (!elt.matches(".desk form") || xhr.status < 200 || xhr.status >= 300) return; // what was typed stays
     elt.closest("details")?.removeAttribute("open");
     for (const used of elt.querySelectorAll("input[name=units], input[name=reason]")) used.value = "";
     // What the form began with is now what it has said: see `show_hidden_initial` in controls.py.

@@ -108,6 +108,49 @@ def test_a_restock_makes_a_sold_out_page_buyable_again(
     expect(staff.locator(f"#units-{sale.pk}-{product.pk} [data-figure=stock]")).to_have_text("4")
 
 
+def test_controls_rest_where_others_have_come_to_stand_under_the_finger(
+    open_dashboard: OpenDashboard, make_sale: MakeSale
+) -> None:
+    sale, staff = make_sale(), open_dashboard()
+    controls = desk(staff, sale).locator("header .controls")
+    staff.evaluate(
+        "document.addEventListener('htmx:wsAfterMessage', () =>"
+        " document.querySelector('header .controls[inert]') && (document.title = 'rested'))"
+    )
+    control(staff, sale, "Pause")
+    expect(staff).to_have_title("rested")
+    expect(controls).not_to_have_attribute("inert", "")
+    control(staff, sale, "Resume")
+    sees_result(staff, "done", "goes on")
+
+
+def test_opening_now_asks_first(open_dashboard: OpenDashboard, make_sale: MakeSale) -> None:
+    sale = make_sale(opens_in=3600, closes_in=7200)
+    staff = open_dashboard()
+    expect(desk(staff, sale).get_by_role("button", name="Open it now")).to_be_hidden()
+    desk(staff, sale).get_by_text("Open now…").click()
+    control(staff, sale, "Open it now")
+    sees_result(staff, "done", "is open")
+
+
+def test_what_was_refused_may_be_mended_where_it_was_typed(
+    open_dashboard: OpenDashboard, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 409")
+    sale, staff = make_sale(stock=3), open_dashboard()
+    good = desk(staff, sale).locator(".good")
+    good.get_by_text("Correct…").click()
+    form = good.locator("form.correct")
+    form.locator("[name=units]").fill("-30")
+    form.locator("[name=reason]").fill("broken")
+    form.get_by_role("button").click()
+    sees_result(staff, "refused", "Only 3 units")
+    expect(form.locator("[name=units]")).to_have_value("-30")
+    form.locator("[name=units]").fill("-3")
+    form.get_by_role("button").click()
+    sees_result(staff, "done", "corrected by -3")
+
+
 def test_an_end_asks_first_and_is_final(open_dashboard: OpenDashboard, make_sale: MakeSale) -> None:
     sale, staff = make_sale(), open_dashboard()
     desk(staff, sale).get_by_text("End…").click()

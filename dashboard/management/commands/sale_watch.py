@@ -110,7 +110,7 @@ def _cells(figures: SaleFigures) -> list[str]:
     versions = f" {units(figures.gate_version)} of {units(figures.sale.version)}"
     return [
         figures.sale.slug,
-        figures.phase,
+        figures.state,
         units(figures.left),
         units(figures.in_flight),
         units(0 if none else figures.waiting),

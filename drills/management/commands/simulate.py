@@ -19,6 +19,7 @@ from drills.crowd import Crowd, Say, most_shoppers
 from drills.habits import SHARES
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper, Site
+from flashsale import variables
 from flashsale.commands import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from flashsale.web import allow_many_sockets
 from inventory.models import Sale
@@ -40,8 +41,14 @@ class Command(OperatorCommand):
         self.add_change_arguments(parser)
         parser.add_argument("--shoppers", type=_shoppers, required=True, metavar="N")
         parser.add_argument("--sale", metavar="SLUG", help="default: the one that is open")
+        here = f"http://127.0.0.1:{variables.whole('PORT', 8000, most=65535)}"
         parser.add_argument(
-            "--url", type=_site, default="http://127.0.0.1:8000", dest="site", metavar="URL"
+            "--url",
+            type=_site,
+            default=here,
+            dest="site",
+            metavar="URL",
+            help="default: PORT of this machine",
         )
         parser.add_argument(
             "--seconds",

@@ -64,7 +64,8 @@ COPY (
 """
 _ISO = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 _AT_ONCE = 1_000  # rows that are held in memory
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would calculate
+# How a cell begins that a spreadsheet would calculate, also in full-width signs.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 class Command(OperatorCommand):

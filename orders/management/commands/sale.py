@@ -102,7 +102,7 @@ class Command(LifecycleCommand):
         listed = list(Sale.objects.order_by("opens_at", "id"))
         now = timezone.now()
         rows = [
-            (sale.slug, sale.phase(now), window(sale), sale.limit, sale.confirmed)
+            (sale.slug, sale.state(now), window(sale), sale.limit, sale.confirmed)
             for sale in listed
         ]
         headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "CONFIRMED")
@@ -235,18 +235,18 @@ class Command(LifecycleCommand):
 
 
 def _called(sale: Sale) -> str:
-    return f"{sale.slug} ({sale.phase(timezone.now())}, {window(sale)})"
+    return f"{sale.slug} ({sale.state(timezone.now())}, {window(sale)})"
 
 
 def _result(sale: Sale) -> tuple[Facts, str]:
-    words = f"{sale.slug}: {sale.phase(timezone.now())}, {window(sale)}, limit {sale.limit}"
+    words = f"{sale.slug}: {sale.state(timezone.now())}, {window(sale)}, limit {sale.limit}"
     return {"sale": sale_facts(sale)}, words
 
 
 def _heading(sale: Sale) -> list[str]:
     lines = [
         f"{sale.slug}  {sale.name}",
-        f"phase      {sale.phase(timezone.now())}; limit {sale.limit};"
+        f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
         f" {sale.confirmed} orders confirmed",
         f"window     {window(sale)}",
     ]
