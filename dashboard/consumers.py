@@ -3,6 +3,7 @@
 from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
 from django.db import DatabaseError, connection
 
 from dashboard import live
@@ -26,7 +27,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             await self.close()
             return
         await self.accept()
-        subscriber = Subscriber(self._relay, None, request.language)
+        subscriber = Subscriber(self._relay, None, settings.LANGUAGE_CODE)
         self.watcher = live.Watcher(session, subscriber, self._send_away)
         live.current().join(self.watcher)
 

@@ -2,6 +2,8 @@
 
 import os
 import re
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
@@ -18,21 +20,26 @@ from django.urls import re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from dashboard.consumers import DashboardConsumer  # noqa: E402
-from flashsale import express  # noqa: E402
+from flashsale import express, media  # noqa: E402
 from flashsale.express import Receive, Scope, Send  # noqa: E402
 from inventory import feed  # noqa: E402
 from inventory.consumers import NoConsumer, SaleConsumer  # noqa: E402
 from orders.buy import buy  # noqa: E402
+from orders.calendar import calendar  # noqa: E402
+from orders.front import front  # noqa: E402
 from orders.outcome import outcome  # noqa: E402
 from orders.page import sale  # noqa: E402
 
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
+    (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{media.NAME})\Z"), media.picture),
     (
         re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"),
         outcome,
     ),
+    (re.compile(r"\A/\Z"), front),
+    (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),
 )
 
 
@@ -47,6 +54,7 @@ static = ServeStaticASGI(
     prefix=settings.STATIC_URL,
     immutable_file_test=_immutable,
 )
+_SENT_BY_PATH = "http.response.pathsend"  # an extension of ASGI
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,9 +64,26 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
             await express.answer(scope, receive, send, endpoint, **match.groupdict())
             return
     if scope["path"].startswith(settings.STATIC_URL):
-        await static(scope, receive, send)
+        await static_file(scope, receive, send)
     else:
         await django(scope, receive, send)
+
+
+async def static_file(scope: Scope, receive: Receive, send: Send) -> None:
+    """A static file, kept in memory: ServeStatic would open it in a new thread for each request, which
+    a crowd waits for. It is told that the server sends files by their path, which is done here."""
+
+    async def send_content(message: dict[str, Any]) -> None:
+        if message["type"] == _SENT_BY_PATH:
+            message = {"type": "http.response.body", "body": _content(message["path"])}
+        await send(message)
+
+    await static({**scope, "extensions": {_SENT_BY_PATH: {}}}, receive, send_content)
+
+
+@lru_cache(maxsize=512)
+def _content(path: str) -> bytes:
+    return Path(path).read_bytes()
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:

@@ -31,6 +31,14 @@ Header = tuple[bytes, bytes]
 
 HTML, JSON, PLAIN = b"text/html; charset=utf-8", b"application/json", b"text/plain; charset=utf-8"
 
+# Who may keep an answer: nobody, for it is made for one shopper; or everybody, where the address
+# never means anything else.
+PRIVATE: tuple[Header, ...] = (
+    (b"cache-control", b"private, no-store"),
+    (b"vary", b"Accept, Accept-Language, Cookie, HX-Request"),
+)
+FOR_EVER: tuple[Header, ...] = ((b"cache-control", b"public, max-age=31536000, immutable"),)
+
 
 class Response(NamedTuple):
     """What an endpoint answers. Its headers are added to those that every answer carries."""
@@ -39,6 +47,7 @@ class Response(NamedTuple):
     body: bytes = b""
     content_type: bytes = HTML
     headers: tuple[Header, ...] = ()
+    kept_by: tuple[Header, ...] = PRIVATE
 
 
 class BodyTooLarge(Exception):
@@ -164,6 +173,7 @@ async def answer(
             "headers": [
                 (b"content-type", response.content_type),
                 (b"content-length", str(len(response.body)).encode()),
+                *response.kept_by,
                 *_headers(request.secure),
                 *response.headers,
             ],
@@ -188,10 +198,8 @@ def redirect(to: str, *headers: Header) -> Response:
 
 @lru_cache(maxsize=2)
 def _headers(secure: bool) -> list[Header]:
-    """What every answer of the express lane carries: each is made for one shopper."""
+    """What every answer of the express lane carries."""
     headers = [
-        (b"cache-control", b"private, no-store"),
-        (b"vary", b"Accept, Accept-Language, Cookie, HX-Request"),
         (b"content-security-policy", build_policy().encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"x-frame-options", settings.X_FRAME_OPTIONS.encode()),

@@ -3,15 +3,19 @@
 import logging
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.utils import translation
 
 from flashsale.database import drop_broken_connections
 
 log = logging.getLogger(__name__)
 
 View = Callable[[HttpRequest], HttpResponse]
+
+STAFF_PAGES = ("/admin/", "/dashboard/")
 
 
 def answer_while_postgresql_is_down(get_response: View) -> View:
@@ -37,3 +41,15 @@ def _try_again(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"error": "busy"}, status=503, headers=headers)
     page = render_to_string("orders/message.html", {"code": "busy", "status": 503})
     return HttpResponse(page, status=503, headers=headers)
+
+
+def staff_pages_in_english(get_response: View) -> View:
+    """They exist in one language only, and Django's own translations would make them half another one."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(STAFF_PAGES):
+            translation.activate(settings.LANGUAGE_CODE)
+            request.LANGUAGE_CODE = settings.LANGUAGE_CODE
+        return get_response(request)
+
+    return middleware

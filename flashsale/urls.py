@@ -3,16 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from flashsale import health, login, media
+from flashsale import health, login
 from orders import views
 
 urlpatterns = [
-    path("", views.sale_list, name="sales"),
     path("orders/", views.own_orders, name="own-orders"),
     path("dashboard/", include("dashboard.urls")),
     path("admin/login/", login.login),  # before admin's own
     path("admin/", admin.site.urls),
-    path("media/<path:name>", media.picture, name="media"),
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
 ]

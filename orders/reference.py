@@ -13,7 +13,7 @@ _SIGNS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 7
 _BITS = 5 * _LENGTH
 # Of the 96 bits behind the sale's number: 4 are the version's, 2 the variant's (RFC 9562).
-_PATTERN = re.compile(r"\A(\d{1,10})-([0-9A-Z]{7})\Z")
+_PATTERN = re.compile(r"\A(\d{1,10})(?:-|\s+)?([0-9A-Z]{7})\Z")
 _ALIKE = str.maketrans("OIL", "011")  # what people read for these signs
 
 
@@ -26,8 +26,13 @@ def reference(purchase: UUID) -> str:
 
 
 def purchases_of(text: str) -> tuple[UUID, UUID] | None:
-    """The first and the last purchase id that a reference can mean; None if `text` is none."""
-    found = _PATTERN.match(text.strip().upper())
+    """The first and the last purchase id that a reference can mean; None if `text` is none.
+
+    Its hyphen may be a space, or missing. Spaces elsewhere are passed over only beside a hyphen: without
+    one they could hide that a sign is missing, and another sale would be meant.
+    """
+    said = "".join(text.split()) if "-" in text else text.strip()
+    found = _PATTERN.match(said.upper())
     if found is None or int(found[1]) >= 1 << 32:
         return None
     random = 0

@@ -1,17 +1,20 @@
 """A shopper finds what they bought, and nobody else does."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError, connection
+from django.template.loader import render_to_string
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from flashsale import shoppers
 from inventory.models import Sale
-from orders import tickets
+from orders import tickets, views
 from orders.models import Order
 
 MakeSale = Callable[..., Sale]
@@ -36,13 +39,13 @@ def an_order(sale: Sale, shopper: UUID, minutes_ago: int = 0, **values: Any) -> 
         "quantity": 2,
         "unit_price": 12900,
         "currency": "EUR",
+        "accepted_at": at,
     }
     return Order.objects.create(
         id=tickets.new_purchase(sale.pk),
         sale=sale,
         shopper=shopper,
         version=sale.version,
-        accepted_at=at,
         settled_at=at,
         **{**known, **values},
     )
@@ -54,7 +57,7 @@ def test_orders_are_listed_newest_first_with_what_they_cost(make_sale: MakeSale)
     shown = page(browser_of(anna))
     assert shown.index(str(newer.pk)) < shown.index(str(older.pk))
     assert "€258.00" in shown
-    assert f'href="/orders/{newer.pk}/"' in shown
+    assert f'href="/orders/{newer.pk}/">{newer.reference}</a>' in shown
 
 
 def test_nobody_sees_another_shoppers_orders(make_sale: MakeSale) -> None:
@@ -115,6 +118,42 @@ def test_many_orders_are_shown_in_pages(make_sale: MakeSale) -> None:
     assert str(orders[20].pk) not in first
     assert str(orders[20].pk) in second
     assert page(browser_of(anna), page="nonsense").count("<tr>") == first.count("<tr>")
+
+
+def test_when_it_was_is_said_in_the_time_of_the_sale(make_sale: MakeSale) -> None:
+    sale, anna = make_sale(), shoppers.new_shopper()
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
+    at = datetime(2026, 7, 1, 15, 5, tzinfo=UTC)
+    an_order(sale, anna, accepted_at=at)
+    shown = page(browser_of(anna))
+    assert '<time datetime="2026-07-01T15:05:00+00:00">2 July 2026, 00:05</time>' in shown
+    assert "(Asia/Tokyo)" in shown
+
+
+def test_whoever_renders_the_list_asks_nobody(make_sale: MakeSale) -> None:
+    anna = shoppers.new_shopper()
+    an_order(make_sale(), anna)
+    orders = views._page_of_orders(anna, "1")
+    with CaptureQueriesContext(connection) as captured:
+        render_to_string("orders/own_orders.html", {"page": orders})
+    assert len(captured) == 0
+
+
+def test_the_list_is_only_read() -> None:
+    assert Client().post("/orders/").status_code == 405
+
+
+@pytest.mark.parametrize("error", [TimeoutError, OperationalError])
+def test_while_postgresql_is_away_it_says_when_to_come_back(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(views, "in_thread", away)
+    answer = browser_of(shoppers.new_shopper()).get("/orders/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert 'data-code="busy"' in answer.content.decode()
 
 
 def test_the_list_is_kept_by_nobody() -> None:

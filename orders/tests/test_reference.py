@@ -23,6 +23,24 @@ def test_it_is_read_as_people_write_it() -> None:
     assert purchases_of(" 7-k7q29f1 ") == purchases_of("7-K7Q29FL") == purchases_of("7-K7Q29FI")
 
 
-@pytest.mark.parametrize("text", ["", "shoe-42", "7-K7Q29F", "7-K7Q29FU", "99999999999-K7Q29FX"])
+@pytest.mark.parametrize(
+    "text", ["7K7Q29F1", "7 k7q29f1", "7  K7Q29F1", " 7 - k7q 29fl", "7 -K7Q29F1", "7k7q29fi"]
+)
+def test_its_hyphen_may_be_missing_and_spaces_do_not_matter(text: str) -> None:
+    assert purchases_of(text) == purchases_of("7-K7Q29F1")
+
+
+def test_without_a_hyphen_the_last_seven_signs_are_the_purchase() -> None:
+    assert purchases_of("123456789") == purchases_of("12-3456789")
+
+
+@pytest.mark.parametrize("text", ["12-K7Q29F", "12 K7Q29F", "12 K7Q29F X", "1 2K7Q29FX"])
+def test_nobody_guesses_which_sign_is_missing(text: str) -> None:
+    assert purchases_of(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "shoe-42", "7-K7Q29FU", "99999999999-K7Q29FX", "99999999999K7Q29FX", "7--K7Q29FX"]
+)
 def test_what_is_none_leads_nowhere(text: str) -> None:
     assert purchases_of(text) is None

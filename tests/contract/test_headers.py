@@ -17,6 +17,8 @@ ANSWERS: dict[str, tuple[int, Callable[[Shopper, Sale], httpx.Response]]] = {
     "page": (200, lambda shopper, sale: get(shopper, sale, PAGE)),
     "json": (200, lambda shopper, sale: get(shopper, sale, JSON)),
     "live parts": (200, lambda shopper, sale: get(shopper, sale, HTMX)),
+    "front page": (200, lambda shopper, sale: shopper.client.get("/", headers=PAGE)),
+    "calendar": (200, lambda s, sale: s.client.get(f"/sales/{sale.slug}/calendar.ics")),
     "accepted": (202, lambda shopper, sale: shopper.buy(sale)),
     "redirect": (303, lambda shopper, sale: shopper.buy(sale, headers=PAGE)),
     "order": (200, lambda shopper, sale: shopper.order(shopper.buy(sale).json()["purchase"])),

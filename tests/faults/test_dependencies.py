@@ -1,18 +1,25 @@
 """A dependency dies under a running shop: shoppers get a clear answer at once, and nothing is lost."""
 
+import contextlib
+import secrets
 import signal
 import time
+from collections.abc import Iterator
 
 import httpx
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.db import connection
 
 from conftest import MakeSale
-from flashsale.database import drop_broken_connections
+from flashsale.database import PATIENCE, drop_broken_connections
+from flashsale.shoppers import cookie_value, new_shopper
 from inventory import gate
 from inventory.models import Sale
-from orders import books
+from orders import books, sales
 from tests import servers, stack
-from tests.cast import Shopper, skus
+from tests.cast import JSON, Shopper, skus
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -45,7 +52,7 @@ def test_the_line_grows_while_postgresql_is_down_and_drains_after(make_sale: Mak
             ready = httpx.get(f"{web.url}/readyz", timeout=20)
             assert (ready.status_code, ready.json()["redis"]) == (503, "ok")
             listed = httpx.get(f"{web.url}/", timeout=20)
-            assert (listed.status_code, listed.headers["retry-after"]) == (503, "2")
+            assert (listed.status_code, listed.headers["retry-after"]) == (503, "1")
         finally:
             servers.POSTGRES.start()
             drop_broken_connections()
@@ -112,11 +119,7 @@ def test_the_stock_stays_live_while_postgresql_hangs(make_sale: MakeSale) -> Non
     with stack.Web.running() as web:
         shopper = Shopper(web.url)
         ticket, [sku] = shopper.ticket(sale), skus(sale)
-        pid = servers.POSTGRES.pid
-        assert pid
-        frozen = [pid, *stack.children(pid)]
-        stack.signal_all(frozen, signal.SIGSTOP)
-        try:
+        with postgresql_frozen():
             assert shopper.buy(sale, ticket, product=sku).status_code == 202
             stack.wait_for(
                 lambda: shopper.sale(sale)["products"][0]["stock"] == 9,
@@ -124,5 +127,47 @@ def test_the_stock_stays_live_while_postgresql_hangs(make_sale: MakeSale) -> Non
             )
             ready = httpx.get(f"{web.url}/readyz", timeout=30)
             assert ready.status_code == 503
-        finally:
-            stack.signal_all(frozen, signal.SIGCONT)
+
+
+def test_the_front_page_and_pictures_stay_while_postgresql_hangs(make_sale: MakeSale) -> None:
+    name = default_storage.save(f"products/{secrets.token_hex(16)}.webp", ContentFile(b"a picture"))
+    with stack.Web.running() as web:
+        sale = make_sale(opens_in=3)
+        stack.wait_for(lambda: listed(web, sale) == "upcoming", "the sale is listed")
+        with postgresql_frozen():
+            # It opens by the clock; and whoever asks meanwhile does not wait.
+            stack.wait_for(lambda: listed(web, sale) == "open", "the sale is listed as open", 10)
+            assert httpx.get(f"{web.url}/", timeout=1).status_code == 200
+            assert httpx.get(f"{web.url}/media/{name}", timeout=1).content == b"a picture"
+        sales.pause(sale.pk, by="staff")
+        stack.wait_for(lambda: listed(web, sale) == "paused", "the list is read again")
+
+
+def listed(web: stack.Web, sale: Sale) -> str:
+    """The phase with which the front page lists it, within a second."""
+    content = httpx.get(f"{web.url}/", headers=JSON, timeout=1).json()["sales"]
+    return next((str(one["phase"]) for one in content if one["slug"] == sale.slug), "")
+
+
+@pytest.mark.parametrize("path", ["/", "/orders/"])
+def test_a_page_that_cannot_be_read_says_so_in_bounded_time(path: str) -> None:
+    with stack.Web.running() as web, postgresql_frozen():
+        cookie = {"Cookie": f"shopper={cookie_value(new_shopper())}"}
+        for _ in range(2):
+            answer = httpx.get(f"{web.url}{path}", headers=cookie, timeout=PATIENCE + 1.5)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"]
+            assert 'data-code="busy"' in answer.text
+
+
+@contextlib.contextmanager
+def postgresql_frozen() -> Iterator[None]:
+    """PostgreSQL takes connections and questions, and answers nothing."""
+    pid = servers.POSTGRES.pid
+    assert pid
+    frozen = [pid, *stack.children(pid)]
+    stack.signal_all(frozen, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        stack.signal_all(frozen, signal.SIGCONT)
