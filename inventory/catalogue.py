@@ -18,6 +18,8 @@ class ProductCard:
     price: int  # minor units
     currency: str
     stock: int  # as PostgreSQL had it when the card was read
+    offered: int  # units that the sale has had to sell
+    picture_set: str = ""  # the same picture in several widths, for `<img srcset>`, or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,24 @@ class SaleCard:
 
     def product(self, sku: str) -> ProductCard | None:
         return next((card for card in self.products if card.sku == sku), None)
+
+    @property
+    def choices(self) -> list[tuple[ProductCard, ...]]:
+        """The products as a shopper chooses: those of one name are the options of one thing."""
+        by_name: dict[str, list[ProductCard]] = {}
+        for card in self.products:
+            by_name.setdefault(card.name, []).append(card)
+        return [tuple(cards) for cards in by_name.values()]
+
+
+def stock_level(left: int, offered: int) -> str:
+    """How many are left, as pages say it: none, last (at most a tenth or 5 units), few (a quarter) or
+    many."""
+    if left == 0:
+        return "none"
+    if left <= 5 or left * 10 <= offered:
+        return "last"
+    return "few" if left * 4 <= offered else "many"
 
 
 def card(**which: str | int) -> SaleCard | None:
@@ -76,7 +96,9 @@ def _card(sale: Sale) -> SaleCard:
                 price=product.price,
                 currency=product.currency,
                 stock=product.stock,
+                offered=offered,
+                picture_set=product.picture.srcset if product.picture else "",
             )
-            for product in (listing.product for listing in listings)
+            for product, offered in ((listing.product, listing.offered) for listing in listings)
         ),
     )

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from inventory.pictures import picture_path
+from inventory.pictures import PictureField, picture_path
 
 MOST_UNITS = 10_000  # in one click, and so of a limit: more is absurd
 
@@ -43,7 +43,10 @@ class Product(models.Model):
     name = models.CharField(max_length=120)
     option = models.CharField(max_length=40, blank=True, help_text="what tells it apart: a size")
     description = models.TextField(blank=True)
-    picture = models.ImageField(upload_to=picture_path, blank=True)
+    picture = PictureField(upload_to=picture_path, blank=True)
+    # In pixels; the width says which smaller copies of the picture there are.
+    picture_width = models.PositiveIntegerField(null=True, editable=False)
+    picture_height = models.PositiveIntegerField(null=True, editable=False)
     picture_text = models.CharField("alternative text", max_length=200, blank=True)
     price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3, validators=[RegexValidator(r"\A[A-Z]{3}\Z")])
@@ -165,6 +168,8 @@ class Listing(models.Model):
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="listings")
     product = models.ForeignKey(Product, models.PROTECT, related_name="listings")
     position = models.PositiveSmallIntegerField(default=0)
+    # Units that this sale has had to sell: what the bar beside "12 left" is full of.
+    offered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     opens_at = models.DateTimeField(editable=False)
     closes_at = models.DateTimeField(editable=False)
     finished = models.BooleanField(default=False, editable=False)

@@ -1,14 +1,21 @@
-"""Product pictures: whatever is uploaded is decoded and encoded anew, so that only a picture is kept."""
+"""Product pictures: whatever is uploaded is decoded and encoded anew, so that only a picture is kept,
+and smaller copies beside it, for small screens."""
 
 import hashlib
+from collections.abc import Iterable
 from io import BytesIO
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
-from django.db.models import Model
+from django.core.files.storage import Storage
+from django.db.models import ImageField, Model
+from django.db.models.fields.files import ImageFieldFile
 from PIL import Image, ImageOps
 
 LONGEST_EDGE = 1200  # pixels
+COPY_WIDTHS = (480, 800)  # pixels; of those that are narrower than the picture a copy is kept
 MOST_PIXELS = 50_000_000  # a small file can unpack to a huge picture
 MOST_BYTES = 10 * 1024 * 1024
 
@@ -33,7 +40,111 @@ def encoded_anew(upload: "File[bytes]") -> "ContentFile[bytes]":
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValidationError("This is not a picture that can be read.") from error
     picture.thumbnail((LONGEST_EDGE, LONGEST_EDGE))
+    content = _encoded(picture)
+    return ContentFile(content, name=f"{hashlib.sha256(content).hexdigest()[:32]}.webp")
+
+
+def _encoded(picture: Image.Image) -> bytes:
     encoded = BytesIO()
     picture.save(encoded, "WEBP", quality=82)
-    content = encoded.getvalue()
-    return ContentFile(content, name=f"{hashlib.sha256(content).hexdigest()[:32]}.webp")
+    return encoded.getvalue()
+
+
+# --- Smaller copies -------------------------------------------------------------------------------
+
+
+def store_copies(storage: Storage, name: str, content: "File[bytes]") -> tuple[int, int]:
+    """Stores the smaller copies of the picture `content` beside `name`, where it is kept itself.
+
+    Returns its width and height. Raises OSError for what is no picture.
+    """
+    with Image.open(content) as picture:
+        for width in _widths_below(picture.width):
+            copy = picture.resize((width, round(picture.height * width / picture.width)))
+            # What stands there was the copy of a picture of this name that is gone.
+            storage.delete(_copy_name(name, width))
+            storage.save(_copy_name(name, width), ContentFile(_encoded(copy)))
+        return picture.size
+
+
+def _widths_below(width: int | None) -> list[int]:
+    return [copy for copy in COPY_WIDTHS if width and copy < width]
+
+
+def _copy_name(name: str, width: int) -> str:
+    path = PurePosixPath(name)
+    return str(path.with_name(f"{path.stem}-{width}{path.suffix}"))
+
+
+class Picture(ImageFieldFile):
+    """A picture and its smaller copies. Pages ask no storage which copies there are: the picture's own
+    width, kept in the database, tells."""
+
+    def save(self, name: str, content: "File[Any]", save: bool = True) -> None:
+        super().save(name, content, save=False)
+        with self.storage.open(self._kept_name) as stored:
+            self.set_size(store_copies(self.storage, self._kept_name, stored))
+        if save:
+            self.instance.save()
+
+    @property
+    def srcset(self) -> str:
+        """Every version with its width, for `<img srcset>`; "" where there is no choice."""
+        versions = [*self._copies, (self._kept_name, self._width)]
+        if len(versions) == 1:
+            return ""
+        return ", ".join(f"{self.storage.url(name)} {width}w" for name, width in versions)
+
+    def smaller(self, width: int) -> str:
+        """The URL of the smallest version that is at least so wide, else of the picture itself."""
+        fitting = (name for name, copy in self._copies if copy >= width)
+        return self.storage.url(next(fitting, self._kept_name))
+
+    @property
+    def names(self) -> list[str]:
+        """Under which it is kept, copies included."""
+        return [self._kept_name, *(name for name, _ in self._copies)]
+
+    @property
+    def _copies(self) -> Iterable[tuple[str, int]]:
+        return [(_copy_name(self._kept_name, width), width) for width in _widths_below(self._width)]
+
+    @property
+    def _kept_name(self) -> str:
+        assert self.name, "there is no picture"
+        return self.name
+
+    @property
+    def _width(self) -> int | None:
+        width: int | None = getattr(self.instance, f"{self.field.name}_width")
+        return width
+
+    def set_size(self, size: tuple[int, int] | tuple[None, None]) -> None:
+        for edge, pixels in zip(("width", "height"), size, strict=True):
+            setattr(self.instance, f"{self.field.name}_{edge}", pixels)
+
+
+class PictureField(ImageField):
+    """Keeps pictures with smaller copies. Its model has the fields `<name>_width` and `<name>_height`,
+    null, declared after it: saving the picture sets them.
+
+    Django's own `width_field` would open the file of each row that has no width yet, missing or far
+    away as it may be, as soon as a page reads the row.
+    """
+
+    attr_class = Picture
+
+    if TYPE_CHECKING:  # what a product's picture is, to mypy
+
+        def __get__(self, instance: object, owner: Any) -> Picture: ...  # type: ignore[override]  # of an instance only
+
+    def pre_save(self, model_instance: Model, add: bool) -> Any:
+        picture = super().pre_save(model_instance, add)
+        if not picture:
+            picture.set_size((None, None))
+        return picture
+
+    def deconstruct(self) -> Any:
+        """To migrations it is an ordinary ImageField: the database holds the same."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.ImageField", args, kwargs

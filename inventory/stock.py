@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Greatest
 
 from flashsale.database import require_transaction
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Listing, Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
 
@@ -44,6 +46,13 @@ def lock_listed(sale: Sale, skus: Iterable[str]) -> list[Product]:
     listed = Product.objects.filter(listings__sale=sale, sku__in=list(skus)).order_by("pk")
     rows = listed.only("sku", "price", "currency", "stock")
     return list(rows.select_for_update(no_key=True, of=("self",)))
+
+
+def offer(sale: Sale, products: Iterable[Product]) -> None:
+    """What a locked draft lists is from now on the stock that it sells. The products are locked, too."""
+    require_transaction()
+    for product in products:
+        Listing.objects.filter(sale=sale, product=product).update(offered=product.stock)
 
 
 def sell(sale: int, version: int, units: Mapping[int, int]) -> None:
@@ -85,6 +94,9 @@ def move(
     sale = next((sale for sale in told if not sale.finished), None)
     product.stock += delta
     product.save(update_fields=["stock"])
+    if sale and reason != Reason.CANCELLED:  # what returns was offered before
+        listed = Listing.objects.filter(sale=sale, product=product)
+        listed.update(offered=Greatest(F("offered") + delta, 0))
     StockMovement.objects.create(
         product=product,
         delta=delta,

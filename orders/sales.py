@@ -88,7 +88,7 @@ def schedule(sale: int, *, by: str, reason: str = "") -> None:
         _changing([sale]) as (locked,),
         audited(Action.SCHEDULED, locked, by=by, reason=reason),
     ):
-        _refuse_unsellable(locked)
+        _offer_products(locked)
         _set_status(locked, Status.LIVE, {Status.DRAFT})
 
 
@@ -99,7 +99,7 @@ def go_live(sale: int, *, by: str, reason: str = "") -> None:
         _changing([sale]) as (locked,),
         audited(Action.OPENED, locked, by=by, reason=reason),
     ):
-        _refuse_unsellable(locked)
+        _offer_products(locked)
         if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
             raise NotPossible("The sale is open already.")
         _set_status(locked, Status.LIVE, {Status.DRAFT, Status.LIVE})
@@ -242,13 +242,15 @@ def _set_status(sale: Sale, to: Sale.Status, allowed: set[Sale.Status]) -> None:
     sale.status = to
 
 
-def _refuse_unsellable(sale: Sale) -> None:
+def _offer_products(sale: Sale) -> None:
     # Locked as well, so that a restock is either before this or knows of this sale.
     products = stock.lock(sale.products.values_list("pk", flat=True))
     if not products:
         raise NotPossible("The sale has no products.")
     if len({product.currency for product in products}) > 1:
         raise NotPossible("The prices of a sale must be in one currency.")
+    if sale.status == Status.DRAFT:
+        stock.offer(sale, products)
 
 
 def _refuse_absurd(moment: datetime) -> None:

@@ -13,7 +13,7 @@ from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
 from flashsale.templatetags.money import money
 from inventory.models import Product
-from inventory.pictures import encoded_anew
+from inventory.pictures import Picture, encoded_anew
 
 
 class ProductForm(SideBySide):
@@ -61,5 +61,11 @@ class ProductAdmin(Edited):
             transaction.on_commit(_removal(before))
 
 
-def _removal(picture: Any) -> Callable[[], None]:
-    return lambda: picture.storage.delete(picture.name)
+def _removal(picture: Picture) -> Callable[[], None]:
+    names = picture.names
+
+    def remove() -> None:
+        for name in names:
+            picture.storage.delete(name)
+
+    return remove

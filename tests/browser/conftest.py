@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +12,11 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
-    Playwright,
     expect,
     sync_playwright,
 )
 
+from drills.chromium import ABSENT, ARGUMENTS, executable
 from tests import stack
 
 PATIENCE = 30_000  # ms; far more than anything takes but a page that asks slowly
@@ -25,33 +24,19 @@ SLOW_PATIENCE = 90_000  # ms; a page without its socket asks every 8 s
 
 OpenPage = Callable[..., Page]
 
-_INSTALLED = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
         # Playwright's loop runs in this thread, and Django takes the tests for coroutines.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        path = _executable(playwright)
+        path = executable(playwright)
         if path is None:
-            absent = f"no browser: neither playwright's own nor any of {', '.join(_INSTALLED)}"
-            pytest.fail(absent) if os.environ.get("CI") else pytest.skip(absent)
+            pytest.fail(ABSENT) if os.environ.get("CI") else pytest.skip(ABSENT)
         expect.set_options(timeout=PATIENCE)
-        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-def _executable(playwright: Playwright) -> Path | None:
-    folders = os.environ.get("PATH", "").split(os.pathsep)
-    found = [Path(folder) / name for name in _INSTALLED for folder in folders]
-    found.append(Path(playwright.chromium.executable_path))
-    return next((path for path in found if path.is_file()), None)
 
 
 @dataclass

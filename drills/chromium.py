@@ -1,0 +1,23 @@
+"""Where this machine's Chromium is, for whoever drives it with Playwright, which only development needs."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
+
+INSTALLED = ("chromium", "chromium-browser", "google-chrome")
+ABSENT = f"no browser: neither playwright's own nor any of {', '.join(INSTALLED)}"
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+def executable(playwright: "Playwright") -> Path | None:
+    """The machine's own browser, else the one that playwright has installed, else None."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    found = [Path(folder) / name for name in INSTALLED for folder in folders]
+    found.append(Path(playwright.chromium.executable_path))
+    return next((path for path in found if path.is_file()), None)
