@@ -25,8 +25,9 @@ from flashsale import shoppers
 
 # As static/js/shop.js and templates/orders/_outcome.html have it, in seconds.
 PATIENCE = 10.0  # until an answer counts as lost
-RETRY = 3.0  # until a click without an answer is sent again
-RETRIES = 20
+RETRY = 1.0  # until a click without an answer is sent again; then twice as long, and so on
+LONGEST_RETRY = 15.0
+RETRIES = 30
 SOON = 0.5  # until a page asks for the first time what became of a purchase
 POLL = 4.0  # between its further questions
 
@@ -39,7 +40,8 @@ SOCKET, ASKED, CLICKED = "socket", "asked", "clicked"  # how a shopper was told
 
 _GONE = (OSError, TimeoutError, WebSocketException)
 _SECTION = re.compile(r'<section id="buy-.*?</section>', re.S)
-_FIELD = re.compile(r'name="(ticket|product)" value="([^"]+)"')
+_TICKET = re.compile(r'name="ticket" value="([^"]+)"')
+_PRODUCT = re.compile(r'name="product" value="([^"]+)"')
 _PURCHASE = re.compile(r'id="purchase-([0-9a-f-]{36})"')
 _MOST = re.compile(r' max="(\d+)"')
 _LEFT = re.compile(r'id="stock-([^"]+)" class="stock" data-left="(\d+)"')
@@ -236,12 +238,12 @@ class Shopper:
     async def buy(self, form: Form, units: object = 1) -> Heard:
         """Clicks, and sends the same ticket again while the answer is lost, "busy" or "too fast".
         Gives the last answer."""
-        for _ in range(RETRIES):
+        for attempt in range(RETRIES):
             heard = await self.click(form, units)
-            wait = RETRY if heard.unsure and not heard.wait else heard.wait
-            if not wait:
+            if not heard.unsure and not heard.wait:
                 break
-            await self.pause(about(self.random, wait))
+            pause = about(self.random, min(RETRY * 2**attempt, LONGEST_RETRY))
+            await self.pause(max(heard.wait, pause))
             if self.closing.is_set() and form.purchase not in self._unsure:
                 break  # it has bought nothing, and is not to buy now
         return heard
@@ -398,13 +400,14 @@ class Shopper:
 
 
 def page_in(html: str) -> Page:
-    """The forms of a sale's page, and what is left of each product."""
+    """What the forms of a sale's page can send, and what is left of each product."""
     forms = []
     for section in _SECTION.findall(html):
-        fields = dict(_FIELD.findall(section))
-        purchase, most = _PURCHASE.search(section), _MOST.search(section)
-        if purchase and most and len(fields) == 2:
-            forms.append(Form(purchase[1], fields["ticket"], fields["product"], int(most[1])))
+        ticket, purchase = _TICKET.search(section), _PURCHASE.search(section)
+        most = _MOST.search(section)
+        if ticket and purchase and most:
+            for sku in _PRODUCT.findall(section):  # a form may let choose between several
+                forms.append(Form(purchase[1], ticket[1], sku, int(most[1])))
     return Page(forms, {sku: int(left) for sku, left in _LEFT.findall(html)})
 
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -20,7 +21,7 @@ from flashsale import kept, telemetry
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
-from inventory.catalogue import ProductCard, SaleCard
+from inventory.catalogue import ProductCard, SaleCard, stock_level
 from inventory.gate import Answer, View
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,13 @@ class Subscriber:
             log.debug("a frame was not sent: %r", error)
 
 
+class Turn(NamedTuple):
+    """The next change of phase by the clock, in ms since the epoch: pages make it by themselves."""
+
+    at: int
+    phase: str
+
+
 class Watch:
     """A sale as this process knows it."""
 
@@ -114,6 +122,26 @@ class Watch:
         if self.now < self.opens_at:
             return "upcoming"
         return "paused" if status == "paused" else "open"
+
+    @property
+    def turn(self) -> Turn | None:
+        match self.phase:
+            case "upcoming":
+                paused = (self._told or self.card).status == "paused"
+                return Turn(self.opens_at, "paused" if paused else "open")
+            case "open" | "paused":
+                return Turn(self.closes_at, "ended")
+        return None
+
+    @property
+    def badge(self) -> str:
+        """The phase; while it is open, also how it stands with the stock."""
+        phase = self.phase
+        if phase != "open":
+            return phase
+        left = sum(self.left(product) for product in self.card.products)
+        offered = sum(product.offered for product in self.card.products)
+        return {"none": "sold_out", "last": "nearly_gone"}.get(stock_level(left, offered), phase)
 
     def left(self, product: ProductCard) -> int:
         """Units that can be bought now."""
@@ -186,7 +214,9 @@ class Watch:
             self.limit,
             self.card.name,
             tuple((product.sku, self.left(product)) for product in self.card.products),
-            tuple((p.name, p.description, p.picture, p.price) for p in self.card.products),
+            tuple(
+                (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.products
+            ),
         )
         if shown == self._shown:
             return

@@ -22,7 +22,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError
 from flashsale import redis_clients
 
 _LUA = Path(__file__).parent / "lua"
-SCRIPTS = ("admit", "tell", "lower_bell", "purge", "empty", "drop")
+SCRIPTS = ("admit", "own", "tell", "lower_bell", "purge", "empty", "drop")
 
 
 class ColdGate(Exception):
@@ -40,6 +40,7 @@ class Keys(NamedTuple):
     answers: str
     line: str
     bell: str
+    recent: str
 
 
 @cache
@@ -228,7 +229,7 @@ async def admit(
         reply = await redis_clients.send(
             "EVALSHA",
             _digest("admit"),
-            10,
+            11,
             *keys(sale),
             f"{tag}:{buyer}",
             f"{tag}:{address}",
@@ -264,6 +265,22 @@ async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, bool]:
         pipe.hget(k.gate, "warm")
         stored, warm = await pipe.execute()
     return (Answer.parse(stored) if stored else None), warm == "1"
+
+
+async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]]:
+    """The shopper's latest purchases in the sale, newest first; nothing where a gate is cold.
+
+    Raises redis.RedisError.
+    """
+    k = keys(sale)
+    try:
+        found = await redis_clients.nonblocking().evalsha(
+            _digest("own"), 2, k.answers, k.recent, shopper.hex
+        )
+    except NoScriptError:
+        return []
+    pairs = zip(found[::2], found[1::2], strict=True)
+    return [(UUID(purchase), Answer.parse(stored)) for purchase, stored in pairs]
 
 
 async def view(sale: int) -> View:
@@ -331,7 +348,7 @@ def stands_at(sale: int) -> tuple[int, str]:
 
 def tell(sale: int, part: str) -> tuple[bool, int]:
     """Applies one part of a tale. Gives whether it applied, and where the gate stands."""
-    applied, stands = _run("tell", keys(sale)[:7], part)
+    applied, stands = _run("tell", keys(sale), part)
     return applied == 1, int(stands)
 
 
@@ -348,7 +365,7 @@ def purge(sale: int) -> bool:
 
 def empty(sale: int, version: int = -1) -> bool:
     """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept."""
-    return bool(_run("empty", keys(sale)[:7], version))
+    return bool(_run("empty", keys(sale), version))
 
 
 def drop(sale: int, entry: str, purchase: str) -> bool:

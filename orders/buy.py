@@ -284,9 +284,9 @@ def _try_again(click: Click, content: dict[str, Any], code: str) -> Response:
     request = click.request
     if request.wants_json:
         return json_response(503, content, RETRY)
-    if request.from_htmx:
-        unknown = _outcome(click, click.answer("unknown", code), click.ticket)
-        return Response(503, unknown, headers=(RETRY,))
+    if request.from_htmx:  # the page keeps its form, and sends it again
+        notice = fragments.notice(code, request.language)
+        return Response(503, notice.encode(), headers=(RETRY, fragments.INSIDE))
     page = fragments.retry_page(
         click.watch, request.language, click.ticket, click.sku, click.quantity, code
     )
@@ -308,8 +308,8 @@ def _fresh_ticket(request: Request, watch: Watch, sku: str) -> Response:
     product = watch.card.product(sku)
     if product is None:
         return Response(403, notice.encode(), headers=(*cookie, fragments.INSIDE))
-    form = fragments.fresh_form(watch, request.language, product, shopper, notice)
-    return Response(403, form, headers=(*cookie, *fragments.replacing_form(sku)))
+    form, replacing = fragments.fresh_form(watch, request.language, product, shopper, notice)
+    return Response(403, form, headers=(*cookie, *replacing))
 
 
 def _shaped(

@@ -3,19 +3,22 @@
 Each is rendered once per state and language and kept; the shopper's own parts are filled in.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from flashsale import kept
+from flashsale.express import Header
 from flashsale.kept import Kept, place
 from inventory.catalogue import ProductCard, SaleCard
 from inventory.feed import Watch
 from inventory.gate import Answer
 from orders import tickets
+from orders.reference import reference
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
@@ -23,18 +26,42 @@ NOTICES = frozenset(
     | {"ticket", "ticket_reused", "product", "quantity", "body", "origin"}
 )
 
+Purchase = tuple[UUID, Answer]
+
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
 _DRAWER = 4096  # rendered states of one sale
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One product's form: what it sells, and the ticket that it carries."""
+class Choice:
+    """One form: the product that it sells, or the options of which one is chosen; and its ticket."""
 
-    product: ProductCard
-    left: int
+    products: tuple[ProductCard, ...]
     ticket: str
     purchase: str
+    own: str = ""  # what became of the shopper's earlier purchases
+    chosen: str = ""  # the sku of an option that is chosen already
+
+    @property
+    def first(self) -> ProductCard:
+        return self.products[0]
+
+    @property
+    def key(self) -> str:
+        """What tells the form's elements from those of the page's others."""
+        return self.first.sku
+
+    @property
+    def several(self) -> bool:
+        return len(self.products) > 1
+
+    @property
+    def prices_differ(self) -> bool:
+        return len({product.price for product in self.products}) > 1
+
+    @property
+    def cheapest(self) -> int:
+        return min(product.price for product in self.products)
 
 
 class SalePage(NamedTuple):
@@ -55,14 +82,31 @@ class SalePage(NamedTuple):
 _pages: WeakKeyDictionary[Watch, dict[str, SalePage]] = WeakKeyDictionary()
 
 
-def sale_page(watch: Watch, language: str, shopper: UUID, code: str) -> bytes:
-    """The page of a sale, with a fresh ticket in each form."""
-    values = {"notice": notice(code, language) if code in NOTICES else ""}
-    for number in range(len(watch.card.products)):
+def sale_page(
+    watch: Watch, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
+) -> bytes:
+    """The page of a sale, with a fresh ticket in each form, and the shopper's own purchases: None where
+    they could not be asked for."""
+    values = {
+        "now": str(watch.now),
+        "notice": notice(code, language) if code in NOTICES else "",
+        "own-known": "no" if own is None else "yes",
+    }
+    for number, products in enumerate(watch.card.choices):
         purchase = tickets.new_purchase(watch.card.id)
         values[f"purchase-{number}"] = str(purchase)
         values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
+        skus = {product.sku for product in products}
+        bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
+        values[f"own-{number}"] = own_purchases(watch, language, bought).decode()
     return _kept_page(watch, language).fill(values)
+
+
+def own_purchases(
+    watch: Watch, language: str, own: Sequence[Purchase], swap: bool = False
+) -> bytes:
+    """What became of these purchases; to be swapped in where they stand, or where they are new."""
+    return b"".join(outcome(watch, language, mine, answer, swap=swap) for mine, answer in own)
 
 
 def _kept_page(watch: Watch, language: str) -> Kept:
@@ -76,11 +120,22 @@ def _kept_page(watch: Watch, language: str) -> Kept:
 
 
 def _page_context(watch: Watch) -> dict[str, object]:
-    forms = [
-        Form(product, watch.left(product), place(f"ticket-{number}"), place(f"purchase-{number}"))
-        for number, product in enumerate(watch.card.products)
+    choices = [
+        Choice(
+            products,
+            place(f"ticket-{number}"),
+            place(f"purchase-{number}"),
+            place(f"own-{number}"),
+        )
+        for number, products in enumerate(watch.card.choices)
     ]
-    return {"watch": watch, "forms": forms, "notice": place("notice")}
+    return {
+        "watch": watch,
+        "choices": choices,
+        "now": place("now"),
+        "notice": place("notice"),
+        "own_known": place("own-known"),
+    }
 
 
 @lru_cache(maxsize=256)
@@ -88,7 +143,14 @@ def notice(code: str, language: str) -> str:
     return kept.render("orders/_notice.html", language, {"code": code}).fill({}).decode()
 
 
-def outcome(watch: Watch, language: str, purchase: UUID, answer: Answer, ticket: str = "") -> bytes:
+def outcome(
+    watch: Watch,
+    language: str,
+    purchase: UUID,
+    answer: Answer,
+    ticket: str = "",
+    swap: bool = False,
+) -> bytes:
     """The box that says what became of a click. Where the purchase waits, it holds the form with its
     ticket, to be sent again should Redis have lost it."""
     values = {"purchase": str(purchase), "ticket": ticket}
@@ -96,6 +158,7 @@ def outcome(watch: Watch, language: str, purchase: UUID, answer: Answer, ticket:
         "answer": answer._replace(shopper=""),
         "purchase": place("purchase"),
         "ticket": place("ticket") if ticket else "",
+        "swap": swap,
     }
     return _rendered_once(watch, "orders/_outcome.html", language, context).fill(values)
 
@@ -121,29 +184,47 @@ def _rendered_once(watch: Watch, template: str, language: str, context: Mapping[
 
 def fresh_form(
     watch: Watch, language: str, product: ProductCard, shopper: UUID, before: str
-) -> bytes:
-    """A product's form with a fresh ticket, below the outcome or notice that made it necessary."""
+) -> tuple[bytes, tuple[Header, ...]]:
+    """The form that sells a product, with a fresh ticket, below the outcome or notice that made it
+    necessary; and the headers that make htmx put it in the old form's place."""
     purchase = tickets.new_purchase(watch.card.id)
-    form = Form(product, watch.left(product), place("ticket"), place("purchase"))
-    context: Mapping[str, object] = {"watch": watch, "form": form, "before": place("before")}
+    products = next(choice for choice in watch.card.choices if product in choice)
+    choice = Choice(products, place("ticket"), place("purchase"), chosen=product.sku)
+    context: Mapping[str, object] = {"watch": watch, "choice": choice, "before": place("before")}
     rendered = kept.render("orders/_buy.html", language, context)
     ticket = tickets.ticket_for(purchase, shopper)
-    return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
+    form = rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
+    return form, (
+        (b"hx-retarget", f"[id='buy-{choice.key}']".encode()),
+        (b"hx-reswap", b"outerHTML"),
+    )
 
 
 def order_page(
-    watch: Watch, language: str, purchase: UUID, answer: Answer, total: int, currency: str
+    watch: Watch,
+    language: str,
+    purchase: UUID,
+    answer: Answer,
+    unit_price: int,
+    currency: str,
+    accepted_at: datetime | None = None,
 ) -> bytes:
-    """The outcome as a page. `total` is in minor units of `currency`."""
+    """The outcome as a page. `unit_price` is in minor units of `currency`."""
     context = {
         "answer": answer._replace(shopper=""),
-        "total": total,
+        "unit_price": unit_price,
+        "total": unit_price * answer.quantity,
         "currency": currency,
         "purchase": place("purchase"),
+        "reference": place("reference"),
+        "accepted": place("accepted") if accepted_at else "",
         "ticket": "",
     }
-    page = _rendered_once(watch, "orders/order.html", language, context)
-    return page.fill({"purchase": str(purchase)})
+    values = {"purchase": str(purchase), "reference": reference(purchase)}
+    if accepted_at:
+        moment = {"moment": accepted_at, "time_zone": watch.card.time_zone}
+        values["accepted"] = kept.render("orders/_moment.html", language, moment).fill({}).decode()
+    return _rendered_once(watch, "orders/order.html", language, context).fill(values)
 
 
 @lru_cache(maxsize=256)
@@ -173,11 +254,3 @@ def retry_page(
 
 # Makes htmx put a notice into the box of the outcome, not in its place: the next click needs it.
 INSIDE = (b"hx-reswap", b"innerHTML")
-
-
-def replacing_form(sku: str) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers that make htmx put a fragment in the place of a product's whole form."""
-    return (
-        (b"hx-retarget", f"[id='buy-{sku}']".encode()),
-        (b"hx-reswap", b"outerHTML"),
-    )

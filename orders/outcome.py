@@ -1,5 +1,6 @@
 """`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
 
+from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -41,8 +42,7 @@ async def outcome(request: Request, purchase: str) -> Response:
         if answer.status == "queued":
             return Response(204)  # nothing to swap in: the box goes on asking
         return settled(request, watch, number, answer)
-    total = found.unit_price * answer.quantity
-    page = fragments.order_page(watch, request.language, number, answer, total, found.currency)
+    page = fragments.order_page(watch, request.language, number, *found)
     return Response(200, page)
 
 
@@ -56,16 +56,20 @@ def settled(
         return Response(status, box)
     if _on_order_page(request):
         return Response(status, box)
-    form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
-    return Response(status, form, headers=fragments.replacing_form(product.sku))
+    form, replacing = fragments.fresh_form(
+        watch, request.language, product, request.shopper, box.decode()
+    )
+    return Response(status, form, headers=replacing)
 
 
 class Found(NamedTuple):
-    """An answer, and what was agreed on: the price in minor units of the currency."""
+    """An answer, and what was agreed on: the price in minor units of the currency. The gate does not
+    remember when it was."""
 
     answer: Answer
     unit_price: int
     currency: str
+    accepted_at: datetime | None = None
 
 
 async def settled_order(purchase: UUID) -> Found | None:
@@ -109,7 +113,7 @@ def _settled_order(purchase: UUID) -> Found | None:
         return None
     sku = order.product.sku if order.product else ""
     answer = Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
-    return Found(answer, order.unit_price, order.currency)
+    return Found(answer, order.unit_price, order.currency, order.accepted_at)
 
 
 def _on_order_page(request: Request) -> bool:

@@ -10,7 +10,7 @@ from flashsale import shoppers
 from flashsale.express import Header, Request, Response, json_response
 from inventory import feed
 from inventory.feed import Watch
-from orders import fragments, tickets
+from orders import fragments, own, tickets
 
 RETRY = (b"retry-after", b"1")
 
@@ -26,7 +26,7 @@ async def sale(request: Request, slug: str) -> Response:
     if watch is None:
         return failure(request, 404, "not_found")
     if request.from_htmx:
-        return Response(200, watch.live_frame(request.language).encode())
+        return await _live(request, watch)
     if not request.trustworthy:
         return failure(request, 403, "insecure")
     shopper = request.shopper
@@ -37,8 +37,17 @@ async def sale(request: Request, slug: str) -> Response:
     if request.wants_json:
         return json_response(200, _as_json(watch, tickets.issue(watch.card.id, shopper)), *cookie)
     notice = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
-    page = fragments.sale_page(watch, request.language, shopper, notice)
+    bought = await own.purchases(request, watch)
+    page = fragments.sale_page(watch, request.language, shopper, notice, bought)
     return Response(200, page, headers=cookie)
+
+
+async def _live(request: Request, watch: Watch) -> Response:
+    """What a page without its socket asks for, and one that was asleep; and the time, to set its clock."""
+    bought = await own.purchases(request, watch) or ()
+    frame = watch.live_frame(request.language).encode()
+    boxes = fragments.own_purchases(watch, request.language, bought, swap=True)
+    return Response(200, frame + boxes, headers=((b"x-now", str(watch.now).encode()),))
 
 
 def cookie_for(request: Request, shopper: UUID) -> Header:

@@ -26,8 +26,9 @@ Admit = Callable[..., Coroutine[Any, Any, Verdict]]
 def stocked(sku: str, units: int) -> Product:
     """A product with that many units, all in the ledger."""
     with transaction.atomic():
+        name = sku.partition("-")[0].capitalize()  # of one name are the options of one thing
         product = Product.objects.create(
-            sku=sku, name="Shoe", option=sku, price=12900, currency="EUR"
+            sku=sku, name=name, option=sku, price=12900, currency="EUR"
         )
         if units:
             stock.move(product, units, StockMovement.Reason.RECEIVED, actor="tests")

@@ -1,6 +1,6 @@
 -- Decides one click: answers what is known of the purchase, refuses, or puts it in the line.
 --
--- KEYS  gate stock flight bought held answers line bell rate_of_shopper rate_of_address
+-- KEYS  gate stock flight bought held answers line bell recent rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
 -- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
@@ -57,8 +57,8 @@ local function allowance(key, per_second)
     local full = math.max(tonumber(redis.call('GET', key)) or now, now) + 1000 / per_second
     return full, full - now - 1000
 end
-local shopper_full, shopper_wait = allowance(KEYS[9], tonumber(ARGV[5]))
-local address_full, address_wait = allowance(KEYS[10], tonumber(ARGV[6]))
+local shopper_full, shopper_wait = allowance(KEYS[10], tonumber(ARGV[5]))
+local address_full, address_wait = allowance(KEYS[11], tonumber(ARGV[6]))
 local wait = math.max(shopper_wait, address_wait)
 if wait > 0.5 then
     return {'rate_limited', math.ceil(wait)}
@@ -83,11 +83,14 @@ redis.call('HSET', KEYS[6], purchase,
     table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
 redis.call('HINCRBY', KEYS[3], sku, quantity)
 redis.call('HINCRBY', KEYS[5], shopper, quantity)
+-- Newest first, 32 signs each: what the shopper's next page shows.
+local recent = purchase .. (redis.call('HGET', KEYS[9], shopper) or '')
+redis.call('HSET', KEYS[9], shopper, string.sub(recent, 1, 160))
 if shopper_full then
-    redis.call('SET', KEYS[9], string.format('%.3f', shopper_full), 'PX', 2000)
+    redis.call('SET', KEYS[10], string.format('%.3f', shopper_full), 'PX', 2000)
 end
 if address_full then
-    redis.call('SET', KEYS[10], string.format('%.3f', address_full), 'PX', 2000)
+    redis.call('SET', KEYS[11], string.format('%.3f', address_full), 'PX', 2000)
 end
 local ring = redis.call('SETNX', KEYS[8], entry)
 return {'queued', ring}

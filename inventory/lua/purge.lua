@@ -1,7 +1,7 @@
 -- Removes the gate of a sale that has ended by Redis' own clock and whose line is empty, so that
 -- nothing can be accepted between the look and the removal.
 --
--- KEYS  gate stock flight bought held answers line bell
+-- KEYS  gate stock flight bought held answers line bell recent
 -- gives 1 if the gate is gone, 0 if it must stay
 
 local gate = redis.call('HMGET', KEYS[1], 'warm', 'status', 'closes_at')

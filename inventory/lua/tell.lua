@@ -2,7 +2,7 @@
 -- Tells the gate what PostgreSQL has committed: the absolute rules and stock, and the orders changed
 -- since `from`. May write when memory is full: it is what makes room.
 --
--- KEYS  gate stock flight bought held answers line
+-- KEYS  gate stock flight bought held answers line bell recent
 -- ARGV  one JSON object:
 --   from, to   the sale's versions between which the snapshot's orders were changed
 --   last       whether this part completes the tale; only then do rules, stock and version move
@@ -55,6 +55,7 @@ local function writer(key)
 end
 
 local write_answer, flush_answers = writer(KEYS[6])
+local recent = {}
 for _, answer in ipairs(told.answers) do
     local purchase, status, reason, shopper, sku, quantity = unpack(answer)
     local known = redis.call('HGET', KEYS[6], purchase)
@@ -64,10 +65,18 @@ for _, answer in ipairs(told.answers) do
         lower(KEYS[3], of_sku, tonumber(units))
         lower(KEYS[5], of_shopper, tonumber(units))
         redis.call('XDEL', KEYS[7], entry)
+    elseif not known then
+        recent[shopper] = string.sub(purchase .. (recent[shopper] or ''), 1, 160)
     end
     write_answer(purchase, table.concat({status, reason, shopper, sku, quantity}, '|'))
 end
 flush_answers()
+
+local write_recent, flush_recent = writer(KEYS[9])
+for shopper, purchases in pairs(recent) do
+    write_recent(shopper, purchases)
+end
+flush_recent()
 
 local write_bought, flush_bought = writer(KEYS[4])
 for shopper, units in pairs(told.bought) do

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django import template
 
-from inventory.catalogue import ProductCard
+from inventory.catalogue import ProductCard, stock_level
 from inventory.feed import Watch
 
 register = template.Library()
@@ -21,3 +21,15 @@ def left(watch: Watch, product: ProductCard) -> int:
 def moment(milliseconds: int, zone: str) -> datetime:
     """A gate's time as the wall clock of the sale's time zone shows it."""
     return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(zone))
+
+
+@register.filter
+def level(product: ProductCard, left: int) -> str:
+    """How the page says that so many are left: none, last, few or many."""
+    return stock_level(left, product.offered)
+
+
+@register.filter
+def share(product: ProductCard, left: int) -> int:
+    """What is left of what the sale has had, in per cent; never nothing of something."""
+    return -(-100 * left // max(left, product.offered, 1))

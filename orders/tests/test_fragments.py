@@ -8,13 +8,13 @@ from inventory.feed import Watch
 from orders import fragments
 from tests.cast import forms
 
-SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5)
+SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
 BOOT = replace(SHOE, sku="boot", name="Boot")
 SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,))
 
 
 def page(watch: Watch, code: str = "") -> str:
-    return fragments.sale_page(watch, "en", new_shopper(), code).decode()
+    return fragments.sale_page(watch, "en", new_shopper(), code, []).decode()
 
 
 def test_a_product_that_joins_a_sale_is_on_its_page_at_once() -> None:

@@ -15,7 +15,12 @@ def buy_button(page: Page) -> Locator:
 
 def answer(page: Page, status: str) -> Locator:
     """The box that says what became of a click."""
-    return page.locator(f".outcome[data-status='{status}']")
+    return page.locator(f".answer .outcome[data-status='{status}']")
+
+
+def own(page: Page, status: str) -> Locator:
+    """The box of a purchase that was made before, or in another tab."""
+    return page.locator(f".own .outcome[data-status='{status}']")
 
 
 def sees_secured(page: Page, timeout: float | None = None) -> None:

@@ -4,12 +4,16 @@ import pytest
 from playwright.sync_api import APIResponse, Route, expect
 
 from conftest import MakeSale
+from orders import sales
+from orders.sales import finish
+from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import (
     address,
     answer,
     buy_button,
     hears_nothing,
+    own,
     questions,
     sees_secured,
     sees_stock,
@@ -126,7 +130,7 @@ def test_a_keyboard_keeps_its_place(shop: str, open_page: OpenPage, make_sale: M
     expect(answer(page, "confirmed").get_by_role("link", name="Your order")).to_be_focused()
 
 
-def test_a_second_tab_is_not_troubled_by_the_firsts_purchase(
+def test_two_tabs_agree_on_what_was_bought(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
     sale = make_sale(limit=2)
@@ -136,7 +140,76 @@ def test_a_second_tab_is_not_troubled_by_the_firsts_purchase(
     buy_button(first).click()
     sees_secured(first)
     sees_stock(second, "9 left")
-    expect(answer(second, "none")).to_have_count(1)
-    buy_button(second).click()
+    expect(own(second, "confirmed")).to_contain_text("Secured!")
+    buy_button(second).click()  # its own ticket is as good as before
     sees_secured(second)
+    expect(own(first, "confirmed")).to_contain_text("Secured!")
+    for page in (first, second):
+        expect(page.get_by_role("link", name="Buy another")).to_have_count(0)
     assert sale.orders.count() == 2
+
+
+def test_a_tab_whose_shopper_has_bought_all_in_another_says_so(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(limit=1)
+    first = open_page(address(shop, sale))
+    second = first.context.new_page()
+    second.goto(address(shop, sale))
+    buy_button(first).click()
+    expect(second.get_by_role("button", name="Limit reached")).to_be_disabled()
+
+
+@pytest.mark.parametrize("back", ["reload", "new tab", "back button", "finished"])
+def test_the_page_knows_what_its_shopper_has_bought(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, back: str
+) -> None:
+    sale = make_sale(limit=1)
+    page = open_page(address(shop, sale))
+    buy_button(page).click()
+    sees_secured(page)
+    match back:
+        case "reload":
+            page.reload()
+        case "new tab":
+            page.context.new_page()
+            page.close()
+            page = page.context.pages[-1]
+            page.goto(address(shop, sale))
+        case "back button":
+            page.get_by_role("link", name="Your order", exact=True).click()
+            page.get_by_role("heading", name="Your order").wait_for()
+            page.go_back()
+        case "finished":
+            sales.end(sale.pk, by="staff")
+            stack.wait_for(lambda: finish(sale.pk), "the sale is finished")
+            expect(page.locator("#state .badge")).to_have_text("Ended")
+            page.reload()
+    expect(page.locator(".outcome[data-status='confirmed']")).to_contain_text("Secured!")
+    expect(page.locator("form.buy button")).to_be_disabled()
+
+
+def test_an_option_is_chosen_and_bought(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock={"shoe-42": 5, "shoe-43": 1, "shoe-44": 0}, limit=2)
+    page = open_page(address(shop, sale))
+    expect(page.get_by_role("radio")).to_have_count(3)
+    page.get_by_role("radio", name="shoe-44").check()
+    expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
+    page.get_by_role("radio", name="shoe-43").check()
+    buy_button(page).click()
+    sees_secured(page)
+    expect(page.locator("[id^='stock-shoe-43']")).to_have_text("Sold out")
+    assert sale.orders.get().product == sale.products.get(sku__startswith="shoe-43")
+
+
+def test_without_a_choice_nothing_is_sent(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(shop, make_sale(stock={"shoe-42": 5, "shoe-43": 1})))
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    buy_button(page).click()
+    assert page.evaluate("document.querySelector('form.buy').matches(':invalid')")
+    assert "POST" not in sent

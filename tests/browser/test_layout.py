@@ -30,6 +30,7 @@ def test_no_page_scrolls_sideways_on_a_phone(
     fits(page)
     page.goto(address(shop, sale))
     fits(page)
+    page.get_by_role("radio").first.check()
     buy_button(page).click()
     sees_secured(page)
     fits(page)

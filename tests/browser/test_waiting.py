@@ -10,7 +10,7 @@ from inventory import gate
 from orders import sales
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
-from tests.browser.seen import address, answer, buy_button, hears_nothing, sees_secured
+from tests.browser.seen import address, answer, buy_button, hears_nothing, own, sees_secured
 from tests.cast import promise_too_much, queue_up
 
 pytestmark = pytest.mark.browser
@@ -35,6 +35,19 @@ def test_buying_needs_no_javascript(
     page.get_by_role("link", name="All your orders").click()
     expect(page.get_by_role("row", name="Shoe")).to_contain_text("Confirmed")
     assert f"{web.url}/orders/{sale.orders.get().pk}/" == order
+
+
+def test_who_stands_in_line_is_shown_so_after_a_reload(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    page = open_page(address(web.url, sale))
+    buy_button(page).click()
+    is_in_line(page)
+    page.reload()
+    expect(own(page, "queued")).to_contain_text("You are in line.")
+    with stack.worker():
+        expect(own(page, "confirmed")).to_contain_text("Secured!")
 
 
 def test_an_order_page_turns_final_by_itself(
@@ -91,6 +104,8 @@ def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
     with stack.worker():
         expect(answer(page, "rejected")).to_contain_text("Not this time.")
         sales.restock(sale.products.get().pk, 1, by="tests")
+        if not live:
+            page.evaluate("dispatchEvent(new Event('online'))")  # it asks
         buy_button(page).click()
         sees_secured(page)
     assert Counter(sale.orders.values_list("status", flat=True)) == {"confirmed": 2, "rejected": 1}

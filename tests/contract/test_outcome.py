@@ -1,7 +1,9 @@
 """What became of a purchase, told to its shopper and to nobody else."""
 
+import re
 from collections.abc import Callable
-from uuid import uuid4
+from datetime import datetime
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import sales, tickets
+from orders.reference import reference
 from orders.settlement import settle
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
 from tests.contract.fates import FATES, decided
@@ -49,6 +52,33 @@ def test_the_outcome_is_known_long_after_the_sale(shopper: Shopper, make_sale: M
     sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
     assert shopper.order(str(purchase_in(ticket))).json()["status"] == "confirmed"
+
+
+def test_the_page_of_an_order_says_all_that_was_agreed_on(
+    new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale(limit=2)
+    for shopper in (new_shopper(), new_shopper()):  # their pages are alike: one is kept for both
+        purchase = shopper.buy(sale, quantity=2).json()["purchase"]
+        page = shopper.order(purchase, PAGE).text
+        assert f'<span class="reference">{reference(UUID(purchase))}</span>' in page
+        assert "<dt>Unit price</dt><dd>€129.00</dd>" in page
+        assert "<dt>Total</dt><dd>€258.00</dd>" in page
+        assert '<button type="button" class="print" hidden>' in page
+        assert "<dt>Accepted</dt>" not in page  # the gate does not remember when
+
+
+def test_long_after_the_sale_the_page_also_says_when_that_was(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale, ticket = decided("confirmed", shopper, make_sale)
+    sales.end(sale.pk, by="staff")
+    assert sales.finish(sale.pk)
+    order = sale.orders.get(pk=purchase_in(ticket))
+    page = shopper.order(str(order.pk), PAGE).text
+    accepted = re.search(r'<dt>Accepted</dt><dd><time datetime="([^"]+)">', page)
+    assert accepted
+    assert datetime.fromisoformat(accepted[1]) == order.accepted_at
 
 
 def test_a_box_that_asks_while_its_purchase_waits_is_told_to_go_on(

@@ -22,10 +22,10 @@ def test_a_program_learns_all_that_it_needs_to_buy(shopper: Shopper, make_sale: 
     sale = make_sale(stock={"shoe": 3, "boot": 0})
     told = as_json(shopper, sale)
     shoe, boot = skus(sale)
-    product = {"name": "Shoe", "price": 12900, "currency": "EUR"}
+    price = {"price": 12900, "currency": "EUR"}
     assert told.pop("products") == [
-        {"sku": shoe, "option": shoe, "stock": 3, **product},
-        {"sku": boot, "option": boot, "stock": 0, **product},
+        {"sku": shoe, "name": "Shoe", "option": shoe, "stock": 3, **price},
+        {"sku": boot, "name": "Boot", "option": boot, "stock": 0, **price},
     ]
     assert re.fullmatch(r"[\w-]{43}", told.pop("ticket"))
     now = datetime.fromisoformat(told.pop("server_time"))

@@ -1,0 +1,62 @@
+"""What a sale has had to sell: the bar beside the stock is full of it."""
+
+import pytest
+
+from conftest import MakeSale
+from inventory.catalogue import card, stock_level
+from inventory.models import Sale
+from orders import sales
+from orders.settlement import settle
+from tests.cast import queue_up
+
+
+def offered(sale: Sale) -> int:
+    return sale.listings.get().offered
+
+
+def test_a_sale_offers_what_is_in_stock_when_it_is_scheduled(make_sale: MakeSale) -> None:
+    assert offered(make_sale(stock=10)) == 10
+
+
+def test_what_comes_in_or_is_lost_is_counted_and_what_is_sold_is_not(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    product = sale.products.get().pk
+    sales.restock(product, 5, by="staff")
+    sales.correct(product, -2, by="staff", reason="broken")
+    queue_up(sale, 4)
+    settle(sale.pk)
+    assert (offered(sale), sale.products.get().stock) == (13, 9)
+
+
+def test_what_a_cancelled_order_returns_was_offered_before(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    queue_up(sale, 1)
+    settle(sale.pk)
+    sales.cancel(sale.orders.get().pk, by="staff")
+    assert offered(sale) == 10
+
+
+def test_stock_that_comes_in_for_a_draft_is_offered_once(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10, live=False)
+    sales.restock(sale.products.get().pk, 5, by="staff")
+    sales.schedule(sale.pk, by="staff")
+    assert offered(sale) == 15
+
+
+def test_options_of_one_name_are_one_choice(make_sale: MakeSale) -> None:
+    sale = make_sale(stock={"shoe-42": 1, "bag": 1, "shoe-43": 1})
+    found = card(pk=sale.pk)
+    assert found is not None
+    names = [[product.sku.rpartition("-")[0] for product in choice] for choice in found.choices]
+    assert names == [["shoe-42", "shoe-43"], ["bag"]]
+
+
+@pytest.mark.parametrize(
+    ("left", "of", "level"),
+    [
+        *[(0, 100, "none"), (1, 1, "last"), (5, 5, "last"), (10, 100, "last")],
+        *[(11, 100, "few"), (25, 100, "few"), (26, 100, "many"), (6, 10, "many")],
+    ],
+)
+def test_the_last_tenth_or_five_units_are_nearly_gone(left: int, of: int, level: str) -> None:
+    assert stock_level(left, of) == level

@@ -1,0 +1,52 @@
+"""The shopper's own purchases in a sale: after a reload, in a second tab, from another page."""
+
+import asyncio
+from uuid import UUID
+
+import redis
+from django.db import DatabaseError, connection
+
+from flashsale.database import in_thread
+from flashsale.express import Request
+from inventory import gate
+from inventory.feed import Watch
+from inventory.gate import Answer
+from orders.fragments import Purchase
+from orders.models import Order
+
+_PATIENCE = 1.0  # seconds: the page is shown without them, and asks again
+_SHOWN = 5
+
+
+async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
+    """The latest, newest first; None where nobody can say now."""
+    if request.shopper is None or watch.phase == "upcoming":
+        return []  # nobody has bought: a crowd that waits costs Redis nothing
+    if watch.card.finished:
+        return await _settled(request.shopper, watch.card.id)
+    try:
+        return await asyncio.wait_for(gate.own(watch.card.id, request.shopper), _PATIENCE)
+    except (redis.RedisError, OSError):  # a time-out is an OSError, too
+        return None
+
+
+async def _settled(shopper: UUID, sale: int) -> list[Purchase] | None:
+    """Of a finished sale, whose gate is gone."""
+    try:
+        return await in_thread(_orders, shopper, sale)
+    except (DatabaseError, TimeoutError):
+        return None
+
+
+def _orders(shopper: UUID, sale: int) -> list[Purchase]:
+    try:
+        own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
+        return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
+    finally:
+        connection.close()
+
+
+def answer_of(order: Order) -> Answer:
+    """An order as the gate would say it."""
+    sku = order.product.sku if order.product else ""
+    return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)

@@ -1,0 +1,104 @@
+// The shop's clock, and what pages do by it: count down, and open or close at the very moment without
+// asking. `shopClock.measure(server, sent, received)` sets it, from any answer that carries the time.
+"use strict";
+
+const shopClock = (() => {
+  const JUMP = 1000; // ms by which the browser's two clocks part when a machine slept or was set
+  const AGE = (10 + 5 * Math.random()) * 60_000; // ms after which quartz may be off by what is noticed
+  const QUIET = 30_000; // ms before a turn, and between two questions, in which nobody asks for the time
+  const SOON = 1000; // ms
+
+  const { lang } = document.documentElement;
+  const locale = lang === "en" ? "en-GB" : lang; // as the server writes dates
+
+  let offset = 0; // ms from the browser's clock to the shop's
+  let measuredAt = 0; // by the clock that nobody sets
+  let apart = 0;
+  let askedAt = 0;
+
+  const apartNow = () => Date.now() - performance.now();
+  const now = () => Date.now() + offset;
+
+  // Cristian's algorithm: what was read somewhere between sending and receiving was read midway.
+  function measure(server, sent, received) {
+    offset = server - (sent + received) / 2;
+    measuredAt = performance.now();
+    apart = apartNow();
+  }
+
+  // The page's own loading is the first measurement, and costs no request.
+  function measurePage(server) {
+    const [loading] = performance.getEntriesByType("navigation");
+    const began = apartNow(); // not `timeOrigin`: the clock may have been set since
+    if (loading?.responseStart > 0) {
+      measure(server, began + loading.requestStart, began + loading.responseStart);
+    } else {
+      measure(server, Date.now(), Date.now());
+    }
+  }
+
+  const slept = () => Math.abs(apartNow() - apart) > JUMP;
+  const since = (moment) => performance.now() - moment;
+
+  // --- Counting down -----------------------------------------------------------------------------
+
+  const unit = (amount, name) =>
+    new Intl.NumberFormat(locale, { style: "unit", unit: name, unitDisplay: "long" }).format(amount);
+
+  function inWords(milliseconds) {
+    const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
+    const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+    const padded = [hours, minutes, seconds % 60].map((part) => String(part).padStart(2, "0"));
+    return (days ? `${unit(days, "day")} ` : "") + padded.join(":");
+  }
+
+  function show(line, state) {
+    const { phase, until } = state.dataset;
+    line.hidden = !["upcoming", "open"].includes(phase);
+    for (const words of line.querySelectorAll("[data-when]")) words.hidden = words.dataset.when !== phase;
+    line.querySelector("strong").textContent = inWords(until - now());
+  }
+
+  // --- Turning -----------------------------------------------------------------------------------
+
+  // The next state came with this one: whoever waits for the opening sends nothing at that moment.
+  function turnIfDue(state) {
+    const next = state.querySelector("template[data-at]");
+    if (!next || now() < next.dataset.at) return false;
+    state.replaceWith(next.content.cloneNode(true));
+    return true;
+  }
+
+  let timer;
+
+  function tick(line, turned, ask) {
+    clearTimeout(timer);
+    let state = document.getElementById("state");
+    if (turnIfDue(state)) {
+      state = document.getElementById("state");
+      turned();
+    }
+    show(line, state);
+    const left = state.dataset.until - now();
+    const stale = slept() || (since(measuredAt) > AGE && left > QUIET);
+    if (stale && !document.hidden && since(askedAt) > QUIET) {
+      askedAt = performance.now();
+      ask();
+    }
+    const wait = left > 0 && state.dataset.until ? Math.min(SOON, left % 1000 || SOON, left) : SOON;
+    timer = setTimeout(tick, wait, line, turned, ask);
+  }
+
+  // `turned` is called when the page has opened or closed by itself, `ask` when the time is to be asked for.
+  function run(page, turned, ask) {
+    measurePage(Number(page.dataset.now));
+    const again = () => tick(page.querySelector(".countdown"), turned, ask);
+    document.addEventListener("visibilitychange", () => {
+      askedAt = performance.now(); // the page asks by itself when it is looked at again
+      again();
+    });
+    again();
+  }
+
+  return { locale, measure, now, run };
+})();

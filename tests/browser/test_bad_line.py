@@ -1,0 +1,145 @@
+"""A shopper on a bad line, before a server that goes away: the page keeps its ticket and ends with the
+right answer, untouched."""
+
+import itertools
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, Request, Route, expect
+
+from conftest import MakeSale
+from tests import stack
+from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
+from tests.browser.seen import address, answer, buy_button, hears_nothing, sees_secured
+
+pytestmark = pytest.mark.browser
+
+GONE = ("ERR_", "^htmx:", "WebSocket connection to .* failed", "object Event")
+
+
+def clicks(page: Page) -> list[float]:
+    """Fills up with the moments at which a click was sent."""
+    sent: list[float] = []
+
+    def note(request: Request) -> None:
+        if request.method == "POST":
+            sent.append(time.monotonic())
+
+    page.on("request", note)
+    return sent
+
+
+def first(answers: list[Callable[[Route], None]]) -> Callable[[Route], None]:
+    """Answers so often by these, and then as the shop does."""
+
+    def handle(route: Route) -> None:
+        (answers.pop(0) if answers else Route.continue_)(route)
+
+    return handle
+
+
+def busy(route: Route) -> None:
+    route.fulfill(status=503, headers={"Retry-After": "4"}, body="busy")
+
+
+def test_the_server_is_killed_and_started_again_while_a_shopper_is_in_line(
+    open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect(*GONE)
+    sale = make_sale()
+    with stack.Web.running() as web:
+        page = open_page(address(web.url, sale))
+        buy_button(page).click()
+        expect(answer(page, "queued")).to_contain_text("You are in line.")
+        web.kill()
+        expect(page.get_by_text("The live connection is lost")).to_be_visible()
+        web.start()
+        stack.wait_for(web.ready, "the server is back")
+        with stack.worker():
+            sees_secured(page, SLOW_PATIENCE)
+            expect(page.get_by_text("The live connection is lost")).to_be_hidden(
+                timeout=SLOW_PATIENCE
+            )
+    assert sale.orders.count() == 1
+
+
+def test_a_click_into_a_server_that_is_gone_is_kept_until_it_is_back(
+    open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect(*GONE)
+    sale = make_sale(limit=5)
+    with stack.Web.running() as web, stack.worker():
+        page = open_page(address(web.url, sale))
+        web.kill()
+        buy_button(page).click()
+        expect(page.get_by_role("button", name="Sending…")).to_be_visible()
+        web.start()
+        sees_secured(page, SLOW_PATIENCE)
+    assert sale.orders.count() == 1
+
+
+def test_a_click_without_a_network_is_sent_when_it_is_back(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect(*GONE)
+    sale = make_sale(limit=5)
+    page = open_page(address(shop, sale))
+    page.wait_for_function("asking === undefined")  # its socket is open
+    page.context.set_offline(True)
+    buy_button(page).click()
+    expect(page.get_by_text("No answer yet")).to_be_visible()
+    expect(page.get_by_text("You are offline")).to_be_visible()
+    page.context.set_offline(False)
+    sees_secured(page)
+    expect(page.get_by_text("You are offline")).to_be_hidden(timeout=SLOW_PATIENCE)
+    expect(page.get_by_text("No answer yet")).to_be_hidden()
+    assert sale.orders.count() == 1
+
+
+def test_a_busy_shop_is_asked_again_no_sooner_than_it_says(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 503")
+    sale = make_sale(limit=5)
+    page = open_page(address(shop, sale))
+    sent = clicks(page)
+    page.route("**/buy", first([busy]))
+    buy_button(page).click()
+    expect(page.get_by_text("Very busy right now")).to_be_visible()
+    sees_secured(page)
+    assert len(sent) == 2
+    assert sent[1] - sent[0] >= 4
+    assert sale.orders.count() == 1
+
+
+def test_a_lost_click_is_sent_again_less_and_less_often(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect(*GONE)
+    page = open_page(address(shop, make_sale()))
+    sent = clicks(page)
+    page.route("**/buy", first([Route.abort] * 3))
+    buy_button(page).click()
+    sees_secured(page)
+    first_wait, second_wait, third_wait = (late - soon for soon, late in itertools.pairwise(sent))
+    assert first_wait < second_wait < third_wait
+
+
+def test_a_button_that_is_pressed_again_on_a_slow_line_sends_one_click(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(limit=5)
+    page = open_page(address(shop, sale))
+    hears_nothing(page)
+    sent = clicks(page)
+    line = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 1500, "downloadThroughput": -1, "uploadThroughput": -1}
+    line.send("Network.emulateNetworkConditions", slow)
+    buy_button(page).click()
+    expect(page.get_by_role("button", name="Sending…")).to_be_visible()  # at once
+    for _ in range(3):
+        buy_button(page).click()
+    sees_secured(page)
+    assert len(sent) == 1
+    assert sale.orders.count() == 1

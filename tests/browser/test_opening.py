@@ -1,0 +1,138 @@
+"""Pages that wait for the opening: right by the shop's clock, and silent at that moment."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, Request, expect
+
+from conftest import MakeSale
+from inventory.models import Sale
+from orders import sales
+from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
+
+pytestmark = pytest.mark.browser
+
+WAITING = 200  # pages
+
+
+def counts_down(page: Page) -> None:
+    timer = page.get_by_role("timer")
+    expect(timer).to_have_text(re.compile(r"Opens in\s00:0\d:\d\d"), use_inner_text=True)
+
+
+def everything_sent(page: Page) -> list[str]:
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url))
+    return sent
+
+
+def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=6)
+    page = open_page(address(shop, sale))
+    hears_nothing(page)
+    sent = everything_sent(page)
+    counts_down(page)
+    expect(buy_button(page)).to_be_disabled()
+    sees_phase(page, "Open")
+    expect(buy_button(page)).to_be_enabled()
+    assert sent == []
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_it_closes_by_itself_too(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
+    page = open_page(address(shop, make_sale(closes_in=6)))
+    hears_nothing(page)
+    sees_phase(page, "Open")
+    sees_phase(page, "Ended")
+    expect(page.get_by_role("button", name="Sale over")).to_be_disabled()
+
+
+@pytest.mark.parametrize("wrong_by", [-3_600_000, 3_600_000])
+def test_the_shops_clock_counts_and_not_the_browsers(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, wrong_by: int
+) -> None:
+    page = open_page(shop)
+    page.add_init_script(f"const right = Date.now; Date.now = () => right() + {wrong_by};")
+    page.goto(address(shop, make_sale(opens_in=6)))
+    hears_nothing(page)
+    counts_down(page)
+    sees_phase(page, "Open")
+    buy_button(page).click()
+    sees_secured(page)  # nobody was told that it has not opened
+
+
+def test_a_machine_that_slept_asks_once_for_the_time(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(shop, make_sale(opens_in=500)))
+    hears_nothing(page)
+    counts_down(page)
+    with page.expect_response(lambda response: "x-now" in response.headers):
+        page.evaluate("(() => { const right = Date.now; Date.now = () => right() + 7200000; })()")
+    counts_down(page)
+    assert page.evaluate("Math.abs(shopClock.now() - (Date.now() - 7200000))") < 5000
+
+
+def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=5)
+    sales.pause(sale.pk, by="staff")
+    page = open_page(address(shop, sale))
+    sees_phase(page, "Opens soon")
+    sees_phase(page, "Paused")
+    expect(page.locator("#state")).to_contain_text("opens again by itself")
+    sales.resume(sale.pk, by="staff")
+    sees_phase(page, "Open")
+    buy_button(page).click()
+    sees_secured(page)
+
+
+def test_200_pages_that_wait_send_nothing_when_it_opens(
+    shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock=1000, opens_in=600)
+    context = chromium.new_context(locale="en-GB")
+    complaints.listen_to(context)
+    pages = [context.new_page() for _ in range(WAITING)]
+    for page in pages:
+        page.goto(address(shop, sale), wait_until="domcontentloaded")
+    sent: list[str] = []
+
+    def note(request: Request) -> None:
+        sent.append(request.url)
+
+    opens_soon(sale, seconds=5)
+    for page in pages:
+        expect(page.locator("#state[data-until]")).to_have_attribute(
+            "data-until", str(round(sale.opens_at.timestamp() * 1000))
+        )
+    context.on("request", note)
+    for page in pages:
+        sees_phase(page, "Open")
+        expect(buy_button(page)).to_be_enabled()
+    print(f"{WAITING} waiting pages sent {len(sent)} requests at the opening")
+    assert sent == []
+    context.close()
+    assert complaints.unexpected == []
+
+
+def opens_soon(sale: Sale, seconds: float) -> None:
+    opens = timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
+    sales.change_window(sale.pk, opens_at=opens, by="staff")
+    sale.refresh_from_db()
+
+
+def test_the_waiting_page_has_a_calendar_entry(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    page = open_page(address(shop, make_sale(opens_in=600)))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Put it in your calendar").click()
+    assert download.value.path().read_text().startswith("BEGIN:VCALENDAR")
