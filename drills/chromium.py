@@ -12,6 +12,7 @@ ABSENT = f"no browser: neither playwright's own nor any of {', '.join(INSTALLED)
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
+    "--renderer-process-limit=8",  # of hundreds of pages
 ]
 
 

@@ -14,7 +14,7 @@ const shopClock = (() => {
   let offset = 0; // ms from the browser's clock to the shop's
   let measuredAt = 0; // by the clock that nobody sets
   let apart = 0;
-  let askedAt = 0;
+  let askedAt = -Infinity;
 
   const apartNow = () => Date.now() - performance.now();
   const now = () => Date.now() + offset;

@@ -15,7 +15,7 @@ def buy_button(page: Page) -> Locator:
 
 def answer(page: Page, status: str) -> Locator:
     """The box that says what became of a click."""
-    return page.locator(f".answer .outcome[data-status='{status}']")
+    return page.locator(f".outcome[data-status='{status}']:not(.own *)")
 
 
 def own(page: Page, status: str) -> Locator:

@@ -32,11 +32,12 @@ def everything_sent(page: Page) -> list[str]:
 def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=6)
+    sale = make_sale(opens_in=8)
     page = open_page(address(shop, sale))
     hears_nothing(page)
-    sent = everything_sent(page)
     counts_down(page)
+    page.wait_for_load_state("networkidle")
+    sent = everything_sent(page)
     expect(buy_button(page)).to_be_disabled()
     sees_phase(page, "Open")
     expect(buy_button(page)).to_be_enabled()
@@ -98,7 +99,8 @@ def test_200_pages_that_wait_send_nothing_when_it_opens(
     shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=1000, opens_in=600)
-    context = chromium.new_context(locale="en-GB")
+    small = {"width": 320, "height": 240}
+    context = chromium.new_context(locale="en-GB", viewport=small, reduced_motion="reduce")
     complaints.listen_to(context)
     pages = [context.new_page() for _ in range(WAITING)]
     for page in pages:
@@ -108,11 +110,11 @@ def test_200_pages_that_wait_send_nothing_when_it_opens(
     def note(request: Request) -> None:
         sent.append(request.url)
 
-    opens_soon(sale, seconds=5)
+    opens_soon(sale, seconds=30)
+    moment = str(round(sale.opens_at.timestamp() * 1000))
     for page in pages:
-        expect(page.locator("#state[data-until]")).to_have_attribute(
-            "data-until", str(round(sale.opens_at.timestamp() * 1000))
-        )
+        expect(page.locator("#state")).to_have_attribute("data-until", moment)
+    assert timezone.now() < sale.opens_at, "the machine is too slow for so many pages"
     context.on("request", note)
     for page in pages:
         sees_phase(page, "Open")
