@@ -14,6 +14,7 @@ from django.utils import translation
 
 # Differs per process: nobody can smuggle a marker into a text that staff have written.
 _TOKEN = secrets.token_hex(8)
+_INDENTATION = re.compile(r"\n\s+")  # a fifth of a page; HTML means the same without it
 _MARKER = re.compile(rf"\[\[{_TOKEN}:([a-z0-9_-]+)\]\]")
 
 
@@ -38,6 +39,6 @@ class Kept:
 
 
 def render(template: str, language: str, context: Mapping[str, Any]) -> Kept:
-    """Renders a template in a language, without a request."""
+    """Renders a template in a language, without a request, and without the template's indentation."""
     with translation.override(language):
-        return Kept(render_to_string(template, dict(context)))
+        return Kept(_INDENTATION.sub("\n", render_to_string(template, dict(context))))

@@ -267,18 +267,20 @@ async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, bool]:
     return (Answer.parse(stored) if stored else None), warm == "1"
 
 
-async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]]:
-    """The shopper's latest purchases in the sale, newest first; nothing where a gate is cold.
+async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
+    """The shopper's latest purchases in the sale, newest first; None of a gate that is cold or gone.
 
     Raises redis.RedisError.
     """
     k = keys(sale)
     try:
         found = await redis_clients.nonblocking().evalsha(
-            _digest("own"), 2, k.answers, k.recent, shopper.hex
+            _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
         )
     except NoScriptError:
-        return []
+        return None
+    if found is None:
+        return None
     pairs = zip(found[::2], found[1::2], strict=True)
     return [(UUID(purchase), Answer.parse(stored)) for purchase, stored in pairs]
 

@@ -22,12 +22,13 @@ async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
     """The latest, newest first; None where nobody can say now."""
     if request.shopper is None or watch.phase == "upcoming":
         return []  # nobody has bought: a crowd that waits costs Redis nothing
-    if watch.card.finished:
-        return await _settled(request.shopper, watch.card.id)
     try:
-        return await asyncio.wait_for(gate.own(watch.card.id, request.shopper), _PATIENCE)
+        own = await asyncio.wait_for(gate.own(watch.card.id, request.shopper), _PATIENCE)
     except (redis.RedisError, OSError):  # a time-out is an OSError, too
         return None
+    if own is None and watch.phase == "ended":
+        return await _settled(request.shopper, watch.card.id)
+    return own
 
 
 async def _settled(shopper: UUID, sale: int) -> list[Purchase] | None:

@@ -1,12 +1,15 @@
 -- The shopper's latest purchases, newest first, in one round trip: their pages show them.
 --
--- KEYS  answers recent
+-- KEYS  gate answers recent
 -- ARGV  shopper
--- gives {purchase, answer, purchase, answer, ...}
+-- gives {purchase, answer, purchase, answer, ...}, or nil of a gate that is cold or gone
 
+if redis.call('HGET', KEYS[1], 'warm') ~= '1' then
+    return nil
+end
 local own = {}
-for purchase in string.gmatch(redis.call('HGET', KEYS[2], ARGV[1]) or '', string.rep('%x', 32)) do
-    local answer = redis.call('HGET', KEYS[1], purchase)
+for purchase in string.gmatch(redis.call('HGET', KEYS[3], ARGV[1]) or '', string.rep('%x', 32)) do
+    local answer = redis.call('HGET', KEYS[2], purchase)
     if answer then
         own[#own + 1] = purchase
         own[#own + 1] = answer

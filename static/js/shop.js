@@ -16,9 +16,17 @@ const about = (ms) => ms * (0.75 + Math.random() / 2); // a crowd that fell out 
 
 const page = document.querySelector("[data-live]");
 
+// A text that is set again is another one for a screen reader.
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 function say(element, what) {
   for (const words of element.querySelectorAll("[data-when]")) words.hidden = words.dataset.when !== what;
 }
+
+// What the server has put into a template of the page, once for all forms.
+const wordsFor = (template, what) => document.getElementById(template).content.querySelector(`[data-when="${what}"]`);
 
 // --- Frames ------------------------------------------------------------------------------------
 
@@ -94,6 +102,9 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   }
 });
 
+// Whoever is taken off the page need not be answered: htmx would look for it in vain.
+document.addEventListener("htmx:beforeCleanupElement", ({ target }) => target.matches?.(".outcome") && htmx.trigger(target, "htmx:abort"));
+
 for (const lost of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(lost, ({ detail: { elt } }) => elt.matches("form.buy") && unanswered(elt));
 }
@@ -105,10 +116,8 @@ function unanswered(form, xhr) {
   stopTrying(form);
   const asked = 1000 * Number(xhr?.getResponseHeader("Retry-After") ?? 0) || 0;
   const pause = Math.max(asked, about(Math.min(FIRST_RETRY * 2 ** count, LONGEST_RETRY)));
-  const notice = form.parentElement.querySelector(".unanswered");
-  notice.hidden = count >= RETRIES;
-  say(notice, xhr?.status === 503 ? "busy" : "lost");
-  form.parentElement.querySelector(".given-up").hidden = count < RETRIES;
+  const given = count >= RETRIES ? "given-up" : xhr?.status === 503 ? "busy" : "lost";
+  placeOfNoAnswer(form).replaceChildren(wordsFor("no-answer", given).cloneNode(true));
   if (count < RETRIES) tries.set(form, { count: count + 1, timer: setTimeout(sendAgain, pause, form) });
   follow();
 }
@@ -119,8 +128,10 @@ function sendAgain(form) {
 
 function answered(form) {
   stopTrying(form);
-  for (const notice of form.parentElement.querySelectorAll(".unanswered, .given-up")) notice.hidden = true;
+  placeOfNoAnswer(form).replaceChildren();
 }
+
+const placeOfNoAnswer = (form) => form.parentElement.querySelector(".no-answer");
 
 function stopTrying(form) {
   clearTimeout(tries.get(form)?.timer);
@@ -136,7 +147,7 @@ function follow() {
     const says = saidBy(section, state);
     // A button that is switched off under a shopper's finger would lose the keyboard's place.
     if (says in { queued: 1, done: 1 } && button === document.activeElement) section.querySelector(".answer").focus({ preventScroll: true });
-    say(button, says);
+    setText(button.querySelector(".says"), wordsFor("button-words", says).textContent);
     button.disabled = !["idle", "sending"].includes(says);
     button.setAttribute("aria-disabled", says !== "idle");
     const quantity = section.querySelector(".quantity");
@@ -173,13 +184,13 @@ for (const moved of ["htmx:afterSettle", "htmx:beforeSend", "htmx:afterRequest",
 
 // Beside the live state, not in it: a frame would put back what the server says.
 function tellYourTime() {
-  const line = page?.querySelector(".your-time");
+  const line = page?.querySelector(".your-time span");
   const time = document.querySelector("#state time");
   if (!line) return;
   const inZone = (timeZone) =>
     new Intl.DateTimeFormat(shopClock.locale, { dateStyle: "long", timeStyle: "short", timeZone }).format(new Date(time.dateTime));
   line.hidden = !time || inZone(undefined) === inZone(time.dataset.zone);
-  if (!line.hidden) line.querySelector("span").textContent = inZone(undefined);
+  if (!line.hidden) setText(line.querySelector("b"), inZone(undefined));
 }
 
 // --- The socket, and asking without it ---------------------------------------------------------

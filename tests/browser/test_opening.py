@@ -99,8 +99,9 @@ def test_200_pages_that_wait_send_nothing_when_it_opens(
     shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=1000, opens_in=600)
-    small = {"width": 320, "height": 240}
-    context = chromium.new_context(locale="en-GB", viewport=small, reduced_motion="reduce")
+    context = chromium.new_context(
+        locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
+    )
     complaints.listen_to(context)
     pages = [context.new_page() for _ in range(WAITING)]
     for page in pages:

@@ -1,0 +1,219 @@
+"""Shoppers' pages work for those who do not see well, use no mouse, or cannot bear motion."""
+
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import (  # type: ignore[import-untyped]  # it has no types
+    Axe,
+)
+from playwright.sync_api import Locator, Page, ViewportSize, expect
+
+from conftest import MakeSale
+from orders.settlement import settle
+from tests import stack
+from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.seen import answer, sees_secured, sees_stock
+from tests.browser.states import SIZES, STATES, Stage
+from tests.cast import queue_up
+
+pytestmark = pytest.mark.browser
+
+PHONE: ViewportSize = {"width": 360, "height": 740}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+WORKED = ["list_of_sales", "products_with_options", "order_secured", "own_orders", "no_such_sale"]
+
+MakeStage = Callable[..., Stage]
+
+
+@pytest.fixture
+def make_stage(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> MakeStage:
+    def make_stage(locale: str = "en-GB") -> Stage:
+        return Stage(web.url, open_page, make_sale, complaints, locale)
+
+    return make_stage
+
+
+@pytest.fixture
+def stage(make_stage: MakeStage) -> Stage:
+    return make_stage()
+
+
+# --- axe ------------------------------------------------------------------------------------------
+
+AXE = Axe()
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+GERMAN = ["products_with_options", "secured"]
+
+
+def in_every_look(page: Page) -> Iterable[str]:
+    """Shows the page light and dark, on a phone and on a desktop."""
+    for scheme, viewport in product(SCHEMES, (PHONE, DESKTOP)):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size(viewport)
+        yield f"{scheme}, {viewport['width']} px"
+
+
+def broken_rules(page: Page) -> list[str]:
+    options = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
+    return [
+        f"{rule['id']} ({rule['impact']}): {element['html']}"
+        for rule in AXE.run(page, options=options).response["violations"]
+        for element in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "locale"),
+    [*((state, "en-GB") for state in STATES), *((state, "de-DE") for state in GERMAN)],
+)
+def test_axe_finds_nothing(state: str, locale: str, make_stage: MakeStage) -> None:
+    page = STATES[state](make_stage(locale))
+    found = {look: broken_rules(page) for look in in_every_look(page)}
+    assert not any(found.values()), found
+
+
+def test_axe_would_find_something(stage: Stage) -> None:
+    page = stage.at("/")
+    page.evaluate("document.querySelector('h1').remove()")
+    assert any("page-has-heading-one (moderate)" in rule for rule in broken_rules(page))
+
+
+@pytest.mark.parametrize(("locale", "language"), [("en-GB", "en"), ("de-DE", "de")])
+def test_a_page_says_its_language_and_has_one_title(
+    locale: str, language: str, make_stage: MakeStage
+) -> None:
+    for state in ("list_of_sales", "one_product", "order_in_line", "not_found"):
+        page = STATES[state](make_stage(locale))
+        assert page.locator("html").get_attribute("lang") == language
+        expect(page.locator("h1")).to_have_count(1)
+
+
+# --- The keyboard ---------------------------------------------------------------------------------
+
+# The options of one product are one stop: from one to the next lead arrows.
+CONTROLS = """
+const stop = (options) => options.querySelector(":checked") ?? options.querySelector("input");
+const controls = [...document.querySelectorAll("a[href], button:enabled, input:enabled:not([type=hidden])")]
+  .filter((control) => control.checkVisibility())
+  .filter((control) => control.type !== "radio" || control === stop(control.closest(".options")));
+"""
+SHOWS_FOCUS = """() => {
+  const focused = document.activeElement;
+  reached.push(focused);
+  const outlined = [focused, focused.closest("label"), focused.closest(".card")]
+    .some((box) => box && getComputedStyle(box).outlineStyle !== "none");
+  return outlined ? null : focused.outerHTML;
+}"""
+
+
+@pytest.mark.parametrize("state", WORKED)
+def test_every_control_is_reached_by_tab_and_shows_that_it_is(state: str, stage: Stage) -> None:
+    page = STATES[state](stage)
+    page.reload()  # nothing has the focus
+    count = page.evaluate(f"() => {{ window.reached = []; {CONTROLS} return controls.length }}")
+    unseen = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        unseen.append(page.evaluate(SHOWS_FOCUS))
+    missed = "controls.filter((control) => !reached.includes(control)).map((one) => one.outerHTML)"
+    assert [control for control in unseen if control] == []
+    assert page.evaluate(f"() => {{ {CONTROLS} return {missed} }}") == []
+
+
+def tab_to(page: Page, control: Locator) -> None:
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if control.evaluate("control => control === document.activeElement"):
+            return
+    pytest.fail(f"Tab does not lead to {control}")
+
+
+def test_an_option_and_a_quantity_are_chosen_and_bought_with_the_keyboard(stage: Stage) -> None:
+    sale = stage.make_sale(stock=SIZES, limit=3)
+    page = stage.visit(sale)
+    tab_to(page, page.get_by_role("radio").first)
+    page.keyboard.press("ArrowDown")
+    tab_to(page, page.get_by_label("Quantity"))
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(answer(page, "queued")).to_contain_text("Shoe shoe-43")
+
+
+# --- Thumbs ---------------------------------------------------------------------------------------
+
+# What is pressed is the label of an option and the whole card of a sale. Links in a sentence are excepted
+# (WCAG 2.2, 2.5.8).
+TOO_SMALL = """() => {
+  const isWords = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim();
+  const inSentence = (link) => link.matches("a") && [...link.parentElement.childNodes].some(isWords);
+  const least = (control) => (control.matches("button, .button, label") ? 44 : 24);
+  return [...document.querySelectorAll("a[href], button, input:not([type=hidden])")]
+    .map((control) => control.closest(".options label, .card") ?? control)
+    .filter((control) => control.checkVisibility() && !inSentence(control))
+    .map((control) => [control, control.getBoundingClientRect()])
+    .filter(([control, { width, height }]) => Math.round(Math.min(width, height)) < least(control))
+    .map(([control, { width, height }]) => `${width} x ${height}: ${control.outerHTML}`);
+}"""
+
+
+@pytest.mark.parametrize("state", WORKED)
+def test_controls_are_large_enough_for_a_thumb(state: str, stage: Stage) -> None:
+    page = STATES[state](stage)
+    page.set_viewport_size(PHONE)
+    assert page.evaluate(TOO_SMALL) == []
+
+
+# --- Motion ---------------------------------------------------------------------------------------
+
+NOTE_MOTION = """
+window.moved = [];
+for (const begun of ["animationstart", "transitionrun"]) {
+  document.addEventListener(begun, (event) => moved.push(event.animationName ?? event.propertyName));
+}
+"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_nothing_moves_for_those_who_want_no_motion(motion: str, stage: Stage) -> None:
+    sale = stage.make_sale()
+    page = stage.at("/")
+    page.emulate_media(reduced_motion="reduce" if motion == "reduce" else "no-preference")
+    page.add_init_script(NOTE_MOTION)
+    page.goto(f"{stage.url}/sales/{sale.slug}/")
+    page.get_by_role("button", name="Buy now").click()
+    expect(answer(page, "queued")).to_be_visible()
+    settle(sale.pk)
+    sees_secured(page)
+    sees_stock(page, "9 left")
+    moved = page.evaluate("moved.length + document.getAnimations().length")
+    assert (moved == 0) == (motion == "reduce"), page.evaluate("moved")
+
+
+# --- Screen readers -------------------------------------------------------------------------------
+
+
+def test_stock_is_announced_when_it_comes_to_another_level_only(stage: Stage) -> None:
+    sale = stage.make_sale(stock=20)
+    page = stage.visit(sale)
+    queue_up(sale, 1)
+    settle(sale.pk)
+    sees_stock(page, "19 left")
+    expect(page.locator("#announcer")).to_be_empty()
+    queue_up(sale, 15)
+    settle(sale.pk)
+    expect(page.locator("#announcer")).to_contain_text("Only 4 left")
+
+
+def test_an_outcome_is_announced(stage: Stage) -> None:
+    for state, said in (
+        ("secured", "Secured!"),
+        ("refused", "more than one"),
+        ("rejected", "Not this"),
+    ):
+        page = STATES[state](stage)
+        expect(page.get_by_role("status").filter(has_text=said)).to_be_visible()
