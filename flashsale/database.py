@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import psycopg
@@ -39,10 +42,20 @@ def require_transaction() -> None:
         raise transaction.TransactionManagementError("only inside a transaction")
 
 
+# Of their own: a PostgreSQL that hangs would take all of the loop's, which Django answers errors with.
+_threads = ThreadPoolExecutor(12, thread_name_prefix="postgresql")
+
+
 async def in_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Asks PostgreSQL without blocking the event loop. Raises DatabaseError, and TimeoutError where it
     does not answer within PATIENCE."""
-    return await asyncio.wait_for(asyncio.to_thread(question, *args, **options), PATIENCE)
+    return await asyncio.wait_for(in_its_time(question, *args, **options), PATIENCE)
+
+
+async def in_its_time(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """The same for whoever waits with a patience of their own, and asks one question at a time."""
+    ask = partial(copy_context().run, question, *args, **options)
+    return await asyncio.get_running_loop().run_in_executor(_threads, ask)
 
 
 def drop_broken_connections() -> None:

@@ -27,7 +27,7 @@ _readers = ThreadPoolExecutor(4, thread_name_prefix="pictures")
 async def picture(request: Request, name: str) -> Response:
     """The picture kept under `name`, which is a NAME."""
     if request.method not in ("GET", "HEAD"):
-        return Response(405, b"Only GET\n", PLAIN, ((b"allow", b"GET, HEAD"),))
+        return Response(405, b"Only GET and HEAD\n", PLAIN, ((b"allow", b"GET, HEAD"),))
     try:
         content = await _content(name)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 View = Callable[[HttpRequest], HttpResponse]
 
-STAFF_PAGES = ("/admin/", "/dashboard/")
+_STAFF_PAGES = ("/admin/", "/dashboard/")
 
 
 def answer_while_postgresql_is_down(get_response: View) -> View:
@@ -25,6 +25,8 @@ def answer_while_postgresql_is_down(get_response: View) -> View:
         return get_response(request)
 
     def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, TimeoutError):  # it hangs: nothing of it may be asked now
+            return _try_again(request)
         if not isinstance(error, (OperationalError, InterfaceError)):
             return None
         log.warning("%s: PostgreSQL is not reachable: %s", request.path, error)
@@ -47,7 +49,7 @@ def staff_pages_in_english(get_response: View) -> View:
     """They exist in one language only, and Django's own translations would make them half another one."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(STAFF_PAGES):
+        if request.path.startswith(_STAFF_PAGES):
             translation.activate(settings.LANGUAGE_CODE)
             request.LANGUAGE_CODE = settings.LANGUAGE_CODE
         return get_response(request)

@@ -51,11 +51,11 @@ class SaleCard:
 
 
 def stock_level(left: int, offered: int) -> str:
-    """How many are left, as pages say it: none, last (at most a tenth or 5 units), few (a quarter) or
-    many."""
+    """How many are left of what was offered, as pages say it: none, last (a tenth, or 5 units), few (a
+    quarter) or many."""
     if left == 0:
         return "none"
-    if left <= 5 or left * 10 <= offered:
+    if left * 10 <= offered or (left <= 5 and left < offered):
         return "last"
     return "few" if left * 4 <= offered else "many"
 

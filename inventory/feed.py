@@ -2,7 +2,8 @@
 
 It hears of a change once, reads the gate once, renders once per language, and writes ready-made HTML
 frames to its own sockets. What it may have missed it finds once a second. The same watch of a sale
-also serves the express lane's pages, so that they need neither Redis nor PostgreSQL for a request.
+also serves the express lane's pages, so that they need PostgreSQL for no request, and Redis only for
+what their shopper has bought.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -71,13 +71,6 @@ class Subscriber:
             log.debug("a frame was not sent: %r", error)
 
 
-class Turn(NamedTuple):
-    """The next change of phase by the clock, in ms since the epoch: pages make it by themselves."""
-
-    at: int
-    phase: str
-
-
 class Watch:
     """A sale as this process knows it."""
 
@@ -124,14 +117,9 @@ class Watch:
         return "paused" if status == "paused" else "open"
 
     @property
-    def turn(self) -> Turn | None:
-        match self.phase:
-            case "upcoming":
-                paused = (self._told or self.card).status == "paused"
-                return Turn(self.opens_at, "paused" if paused else "open")
-            case "open" | "paused":
-                return Turn(self.closes_at, "ended")
-        return None
+    def opens_as(self) -> str:
+        """The phase that its opening will bring: pages turn to it by themselves."""
+        return "paused" if (self._told or self.card).status == "paused" else "open"
 
     @property
     def badge(self) -> str:
@@ -209,10 +197,11 @@ class Watch:
     def _publish_if_changed(self) -> None:
         shown = (
             self.phase,
+            self.opens_as,
             self.opens_at,
             self.closes_at,
             self.limit,
-            self.card.name,
+            (self.card.name, self.card.time_zone),
             tuple((product.sku, self.left(product)) for product in self.card.products),
             tuple(
                 (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.products

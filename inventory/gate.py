@@ -9,6 +9,7 @@ for the caretaker, after it has marked every gate.
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -257,14 +258,23 @@ async def admit(
     return Verdict(code)
 
 
-async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, bool]:
-    """What the gate knows of a purchase, and whether it is warm."""
+async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
+    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether the
+    gate is warm."""
     k = keys(sale)
     async with redis_clients.nonblocking().pipeline(transaction=False) as pipe:
         pipe.hget(k.answers, purchase.hex)
         pipe.hget(k.gate, "warm")
         stored, warm = await pipe.execute()
-    return (Answer.parse(stored) if stored else None), warm == "1"
+    if not stored:
+        return None, None, warm == "1"
+    return Answer.parse(stored), _accepted_at(stored), warm == "1"
+
+
+def _accepted_at(stored: str) -> datetime | None:
+    entry = stored.split("|")[5:]
+    milliseconds = entry[0].partition("-")[0] if entry else ""
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds.isdigit() else None
 
 
 async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
@@ -281,8 +291,11 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
         return None
     if found is None:
         return None
-    pairs = zip(found[::2], found[1::2], strict=True)
-    return [(UUID(purchase), Answer.parse(stored)) for purchase, stored in pairs]
+    own = []
+    for purchase, stored in zip(found[::2], found[1::2], strict=True):
+        with suppress(ValueError):  # what is not of our making
+            own.append((UUID(purchase), Answer.parse(stored)))
+    return own
 
 
 async def view(sale: int) -> View:

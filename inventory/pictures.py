@@ -95,11 +95,6 @@ class Picture(ImageFieldFile):
             return ""
         return ", ".join(f"{self.storage.url(name)} {width}w" for name, width in versions)
 
-    def smaller(self, width: int) -> str:
-        """The URL of the smallest version that is at least so wide, else of the picture itself."""
-        fitting = (name for name, copy in self._copies if copy >= width)
-        return self.storage.url(next(fitting, self._kept_name))
-
     @property
     def names(self) -> list[str]:
         """Under which it is kept, copies included."""

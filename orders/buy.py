@@ -308,8 +308,8 @@ def _fresh_ticket(request: Request, watch: Watch, sku: str) -> Response:
     product = watch.card.product(sku)
     if product is None:
         return Response(403, notice.encode(), headers=(*cookie, fragments.INSIDE))
-    form, replacing = fragments.fresh_form(watch, request.language, product, shopper, notice)
-    return Response(403, form, headers=(*cookie, *replacing))
+    form = fragments.fresh_form(watch, request.language, product, shopper, notice)
+    return Response(403, form, headers=cookie)
 
 
 def _shaped(

@@ -12,7 +12,6 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from flashsale import kept
-from flashsale.express import Header
 from flashsale.kept import Kept, place
 from inventory.catalogue import ProductCard, SaleCard
 from inventory.feed import Watch
@@ -45,6 +44,11 @@ class Choice:
     @property
     def first(self) -> ProductCard:
         return self.products[0]
+
+    @property
+    def pictured(self) -> ProductCard | None:
+        """The first of its products that has a picture."""
+        return next((product for product in self.products if product.picture), None)
 
     @property
     def key(self) -> str:
@@ -106,7 +110,9 @@ def own_purchases(
     watch: Watch, language: str, own: Sequence[Purchase], swap: bool = False
 ) -> bytes:
     """What became of these purchases; to be swapped in where they stand, or where they are new."""
-    return b"".join(outcome(watch, language, mine, answer, swap=swap) for mine, answer in own)
+    return b"".join(
+        outcome(watch, language, mine, answer, own=True, swap=swap) for mine, answer in own
+    )
 
 
 def _kept_page(watch: Watch, language: str) -> Kept:
@@ -149,6 +155,7 @@ def outcome(
     purchase: UUID,
     answer: Answer,
     ticket: str = "",
+    own: bool = False,
     swap: bool = False,
 ) -> bytes:
     """The box that says what became of a click. Where the purchase waits, it holds the form with its
@@ -158,6 +165,7 @@ def outcome(
         "answer": answer._replace(shopper=""),
         "purchase": place("purchase"),
         "ticket": place("ticket") if ticket else "",
+        "own": own,
         "swap": swap,
     }
     return _rendered_once(watch, "orders/_outcome.html", language, context).fill(values)
@@ -184,20 +192,16 @@ def _rendered_once(watch: Watch, template: str, language: str, context: Mapping[
 
 def fresh_form(
     watch: Watch, language: str, product: ProductCard, shopper: UUID, before: str
-) -> tuple[bytes, tuple[Header, ...]]:
+) -> bytes:
     """The form that sells a product, with a fresh ticket, below the outcome or notice that made it
-    necessary; and the headers that make htmx put it in the old form's place."""
+    necessary. The page puts it in the place of the form that asked."""
     purchase = tickets.new_purchase(watch.card.id)
     products = next(choice for choice in watch.card.choices if product in choice)
     choice = Choice(products, place("ticket"), place("purchase"), chosen=product.sku)
     context: Mapping[str, object] = {"watch": watch, "choice": choice, "before": place("before")}
     rendered = kept.render("orders/_buy.html", language, context)
     ticket = tickets.ticket_for(purchase, shopper)
-    form = rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
-    return form, (
-        (b"hx-retarget", f"[id='buy-{choice.key}']".encode()),
-        (b"hx-reswap", b"outerHTML"),
-    )
+    return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
 
 
 def order_page(

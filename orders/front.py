@@ -18,7 +18,7 @@ from django.db.models import Prefetch, Q
 from django.utils import timezone
 
 from flashsale import kept
-from flashsale.database import PATIENCE, drop_broken_connections_soon
+from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
 from flashsale.express import JSON, Request, Response
 from inventory.models import Listing, Product, Sale
 from orders.page import RETRY, failure
@@ -121,7 +121,7 @@ class Front:
 
     async def _read(self) -> None:
         try:
-            self._sales = await asyncio.to_thread(public_sales)
+            self._sales = await in_its_time(public_sales)
         except DatabaseError as error:
             log.warning("showing the last known list of sales (%r)", error)
             await drop_broken_connections_soon()

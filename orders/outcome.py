@@ -1,8 +1,8 @@
 """`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
 
+import re
 from datetime import datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import redis
@@ -15,8 +15,11 @@ from inventory.feed import Watch
 from inventory.gate import Answer
 from orders import fragments
 from orders.models import Order
+from orders.own import answer_of
 from orders.page import RETRY, failure
 from orders.tickets import sale_of
+
+_ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
 
 async def outcome(request: Request, purchase: str) -> Response:
@@ -54,17 +57,15 @@ def settled(
     product = watch.card.product(answer.sku)
     if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
         return Response(status, box)
-    if _on_order_page(request):
+    if _has_no_form(request):
         return Response(status, box)
-    form, replacing = fragments.fresh_form(
-        watch, request.language, product, request.shopper, box.decode()
-    )
-    return Response(status, form, headers=replacing)
+    form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
+    return Response(status, form)
 
 
 class Found(NamedTuple):
-    """An answer, and what was agreed on: the price in minor units of the currency. The gate does not
-    remember when it was."""
+    """An answer, and what was agreed on: the price in minor units of the currency, and when. A gate that
+    was rebuilt does not know when."""
 
     answer: Answer
     unit_price: int
@@ -87,21 +88,22 @@ class _Unsure(Exception):
 async def _find(purchase: UUID, watch: Watch) -> Found | None:
     """What is known of a purchase; None only after both stores were asked."""
     try:
-        answer, warm = await gate.answer(watch.card.id, purchase)
+        answer, accepted_at, warm = await gate.answer(watch.card.id, purchase)
     except (redis.RedisError, OSError):
-        answer, warm = None, False
+        answer, accepted_at, warm = None, None, False
     if answer is not None:
-        return _at_the_sales_price(watch, answer)
+        return _at_the_sales_price(watch, answer, accepted_at)
     order = await settled_order(purchase)
     if order is None and not warm and not watch.card.finished:
         raise _Unsure
     return order
 
 
-def _at_the_sales_price(watch: Watch, answer: Answer) -> Found:
+def _at_the_sales_price(watch: Watch, answer: Answer, accepted_at: datetime | None) -> Found:
     """While there is a gate, the price on the card is the one that was agreed on: it is frozen."""
     product = watch.card.product(answer.sku)
-    return Found(answer, product.price, product.currency) if product else Found(answer, 0, "")
+    price, currency = (product.price, product.currency) if product else (0, "")
+    return Found(answer, price, currency, accepted_at)
 
 
 def _settled_order(purchase: UUID) -> Found | None:
@@ -111,14 +113,14 @@ def _settled_order(purchase: UUID) -> Found | None:
         connection.close()
     if order is None:
         return None
-    sku = order.product.sku if order.product else ""
-    answer = Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
-    return Found(answer, order.unit_price, order.currency, order.accepted_at)
+    return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)
 
 
-def _on_order_page(request: Request) -> bool:
-    """Whether the box stands on the order's own page, where there is no form to be replaced."""
-    return urlsplit(request.header(b"hx-current-url")).path.startswith("/orders/")
+def _has_no_form(request: Request) -> bool:
+    """Whether the box stands where it has used up no form: on the order's own page, or among what was
+    bought before (`?own`)."""
+    on_order_page = _ORDER_PAGE.match(request.header(b"hx-current-url")) is not None
+    return on_order_page or request.scope["query_string"] == b"own"
 
 
 def _as_json(purchase: UUID, found: Found) -> dict[str, object]:

@@ -20,23 +20,19 @@ _SHOWN = 5
 
 async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
     """The latest, newest first; None where nobody can say now."""
-    if request.shopper is None or watch.phase == "upcoming":
+    if request.shopper is None or not request.trustworthy or watch.phase == "upcoming":
         return []  # nobody has bought: a crowd that waits costs Redis nothing
     try:
-        own = await asyncio.wait_for(gate.own(watch.card.id, request.shopper), _PATIENCE)
-    except (redis.RedisError, OSError):  # a time-out is an OSError, too
+        return await asyncio.wait_for(_purchases(request.shopper, watch), _PATIENCE)
+    except (redis.RedisError, DatabaseError, OSError):  # a time-out is an OSError, too
         return None
+
+
+async def _purchases(shopper: UUID, watch: Watch) -> list[Purchase] | None:
+    own = await gate.own(watch.card.id, shopper)
     if own is None and watch.phase == "ended":
-        return await _settled(request.shopper, watch.card.id)
+        return await in_thread(_orders, shopper, watch.card.id)  # it is finished, and its gate gone
     return own
-
-
-async def _settled(shopper: UUID, sale: int) -> list[Purchase] | None:
-    """Of a finished sale, whose gate is gone."""
-    try:
-        return await in_thread(_orders, shopper, sale)
-    except (DatabaseError, TimeoutError):
-        return None
 
 
 def _orders(shopper: UUID, sale: int) -> list[Purchase]:

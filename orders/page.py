@@ -24,7 +24,7 @@ async def sale(request: Request, slug: str) -> Response:
     except (DatabaseError, TimeoutError):
         return failure(request, 503, "busy", RETRY)
     if watch is None:
-        return failure(request, 404, "not_found")
+        return failure(request, 404, "not_found", said="no_sale")
     if request.from_htmx:
         return await _live(request, watch)
     if not request.trustworthy:
@@ -44,20 +44,25 @@ async def sale(request: Request, slug: str) -> Response:
 
 async def _live(request: Request, watch: Watch) -> Response:
     """What a page without its socket asks for, and one that was asleep; and the time, to set its clock."""
-    bought = await own.purchases(request, watch) or ()
+    bought = await own.purchases(request, watch)
     frame = watch.live_frame(request.language).encode()
-    boxes = fragments.own_purchases(watch, request.language, bought, swap=True)
-    return Response(200, frame + boxes, headers=((b"x-now", str(watch.now).encode()),))
+    oldest_first = (bought or [])[::-1]  # each is put before the others
+    boxes = fragments.own_purchases(watch, request.language, oldest_first, swap=True)
+    known = b"no" if bought is None else b"yes"
+    headers = ((b"x-now", str(watch.now).encode()), (b"x-own", known))
+    return Response(200, frame + boxes, headers=headers)
 
 
 def cookie_for(request: Request, shopper: UUID) -> Header:
     return b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()
 
 
-def failure(request: Request, status: int, code: str, *headers: Header) -> Response:
-    """What is wrong, in the shape that was asked for."""
+def failure(request: Request, status: int, code: str, *headers: Header, said: str = "") -> Response:
+    """What is wrong, in the shape that was asked for; to people in the words of `said`, where these are
+    others than the code's."""
     if request.wants_json:
         return json_response(status, {"error": code}, *headers)
+    code = said or code
     if request.from_htmx:
         return Response(status, fragments.notice(code, request.language).encode(), headers=headers)
     page = fragments.message_page(code, request.language, status)

@@ -1,21 +1,18 @@
 """The ordinary pages: the shopper's own orders, and the answer where there is nothing."""
 
-import logging
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from flashsale.database import drop_broken_connections_soon, in_thread
+from flashsale.database import in_thread
 from flashsale.shoppers import cookie_name, shopper_in
 from orders.models import Order
-
-log = logging.getLogger(__name__)
 
 _ORDERS_PER_PAGE = 20
 
@@ -28,14 +25,7 @@ _varied = vary_on_headers("Accept", "Accept-Language", "Cookie")
 async def own_orders(request: HttpRequest) -> HttpResponse:
     """What the shopper has bought, newest first; nothing for somebody whom no valid cookie names."""
     shopper = shopper_in(request.COOKIES.get(cookie_name(request.is_secure())))
-    try:
-        page = await in_thread(_page_of_orders, shopper, request.GET.get("page"))
-    except TimeoutError:
-        return _try_again(request)
-    except DatabaseError as error:
-        log.warning("the orders of a shopper could not be read (%r)", error)
-        await drop_broken_connections_soon()
-        return _try_again(request)
+    page = await in_thread(_page_of_orders, shopper, request.GET.get("page"))
     return render(request, "orders/own_orders.html", {"section": "orders", "page": page})
 
 
@@ -57,9 +47,3 @@ def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:
         return page
     finally:
         connection.close()
-
-
-def _try_again(request: HttpRequest) -> HttpResponse:
-    page = render(request, "orders/message.html", {"code": "busy", "status": 503}, status=503)
-    page["Retry-After"] = "2"
-    return page

@@ -11,6 +11,7 @@ register = template.Library()
 
 # Babel's plain English is American: "November 25, 2026, 2:30 PM".
 _LOCALES = {"en": "en_GB"}
+_O_CLOCK = {"de": " Uhr"}
 
 
 @register.filter(expects_localtime=True)
@@ -20,4 +21,5 @@ def moment_in_words(moment: datetime | None) -> str:
         return ""
     language = get_language() or settings.LANGUAGE_CODE
     locale = _LOCALES.get(language) or to_locale(language)
-    return f"{format_date(moment, 'long', locale)}, {format_time(moment, 'short', locale=locale)}"
+    clock = format_time(moment, "short", locale=locale)
+    return f"{format_date(moment, 'long', locale)}, {clock}{_O_CLOCK.get(language, '')}"

@@ -15,7 +15,7 @@ MOMENT = datetime(2026, 11, 25, 13, 30, tzinfo=UTC)
     ("language", "text"),
     [
         ("en", "25 November 2026, 13:30"),
-        ("de", "25. November 2026, 13:30"),
+        ("de", "25. November 2026, 13:30 Uhr"),
         ("fr", "25 novembre 2026, 13:30"),
         (None, "25 November 2026, 13:30"),
     ],

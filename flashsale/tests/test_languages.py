@@ -45,9 +45,9 @@ def test_an_opening_is_dated_in_german(url: str, make_sale: MakeSale) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/", "Verkäufe"),
+        ("/", "Aktionen"),
         ("/orders/", "Deine Bestellungen"),
-        ("/sales/nothing/", "Hier ist nichts"),
+        ("/sales/nothing/", "Diese Aktion gibt es nicht"),
         ("/nothing/", "Hier ist nichts"),
     ],
 )

@@ -15,6 +15,10 @@ PAGE = "templates/orders/page.html"
 GERMAN = "flashsale/locale/de/LC_MESSAGES"
 
 
+def test_every_language_of_the_shop_but_its_own_is_translated(settings: Settings) -> None:
+    assert {code for code, _ in settings.LANGUAGES} == {settings.LANGUAGE_CODE, *messages.LANGUAGES}
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A shop with one text, which is translated."""

@@ -20,6 +20,7 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[7], '-', '+')) do
         {'queued', '', waiting.shopper, waiting.sku, waiting.quantity, id}, '|'))
     redis.call('HINCRBY', KEYS[3], waiting.sku, waiting.quantity)
     redis.call('HINCRBY', KEYS[5], waiting.shopper, waiting.quantity)
-    redis.call('HSET', KEYS[9], waiting.shopper, waiting.purchase)
+    local older = redis.call('HGET', KEYS[9], waiting.shopper) or ''
+    redis.call('HSET', KEYS[9], waiting.shopper, string.sub(waiting.purchase .. older, 1, 160))
 end
 return 1

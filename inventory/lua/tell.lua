@@ -66,9 +66,12 @@ for _, answer in ipairs(told.answers) do
         lower(KEYS[5], of_shopper, tonumber(units))
         redis.call('XDEL', KEYS[7], entry)
     elseif not known then
-        recent[shopper] = string.sub(purchase .. (recent[shopper] or ''), 1, 160)
+        local older = recent[shopper] or redis.call('HGET', KEYS[9], shopper) or ''
+        recent[shopper] = string.sub(purchase .. older, 1, 160)
     end
-    write_answer(purchase, table.concat({status, reason, shopper, sku, quantity}, '|'))
+    -- The entry of the line says when it was accepted.
+    local entry = known and string.match(known, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
+    write_answer(purchase, table.concat({status, reason, shopper, sku, quantity, entry}, '|'))
 end
 flush_answers()
 

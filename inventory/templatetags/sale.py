@@ -1,5 +1,6 @@
 """What templates ask of a watched sale."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,12 @@ register = template.Library()
 def left(watch: Watch, product: ProductCard) -> int:
     """Units that can be bought now."""
     return watch.left(product)
+
+
+@register.filter
+def gone(watch: Watch, products: Iterable[ProductCard]) -> bool:
+    """Whether none of them can be bought now."""
+    return not any(watch.left(product) for product in products)
 
 
 @register.filter

@@ -54,7 +54,8 @@ def test_options_of_one_name_are_one_choice(make_sale: MakeSale) -> None:
 @pytest.mark.parametrize(
     ("left", "of", "level"),
     [
-        *[(0, 100, "none"), (1, 1, "last"), (5, 5, "last"), (10, 100, "last")],
+        *[(0, 100, "none"), (1, 5, "last"), (5, 20, "last"), (10, 100, "last")],
+        *[(1, 1, "many"), (5, 5, "many")],  # nothing has gone yet
         *[(11, 100, "few"), (25, 100, "few"), (26, 100, "many"), (6, 10, "many")],
     ],
 )

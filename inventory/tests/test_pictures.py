@@ -90,14 +90,6 @@ def test_a_page_offers_every_width() -> None:
     assert re.fullmatch(versions, pictured(1200, 900).picture.srcset)
 
 
-@pytest.mark.parametrize(
-    ("needed", "served"), [(96, "-480"), (480, "-480"), (481, "-800"), (801, "")]
-)
-def test_a_small_place_gets_the_smallest_version_that_fills_it(needed: int, served: str) -> None:
-    address = pictured(1200, 900).picture.smaller(needed)
-    assert re.fullmatch(rf"/media/{NAME}{served}\.webp", address)
-
-
 @pytest.mark.usefixtures("unreachable")
 def test_a_page_never_asks_the_storage() -> None:
     old = Product(sku="old", picture="products/missing.webp")

@@ -74,7 +74,7 @@ const shopClock = (() => {
   function tick(line, turned, ask) {
     clearTimeout(timer);
     let state = document.getElementById("state");
-    if (turnIfDue(state)) {
+    if (!slept() && turnIfDue(state)) {
       state = document.getElementById("state");
       turned();
     }

@@ -3,14 +3,19 @@
 // without its socket asks slowly. A ticket buys at most once, so sending one again is always safe.
 "use strict";
 
-const FINAL = ["confirmed", "rejected", "cancelled"];
+// What can become of a purchase. Whatever says otherwise was under way for too long.
+const NEXT = { queued: ["confirmed", "rejected", "cancelled"], confirmed: ["cancelled"], rejected: [], cancelled: [] };
 const BOUGHT = { queued: "queued", confirmed: "done", cancelled: "done" }; // what such a form's button says
 const POLL = 8000; // ms between the questions of a page without a socket
 const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; then twice as long, and so on
 const LONGEST_RETRY = 15_000;
 const RETRIES = 30; // some six minutes
+const MOST_ASKED = 60_000; // ms that a page waits because a server, or what stands before it, says so
+const SAID = 10_000; // ms until a stock that was said aloud is no news
 const BLINK = 2000; // ms for which a missing socket is not worth a word: leaving a page closes it too
 const REDIALLED = [1006, 1011, 1012, 1013]; // after these, htmx opens the socket again by itself
+
+const becomes = (was, is) => !(was in NEXT) || NEXT[was].includes(is);
 
 const about = (ms) => ms * (0.75 + Math.random() / 2); // a crowd that fell out together comes back in turn
 
@@ -30,15 +35,22 @@ const wordsFor = (template, what) => document.getElementById(template).content.q
 
 // --- Frames ------------------------------------------------------------------------------------
 
+let heardAt = 0; // when the socket brought its latest frame
+
 // A frame may speak of what this page does not show: a product that joined later, or a purchase of
 // another tab, which is put where this page would show it.
 htmx.defineExtension("here", {
-  transformResponse(html) {
+  transformResponse(html, xhr) {
     if (!html.includes("hx-swap-oob")) return html;
     const frame = document.createElement("template");
     frame.innerHTML = html;
+    const late = xhr && xhr.askedAt < heardAt; // a reply knows less than the frames since its question
+    if (!xhr) heardAt = Date.now();
+    if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) part.remove();
     for (const part of [...frame.content.children]) {
-      if (!document.getElementById(part.id)) part.replaceWith(...adopted(part));
+      const here = document.getElementById(part.id);
+      if (!here) part.replaceWith(...adopted(part));
+      else if (here.closest(".own")) needsNoForm(part);
     }
     return frame.innerHTML;
   },
@@ -51,20 +63,27 @@ function adopted(part) {
   list.setAttribute("hx-swap-oob", `afterbegin:[id='${form.closest(".product").querySelector(".own").id}']`);
   const box = part.cloneNode(true);
   box.removeAttribute("hx-swap-oob");
-  if (box.dataset.status === "rejected") box.removeAttribute("hx-get"); // this page's form is still good
+  needsNoForm(box);
   list.append(box);
   return [list];
+}
+
+// A rejection asks for a fresh form in the place of the one that it has used up; of an earlier purchase
+// or another tab's, this page's form is still good.
+function needsNoForm(box) {
+  if (box.dataset.status === "rejected") box.removeAttribute("hx-get");
 }
 
 const formOf = (sku) =>
   [...document.querySelectorAll("form.buy")].find((form) => [...form.querySelectorAll("[name=product]")].some((field) => field.value === sku));
 
-// What looks the same stays: a screen reader need not say it again. A final answer stays, too.
+// What says the same stays: a screen reader need not say it again, and the box of a click holds its
+// ticket, which frames do not. An answer that has come stays.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   const part = fragment.firstElementChild;
-  const late = FINAL.includes(target.dataset.status) && part?.dataset.status === "queued";
-  if (late || part?.isEqualNode(target)) event.detail.shouldSwap = false;
+  const known = target.matches(".outcome") && !becomes(target.dataset.status, part?.dataset.status);
+  if (known || part?.isEqualNode(target)) event.detail.shouldSwap = false;
   else announce(target, part);
 });
 
@@ -72,17 +91,24 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
 function announce(old, fresh) {
   const announcer = document.getElementById("announcer");
   if (!announcer || !old.matches(".stock") || old.dataset.level === fresh?.dataset.level) return;
-  const name = old.closest(".product")?.querySelector("h2")?.textContent ?? "";
-  const option = old.closest("label")?.querySelector(".name")?.textContent ?? "";
-  announcer.textContent = `${name} ${option}: ${fresh.querySelector(".words").textContent}`;
+  const named = [old.closest(".product")?.querySelector("h2"), old.closest("label")?.querySelector(".name")];
+  const name = named.map((element) => element?.textContent.trim()).filter(Boolean).join(" ");
+  announcer.textContent = `${name}: ${fresh.querySelector(".words").textContent}`;
+  setTimeout(() => (announcer.textContent = ""), SAID); // not to be found there much later
 }
 
 // --- Answers -----------------------------------------------------------------------------------
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  const { target, serverResponse } = event.detail;
-  const final = FINAL.includes(target.dataset?.status);
-  if (final && /data-status="queued"/.test(serverResponse)) event.detail.shouldSwap = false;
+  const { elt, target, serverResponse } = event.detail;
+  const section = elt.closest(".buying");
+  const [, status] = /class="outcome" data-status="(\w+)"/.exec(serverResponse) ?? [];
+  if (section && serverResponse.includes('<section id="buy-')) {
+    event.detail.target = section; // a fresh form, in the place of the one that asked
+    event.detail.swapOverride = "outerHTML";
+  } else if (target.matches(".outcome") && status && !becomes(target.dataset.status, status)) {
+    event.detail.shouldSwap = false;
+  }
 });
 
 document.addEventListener("htmx:beforeOnLoad", (event) => {
@@ -98,15 +124,16 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
     if (xhr.status === 404 && again) htmx.trigger(again, "submit"); // lost before it was decided
   } else if (elt === page) {
     const told = Number(xhr.getResponseHeader("x-now"));
-    if (told) shopClock.measure(told, askedAt, Date.now());
+    if (told) shopClock.measure(told, xhr.askedAt, Date.now());
+    if (xhr.getResponseHeader("x-own") === "no") askSoon();
   }
 });
 
 // Whoever is taken off the page need not be answered: htmx would look for it in vain.
 document.addEventListener("htmx:beforeCleanupElement", ({ target }) => target.matches?.(".outcome") && htmx.trigger(target, "htmx:abort"));
 
-for (const lost of ["htmx:sendError", "htmx:timeout"]) {
-  document.addEventListener(lost, ({ detail: { elt } }) => elt.matches("form.buy") && unanswered(elt));
+for (const failed of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(failed, ({ detail: { elt } }) => elt.matches("form.buy") && unanswered(elt));
 }
 
 const tries = new Map(); // forms without an answer: how often they were sent, and the next time
@@ -114,7 +141,7 @@ const tries = new Map(); // forms without an answer: how often they were sent, a
 function unanswered(form, xhr) {
   const { count = 0 } = tries.get(form) ?? {};
   stopTrying(form);
-  const asked = 1000 * Number(xhr?.getResponseHeader("Retry-After") ?? 0) || 0;
+  const asked = Math.min(1000 * Number(xhr?.getResponseHeader("Retry-After") ?? 0) || 0, MOST_ASKED);
   const pause = Math.max(asked, about(Math.min(FIRST_RETRY * 2 ** count, LONGEST_RETRY)));
   const given = count >= RETRIES ? "given-up" : xhr?.status === 503 ? "busy" : "lost";
   placeOfNoAnswer(form).replaceChildren(wordsFor("no-answer", given).cloneNode(true));
@@ -124,6 +151,7 @@ function unanswered(form, xhr) {
 
 function sendAgain(form) {
   if (form.isConnected) htmx.trigger(form, "submit");
+  else tries.delete(form);
 }
 
 function answered(form) {
@@ -145,18 +173,44 @@ function follow() {
   for (const section of page?.querySelectorAll(".buying") ?? []) {
     const button = section.querySelector("form.buy button");
     const says = saidBy(section, state);
-    // A button that is switched off under a shopper's finger would lose the keyboard's place.
-    if (says in { queued: 1, done: 1 } && button === document.activeElement) section.querySelector(".answer").focus({ preventScroll: true });
+    if (says in { queued: 1, done: 1 }) answered(section.querySelector("form.buy")); // the socket was first
     setText(button.querySelector(".says"), wordsFor("button-words", says).textContent);
-    button.disabled = !["idle", "sending"].includes(says);
+    // Not `disabled`: that would lose the keyboard's place under a shopper's finger.
     button.setAttribute("aria-disabled", says !== "idle");
-    const quantity = section.querySelector(".quantity");
-    quantity.hidden = state.limit === "1";
-    quantity.querySelector("input").max = state.limit;
+    button.classList.toggle("off", says !== "idle"); // as the server says it to a browser without scripts
+    hold(section, button, says);
+    limitTo(state.limit, section.querySelector(".quantity"));
   }
   for (const link of page?.querySelectorAll(".another") ?? []) link.hidden = unitsBought() >= Number(state.limit);
   tellYourTime();
 }
+
+// What is sent again is what was clicked: it cannot be changed meanwhile.
+function hold(section, button, says) {
+  const held = ["sending", "queued", "done", "ended"].includes(says);
+  for (const field of section.querySelectorAll(".options, .quantity")) {
+    if (held && field.contains(document.activeElement)) button.focus({ preventScroll: true });
+    field.inert = held;
+  }
+}
+
+function limitTo(limit, quantity) {
+  const input = quantity.querySelector("input");
+  quantity.hidden = limit === "1";
+  input.max = limit;
+  if (Number(input.value) > Number(limit)) input.value = limit;
+}
+
+document.addEventListener(
+  "submit",
+  (event) => {
+    const off = event.target.matches("form.buy") && page && !["idle", "sending"].includes(saidBy(event.target.parentElement, document.getElementById("state").dataset));
+    if (!off) return;
+    event.preventDefault();
+    event.stopPropagation();
+  },
+  { capture: true },
+);
 
 function saidBy(section, state) {
   const form = section.querySelector("form.buy");
@@ -196,16 +250,25 @@ function tellYourTime() {
 // --- The socket, and asking without it ---------------------------------------------------------
 
 const hint = document.querySelector(".connection");
-let silence, asking, askedAt;
+let silence, asking;
 
 function ask() {
   if (!page) return;
-  askedAt = Date.now();
   const gaveUp = () => {}; // it asks again soon
   htmx.ajax("GET", page.dataset.live, { source: page, swap: "none" }).catch(gaveUp);
 }
 
+document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr } }) => {
+  if (elt === page) xhr.askedAt = Date.now(); // its own: questions may overlap
+});
+
+const askSoon = () => setTimeout(ask, about(POLL / 4));
+
+let lost = false; // whether there was a socket, and something may have been missed since
+
 function connected() {
+  if (lost) setTimeout(ask, about(POLL / 2));
+  lost = false;
   clearTimeout(silence);
   clearInterval(asking);
   silence = asking = undefined;
@@ -225,6 +288,7 @@ function hintAtIt() {
 
 document.addEventListener("htmx:wsOpen", connected);
 document.addEventListener("htmx:wsClose", ({ detail: { event, socketWrapper } }) => {
+  lost = true;
   disconnected();
   if (!REDIALLED.includes(event.code)) setTimeout(() => socketWrapper.reconnect(), about(POLL));
 });
@@ -248,7 +312,7 @@ for (const button of document.querySelectorAll("button.print")) {
 
 if (page) {
   disconnected(); // until the socket opens
-  if (page.dataset.own === "no") setTimeout(ask, about(POLL / 4));
+  if (page.dataset.own === "no") askSoon();
   shopClock.run(page, follow, ask);
 }
 follow();

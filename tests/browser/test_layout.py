@@ -1,7 +1,7 @@
 """Each page fits a small phone."""
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
@@ -39,3 +39,21 @@ def test_no_page_scrolls_sideways_on_a_phone(
         fits(page)
     page.goto(f"{address(shop, sale)}?message=sold_out")
     fits(page)
+
+
+def test_an_order_is_printed_without_the_shop_around_it(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    page = open_page(address(shop, sale))
+    buy_button(page).click()
+    sees_secured(page)
+    page.get_by_role("link", name="Your order", exact=True).click()
+    printing = page.get_by_role("button", name="Print")
+    page.evaluate("print = () => document.body.dataset.printed = 'yes'")
+    printing.click()
+    expect(page.locator("body")).to_have_attribute("data-printed", "yes")
+    page.emulate_media(media="print")
+    expect(page.locator(".reference")).to_have_text(sale.orders.get().reference)
+    expect(page.get_by_role("navigation")).to_have_count(0)
+    expect(printing).to_be_hidden()

@@ -69,6 +69,8 @@ def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
     page = open_page(address(web.url, sale))
     buy_button(page).click()
     is_in_line(page)
+    with page.expect_response(lambda response: "x-own" in response.headers):
+        page.evaluate("dispatchEvent(new Event('online'))")  # asks: the box must keep its ticket
     gate.forget([sale.pk])
     with stack.worker():
         sees_secured(page)
