@@ -121,6 +121,22 @@ def test_the_box_on_the_orders_own_page_where_no_form_is_stays_alone(
     assert forms(reply.text) == []
 
 
+@pytest.mark.parametrize("address", ["http://[", "/orders/", "", "\x00"])
+def test_an_odd_address_of_a_page_is_no_orders_page(
+    address: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    _, ticket = decided("sold out", shopper, make_sale)
+    headers = {**HTMX, "HX-Current-URL": address.replace("\x00", "%00")}
+    reply = shopper.order(str(purchase_in(ticket)), headers)
+    assert (reply.status_code, len(forms(reply.text))) == (200, 1)
+
+
+def test_the_box_of_an_earlier_purchase_stays_alone(shopper: Shopper, make_sale: MakeSale) -> None:
+    _, ticket = decided("sold out", shopper, make_sale)
+    reply = shopper.client.get(f"/orders/{purchase_in(ticket)}/?own", headers=HTMX)
+    assert (boxes(reply)[0][1], forms(reply.text)) == ("rejected", [])
+
+
 @pytest.mark.parametrize("fate", FATES)
 def test_the_page_of_an_order_tells_what_was_decided(
     fate: str, shopper: Shopper, make_sale: MakeSale

@@ -3,6 +3,7 @@
 import contextlib
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -158,6 +159,24 @@ def test_a_page_that_cannot_be_read_says_so_in_bounded_time(path: str) -> None:
             assert answer.status_code == 503
             assert answer.headers["retry-after"]
             assert 'data-code="busy"' in answer.text
+
+
+def test_a_crowd_whose_orders_cannot_be_read_leaves_everybody_else_their_answers() -> None:
+    """More questions hang than there are threads: none of Django's may be among those."""
+    with stack.Web.running() as web, postgresql_frozen():
+        asked = [threading.Thread(target=own_orders, args=(web,), daemon=True) for _ in range(30)]
+        for thread in asked:
+            thread.start()
+        assert httpx.get(f"{web.url}/nothing/", timeout=PATIENCE + 1.5).status_code == 404
+        assert own_orders(web) == 503
+        for thread in asked:
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def own_orders(web: stack.Web) -> int:
+    cookie = {"Cookie": f"shopper={cookie_value(new_shopper())}"}
+    return httpx.get(f"{web.url}/orders/", headers=cookie, timeout=30).status_code
 
 
 @contextlib.contextmanager
