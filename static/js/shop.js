@@ -313,6 +313,6 @@ for (const button of document.querySelectorAll("button.print")) {
 if (page) {
   disconnected(); // until the socket opens
   if (page.dataset.own === "no") askSoon();
-  shopClock.run(page, follow, ask);
+  if (page.matches(".sale")) shopClock.run(page, follow, ask); // the dashboard is live, too
 }
 follow();

@@ -85,7 +85,7 @@ def test_a_click_without_a_network_is_sent_when_it_is_back(
     complaints.expect(*GONE)
     sale = make_sale(limit=5)
     page = open_page(address(shop, sale))
-    page.wait_for_function("asking === undefined")  # its socket is open
+    stack.wait_for(lambda: page.evaluate("asking === undefined"), "its socket is open")
     page.context.set_offline(True)
     buy_button(page).click()
     expect(page.get_by_text("No answer yet")).to_be_visible()

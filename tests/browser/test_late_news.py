@@ -134,7 +134,7 @@ def test_what_happened_while_the_socket_was_gone_is_asked_for(
 
     page.route_web_socket("**/ws/**", connect)
     page.reload()
-    page.wait_for_function("asking === undefined")
+    stack.wait_for(lambda: page.evaluate("asking === undefined"), "its socket is open")
     shopper = shopper_of(page, shop)
     sockets[0].close(code=1012)
     shopper.buy(sale)
