@@ -129,9 +129,6 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   }
 });
 
-// Whoever is taken off the page need not be answered: htmx would look for it in vain.
-document.addEventListener("htmx:beforeCleanupElement", ({ target }) => target.matches?.(".outcome") && htmx.trigger(target, "htmx:abort"));
-
 for (const failed of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failed, ({ detail: { elt } }) => elt.matches("form.buy") && unanswered(elt));
 }

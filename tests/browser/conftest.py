@@ -16,6 +16,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from conftest import MakeSale
 from drills.chromium import ABSENT, ARGUMENTS, executable
 from tests import stack
 
@@ -61,7 +62,7 @@ class Complaints:
 
     def _hear(self, said: ConsoleMessage) -> None:
         if said.type == "error":
-            self.heard.append(said.text)
+            self.heard.append(f"{said.text} ({said.location['url']})")
 
     @property
     def unexpected(self) -> list[str]:
@@ -74,7 +75,11 @@ def complaints() -> Complaints:
 
 
 @pytest.fixture
-def open_page(chromium: Browser, complaints: Complaints) -> Iterator[OpenPage]:
+def open_page(
+    chromium: Browser,
+    complaints: Complaints,
+    make_sale: MakeSale,  # pages are closed before their sales are taken away
+) -> Iterator[OpenPage]:
     """Opens an address as a shopper who has never been here."""
     contexts = []
 
