@@ -4,6 +4,7 @@ A test makes sales of its own instead of flushing tables: what it asserts must h
 """
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,12 +23,20 @@ MakeSale = Callable[..., "Sale"]
 _numbers = itertools.count(1)
 
 
+def pytest_configure() -> None:
+    """A shell's background jobs and `nohup` ignore these, and every process that a test starts would
+    inherit that: an operator's Ctrl-C and a closed terminal are tested. A handler of Python's is not
+    inherited, and goes on ignoring the hangup here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The real database, committed to: locks, triggers and other processes are what is tested."""
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
         yield
 
 

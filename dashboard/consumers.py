@@ -23,7 +23,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         request = Request(dict(self.scope))
         session = session_key(request)
-        if request.foreign or not session or not await _may_look(session):
+        if not session or not await _may_look(session):
             await self.close()
             return
         await self.accept()

@@ -14,7 +14,7 @@ from django.utils import translation
 
 from dashboard.access import may_still_look
 from dashboard.snapshot import Observer, Patience, Snapshot
-from inventory.feed import Subscriber
+from inventory.feed import Frame, Subscriber
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +93,9 @@ class Live:
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
-    def _frames(self, languages: set[str]) -> dict[str, str]:
+    def _frames(self, languages: set[str]) -> dict[str, Frame]:
         snapshot = self._observer.look()
-        return {language: frame(snapshot, language) for language in languages}
+        return {language: Frame.of(frame(snapshot, language)) for language in languages}
 
 
 def frame(snapshot: Snapshot, language: str) -> str:

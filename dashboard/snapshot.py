@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import redis
@@ -87,6 +88,7 @@ class SaleFigures:
     clicks: Counter[str]  # in the last whole second, by answer
     settled: int  # in the last whole second
     total: Counter[str]  # clicks since the sale began
+    settled_total: int
 
     @property
     def in_flight(self) -> int | None:
@@ -115,6 +117,7 @@ class Snapshot:
     accept: Latency
     confirm: Latency
     history: list[Second]
+    timed: Second  # all that was timed so far
     audit: list[AuditEntry]
     poison: list[Order]
     alarms: list[Alarm]
@@ -214,6 +217,12 @@ def _answer(asked: Future[T], question: Callable[[], T]) -> None:
         asked.set_exception(error)
 
 
+@cache
+def observer() -> "Observer":
+    """The one that all who ask over HTTP share: each keeps ten minutes of history."""
+    return Observer()
+
+
 class Observer:
     """Takes snapshots, one after the other; remembers what it needs for the next.
 
@@ -260,6 +269,7 @@ class Observer:
             accept=telemetry.latency(recent.accept),
             confirm=telemetry.latency(recent.confirm),
             history=counted.history,
+            timed=counted.totals.get(telemetry.ALL, Second(0)),
             audit=books.audit,
             poison=books.poison_orders,
             alarms=[],
@@ -278,7 +288,9 @@ class Observer:
         try:
             began = time.perf_counter()
             self._counted = _Counted(
-                self._history.read(), telemetry.totals(sales), telemetry.processes()
+                self._history.read(),
+                telemetry.totals([telemetry.ALL, *sales]),
+                telemetry.processes(),
             )
         except (redis.RedisError, OSError) as error:
             return self._counted, Part(
@@ -414,6 +426,7 @@ def _figures(
         clicks=second.clicks[sale.pk],
         settled=second.settled[sale.pk],
         total=total.clicks[sale.pk],
+        settled_total=total.settled[sale.pk],
     )
 
 

@@ -15,10 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
 from dashboard.controls import Control, Outcome
-from dashboard.snapshot import Observer
+from dashboard.snapshot import observer
 from inventory.models import Product, Sale
-
-_observer = Observer()
 
 
 @require_safe
@@ -28,7 +26,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """The page."""
     context = {
         "section": "dashboard",
-        "snapshot": _observer.look(),
+        "snapshot": observer().look(),
         "may_run": may(request.user, RUN),
         "may_correct": may(request.user, CORRECT),
         "new_key": uuid4,
@@ -41,7 +39,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @staff_with(LOOK)
 def live(request: HttpRequest) -> HttpResponse:
     """Its parts that change, for a page whose socket is away."""
-    return render(request, "dashboard/_live.html", {"snapshot": _observer.look(), "swap": True})
+    return render(request, "dashboard/_live.html", {"snapshot": observer().look(), "swap": True})
 
 
 @require_safe
@@ -49,7 +47,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @staff_with(LOOK)
 def history(request: HttpRequest) -> HttpResponse:
     """The last ten minutes, for the charts."""
-    points = charts.points(_observer.look().history)
+    points = charts.points(observer().look().history)
     return JsonResponse({"columns": charts.COLUMNS, "points": points})
 
 

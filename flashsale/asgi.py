@@ -13,14 +13,13 @@ from django.core.asgi import get_asgi_application
 django = cast(Any, get_asgi_application())
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # Django is set up first
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.urls import re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from dashboard.consumers import DashboardConsumer  # noqa: E402
-from flashsale import express, media  # noqa: E402
+from flashsale import express, garbage, media, redis_clients  # noqa: E402
 from flashsale.express import Receive, Scope, Send  # noqa: E402
 from inventory import feed  # noqa: E402
 from inventory.consumers import NoConsumer, SaleConsumer  # noqa: E402
@@ -28,7 +27,7 @@ from orders.buy import buy  # noqa: E402
 from orders.calendar import calendar  # noqa: E402
 from orders.front import front  # noqa: E402
 from orders.outcome import outcome  # noqa: E402
-from orders.page import sale  # noqa: E402
+from orders.page import failure, sale  # noqa: E402
 
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
@@ -53,7 +52,9 @@ static = ServeStaticASGI(
     root=settings.STATIC_ROOT if settings.STATIC_ROOT.is_dir() else None,
     prefix=settings.STATIC_URL,
     immutable_file_test=_immutable,
+    allow_all_origins=False,
 )
+_ASKED_INSIDE = ("/livez", "/readyz", "/metrics")  # by balancers and Prometheus, over plain HTTP
 _SENT_BY_PATH = "http.response.pathsend"  # an extension of ASGI
 
 
@@ -64,9 +65,21 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
             await express.answer(scope, receive, send, endpoint, **match.groupdict())
             return
     if scope["path"].startswith(settings.STATIC_URL):
-        await static_file(scope, receive, send)
+        await static_file(scope, receive, express.shielded(scope, send, files=True))
+    elif scope["path"] in _ASKED_INSIDE or not _readable_by_others(scope):
+        await django(scope, receive, express.shielded(scope, send))
     else:
-        await django(scope, receive, send)
+        await express.answer(scope, receive, send, insecure)
+
+
+def _readable_by_others(scope: Scope) -> bool:
+    """Whether a password or an order would travel in the clear. Those of a trial may."""
+    return settings.PRODUCTION and not express.Request(scope).trustworthy
+
+
+async def insecure(request: express.Request) -> express.Response:
+    """No password is asked for, and no order shown, where others may read along."""
+    return failure(request, 403, "insecure")
 
 
 async def static_file(scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,8 +106,10 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if message["type"] == "lifespan.startup":
             feed.current()
             engines.all()  # reads the template libraries now, not under the first crowd
+            garbage.keep_for_good()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            await redis_clients.hang_up()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
@@ -105,6 +120,14 @@ _sockets: Any = [
     re_path(r"\Aws/dashboard/\Z", cast(Any, DashboardConsumer.as_asgi())),
     re_path(r"", cast(Any, NoConsumer.as_asgi())),
 ]
-sockets = AllowedHostsOriginValidator(URLRouter(_sockets))
+_routed: Any = URLRouter(_sockets)
+_refused = cast(Any, NoConsumer.as_asgi())
+
+
+async def sockets(scope: Scope, receive: Receive, send: Send) -> None:
+    """Opens sockets for pages of our own only."""
+    ours = express.Request(scope).from_own_page
+    await (_routed if ours else _refused)(scope, receive, send)
+
 
 application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})

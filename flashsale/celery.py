@@ -4,12 +4,13 @@ import os
 
 import django
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_shutting_down
+from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 
-from flashsale import telemetry
+from flashsale import broker, garbage, telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
+broker.use()
 app = Celery("flashsale")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -24,6 +25,11 @@ def start_caretaker(**_: object) -> None:
     telemetry.start("worker")
     ended = caretaker.start()
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
+
+
+@worker_ready.connect
+def stay_quick(**_: object) -> None:
+    garbage.keep_for_good()
 
 
 @beat_init.connect

@@ -112,7 +112,7 @@ class OperatorCommand(BaseCommand):
         """Rows of cells as aligned text, and as a table for the eye on a terminal."""
         cells = list(rows)
         if not self.stdout.isatty():
-            return _aligned(headings, cells)
+            return aligned(headings, cells)
         width = shutil.get_terminal_size().columns
         console = Console(file=io.StringIO(), width=width, force_terminal=True)
         table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
@@ -237,7 +237,7 @@ def _harmless(words: str) -> str:
     return _STEERING.sub("\ufffd", words)
 
 
-def _aligned(headings: Sequence[str], rows: Sequence[Cells]) -> str:
+def aligned(headings: Sequence[str], rows: Sequence[Cells]) -> str:
     """Two spaces between columns, numbers to the right; wide letters take two places."""
     texts = [list(headings), *([_shown(cell) for cell in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]

@@ -1,12 +1,12 @@
 """Transactions that hold nobody up, and the pool of connections to PostgreSQL."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from django.db import connection, transaction
@@ -18,22 +18,52 @@ T = TypeVar("T")
 LOCK_TIMEOUT = "2s"
 PATIENCE = 3.0  # seconds, until whoever asked is told to try again
 IDLE_TIMEOUT = "5s"  # a frozen process holds its locks no longer
+TRANSACTION_TIMEOUT = "30s"  # nor one that is frozen in the middle of sending
+
+
+# Per transaction: PgBouncer would not carry session settings along.
+BOUNDS = (
+    "SELECT set_config('lock_timeout', %s, true),"
+    " set_config('idle_in_transaction_session_timeout', %s, true),"
+    " CASE WHEN current_setting('server_version_num')::int >= 170000"
+    " THEN set_config('transaction_timeout', %s, true) END",  # older ones do not know it
+    (LOCK_TIMEOUT, IDLE_TIMEOUT, TRANSACTION_TIMEOUT),
+)
+Rows = list[tuple[Any, ...]]
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """A transaction that neither waits for a lock nor stands still with one for long.
-
-    The time-outs are set per transaction: PgBouncer would not carry session settings along.
-    """
+    """A transaction that neither waits for a lock nor stands still with one for long."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config('lock_timeout', %s, true),"
-                " set_config('idle_in_transaction_session_timeout', %s, true)",
-                [LOCK_TIMEOUT, IDLE_TIMEOUT],
-            )
+            cursor.execute(*BOUNDS)
         yield
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Statements are sent without waiting for the results of those before them: several take one round
+    trip. In the end all have come, or what PostgreSQL has refused is raised.
+
+    Nothing but statements belongs in it. PostgreSQL waits for more of them with another patience than in
+    between (IDLE_TIMEOUT): as long as the transaction may last.
+    """
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def later(statement: str, values: Sequence[Any] | Mapping[str, Any]) -> Callable[[], Rows]:
+    """Has a statement carried out. What it gives, gives the rows as soon as they have come."""
+    cursor = connection.cursor()
+    cursor.execute(statement, values)
+
+    def rows() -> Rows:
+        with cursor:
+            return list(cursor.fetchall())
+
+    return rows
 
 
 def require_transaction() -> None:
@@ -42,7 +72,8 @@ def require_transaction() -> None:
         raise transaction.TransactionManagementError("only inside a transaction")
 
 
-# Of their own: a PostgreSQL that hangs would take all of the loop's, which Django answers errors with.
+# As many as the pool has connections by default, and of their own: a PostgreSQL that hangs would take
+# all of the loop's, which Django answers errors with.
 _threads = ThreadPoolExecutor(12, thread_name_prefix="postgresql")
 
 

@@ -37,6 +37,7 @@ def django_checks() -> Iterator[Finding]:
     if settings.PRODUCTION:
         strict = checks.run_checks(tags=[checks.Tags.security], include_deployment_checks=True)
         messages += [message for message in strict if message not in messages]
+    messages = [message for message in messages if not message.is_silenced()]
     findings = list(_of_messages("settings", messages))
     yield from findings or [ok("settings", "Django's checks and ours have nothing to object.")]
 
@@ -69,6 +70,13 @@ def rates() -> Iterator[Finding]:
 
 def proxies() -> Iterator[Finding]:
     count = settings.TRUSTED_PROXIES
+    if settings.PRODUCTION and count == 0:
+        yield warning(
+            "TRUSTED_PROXIES",
+            "0: no X-Forwarded-Proto is believed, so no HTTPS can be seen.",
+            "Nobody but this machine can buy. Say how many proxies stand in front.",
+        )
+        return
     told = "no X-Forwarded-For is believed" if count == 0 else "the addresses they add are believed"
     yield ok("TRUSTED_PROXIES", f"{count}: {told}.")
 
@@ -88,6 +96,8 @@ def _of_messages(about: str, messages: Iterable[checks.CheckMessage]) -> Iterato
 
 def var_dir() -> Iterator[Finding]:
     folder: Path = settings.VAR_DIR
+    if settings.PRODUCTION and settings.MEDIA_ROOT.is_dir():
+        folder = settings.MEDIA_ROOT  # all else in it was made before
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass

@@ -8,8 +8,10 @@ checked, security headers are set, and the caller's language, cookie and address
 import ipaddress
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
-from functools import cached_property, lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,6 +19,7 @@ from csp.utils import build_policy
 from django.conf import settings
 from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
+from django.utils.functional import cached_property
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
@@ -28,6 +31,13 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
+
+_WITH_PORT = re.compile(r"\A(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?\Z")
+
+# An extension of ASGI, of our server: a callable that sends an answer in one piece, if it can.
+WHOLE = "flashsale.response.whole"
+# Another, of a socket: a callable that sends a text as it goes over the wire, if the socket takes it now.
+TEXT_FRAME = "flashsale.websocket.frame"
 
 HTML, JSON, PLAIN = b"text/html; charset=utf-8", b"application/json", b"text/plain; charset=utf-8"
 
@@ -82,9 +92,7 @@ class Request:
     @cached_property
     def secure(self) -> bool:
         """Whether the browser speaks HTTPS, to us or to the proxy that we trust."""
-        if settings.TRUSTED_PROXIES:
-            return self.header(b"x-forwarded-proto").partition(",")[0].strip() == "https"
-        return self.scope.get("scheme") in ("https", "wss")
+        return _secure(self.scope)
 
     @property
     def trustworthy(self) -> bool:
@@ -99,7 +107,7 @@ class Request:
         if settings.TRUSTED_PROXIES:
             forwarded = [part.strip() for part in self.header(b"x-forwarded-for").split(",")]
             seen = forwarded[max(0, len(forwarded) - settings.TRUSTED_PROXIES)] or seen
-        return _counted_address(seen)
+        return _counted_address(seen[:64])  # kept: a longer one is none
 
     @cached_property
     def shopper(self) -> UUID | None:
@@ -129,6 +137,11 @@ class Request:
             return True
         origin = self.header(b"origin")
         return bool(origin) and origin != f"{'https' if self.secure else 'http'}://{self.host}"
+
+    @property
+    def from_own_page(self) -> bool:
+        """Whether a page of this host opens this socket: browsers always say whose page does."""
+        return self.host_allowed and bool(self.header(b"origin")) and not self.foreign
 
     async def body(self, most: int) -> bytes:
         """The body. Raises BodyTooLarge beyond `most` bytes, without reading the rest, and HungUp."""
@@ -166,29 +179,48 @@ async def answer(
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             response = Response(500, b'{"error": "internal"}', JSON)
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": [
-                (b"content-type", response.content_type),
-                (b"content-length", str(len(response.body)).encode()),
-                *response.kept_by,
-                *_headers(request.secure),
-                *response.headers,
-            ],
-        }
-    )
-    await send(
-        {
-            "type": "http.response.body",
-            "body": b"" if request.method == "HEAD" else response.body,
-        }
-    )
+    await _send(request, send, response)
+
+
+async def _send(request: Request, send: Send, response: Response) -> None:
+    body = b"" if request.method == "HEAD" else response.body
+    length = (b"content-length", str(len(response.body)).encode())
+    whole = request.scope.get("extensions", {}).get(WHOLE)
+    if whole and not any(name == b"connection" for name, _ in response.headers):
+        common = _common_head(response.content_type, response.kept_by, request.secure)
+        head = common + _lines(length, *response.headers)
+        if whole(response.status, head, body):
+            return
+    headers = (*_common(response.content_type, response.kept_by, request.secure), length)
+    start = {"status": response.status, "headers": [*headers, *response.headers]}
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _common(content_type: bytes, kept_by: tuple[Header, ...], secure: bool) -> list[Header]:
+    return [(b"content-type", content_type), *kept_by, *shield(secure)]
+
+
+@lru_cache(maxsize=32)
+def _common_head(content_type: bytes, kept_by: tuple[Header, ...], secure: bool) -> bytes:
+    return _lines(*_common(content_type, kept_by, secure))
+
+
+def _lines(*headers: Header) -> bytes:
+    """Headers as they are sent. Raises ValueError where one would make two of itself."""
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+        raise ValueError("a header of several lines")
+    return lines
 
 
 def json_response(status: int, content: dict[str, Any], *headers: Header) -> Response:
     return Response(status, json.dumps(content).encode(), JSON, headers)
+
+
+def utc(moment: datetime) -> str:
+    """A moment in JSON: UTC with milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def redirect(to: str, *headers: Header) -> Response:
@@ -196,20 +228,48 @@ def redirect(to: str, *headers: Header) -> Response:
     return Response(303, b"", PLAIN, ((b"location", to.encode("ascii")), *headers))
 
 
-@lru_cache(maxsize=2)
-def _headers(secure: bool) -> list[Header]:
-    """What every answer of the express lane carries."""
+def shielded(scope: Scope, send: Send, *, files: bool = False) -> Send:
+    """Sends the answers of others, Django's pages or static files, with what every answer carries."""
+
+    async def send_shielded(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            carried = shield(_secure(scope), page=not files or message["status"] >= 400)
+            names = {name.lower() for name, _ in message["headers"]}
+            missing = [header for header in carried if header[0] not in names]
+            message = {**message, "headers": [*message["headers"], *missing]}
+        await send(message)
+
+    return send_shielded
+
+
+@lru_cache(maxsize=4)
+def shield(secure: bool, *, page: bool = True) -> list[Header]:
+    """What every answer carries, and tells the browser to keep others out. A file that pages load needs
+    no policy of a page."""
     headers = [
-        (b"content-security-policy", build_policy().encode()),
         (b"x-content-type-options", b"nosniff"),
-        (b"x-frame-options", settings.X_FRAME_OPTIONS.encode()),
-        (b"referrer-policy", str(settings.SECURE_REFERRER_POLICY).encode()),
-        (b"cross-origin-opener-policy", str(settings.SECURE_CROSS_ORIGIN_OPENER_POLICY).encode()),
+        (b"cross-origin-resource-policy", b"same-origin"),
     ]
+    if page:
+        opener = str(settings.SECURE_CROSS_ORIGIN_OPENER_POLICY)
+        headers += [
+            (b"content-security-policy", build_policy().encode()),
+            (b"x-frame-options", settings.X_FRAME_OPTIONS.encode()),
+            (b"referrer-policy", str(settings.SECURE_REFERRER_POLICY).encode()),
+            (b"cross-origin-opener-policy", opener.encode()),
+            (b"permissions-policy", settings.PERMISSIONS_POLICY.encode()),
+        ]
     if secure and settings.SECURE_HSTS_SECONDS:
         value = f"max-age={settings.SECURE_HSTS_SECONDS}".encode()
         headers.append((b"strict-transport-security", value))
     return headers
+
+
+def _secure(scope: Scope) -> bool:
+    if not settings.TRUSTED_PROXIES:
+        return scope.get("scheme") in ("https", "wss")
+    said = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
+    return said.partition(b",")[0].strip() == b"https"
 
 
 def _headers_in(scope: Scope) -> dict[bytes, bytes]:
@@ -240,9 +300,11 @@ def _is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=65_536)
 def _counted_address(seen: str) -> str:
-    """One customer of a provider: an IPv4 address, or an IPv6 network of 64 bits."""
+    """One customer of a provider: an IPv4 address, or an IPv6 network of 64 bits. Some proxies write the
+    port, too."""
+    with_port = _WITH_PORT.match(seen)
     try:
-        address = ipaddress.ip_address(seen)
+        address = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else seen)
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv4Address):

@@ -1,7 +1,6 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
 import redis
-import redis.asyncio
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -21,7 +20,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
 async def _redis() -> str:
     try:
-        await redis_clients.nonblocking().ping()
+        await redis_clients.send("PING")
     except redis.RedisError as error:
         return f"not reachable ({type(error).__name__})"
     return "ok"

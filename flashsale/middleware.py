@@ -18,6 +18,19 @@ View = Callable[[HttpRequest], HttpResponse]
 _STAFF_PAGES = ("/admin/", "/dashboard/")
 
 
+def only_utf_8(get_response: View) -> View:
+    """What our pages' forms send. Python knows more encodings, and some that are not of text, over which
+    Django would stumble wherever a field is first read."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        if charset.lower() != "utf-8":
+            return HttpResponse("Only UTF-8\n", status=415, content_type="text/plain")
+        return get_response(request)
+
+    return middleware
+
+
 def answer_while_postgresql_is_down(get_response: View) -> View:
     """503 and when to come back, instead of 500: the page is right, only its database is away."""
 
@@ -25,7 +38,8 @@ def answer_while_postgresql_is_down(get_response: View) -> View:
         return get_response(request)
 
     def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, TimeoutError):  # it hangs: nothing of it may be asked now
+        if isinstance(error, TimeoutError):  # whatever is asked of it now hangs as well
+            log.warning("%s: PostgreSQL does not answer", request.path)
             return _try_again(request)
         if not isinstance(error, (OperationalError, InterfaceError)):
             return None

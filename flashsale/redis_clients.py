@@ -1,11 +1,13 @@
 """The connections to the Redis of the gate and the line, and to that of telemetry.
 
 Time-outs and retries are chosen on purpose: redis-py 8 by itself sends a command that timed out up to
-ten more times. Ours send it once more where the connection was found broken (a restarted server), which
-the idempotent scripts allow, and never after a time-out.
+ten more times. Those that may block send it once more where the connection was found broken (a restarted
+server), which the idempotent scripts allow, and never after a time-out. Server processes never do: there
+whoever clicked asks again, with the same ticket.
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,17 +17,12 @@ import redis.asyncio
 from django.conf import settings
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-
-class NotSent(redis.ConnectionError):
-    """Redis cannot be reached: the command was not sent, so nothing has happened."""
-
+from flashsale.pipe import Command, NotSent, Pipe
 
 TIMEOUT = 2.0  # seconds until a silent Redis counts as gone
-_CONNECTIONS = 64  # per process; further commands wait for a free one
-
-_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = WeakKeyDictionary()
 
 
 @cache
@@ -34,6 +31,7 @@ def blocking() -> redis.Redis:
     return redis.Redis.from_url(
         settings.REDIS_URL,
         decode_responses=True,
+        encoding_errors="surrogateescape",  # what is not of our making can be read, and taken out
         socket_timeout=5,  # the rebuild tells thousands of answers in one script
         socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
@@ -53,22 +51,9 @@ def telemetry() -> redis.Redis:
     )
 
 
-def nonblocking() -> redis.asyncio.Redis:
-    """For the server processes: one per event loop."""
-    loop = asyncio.get_running_loop()
-    client = _by_loop.get(loop)
-    if client is None:
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            settings.REDIS_URL,
-            max_connections=_CONNECTIONS,
-            timeout=TIMEOUT,
-            decode_responses=True,
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=1,
-            retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-        client = _by_loop[loop] = redis.asyncio.Redis.from_pool(pool)
-    return client
+# For the server processes: one per event loop.
+_pipes: WeakKeyDictionary[asyncio.AbstractEventLoop, Pipe] = WeakKeyDictionary()
+_opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Pipe]] = WeakKeyDictionary()
 
 
 async def send(*command: str | int) -> Any:
@@ -77,15 +62,63 @@ async def send(*command: str | int) -> Any:
     Raises NotSent where Redis could not be reached, another redis.RedisError where the command may or
     may not have been carried out.
     """
-    pool = nonblocking().connection_pool
-    try:
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py
-    except (redis.RedisError, OSError) as error:
-        raise NotSent(str(error)) from error
-    try:
-        await connection.send_command(*command)
-        return await connection.read_response()
-    except OSError as error:
-        raise redis.ConnectionError(str(error)) from error
-    finally:
-        await pool.release(connection)
+    [reply] = await _ask((command,))
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+async def send_together(*commands: Command) -> list[Any]:
+    """The replies to commands that are carried out with nothing between them. Raises as `send` does."""
+    *queued, carried_out = await _ask((("MULTI",), *commands, ("EXEC",)))
+    refused = isinstance(carried_out, Exception)
+    # The first says why; those behind it, that they were not tried.
+    for reply in (*queued, *([carried_out] if refused else carried_out)):
+        if isinstance(reply, Exception):
+            raise reply
+    return list(carried_out)
+
+
+async def _ask(commands: Sequence[Command]) -> list[Any]:
+    pipe = _pipes.get(asyncio.get_running_loop())
+    if pipe is None or not pipe.usable:
+        try:
+            pipe = await _opened()
+        except (redis.RedisError, OSError) as error:
+            raise NotSent(str(error)) from error
+    return await pipe.send(commands)
+
+
+async def _opened() -> Pipe:
+    """A new pipe. However many want one, one is opened."""
+    loop = asyncio.get_running_loop()
+    opening = _opening.get(loop)
+    if opening is None or opening.done():
+        opening = _opening[loop] = asyncio.ensure_future(_open())
+    return await asyncio.shield(opening)
+
+
+async def _open() -> Pipe:
+    connecting = redis.asyncio.ConnectionPool.from_url(
+        settings.REDIS_URL,
+        protocol=2,  # hashes come as lists, from whatever server
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=1,
+        retry=AsyncRetry(NoBackoff(), 0),
+        # With these redis-py keeps connections that a restart has broken.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
+    # Connecting is several questions, each with a time-out of its own.
+    async with asyncio.timeout(TIMEOUT):
+        pipe = await Pipe.open(connecting, TIMEOUT)
+    _pipes[asyncio.get_running_loop()] = pipe
+    return pipe
+
+
+async def hang_up() -> None:
+    """Closes the pipe of the running loop."""
+    loop = asyncio.get_running_loop()
+    _opening.pop(loop, None)
+    pipe = _pipes.pop(loop, None)
+    if pipe is not None:
+        pipe.close()

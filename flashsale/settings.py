@@ -56,7 +56,12 @@ CACHES = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": CACHE_URL,
         "KEY_PREFIX": "cache",
-        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1},
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 1,
+            "SOCKET_TIMEOUT": 1,
+            # Never pickle, as with Celery.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+        },
     }
 }
 
@@ -93,7 +98,8 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-SECURE_HSTS_SECONDS = variables.whole("HSTS_SECONDS", 0)
+# Said over HTTPS only, so that a trial over plain HTTP is not shut out by it.
+SECURE_HSTS_SECONDS = variables.whole("HSTS_SECONDS", 365 * 24 * 3600 if PRODUCTION else 0)
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -108,6 +114,33 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+# What a page may use of the device: nothing that browsers ask about.
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "camera",
+        "display-capture",
+        "geolocation",
+        "gyroscope",
+        "hid",
+        "idle-detection",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "screen-wake-lock",
+        "serial",
+        "usb",
+        "xr-spatial-tracking",
+    )
+)
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # HSTS for sub-domains: what else is on the domain is not the shop's to decide
+    "security.W008",  # redirects to HTTPS: pages explain; behind a proxy not yet trusted they would loop
+    "security.W021",  # the browsers' preload list: as with sub-domains
+]
 
 # --- The sale --------------------------------------------------------------------------------
 
@@ -137,6 +170,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "flashsale.middleware.only_utf_8",
     "flashsale.middleware.answer_while_postgresql_is_down",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -200,11 +234,15 @@ STORAGES = {
 
 CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
 CELERY_TASK_ROUTES = {"orders.tasks.settle": {"queue": "settlement"}}
+# Never pickle: who can write to the broker must not be able to run code.
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # or a worker ends as soon as its broker's memory is full
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
@@ -214,6 +252,8 @@ CELERY_BEAT_SCHEDULE = {
     "finish-sales": {"task": "orders.tasks.finish_sales", "schedule": 10.0},
     "clear-sessions": {"task": "orders.tasks.clear_sessions", "schedule": 24 * 3600.0},
 }
+
+METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there
 
 LOG_LEVEL = variables.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOGGING = {

@@ -163,7 +163,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent(),
+            preexec_fn=end_with_parent(),
         )
         assert self._process.stdout is not None
         self.output.attach(self.name, self._process.stdout)
@@ -355,7 +355,7 @@ class _Watch:
         self.due = None
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """For the new process, before its program: SIGTERM comes from the kernel when we die.
 
     Only Linux has this. Elsewhere, and for what ignores it, there is `stop_leftovers`.

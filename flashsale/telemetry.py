@@ -31,6 +31,9 @@ ANSWERS = ("accepted", "repeated", "sold_out", "limit", "rate", "closed", "inval
 
 FLUSH_EVERY = 0.25  # seconds
 KEPT = 660  # seconds of history: ten minutes to be shown, and some to spare
+ALL = 0  # in the place of a sale: what is counted of all together, and clicks of none
+# Seconds for which a process adds to what it has written: the clock that it counts by may be put right.
+_COUNTED_IN = 10
 _TOTALS_KEPT = 7 * 24 * 3600  # seconds without a count, until a sale's totals are forgotten
 ALIVE = 5.0  # seconds since it was last heard of
 _BURIED = 60.0  # seconds, until a process that is silent is no longer spoken of
@@ -77,17 +80,22 @@ def count_accepted(purchase: str, clicked_at: float) -> None:
     """Times a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
     took = time.perf_counter() - clicked_at
     with _lock:
-        _count(f"accept|{_bucket(took)}|")
+        _time(f"accept|{_bucket(took)}|")
         if len(_clicked) < _WAITING:
             _clicked[purchase] = clicked_at
 
 
-def count_outcome(purchase: str, status: str) -> None:
-    """Times the way from a click that this process accepted to its outcome, which pages get now."""
+def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
+    """Times the way from each click that this process accepted to its outcome, which pages get now.
+
+    `outcomes` are purchases and what has become of them, of other processes' clicks as well.
+    """
+    now = time.perf_counter()
     with _lock:
-        clicked_at = _clicked.pop(purchase, None)
-        if clicked_at is not None and status == "confirmed":
-            _count(f"confirm|{_bucket(time.perf_counter() - clicked_at)}|")
+        for purchase, status in outcomes:
+            clicked_at = _clicked.pop(purchase, None)
+            if clicked_at is not None and status == "confirmed":
+                _time(f"confirm|{_bucket(now - clicked_at)}|")
 
 
 def _count_of_sale(sale: int, name: str, units: int = 1) -> None:
@@ -95,6 +103,13 @@ def _count_of_sale(sale: int, name: str, units: int = 1) -> None:
         _count(name, units)
         _sales[sale][name] += units
         _unwritten_sales.add(sale)
+
+
+def _time(name: str) -> None:
+    """Under the lock. Of all sales together: they share their processes."""
+    _count(name)
+    _sales[ALL][name] += 1
+    _unwritten_sales.add(ALL)
 
 
 def _count(name: str, units: int = 1) -> None:
@@ -181,13 +196,16 @@ def flush(name: str) -> None:
 
 
 def _forget() -> None:
-    """What is too old to be shown, and clicks whose outcome was never heard of: the oldest stand first."""
-    oldest_second = time.time() + _offset - KEPT
+    """What is too old to be shown, or over and written down, and clicks whose outcome was never heard of:
+    the oldest stand first."""
+    now = time.time() + _offset
     oldest_click = time.perf_counter() - _GIVEN_UP
     with _lock:
-        for second in [second for second in _seconds if second < oldest_second]:
-            del _seconds[second]
-            _unwritten_seconds.discard(second)
+        for second in list(_seconds):
+            written = second not in _unwritten_seconds
+            if second < now - KEPT or (written and second < now - _COUNTED_IN):
+                del _seconds[second]
+                _unwritten_seconds.discard(second)
         clicks = _clicked.items()
         for purchase in [name for name, _ in takewhile(lambda c: c[1] < oldest_click, clicks)]:
             del _clicked[purchase]
@@ -301,6 +319,19 @@ def merged(seconds: Iterable[Second]) -> Second:
         whole.at = max(whole.at, second.at)
         whole.add(second)
     return whole
+
+
+def up_to(buckets: Counter[int], seconds: Iterable[float]) -> list[int]:
+    """How many were timed with at most so many seconds each, of `Second.accept` or `Second.confirm`."""
+    return [
+        sum(units for bucket, units in buckets.items() if _milliseconds(bucket) <= bound * 1000)
+        for bound in seconds
+    ]
+
+
+def total_seconds(buckets: Counter[int]) -> float:
+    """What all of them took together, about."""
+    return sum(units * _milliseconds(bucket) / 1000 for bucket, units in buckets.items())
 
 
 def latency(buckets: Counter[int]) -> Latency:

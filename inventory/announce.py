@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import Future, wait
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from channels.layers import get_channel_layer
 
@@ -76,8 +77,29 @@ async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
     channel = await layer.new_channel()
     await layer.group_add(GROUP, channel)
     while True:
-        message = await layer.receive(channel)
-        yield (
-            message["sale"],
-            [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]],
-        )
+        try:
+            change = _read(await layer.receive(channel))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            # Not for whoever listens: to listen anew would leave this channel behind, filling up.
+            log.warning("what was announced cannot be read: %r", error)
+        else:
+            yield change
+
+
+def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
+    """Raises ValueError, TypeError, LookupError or AttributeError for what `changed` never sends.
+
+    Every process hears of every outcome, and most concern no page of its own: only as much is looked at
+    as tells which do.
+    """
+    outcomes = [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]]
+    for purchase, answer in outcomes:
+        if type(purchase) is not str or type(answer.shopper) is not str:
+            raise TypeError(f"{purchase!r} is no purchase")
+    return int(message["sale"]), outcomes
+
+
+def legible(purchase: str, answer: Answer) -> tuple[str, Answer]:
+    """An outcome that is to be shown. Raises ValueError or TypeError for one that `changed` never sends."""
+    status, reason, shopper, sku, quantity = answer
+    return UUID(purchase).hex, Answer(str(status), str(reason), shopper, str(sku), int(quantity))

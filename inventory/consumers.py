@@ -5,7 +5,7 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 
-from flashsale.express import Request
+from flashsale.express import TEXT_FRAME, Request
 from inventory import feed
 
 
@@ -20,9 +20,6 @@ class SaleConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         request = Request(dict(self.scope))
-        if request.foreign:
-            await self.close()
-            return
         try:
             watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
         except (DatabaseError, TimeoutError):
@@ -32,7 +29,9 @@ class SaleConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         self.watch = watch
-        self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language)
+        extensions: Any = self.scope.get("extensions") or {}
+        write = extensions.get(TEXT_FRAME)
+        self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language, write)
         watch.subscribe(self.subscriber)
 
     async def disconnect(self, code: int) -> None:

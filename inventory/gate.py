@@ -8,6 +8,10 @@ for the caretaker, after it has marked every gate.
 """
 
 import json
+import logging
+import re
+import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,9 +22,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from redis.exceptions import NoScriptError, OutOfMemoryError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from flashsale import redis_clients
+from inventory.oddity import OddGate, in_words, is_odd, plain, whole
+
+log = logging.getLogger(__name__)
 
 _LUA = Path(__file__).parent / "lua"
 SCRIPTS = ("admit", "own", "tell", "lower_bell", "purge", "empty", "drop")
@@ -73,8 +80,14 @@ class Answer(NamedTuple):
 
     @classmethod
     def parse(cls, stored: str) -> "Answer":
+        """Raises ValueError for what neither `admit` nor `tell` writes."""
         status, reason, shopper, sku, quantity = stored.split("|", 5)[:5]
+        if status not in _STATUSES or not _UNITS.match(quantity):
+            raise ValueError("no answer of ours")
         return cls(status, reason, shopper, sku, int(quantity))
+
+
+_STATUSES = ("queued", "confirmed", "rejected", "cancelled")
 
 
 class Verdict(NamedTuple):
@@ -100,16 +113,34 @@ class Entry:
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
-        """Raises KeyError or ValueError for what `admit` never writes."""
-        milliseconds = int(entry_id.partition("-")[0])
+        """Whose purchase it is must be readable; the rest, where it is not, becomes what settlement
+        rejects: no product, no units. Raises KeyError or ValueError for what nobody can be told."""
+        purchase, shopper = fields["purchase"], fields["shopper"]
+        if not (_HEX.match(purchase) and _HEX.match(shopper)):
+            raise ValueError("no purchase of ours")
+        sku, quantity = fields.get("sku", ""), fields.get("quantity", "")
         return cls(
             entry_id,
-            UUID(fields["purchase"]),
-            UUID(fields["shopper"]),
-            fields["sku"],
-            int(fields["quantity"]),
-            datetime.fromtimestamp(milliseconds / 1000, UTC),
+            UUID(purchase),
+            UUID(shopper),
+            sku if _SKU.match(sku) else "",
+            int(quantity) if _UNITS.match(quantity) else 0,
+            _moment(entry_id),
         )
+
+
+# As `admit` writes them. `lua/empty.lua` counts by the same.
+_HEX = re.compile(r"\A[0-9a-f]{32}\Z")
+_SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
+_UNITS = re.compile(r"\A[0-9]{1,5}\Z")
+_AHEAD = 24 * 3600.0  # seconds
+
+
+def _moment(entry_id: str) -> datetime:
+    """When the entry was put in line. One far ahead of the clock says nothing, and may be later than any
+    moment that can be written down: it counts as of now."""
+    seconds, now = int(entry_id.partition("-")[0]) / 1000, time.time()
+    return datetime.fromtimestamp(now if seconds > now + _AHEAD else seconds, UTC)
 
 
 def parse_line(raw: Iterable[tuple[str, dict[str, str]]]) -> tuple[list[Entry], list[str]]:
@@ -156,6 +187,8 @@ class Pulse(NamedTuple):
     mark: str
     warm: bool
     waited: int  # ms for which the head of the line has stood there
+    odd: str = ""  # why it has to be built anew
+    stuck: bool = False  # something is held back, and nobody stands in line for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +207,8 @@ class Tale:
 
     since: int
     to: int
-    rules: dict[str, Any]
-    stock: dict[str, int]
+    rules: dict[str, Any] = field(default_factory=dict)
+    stock: dict[str, int] = field(default_factory=dict)
     answers: list[list[Any]] = field(default_factory=list)
     bought: dict[str, int] = field(default_factory=dict)
     mark: str = ""
@@ -246,9 +279,16 @@ async def admit(
         return Verdict("cold")
     except OutOfMemoryError:  # at the first write: nothing was written
         return Verdict("busy")
+    except ResponseError as error:
+        if is_odd(error):
+            await _report(sale)
+        raise
     code, *rest = reply
-    if code in ("known", "reused"):
-        return Verdict(code, answer=Answer.parse(rest[0]))
+    if code in ("known", "reused") and (found := _answer_in(rest[0])):
+        return Verdict(code, answer=found)
+    if code in ("known", "reused", "odd"):
+        await _report(sale)
+        return Verdict("busy")
     if code == "queued":
         return Verdict(code, ring=rest[0] == 1)
     if code == "refused":
@@ -259,22 +299,42 @@ async def admit(
 
 
 async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
-    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether the
-    gate is warm."""
+    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
+    be believed if it knows nothing."""
     k = keys(sale)
-    async with redis_clients.nonblocking().pipeline(transaction=False) as pipe:
-        pipe.hget(k.answers, purchase.hex)
-        pipe.hget(k.gate, "warm")
-        stored, warm = await pipe.execute()
-    if not stored:
-        return None, None, warm == "1"
-    return Answer.parse(stored), _accepted_at(stored), warm == "1"
+    stored = await redis_clients.send("HGET", k.answers, purchase.hex)
+    if stored is None:
+        return None, None, await redis_clients.send("HGET", k.gate, "warm") == "1"
+    found = _answer_in(stored)
+    if found is None:
+        await _report(sale)
+        return None, None, False
+    return found, _accepted_at(stored), True
+
+
+_UNREADABLE = Answer("unreadable", "", "", "", 0)
+
+
+def _answer_in(stored: str) -> Answer | None:
+    try:
+        return Answer.parse(stored)
+    except ValueError:
+        return None
 
 
 def _accepted_at(stored: str) -> datetime | None:
     entry = stored.split("|")[5:]
-    milliseconds = entry[0].partition("-")[0] if entry else ""
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) if milliseconds.isdigit() else None
+    try:
+        return _moment(entry[0]) if entry else None
+    except (ValueError, OverflowError):  # it was told in a rebuild, which does not know
+        return None
+
+
+async def _report(sale: int) -> None:
+    """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
+    log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
+    with suppress(RedisError, OSError):  # it will be met again
+        await redis_clients.send("HSET", keys(sale).gate, "odd", "1")
 
 
 async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
@@ -284,8 +344,8 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
     """
     k = keys(sale)
     try:
-        found = await redis_clients.nonblocking().evalsha(
-            _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
+        found = await redis_clients.send(
+            "EVALSHA", _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
         )
     except NoScriptError:
         return None
@@ -293,16 +353,17 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
         return None
     own = []
     for purchase, stored in zip(found[::2], found[1::2], strict=True):
-        with suppress(ValueError):  # what is not of our making
-            own.append((UUID(purchase), Answer.parse(stored)))
+        answer = _answer_in(stored)
+        if answer and answer.shopper == shopper.hex:  # and what is of our making
+            own.append((UUID(purchase), answer))
     return own
 
 
 async def view(sale: int) -> View:
-    """The gate as it stands."""
-    async with redis_clients.nonblocking().pipeline(transaction=True) as pipe:
-        _ask_view(pipe, sale)
-        return _view(await pipe.execute())
+    """The gate as it stands. Raises OddGate and redis.RedisError."""
+    with in_words():
+        *hashes, waiting, now = await redis_clients.send_together(*_view_commands(sale))
+        return _view([*map(_pairs, hashes), waiting, map(int, now)])
 
 
 # --- For workers and commands --------------------------------------------------------------------
@@ -312,53 +373,106 @@ def view_now(sale: int) -> View:
     """`view`, for code that may block."""
     with redis_clients.blocking().pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
-        return _view(pipe.execute())
+        with in_words():
+            return _view(pipe.execute())
 
 
 def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str, str]]]]:
     """The gate's mark and version, and the oldest undecided purchases in the order of their
     acceptance, raw: `parse_line` reads them."""
     k = keys(sale)
-    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+    with redis_clients.blocking().pipeline(transaction=True) as pipe, in_words():
         pipe.hmget(k.gate, "mark", "version")
         pipe.xrange(k.line, count=most)
         (mark, version), entries = pipe.execute()
-    return mark or "", int(version or 0), entries
+        return plain(mark), whole(version), entries
 
 
 def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
     """Waits until something stands in the line behind the entry `after`, at most so long."""
     line = keys(sale).line
-    return bool(redis_clients.blocking().xread({line: after}, count=1, block=milliseconds))
+    with in_words():
+        return bool(redis_clients.blocking().xread({line: after}, count=1, block=milliseconds))
 
 
 def pulses(sales: Iterable[int]) -> dict[int, Pulse]:
-    """What the caretaker looks at, of each of these sales, in one round trip."""
+    """What the caretaker looks at, of each of these sales, in one round trip. An odd gate has a pulse
+    that says so: it takes nobody else's away."""
     sales = list(sales)
     with redis_clients.blocking().pipeline(transaction=False) as pipe:
         pipe.time()
         for sale in sales:
-            pipe.hmget(keys(sale).gate, "version", "mark", "warm")
-            pipe.xrange(keys(sale).line, count=1)
-        (seconds, microseconds), *replies = pipe.execute()
+            k = keys(sale)
+            pipe.hmget(k.gate, "version", "mark", "warm", "odd")
+            pipe.xrange(k.line, count=1)
+            pipe.exists(k.flight, k.held)
+        (seconds, microseconds), *replies = pipe.execute(raise_on_error=False)
     now = seconds * 1000 + microseconds // 1000
-    return {
-        sale: Pulse(
-            version=int(version or 0),
-            mark=mark or "",
-            warm=warm == "1",
-            waited=now - int(head[0][0].partition("-")[0]) if head else 0,
-        )
-        for sale, (version, mark, warm), head in zip(
-            sales, replies[::2], replies[1::2], strict=True
-        )
-    }
+    each = zip(sales, replies[::3], replies[1::3], replies[2::3], strict=True)
+    return {sale: _pulse(now, *seen) for sale, *seen in each}
+
+
+def _pulse(now: int, state: Any, head: Any, held: Any) -> Pulse:
+    try:
+        with in_words():
+            _raise_errors((state, head))
+            version, mark, warm, odd = state
+            return Pulse(
+                version=whole(version),
+                mark=plain(mark),
+                warm=warm == "1",
+                # One from the future counts as well: the clock may have been put back.
+                waited=abs(now - int(head[0][0].partition("-")[0])) if head else 0,
+                odd="somebody has met what cannot be read" if odd else "",
+                stuck=not head and bool(held),
+            )
+    except OddGate as error:
+        return Pulse(version=0, mark="", warm=False, waited=0, odd=str(error))
+
+
+# Of another type than ours, a key makes every script fail.
+_TYPES = (*["hash"] * 6, "stream", "string", "hash")
+
+
+def oddities(sales: Iterable[int]) -> dict[int, str]:
+    """Those of these sales whose gate is of other types or numbers than ours, and why: a close look, which
+    costs ten times as much as a pulse."""
+    sales = list(sales)
+    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+        for sale in sales:
+            _ask_view(pipe, sale)
+            for key in keys(sale):
+                pipe.type(key)
+        replies = pipe.execute(raise_on_error=False)
+    each = _VIEW + len(_TYPES)
+    found = {sale: _oddity(replies[n * each : (n + 1) * each]) for n, sale in enumerate(sales)}
+    return {sale: why for sale, why in found.items() if why}
+
+
+def _oddity(replies: list[Any]) -> str:
+    try:
+        with in_words():
+            _raise_errors(replies)
+            for name, found, ours in zip(Keys._fields, replies[_VIEW:], _TYPES, strict=True):
+                if found not in (ours, "none"):
+                    raise ValueError(f"{name} is a {found}")
+            _view(replies[:_VIEW])
+    except OddGate as error:
+        return str(error)
+    return ""
+
+
+def _raise_errors(replies: Iterable[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
 
 
 def stands_at(sale: int) -> tuple[int, str]:
     """The version at which the gate stands, and its mark."""
-    version, mark = redis_clients.blocking().hmget(keys(sale).gate, "version", "mark")
-    return int(version or 0), str(mark or "")
+    with in_words():
+        version, mark = redis_clients.blocking().hmget(keys(sale).gate, "version", "mark")
+        return whole(version), plain(mark)
 
 
 def tell(sale: int, part: str) -> tuple[bool, int]:
@@ -368,9 +482,13 @@ def tell(sale: int, part: str) -> tuple[bool, int]:
 
 
 def lower_bell(sale: int) -> bool:
-    """Takes the bell down if the line is empty."""
+    """Takes the bell down if the line is empty. Raises OddGate where something is in flight all the
+    same: it would be sold out for ever, and whose it was would wait for ever."""
     k = keys(sale)
-    return bool(_run("lower_bell", (k.line, k.bell)))
+    lowered = int(_run("lower_bell", (k.line, k.bell, k.flight, k.held)))
+    if lowered > 1:
+        raise OddGate("units are in flight without a purchase in line")
+    return lowered > 0
 
 
 def purge(sale: int) -> bool:
@@ -378,9 +496,10 @@ def purge(sale: int) -> bool:
     return bool(_run("purge", keys(sale)))
 
 
-def empty(sale: int, version: int = -1) -> bool:
-    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept."""
-    return bool(_run("empty", keys(sale), version))
+def empty(sale: int, version: float = float("-inf")) -> bool:
+    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept,
+    unless it is none."""
+    return bool(_run("empty", keys(sale), version, fresh_mark()))
 
 
 def drop(sale: int, entry: str, purchase: str) -> bool:
@@ -396,44 +515,57 @@ def snapshot(sale: int) -> Snapshot:
         _ask_view(pipe, sale)
         pipe.hgetall(k.held)
         pipe.xrange(k.line)
-        *view, held, entries = pipe.execute()
-    line, unreadable = parse_line(entries)
-    held = {shopper: int(units) for shopper, units in held.items()}
-    return Snapshot(_view(view), held, line, unreadable)
+        with in_words():
+            *view, held, entries = pipe.execute()
+            line, unreadable = parse_line(entries)
+            held = {shopper: whole(units) for shopper, units in held.items()}
+            return Snapshot(_view(view), held, line, unreadable)
 
 
 def all_answers(sale: int) -> dict[str, Answer]:
     """Every answer by purchase, read in steps: not of one moment."""
-    found = redis_clients.blocking().hscan_iter(keys(sale).answers, count=1000)
-    return {purchase: Answer.parse(stored) for purchase, stored in found}
+    with in_words():
+        found = redis_clients.blocking().hscan_iter(keys(sale).answers, count=1000)
+        return {purchase: _answer_in(stored) or _UNREADABLE for purchase, stored in found}
 
 
 def all_bought(sale: int) -> dict[str, int]:
     """Units confirmed by shopper, read in steps."""
-    found = redis_clients.blocking().hscan_iter(keys(sale).bought, count=1000)
-    return {shopper: int(units) for shopper, units in found}
+    with in_words():
+        found = redis_clients.blocking().hscan_iter(keys(sale).bought, count=1000)
+        return {shopper: whole(units) for shopper, units in found}
 
 
 def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     """The answer to a purchase, and whether the entry that it names stands in the line."""
     k = keys(sale)
-    stored = str(redis_clients.blocking().hget(k.answers, purchase) or "")
-    if not stored:
+    stored = redis_clients.blocking().hget(k.answers, purchase)
+    if stored is None:
         return None, False
-    if not stored.startswith("queued|"):
-        return Answer.parse(stored), False
-    entry = stored.rpartition("|")[2]
-    return Answer.parse(stored), bool(redis_clients.blocking().xrange(k.line, entry, entry))
+    answer = _answer_in(str(stored)) or _UNREADABLE
+    entry = str(stored).rpartition("|")[2]
+    if answer.status != "queued" or not _ENTRY.match(entry):
+        return answer, False
+    with in_words():
+        return answer, bool(redis_clients.blocking().xrange(k.line, entry, entry))
+
+
+_ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
 
 
 def one_bought(sale: int, shopper: str) -> int:
-    return int(redis_clients.blocking().hget(keys(sale).bought, shopper) or 0)
+    with in_words():
+        return whole(redis_clients.blocking().hget(keys(sale).bought, shopper))
 
 
 def scripts_known() -> bool:
     """Whether Redis knows our scripts; where it does not, no gate may be believed."""
     digests = [_digest(script) for script in SCRIPTS]
     return all(redis_clients.blocking().script_exists(*digests))
+
+
+def fresh_mark() -> str:
+    return secrets.token_hex(8)
 
 
 def cool(sales: Iterable[int], mark: str) -> None:
@@ -454,7 +586,11 @@ def standing() -> set[int]:
     """The sales that have a gate in Redis, also those that an old copy brought back."""
     pattern = keys(0).gate.replace("{sale:0}", "{sale:*}")
     found = redis_clients.blocking().scan_iter(match=pattern, count=1000)
-    return {int(key[len("{sale:") : key.index("}")]) for key in found}
+    numbers = {key[len("{sale:") : key.index("}")] for key in found}
+    return {int(number) for number in numbers if _NUMBER.match(number)}
+
+
+_NUMBER = re.compile(r"\A[1-9][0-9]{0,17}\Z")  # of a sale; others name their keys as they like
 
 
 def load_scripts() -> None:
@@ -463,12 +599,13 @@ def load_scripts() -> None:
         redis_clients.blocking().script_load(_source(script))
 
 
-def _run(script: str, script_keys: Iterable[str], *args: str | int) -> Any:
+def _run(script: str, script_keys: Iterable[str], *args: str | float) -> Any:
     script_keys = tuple(script_keys)
     try:
-        return redis_clients.blocking().evalsha(
-            _digest(script), len(script_keys), *script_keys, *args
-        )
+        with in_words():
+            return redis_clients.blocking().evalsha(
+                _digest(script), len(script_keys), *script_keys, *args
+            )
     except NoScriptError as error:
         raise ColdGate(script) from error
 
@@ -477,26 +614,44 @@ _VIEW = 5  # replies to `_ask_view`
 
 
 def _ask_view(pipe: Any, sale: int) -> None:
+    for command in _view_commands(sale):
+        pipe.execute_command(*command)
+
+
+def _view_commands(sale: int) -> tuple[tuple[str, ...], ...]:
     k = keys(sale)
-    pipe.hgetall(k.gate)
-    pipe.hgetall(k.stock)
-    pipe.hgetall(k.flight)
-    pipe.xlen(k.line)
-    pipe.time()
+    hashes = (("HGETALL", key) for key in (k.gate, k.stock, k.flight))
+    return (*hashes, ("XLEN", k.line), ("TIME",))
+
+
+def _pairs(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _view(replies: list[Any]) -> View:
+    """Raises ValueError and TypeError for what is not of our making."""
     gate, stock, flight, waiting, (seconds, microseconds) = replies
+    moments = [whole(gate.get(name)) for name in ("opens_at", "closes_at")]
+    if not all(0 <= moment < _LATEST for moment in moments):
+        raise ValueError(f"{moments} are no moments")
+    if gate.get("warm") == "1" and (
+        gate.get("status") not in _RULED or whole(gate.get("limit")) < 1
+    ):
+        raise ValueError("no rules of ours")
     return View(
-        version=int(gate.get("version", 0)),
+        version=whole(gate.get("version")),
         warm=gate.get("warm") == "1",
-        mark=gate.get("mark", ""),
+        mark=plain(gate.get("mark")),
         status=gate.get("status", ""),
-        opens_at=int(gate.get("opens_at", 0)),
-        closes_at=int(gate.get("closes_at", 0)),
-        limit=int(gate.get("limit", 0)),
-        stock={sku: int(units) for sku, units in stock.items()},
-        flight={sku: int(units) for sku, units in flight.items()},
+        opens_at=moments[0],
+        closes_at=moments[1],
+        limit=whole(gate.get("limit")),
+        stock={sku: whole(units) for sku, units in stock.items()},
+        flight={sku: whole(units) for sku, units in flight.items()},
         waiting=waiting,
         now=seconds * 1000 + microseconds // 1000,
     )
+
+
+_RULED = ("live", "paused", "ended")
+_LATEST = 32_503_680_000_000  # ms: the year 3000, which no sale reaches

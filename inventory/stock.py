@@ -4,31 +4,35 @@ Each function needs the products locked by the caller's transaction, and takes t
 to, if any, as already locked: sale, then products by key, then orders by key.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from flashsale.database import require_transaction
+from flashsale.database import later, require_transaction
 from inventory.models import Listing, Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
 
+# Parts of a statement: lowers the stock of locked products, `sold` so many `units` each, with the ledger.
 # The new stock is computed where the row is, not here: should a lock ever be missing, the CHECK on the
 # row still stops an oversell, and no update is lost.
-_LOWER = """
-WITH taken AS (
-    SELECT * FROM unnest(%(products)s::bigint[], %(units)s::integer[]) AS t (product, units)
+SELLING = """
+taken AS (
+    SELECT * FROM unnest(%(sold)s::bigint[], %(units)s::integer[]) AS t (product, units)
 ), lowered AS (
     UPDATE inventory_product AS p SET stock = p.stock - taken.units
     FROM taken WHERE p.id = taken.product
     RETURNING p.id, taken.units, p.stock
+), noted AS (
+    INSERT INTO inventory_stockmovement
+        (product_id, delta, balance, reason, note, sale_id, sale_version, "order", actor, at)
+    SELECT id, -units, stock, 'sold', '', %(sale)s, %(version)s, NULL, '', now() FROM lowered
 )
-INSERT INTO inventory_stockmovement
-    (product_id, delta, balance, reason, note, sale_id, sale_version, "order", actor, at)
-SELECT id, -units, stock, 'sold', '', %(sale)s, %(version)s, NULL, '', now() FROM lowered
 """
 
 
@@ -40,12 +44,40 @@ def lock(products: Iterable[int]) -> list[Product]:
     )
 
 
-def lock_listed(sale: Sale, skus: Iterable[str]) -> list[Product]:
-    """Those of the sale's products, locked in the same order, in one round trip."""
+_SOLD = ("id", "sku", "price", "currency", "stock")
+
+
+def lock_listed(sale: int, skus: Iterable[str]) -> Callable[[], list[Product]]:
+    """Locks those of the sale's products in the same order. Gives what gives them: see
+    `database.later`."""
     require_transaction()
-    listed = Product.objects.filter(listings__sale=sale, sku__in=list(skus)).order_by("pk")
-    rows = listed.only("sku", "price", "currency", "stock")
-    return list(rows.select_for_update(no_key=True, of=("self",)))
+    skus = sorted(set(skus))
+    if not skus:
+        return list
+    statement, places = _locking_listed(len(skus))
+    given: dict[int | str, int | str] = {
+        _A_SALE: sale,
+        **{_a_sku(number): sku for number, sku in enumerate(skus)},
+    }
+    rows = later(statement, [given[place] for place in places])
+    return lambda: [Product.from_db("default", _SOLD, row) for row in rows()]
+
+
+_A_SALE = -1
+
+
+def _a_sku(number: int) -> str:
+    return f"sku {number}"
+
+
+@lru_cache(maxsize=128)
+def _locking_listed(skus: int) -> tuple[str, tuple[Any, ...]]:
+    """The statement, and what stands in the place of each value. Kept, for to build it takes the ORM longer
+    than PostgreSQL to carry it out."""
+    wanted = [_a_sku(number) for number in range(skus)]
+    listed = Product.objects.filter(listings__sale=_A_SALE, sku__in=wanted).order_by("pk")
+    rows = listed.only(*_SOLD).select_for_update(no_key=True, of=("self",))
+    return rows.query.sql_with_params()
 
 
 def offer(sale: Sale, products: Iterable[Product]) -> None:
@@ -61,18 +93,14 @@ def sell(sale: int, version: int, units: Mapping[int, int]) -> None:
     Raises IntegrityError rather than let a stock fall below zero.
     """
     require_transaction()
-    if not units:
-        return
+    given: dict[str, int | list[int]] = {
+        "sale": sale,
+        "version": version,
+        "sold": list(units),
+        "units": list(units.values()),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            _LOWER,
-            {
-                "products": list(units),
-                "units": list(units.values()),
-                "sale": sale,
-                "version": version,
-            },
-        )
+        cursor.execute(f"WITH {SELLING} SELECT", given)
 
 
 def move(

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from inventory import gate
 from inventory.gate import Answer
 from inventory.models import Sale
+from orders import telling
 
 _PATIENCE = 5.0  # seconds for a cold gate to be rebuilt, or an answer under way to arrive
 _PAUSE = 0.1
@@ -137,7 +138,7 @@ def verify(sale: int | None = None) -> Report:
     """Checks all books, or those of one sale. Raises DatabaseError or RedisError where a store cannot
     be read."""
     report = Report()
-    _check_rules(sale, report)
+    check_rules(sale, report)
     undrained = _undrained()
     for each in sorted(undrained if sale is None else undrained & {sale}):
         of_one = Report()
@@ -157,7 +158,8 @@ def _undrained() -> set[int]:
     return set(unfinished.values_list("pk", flat=True))
 
 
-def _check_rules(sale: int | None, report: Report) -> None:
+def check_rules(sale: int | None, report: Report) -> None:
+    """What must agree in PostgreSQL alone, at any moment; of one sale or of all."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute(_COUNTS, {"sale": sale})
@@ -182,6 +184,7 @@ def _compare_gate(sale: int, report: Report) -> None:
     report.counted["in_line"] += len(seen.line)
     _compare_line(sale, seen, report)
     _compare_stock(sale, seen, report)
+    _compare_rules(sale, seen.view, report)
     _compare_each(sale, seen, report)
 
 
@@ -219,6 +222,16 @@ def _compare_stock(sale: int, seen: gate.Snapshot, report: Report) -> None:
         report.add("gate_is_ahead", sale=sale, gate=seen.view.version, postgresql=stands)
     elif stock != seen.view.stock:
         report.add("gate_stock_is_wrong", sale=sale, gate=seen.view.stock, postgresql=stock)
+
+
+def _compare_rules(sale: int, view: gate.View, report: Report) -> None:
+    """Every change of them is a version: at the same one they are the same."""
+    tale = telling.tale_since(sale, view.version)
+    if tale is None or tale.to != view.version:
+        return  # it has just moved on
+    rules = {name: getattr(view, name) for name in tale.rules}
+    if rules != tale.rules:
+        report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=tale.rules)
 
 
 def _compare_each(sale: int, seen: gate.Snapshot, report: Report) -> None:

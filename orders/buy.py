@@ -17,7 +17,7 @@ from django.db import DatabaseError
 
 from flashsale import shoppers, telemetry
 from flashsale.express import BodyTooLarge, Header, Request, Response, json_response, redirect
-from flashsale.redis_clients import NotSent
+from flashsale.pipe import NotSent
 from inventory import feed, gate
 from inventory.feed import Watch
 from inventory.gate import Answer, Verdict

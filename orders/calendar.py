@@ -3,13 +3,11 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from django.db import DatabaseError
 from icalendar import Alarm, Calendar, Event
 
 from flashsale.express import Request, Response
-from inventory import feed
 from inventory.feed import Watch
-from orders.page import RETRY, failure
+from orders.page import failure, watched
 
 _OURS = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"
@@ -19,14 +17,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 async def calendar(request: Request, slug: str) -> Response:
     """The entry of a sale that is not over, with a reminder before it opens."""
-    if request.method not in ("GET", "HEAD"):
-        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
-    try:
-        watch = await feed.current().watch(slug)
-    except (DatabaseError, TimeoutError):
-        return failure(request, 503, "busy", RETRY)
-    if watch is None or watch.phase == "ended":
-        return failure(request, 404, "not_found")
+    watch = await watched(request, slug)
+    if isinstance(watch, Response):
+        return watch
+    if watch.phase == "ended":
+        return failure(request, 404, "not_found", said="closed")
     attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
     return Response(200, _entry(watch, request), _CALENDAR, (attached,))
 

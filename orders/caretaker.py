@@ -4,6 +4,7 @@ It needs no broker and no beat. Several at once do no harm: whatever it does is 
 scripts that check, and by the same functions that everybody else uses.
 """
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -17,11 +18,13 @@ from flashsale.database import drop_broken_connections
 from inventory import gate
 from inventory.gate import Pulse
 from inventory.models import Sale
+from inventory.oddity import OddGate
 from orders import tasks, telling
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
+CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
 _REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, gate.ColdGate)
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
@@ -67,10 +70,20 @@ def heal_all() -> None:
         _start_over()
     sales = list(_undrained().values_list("pk", flat=True))
     pulses = gate.pulses(sales)
+    odd = gate.oddities(_in_turn(sales))
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=sales):
         with _apart(sale.pk):
-            _heal(sale, pulses[sale.pk])
+            _heal(sale, pulses[sale.pk], odd.get(sale.pk, ""))
+
+
+_rounds = itertools.count()
+
+
+def _in_turn(sales: list[int]) -> list[int]:
+    """The sales that are looked at closely in this round."""
+    start = next(_rounds) * CLOSE_LOOKS % max(1, len(sales))
+    return (sales[start:] + sales[:start])[:CLOSE_LOOKS]
 
 
 def settle_waiting() -> None:
@@ -82,8 +95,13 @@ def settle_waiting() -> None:
                 tasks.settle.apply((sale,), throw=True)
 
 
-def _heal(sale: Sale, pulse: Pulse) -> None:
-    if pulse.version > sale.version and gate.empty(sale.pk, sale.version):
+def _heal(sale: Sale, pulse: Pulse, odd: str) -> None:
+    if pulse.stuck:
+        gate.lower_bell(sale.pk)
+    if why := odd or pulse.odd:
+        telling.start_over(sale.pk, why)
+        telling.warm(sale.pk)
+    elif pulse.version > sale.version and gate.empty(sale.pk, sale.version):
         log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
         telling.warm(sale.pk)
     elif not pulse.warm or pulse.mark != sale.epoch:
@@ -99,6 +117,8 @@ def _apart(sale: int) -> Iterator[None]:
         yield
     except _REDIS_AWAY:
         raise
+    except OddGate as error:
+        telling.start_over(sale, error)
     except DatabaseError as error:
         log.warning("sale %s: left for the next round: %s", sale, error)
         drop_broken_connections()
@@ -112,7 +132,7 @@ def _start_over() -> None:
     loaded, for from then on they answer."""
     standing = gate.standing()
     undrained = set(_undrained().values_list("pk", flat=True))
-    gate.cool(standing, telling.fresh_mark())
+    gate.cool(standing, gate.fresh_mark())
     gate.forget(standing - undrained)
     gate.load_scripts()
     log.info("Redis was started or replaced: %d gates are rebuilt", len(undrained))

@@ -226,9 +226,16 @@ def order_page(
     }
     values = {"purchase": str(purchase), "reference": reference(purchase)}
     if accepted_at:
-        moment = {"moment": accepted_at, "time_zone": watch.card.time_zone}
-        values["accepted"] = kept.render("orders/_moment.html", language, moment).fill({}).decode()
+        second = accepted_at.replace(microsecond=0)
+        values["accepted"] = _moment(second, watch.card.time_zone, language)
     return _rendered_once(watch, "orders/order.html", language, context).fill(values)
+
+
+@lru_cache(maxsize=4096)
+def _moment(second: datetime, time_zone: str, language: str) -> str:
+    """Kept by the second: a rush is accepted in a few."""
+    context = {"moment": second, "time_zone": time_zone}
+    return kept.render("orders/_moment.html", language, context).fill({}).decode()
 
 
 @lru_cache(maxsize=256)

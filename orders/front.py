@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 
 from django.db import DatabaseError, connection
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from flashsale import kept
 from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
-from flashsale.express import JSON, Request, Response
+from flashsale.express import JSON, Request, Response, utc
 from inventory.models import Listing, Product, Sale
 from orders.page import RETRY, failure
 
@@ -60,8 +60,8 @@ class ListedSale:
             "slug": self.sale.slug,
             "name": self.sale.name,
             "phase": self.phase,
-            "opens_at": _iso(self.sale.opens_at),
-            "closes_at": _iso(self.sale.closes_at),
+            "opens_at": utc(self.sale.opens_at),
+            "closes_at": utc(self.sale.closes_at),
         }
 
 
@@ -162,8 +162,3 @@ def _turns(sales: list[Sale], now: datetime) -> Iterable[datetime]:
     for sale in sales:
         if not sale.ended(now):
             yield sale.closes_at if sale.opens_at <= now else sale.opens_at
-
-
-def _iso(moment: datetime) -> str:
-    """UTC with milliseconds, as on the sale's own page."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -26,9 +26,15 @@ class Order(models.Model):
         ERROR = "error"
 
     id = models.UUIDField(primary_key=True, editable=False)
-    sale = models.ForeignKey(Sale, models.PROTECT, related_name="orders", db_index=False)
+    # What is sold is listed: one reference to the listing (`migrations/0002_rules.py`) says that sale and
+    # product exist. One each would have PostgreSQL look up two rows more for every order.
+    sale = models.ForeignKey(
+        Sale, models.PROTECT, related_name="orders", db_index=False, db_constraint=False
+    )
     # None only where a poison entry names no product that the sale has.
-    product = models.ForeignKey(Product, models.PROTECT, related_name="orders", null=True)
+    product = models.ForeignKey(
+        Product, models.PROTECT, related_name="orders", null=True, db_constraint=False
+    )
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
     unit_price = models.PositiveIntegerField(help_text="in minor units of the currency")

@@ -23,7 +23,8 @@ async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
     if request.shopper is None or not request.trustworthy or watch.phase == "upcoming":
         return []  # nobody has bought: a crowd that waits costs Redis nothing
     try:
-        return await asyncio.wait_for(_purchases(request.shopper, watch), _PATIENCE)
+        async with asyncio.timeout(_PATIENCE):
+            return await _purchases(request.shopper, watch)
     except (redis.RedisError, DatabaseError, OSError):  # a time-out is an OSError, too
         return None
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import DatabaseError
 
 from flashsale import shoppers
-from flashsale.express import Header, Request, Response, json_response
+from flashsale.express import Header, Request, Response, json_response, utc
 from inventory import feed
 from inventory.feed import Watch
 from orders import fragments, own, tickets
@@ -17,14 +17,9 @@ RETRY = (b"retry-after", b"1")
 
 async def sale(request: Request, slug: str) -> Response:
     """One sale, for one shopper, with fresh tickets."""
-    if request.method not in ("GET", "HEAD"):
-        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
-    try:
-        watch = await feed.current().watch(slug)
-    except (DatabaseError, TimeoutError):
-        return failure(request, 503, "busy", RETRY)
-    if watch is None:
-        return failure(request, 404, "not_found", said="no_sale")
+    watch = await watched(request, slug)
+    if isinstance(watch, Response):
+        return watch
     if request.from_htmx:
         return await _live(request, watch)
     if not request.trustworthy:
@@ -42,10 +37,21 @@ async def sale(request: Request, slug: str) -> Response:
     return Response(200, page, headers=cookie)
 
 
+async def watched(request: Request, slug: str) -> Watch | Response:
+    """The sale about which a page is asked for, or the answer where it cannot be shown."""
+    if request.method not in ("GET", "HEAD"):
+        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+    try:
+        watch = await feed.current().watch(slug)
+    except (DatabaseError, TimeoutError):
+        return failure(request, 503, "busy", RETRY)
+    return watch or failure(request, 404, "not_found", said="no_sale")
+
+
 async def _live(request: Request, watch: Watch) -> Response:
     """What a page without its socket asks for, and one that was asleep; and the time, to set its clock."""
     bought = await own.purchases(request, watch)
-    frame = watch.live_frame(request.language).encode()
+    frame = watch.live_frame(request.language).text.encode()
     oldest_first = (bought or [])[::-1]  # each is put before the others
     boxes = fragments.own_purchases(watch, request.language, oldest_first, swap=True)
     known = b"no" if bought is None else b"yes"
@@ -92,5 +98,4 @@ def _as_json(watch: Watch, ticket: str) -> dict[str, object]:
 
 
 def _moment(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc(datetime.fromtimestamp(milliseconds / 1000, UTC))

@@ -6,8 +6,8 @@ one heals.
 """
 
 import logging
-import secrets
 from dataclasses import replace
+from typing import Any
 
 from django.db import connection
 
@@ -18,8 +18,9 @@ from inventory.models import Sale
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
+_SHOWN = 500  # signs in the log of what was found
 _PART = 5_000  # answers that one script applies to a cold gate: some 20 ms of Redis' time
-_ANNOUNCED = 2_000  # outcomes in one message; a rebuild is not news to anybody
+_ANNOUNCED = 2_000  # outcomes in one message
 
 # One statement is one snapshot. Ids as the gate keeps them, and built by PostgreSQL: a rebuild reads
 # 100,000 rows, of which Python need not make objects.
@@ -51,14 +52,15 @@ FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 
 
-def tell(sale: int, stands: int | None = None) -> bool:
+def tell(sale: int, stands: int | None = None, known: gate.Tale | None = None) -> bool:
     """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
 
-    `stands` is where the caller has just seen the gate stand. False where the caretaker has to act
-    first: the gate is new, wiped, or ahead (a restored backup). Must run outside a transaction. Raises
-    ColdGate and redis.RedisError.
+    `stands` is where the caller has just seen the gate stand, and `known` what the caller has committed
+    itself: PostgreSQL need not be asked for it, if the gate lacks just that. False where the caretaker
+    has to act first: the gate is new, wiped, or ahead (a restored backup). Must run outside a
+    transaction. Raises ColdGate and redis.RedisError.
     """
-    return _tell(sale, stands, mark="")
+    return _tell(sale, stands, known=known)
 
 
 def warm(sale: int) -> bool:
@@ -69,7 +71,7 @@ def warm(sale: int) -> bool:
     whatever they commit later finds a warm gate to tell.
     """
     mark = _adopt_mark(sale)
-    if not mark or not _tell(sale, None, mark):
+    if not mark or not _tell(sale, None, mark=mark):
         return False
     with bounded():
         Sale.objects.select_for_update(no_key=True).get(pk=sale)
@@ -81,6 +83,12 @@ def warm(sale: int) -> bool:
     if opened:
         announce.changed(sale)
     return opened
+
+
+def start_over(sale: int, why: object) -> None:
+    """Has a gate that cannot be believed rebuilt from PostgreSQL and its line, by the next caretaker."""
+    log.error("sale %s: its gate cannot be believed and is rebuilt: %s", sale, str(why)[:_SHOWN])
+    gate.empty(sale)
 
 
 def _adopt_mark(sale: int) -> str:
@@ -95,7 +103,7 @@ def _adopt_mark(sale: int) -> str:
             return ""
         _, mark = gate.stands_at(sale)
         if not mark:
-            mark = fresh_mark()
+            mark = gate.fresh_mark()
             gate.cool([sale], mark)
         if locked.epoch != mark:
             locked.epoch = mark
@@ -103,29 +111,34 @@ def _adopt_mark(sale: int) -> str:
     return mark
 
 
-def fresh_mark() -> str:
-    return secrets.token_hex(8)
-
-
-def _tell(sale: int, stands: int | None, mark: str) -> bool:
+def _tell(sale: int, stands: int | None, *, known: gate.Tale | None = None, mark: str = "") -> bool:
     if stands is None:
         stands, _ = gate.stands_at(sale)
     for _ in range(_ATTEMPTS):
         if stands == 0 and not mark:
             return False  # new or wiped: only `warm` may tell it everything
-        tale = tale_since(sale, stands)
+        tale = known if known and known.since == stands else tale_since(sale, stands)
         if tale is None or stands > tale.to:
             return False
         if stands == tale.to:
             return True
         before, stands = stands, _apply(sale, replace(tale, mark=mark))
         if stands >= tale.to:
-            announce.changed(sale, tale.answers if len(tale.answers) <= _ANNOUNCED else [])
+            _announce(sale, tale.answers, news=not mark)
             return True
         if mark and stands == before:
             return False  # it carries another mark by now
     log.warning("sale %s: the gate kept moving while it was told", sale)
     return False
+
+
+def _announce(sale: int, answers: list[list[Any]], news: bool) -> None:
+    """Tells the pages, in messages that any of them can take. What a rebuild tells again is not `news` to
+    anybody, but for the few that were decided just before."""
+    if not news and len(answers) > _ANNOUNCED:
+        answers = []
+    for first in range(0, max(1, len(answers)), _ANNOUNCED):
+        announce.changed(sale, answers[first : first + _ANNOUNCED])
 
 
 def _apply(sale: int, tale: gate.Tale) -> int:

@@ -42,7 +42,9 @@ class ProductAdmin(Edited):
 
     @admin.display(description="as shoppers read it", ordering="price")
     def shown_price(self, product: Product) -> str:
-        return money(product.price, product.currency) if product.currency else ""
+        """Nothing of what was typed and is none."""
+        known = product.price is not None and product.currency
+        return money(product.price, product.currency) if known else ""
 
     def described(self, subject: Product) -> str:
         return f"{subject} ({subject.sku}): {subject.stock:,} in stock"

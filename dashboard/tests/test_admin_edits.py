@@ -155,6 +155,15 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
 # --- Products ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("price", ["-1", "0.001", "99999999999", "NaN", ""])
+def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
+    form = {"sku": "edits-odd", "name": "Shoe", "price": price, "currency": "EUR"}
+    answer = anna.browser.post(f"{listed(Product)}add/", form)
+    assert answer.status_code == 200
+    assert "errorlist" in answer.content.decode()
+    assert not Product.objects.filter(sku="edits-odd").exists()
+
+
 def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
     product = stocked("edits-bag", 3)
     form = form_of(anna.opens(page_of(product)))

@@ -17,6 +17,18 @@ def identity(pid: int) -> str | None:
     return _identity_from_ps(pid)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that it has started: PostgreSQL's work is done by those."""
+    told = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="],  # noqa: S607  # wherever it is
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pairs = [line.split() for line in told.stdout.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
 def fate(returncode: int | None) -> str:
     """How a process ended, in words, from what `Popen.returncode` says."""
     if returncode is None:

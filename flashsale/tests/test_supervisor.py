@@ -165,7 +165,7 @@ class TestStopping:
         grandchild = int(bench.written.getvalue().split("| ")[1].split()[0])
         began = time.monotonic()
         bench.supervisor.__exit__(None, None, None)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
         assert stubborn.returncode == -signal.SIGKILL
         wait_for(lambda: identity(grandchild) is None, "the grandchild is gone")
         assert "child does not stop: killing it" in bench.written.getvalue()

@@ -103,7 +103,7 @@ def timed(kind: str) -> Counter[int]:
 def test_a_click_is_timed_to_its_answer_and_to_its_confirmation() -> None:
     telemetry.count_accepted("a", time.perf_counter() - 0.1)
     telemetry._clicked["a"] -= 0.2
-    telemetry.count_outcome("a", "confirmed")
+    telemetry.count_outcomes([("a", "confirmed")])
     accept, confirm = telemetry.latency(timed("accept")), telemetry.latency(timed("confirm"))
     assert accept.p50
     assert confirm.p50
@@ -115,9 +115,9 @@ def test_only_confirmations_of_its_own_clicks_are_timed_and_each_once() -> None:
     clicked_at = time.perf_counter()
     for purchase, status in (("a", "confirmed"), ("b", "rejected"), ("c", "confirmed")):
         telemetry.count_accepted(purchase, clicked_at)
-        telemetry.count_outcome(purchase, status)
-        telemetry.count_outcome(purchase, status)  # announced twice, counted once
-    telemetry.count_outcome("of another process", "confirmed")
+        telemetry.count_outcomes([(purchase, status)])
+        telemetry.count_outcomes([(purchase, status)])  # announced twice, counted once
+    telemetry.count_outcomes([("of another process", "confirmed")])
     assert (timed("accept").total(), timed("confirm").total()) == (3, 2)
 
 
@@ -137,6 +137,17 @@ def test_what_is_too_old_is_forgotten_also_while_redis_is_away(
             telemetry.flush(ME)
     assert list(telemetry._clicked) == ["new"]
     assert 1 not in telemetry._seconds
+
+
+def test_what_is_over_and_written_down_is_not_kept_here() -> None:
+    now = int(time.time())
+    for age in (0, 5, 60):
+        telemetry._seconds[now - age] = Counter({f"clicks|{SALE}|limit": 1})
+        telemetry._unwritten_seconds.add(now - age)
+    telemetry.flush(ME)
+    telemetry.flush(ME)
+    assert {now - second for second in telemetry._seconds} == {0, 5}
+    assert {s.at for s in telemetry.History(seconds=90).read() if s.answers["limit"]} >= {now - 60}
 
 
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:

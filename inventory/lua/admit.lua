@@ -3,6 +3,7 @@
 -- KEYS  gate stock flight bought held answers line bell recent rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
 -- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
+--       {'odd'}: something in the gate is not of our making
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
 --
 -- Everything is checked before the first write: a script that fails keeps what it wrote. A refusal
@@ -17,6 +18,9 @@ end
 local known = redis.call('HGET', KEYS[6], purchase)
 if known then
     local of_shopper, of_sku, units = string.match(known, '^[^|]*|[^|]*|([^|]*)|([^|]*)|([^|]*)')
+    if not of_shopper then
+        return {'odd'}
+    end
     if of_shopper ~= shopper then
         return {'foreign'}
     end
@@ -54,7 +58,12 @@ local function allowance(key, per_second)
     if per_second == 0 then
         return nil, 0
     end
-    local full = math.max(tonumber(redis.call('GET', key)) or now, now) + 1000 / per_second
+    -- What is not of our making must not stop anybody for longer than we would.
+    local full = tonumber(redis.pcall('GET', key))
+    if not full or not (full > now and full < now + 2000) then
+        full = now
+    end
+    full = full + 1000 / per_second
     return full, full - now - 1000
 end
 local shopper_full, shopper_wait = allowance(KEYS[10], tonumber(ARGV[5]))

@@ -6,5 +6,8 @@
 -- ARGV  mark
 -- gives 1
 
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then
+    redis.call('DEL', KEYS[1]) -- another program's, in a place that is ours
+end
 redis.call('HSET', KEYS[1], 'mark', ARGV[1], 'warm', '0')
 return 1

@@ -1,26 +1,65 @@
 #!lua flags=allow-oom
--- Forgets what the gate was told, for a gate that is ahead of PostgreSQL (a restored backup). The line is
--- kept: what was accepted is still to be decided. What is in flight is counted again from it.
+-- Forgets what the gate was told, for a gate that is ahead of PostgreSQL (a restored backup) or in which
+-- something stands that is not of our making. The line is kept: what was accepted is still to be decided.
+-- What is in flight is counted again from it.
 --
 -- KEYS  gate stock flight bought held answers line bell recent
--- ARGV  the version that PostgreSQL has: a gate that is not ahead of it is left alone
+-- ARGV  the version that PostgreSQL has: a gate that is not ahead of it is left alone; a fresh mark, so that
+--       what somebody is telling the gate in parts just now does not go on in it
 -- gives 1 if it was emptied
 
+local function is_not(key, kind)
+    return redis.call('TYPE', key).ok ~= kind
+end
+
+if redis.call('EXISTS', KEYS[1], KEYS[7]) == 0 then
+    return 0 -- of a sale that was finished meanwhile
+end
+if is_not(KEYS[1], 'hash') then
+    redis.call('DEL', KEYS[1])
+end
 if (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) <= tonumber(ARGV[1]) then
     return 0
 end
-redis.call('HSET', KEYS[1], 'version', '0', 'warm', '0')
-redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[9])
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'mark', ARGV[2], 'version', '0', 'warm', '0')
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[8], KEYS[9])
+if is_not(KEYS[7], 'stream') or redis.call('XLEN', KEYS[7]) == 0 then
+    redis.call('DEL', KEYS[7]) -- empty, it may still refuse every new entry by its last id
+    return 1
+end
+
+-- What `admit` has written, and nothing else: see `Entry` in `gate.py`.
+local function readable(entry)
+    for _, name in ipairs({'purchase', 'shopper'}) do
+        if not entry[name] or not string.match(entry[name], '^' .. string.rep('[0-9a-f]', 32) .. '$') then
+            return false
+        end
+    end
+    local sale = string.match(KEYS[1], '{sale:(%d+)}') -- which the purchase's id begins with
+    return tonumber(string.sub(entry.purchase, 1, 8), 16) == tonumber(sale)
+end
+
 for _, entry in ipairs(redis.call('XRANGE', KEYS[7], '-', '+')) do
     local id, waiting = entry[1], {}
     for i = 1, #entry[2], 2 do
         waiting[entry[2][i]] = entry[2][i + 1]
     end
-    redis.call('HSET', KEYS[6], waiting.purchase, table.concat(
-        {'queued', '', waiting.shopper, waiting.sku, waiting.quantity, id}, '|'))
-    redis.call('HINCRBY', KEYS[3], waiting.sku, waiting.quantity)
-    redis.call('HINCRBY', KEYS[5], waiting.shopper, waiting.quantity)
-    local older = redis.call('HGET', KEYS[9], waiting.shopper) or ''
-    redis.call('HSET', KEYS[9], waiting.shopper, string.sub(waiting.purchase .. older, 1, 160))
+    -- A repeat waits for the answer of the first.
+    if readable(waiting) and redis.call('HEXISTS', KEYS[6], waiting.purchase) == 0 then
+        local sku, units = waiting.sku or '', waiting.quantity or ''
+        if not string.match(sku, '^[%w._-]+$') or #sku > 40 then
+            sku = ''
+        end
+        if not string.match(units, '^%d+$') or #units > 5 then
+            units = '0'
+        end
+        redis.call('HSET', KEYS[6], waiting.purchase, table.concat(
+            {'queued', '', waiting.shopper, sku, units, id}, '|'))
+        redis.call('HINCRBY', KEYS[3], sku, tonumber(units))
+        redis.call('HINCRBY', KEYS[5], waiting.shopper, tonumber(units))
+        local older = redis.call('HGET', KEYS[9], waiting.shopper) or ''
+        redis.call('HSET', KEYS[9], waiting.shopper, string.sub(waiting.purchase .. older, 1, 160))
+    end
 end
 return 1

@@ -7,8 +7,9 @@
 if redis.call('HGET', KEYS[1], 'warm') ~= '1' then
     return nil
 end
+local recent = string.sub(redis.call('HGET', KEYS[3], ARGV[1]) or '', 1, 160)
 local own = {}
-for purchase in string.gmatch(redis.call('HGET', KEYS[3], ARGV[1]) or '', string.rep('%x', 32)) do
+for purchase in string.gmatch(recent, string.rep('%x', 32)) do
     local answer = redis.call('HGET', KEYS[2], purchase)
     if answer then
         own[#own + 1] = purchase

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Tells the gate what PostgreSQL has committed: the absolute rules and stock, and the orders changed
--- since `from`. May write when memory is full: it is what makes room.
+-- Tells the gate what PostgreSQL has committed: the absolute rules and stock, or those that have changed
+-- since `from`, and the orders changed since then. May write when memory is full: it is what makes room.
 --
 -- KEYS  gate stock flight bought held answers line bell recent
 -- ARGV  one JSON object:
@@ -29,67 +29,105 @@ if told.mark and told.mark ~= state[3] then
     return {0, stands}
 end
 
-local function lower(key, field, units)
-    if redis.call('HINCRBY', key, field, -units) <= 0 then
-        redis.call('HDEL', key, field)
+-- A thousand at a time: one by one each batch would hold Redis up twice as long, and `unpack` has a limit.
+local CHUNK = 1000
+
+local function chunks(items, command)
+    for first = 1, #items, CHUNK do
+        command(first, unpack(items, first, math.min(first + CHUNK - 1, #items)))
     end
 end
 
--- Field by field a rebuild of 100,000 answers would take twice as long.
-local function writer(key)
-    local fields = {}
-    local function flush()
-        if #fields > 0 then
-            redis.call('HSET', key, unpack(fields))
-            fields = {}
+local function fetch(key, fields)
+    local values = {}
+    chunks(fields, function(first, ...)
+        for i, value in ipairs(redis.call('HMGET', key, ...)) do
+            values[first + i - 1] = value
         end
-    end
-    local function write(field, value)
-        fields[#fields + 1] = field
-        fields[#fields + 1] = value
-        if #fields >= 1000 then
-            flush()
-        end
-    end
-    return write, flush
+    end)
+    return values
 end
 
-local write_answer, flush_answers = writer(KEYS[6])
-local recent = {}
-for _, answer in ipairs(told.answers) do
+local function write(command, key, items)
+    chunks(items, function(_, ...) redis.call(command, key, ...) end)
+end
+
+local function put(items, field, value)
+    items[#items + 1] = field
+    items[#items + 1] = value
+end
+
+local purchases = {}
+for i, answer in ipairs(told.answers) do
+    purchases[i] = answer[1]
+end
+local known = fetch(KEYS[6], purchases)
+
+local answers, entries, recent = {}, {}, {}
+local of_flight, of_held = {}, {} -- units that are no longer
+for i, answer in ipairs(told.answers) do
     local purchase, status, reason, shopper, sku, quantity = unpack(answer)
-    local known = redis.call('HGET', KEYS[6], purchase)
-    if known and string.sub(known, 1, 7) == 'queued|' then
-        local of_shopper, of_sku, units, entry =
-            string.match(known, '^queued||([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
-        lower(KEYS[3], of_sku, tonumber(units))
-        lower(KEYS[5], of_shopper, tonumber(units))
-        redis.call('XDEL', KEYS[7], entry)
-    elseif not known then
+    local was, entry = known[i], ''
+    if was and string.sub(was, 1, 7) == 'queued|' then
+        local buyer, of_sku, units
+        buyer, of_sku, units, entry = string.match(was, '^queued||([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
+        of_flight[of_sku] = (of_flight[of_sku] or 0) + tonumber(units)
+        of_held[buyer] = (of_held[buyer] or 0) + tonumber(units)
+        entries[#entries + 1] = entry
+    elseif was then
+        -- The entry of the line says when it was accepted.
+        entry = string.match(was, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
+    else
         local older = recent[shopper] or redis.call('HGET', KEYS[9], shopper) or ''
         recent[shopper] = string.sub(purchase .. older, 1, 160)
     end
-    -- The entry of the line says when it was accepted.
-    local entry = known and string.match(known, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
-    write_answer(purchase, table.concat({status, reason, shopper, sku, quantity, entry}, '|'))
+    put(answers, purchase,
+        status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry)
 end
-flush_answers()
 
-local write_recent, flush_recent = writer(KEYS[9])
-for shopper, purchases in pairs(recent) do
-    write_recent(shopper, purchases)
+-- What is left of a count, and of whom nothing is; or an error, of what no script of ours has written.
+local function lowered(key, units)
+    local fields, left, gone = {}, {}, {}
+    for field in pairs(units) do
+        fields[#fields + 1] = field
+    end
+    for i, count in ipairs(fetch(key, fields)) do
+        if count and not (string.match(count, '^-?%d+$') and #count <= 15) then
+            error('a count is not an integer')
+        end
+        local rest = (tonumber(count) or 0) - units[fields[i]]
+        if rest > 0 then
+            put(left, fields[i], rest)
+        else
+            gone[#gone + 1] = fields[i]
+        end
+    end
+    return left, gone
 end
-flush_recent()
+local flight_left, flight_gone = lowered(KEYS[3], of_flight)
+local held_left, held_gone = lowered(KEYS[5], of_held)
 
-local write_bought, flush_bought = writer(KEYS[4])
+write('HSET', KEYS[3], flight_left)
+write('HDEL', KEYS[3], flight_gone)
+write('HSET', KEYS[5], held_left)
+write('HDEL', KEYS[5], held_gone)
+write('XDEL', KEYS[7], entries)
+write('HSET', KEYS[6], answers)
+
+local latest, bought, none = {}, {}, {}
+for shopper, ids in pairs(recent) do
+    put(latest, shopper, ids)
+end
 for shopper, units in pairs(told.bought) do
     if units > 0 then
-        write_bought(shopper, units)
+        put(bought, shopper, units)
     else
-        redis.call('HDEL', KEYS[4], shopper)
+        none[#none + 1] = shopper
     end
 end
-flush_bought()
+write('HSET', KEYS[9], latest)
+write('HSET', KEYS[4], bought)
+write('HDEL', KEYS[4], none)
 
 if not told.last then
     return {1, stands}

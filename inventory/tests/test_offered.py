@@ -1,6 +1,9 @@
 """What a sale has had to sell: the bar beside the stock is full of it."""
 
+from importlib import import_module
+
 import pytest
+from django.db import connection
 
 from conftest import MakeSale
 from inventory.catalogue import card, stock_level
@@ -8,6 +11,8 @@ from inventory.models import Sale
 from orders import sales
 from orders.settlement import settle
 from tests.cast import queue_up
+
+what_was_offered = import_module("inventory.migrations.0008_what_was_offered")
 
 
 def offered(sale: Sale) -> int:
@@ -41,6 +46,17 @@ def test_stock_that_comes_in_for_a_draft_is_offered_once(make_sale: MakeSale) ->
     sales.restock(sale.products.get().pk, 5, by="staff")
     sales.schedule(sale.pk, by="staff")
     assert offered(sale) == 15
+
+
+def test_what_older_sales_have_offered_is_counted_from_the_ledger(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    queue_up(sale, 4)
+    settle(sale.pk)
+    sales.cancel(sale.orders.all()[0].pk, by="staff")
+    sale.listings.update(offered=0)
+    with connection.cursor() as cursor:
+        cursor.execute(what_was_offered._FROM_THE_LEDGER)
+    assert offered(sale) == 10
 
 
 def test_options_of_one_name_are_one_choice(make_sale: MakeSale) -> None:

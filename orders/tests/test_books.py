@@ -100,6 +100,8 @@ def test_an_order_that_was_tampered_with_is_found(
     ("key", "field", "fault"),
     [
         ("stock", "sku", "gate_stock_is_wrong"),
+        ("gate", "limit", "gate_rules_are_wrong"),
+        ("gate", "closes_at", "gate_rules_are_wrong"),
         ("flight", "sku", "in_flight_is_not_the_line"),
         ("held", "a stranger", "held_is_not_the_line"),
         ("bought", "0" * 32, "bought_is_not_the_orders"),

@@ -10,14 +10,16 @@ from flashsale import redis_clients
 from flashsale.shoppers import new_shopper
 from inventory import gate
 from inventory.models import Sale, StockMovement
-from orders import books, caretaker, sales, settlement
+from orders import bell, books, caretaker, sales, settlement, telling
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, skus
 
 
 def line(sale: Sale) -> list[str]:
-    return [fields["purchase"] for _, fields in gate.read_line(sale.pk, 10_000)[2]]
+    """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
+    entries: Any = redis_clients.blocking().xrange(gate.keys(sale.pk).line)
+    return [fields["purchase"] for _, fields in entries]
 
 
 def statuses(sale: Sale) -> dict[str, str]:
@@ -47,6 +49,7 @@ def test_first_come_first_served_over_several_batches(
     settlement.settle(sale.pk)
     found = statuses(sale)
     assert [found[purchase] for purchase in waiting] == ["confirmed"] * 20 + ["rejected"] * 30
+    assert sale.orders.filter(reason="sold_out").count() == 30
     assert books.verify(sale.pk).faults == {}
 
 
@@ -109,6 +112,58 @@ def test_a_poison_entry_is_rejected_alone(make_sale: MakeSale, fields: dict[str,
     assert sorted(statuses(sale).values()) == ["confirmed"] * 4 + ["rejected"]
     assert line(sale) == []
     assert books.verify(sale.pk).faults == {}
+
+
+def test_a_batch_that_failed_is_settled_a_few_at_a_time(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the sale's lock meanwhile gets it in between."""
+    monkeypatch.setattr(settlement, "_ONE_BY_ONE", 2)
+    sale = make_sale(stock=9)
+    queue_up(sale, 5)
+    write = settlement._write
+
+    def refuse_several(sale: Sale, decisions: list[settlement.Decision]) -> None:
+        if len(decisions) > 1:
+            raise DataError
+        write(sale, decisions)
+
+    monkeypatch.setattr(settlement, "_write", refuse_several)
+    settlement.settle(sale.pk)
+    assert list(statuses(sale).values()) == ["confirmed"] * 5
+    versions = sale.orders.values_list("version", flat=True).order_by("settled_at")
+    assert [list(versions).count(version) for version in sorted(set(versions))] == [2, 2, 1]
+    assert line(sale) == []
+
+
+def test_a_long_line_lets_other_sales_have_the_worker_and_rings_again(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[int] = []
+    monkeypatch.setattr(settlement, "BATCH", 2)
+    monkeypatch.setattr(settlement, "TURN", 4)
+    monkeypatch.setattr(bell, "ring", rung.append)
+    sale = make_sale(stock=9)
+    queue_up(sale, 7)
+    settlement.settle(sale.pk)
+    assert (sale.orders.count(), len(line(sale)), rung) == (4, 3, [sale.pk])
+
+
+def test_what_was_committed_and_not_told_is_told_by_the_next(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its answers, and without a rebuild, which would heal it as well."""
+    sale = make_sale(stock=9)
+    queue_up(sale, 2)
+    stood, mark = gate.stands_at(sale.pk)
+    with monkeypatch.context() as dying:
+        dying.setattr(telling, "tell", lambda *_: False)
+        settlement.settle(sale.pk)
+    assert gate.stands_at(sale.pk) == (stood, mark)
+    settlement.settle(sale.pk)
+    assert gate.stands_at(sale.pk) == (stood + 1, mark)
+    assert {answer.status for answer in gate.all_answers(sale.pk).values()} == {"confirmed"}
+    assert gate.view_now(sale.pk).warm
 
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:

@@ -1,13 +1,14 @@
 """Cold gates: whatever happens to Redis, PostgreSQL's word is taken over before anything is sold."""
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from conftest import MakeSale
 from flashsale import redis_clients
-from inventory import gate
+from inventory import announce, gate
 from orders import books, caretaker, sales, settlement, telling
 from tests.cast import at_once, click, queue_up, skus
 
@@ -89,6 +90,19 @@ def test_a_rebuild_in_parts_tells_everything(
     assert books.verify(sale.pk).faults == {}
 
 
+def after_part(number: int, happens: Callable[[], None], patch: pytest.MonkeyPatch) -> None:
+    """Something happens once so many parts of a tale are told."""
+    tell, parts = gate.tell, itertools.count(1)
+
+    def tell_and_go_on(sale: int, part: str) -> tuple[bool, int]:
+        told = tell(sale, part)
+        if next(parts) == number:
+            happens()
+        return told
+
+    patch.setattr(gate, "tell", tell_and_go_on)
+
+
 def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,20 +111,27 @@ def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
     queue_up(sale, 30)
     settlement.settle(sale.pk)
     gate.forget([sale.pk])
-    parts = itertools.count(1)
-
-    def wiped_after_five(number: int, part: str) -> tuple[bool, int]:
-        told = tell(number, part)
-        if next(parts) == 5:
-            gate.forget([sale.pk])
-        return told
-
-    tell = gate.tell
-    monkeypatch.setattr(gate, "tell", wiped_after_five)
+    after_part(5, lambda: gate.forget([sale.pk]), monkeypatch)
     caretaker.look_after_all()
     assert not gate.view_now(sale.pk).warm
     caretaker.look_after_all()
     assert len(gate.all_answers(sale.pk)) == 30
+    assert books.verify(sale.pk).faults == {}
+
+
+def test_a_gate_that_is_started_over_in_the_middle_of_a_rebuild_is_rebuilt_from_the_beginning(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "_PART", 5)
+    sale = make_sale(stock=12)
+    queue_up(sale, 12)
+    settlement.settle(sale.pk)
+    gate.forget([sale.pk])
+    after_part(1, lambda: telling.start_over(sale.pk, "somebody else looked"), monkeypatch)
+    caretaker.look_after_all()
+    caretaker.look_after_all()
+    assert gate.view_now(sale.pk).warm
+    assert len(gate.all_answers(sale.pk)) == len(gate.all_bought(sale.pk)) == 12
     assert books.verify(sale.pk).faults == {}
 
 
@@ -147,16 +168,19 @@ def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> N
     assert gate.view_now(sale.pk).waiting == 0
 
 
-def test_one_sick_gate_keeps_no_other_cold(make_sale: MakeSale) -> None:
+def test_one_sick_gate_keeps_no_other_cold(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sick, well = make_sale(stock=5), make_sale(stock=5)
     queue_up(sick, 1)
     settlement.settle(sick.pk)
     gate.forget([sick.pk, well.pk])
     redis_clients.blocking().set(gate.keys(sick.pk).answers, "of another type")
-    caretaker.look_after_all()
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "empty", lambda *_: False)  # it stays sick
+        caretaker.look_after_all()
     assert gate.view_now(well.pk).warm
     assert not gate.view_now(sick.pk).warm
-    gate.forget([sick.pk])
     caretaker.look_after_all()
     assert gate.view_now(sick.pk).warm
 
@@ -175,3 +199,31 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     caretaker.look_after_all()
     assert gate.view_now(sale.pk).waiting == 0
     assert books.verify(sale.pk).faults == {}
+
+
+def test_a_long_tale_is_announced_in_several_messages(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch and the one whose tale was lost are more than one message holds, and news all the same."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 5)
+    heard: list[int] = []
+    monkeypatch.setattr(telling, "_ANNOUNCED", 2)
+    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
+    settlement.settle(sale.pk)
+    assert heard == [2, 2, 1]
+
+
+def test_what_a_rebuild_tells_again_is_no_news(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=10)
+    queue_up(sale, 5)
+    settlement.settle(sale.pk)
+    heard: list[int] = []
+    monkeypatch.setattr(telling, "_ANNOUNCED", 2)
+    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
+    redis_clients.blocking().flushall()
+    caretaker.look_after_all()
+    assert gate.view_now(sale.pk).warm
+    assert set(heard) == {0}

@@ -3,8 +3,9 @@
 // without its socket asks slowly. A ticket buys at most once, so sending one again is always safe.
 "use strict";
 
-// What can become of a purchase. Whatever says otherwise was under way for too long.
-const NEXT = { queued: ["confirmed", "rejected", "cancelled"], confirmed: ["cancelled"], rejected: [], cancelled: [] };
+// What can become of a purchase. Whatever says otherwise was under way for too long. One whose place in
+// line was lost with Redis' disk is sent again, and may be refused by then.
+const NEXT = { queued: ["confirmed", "rejected", "cancelled", "refused"], confirmed: ["cancelled"], rejected: [], cancelled: [] };
 const BOUGHT = { queued: "queued", confirmed: "done", cancelled: "done" }; // what such a form's button says
 const POLL = 8000; // ms between the questions of a page without a socket
 const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; then twice as long, and so on
@@ -125,7 +126,6 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   } else if (elt === page) {
     const told = Number(xhr.getResponseHeader("x-now"));
     if (told) shopClock.measure(told, xhr.askedAt, Date.now());
-    if (xhr.getResponseHeader("x-own") === "no") askSoon();
   }
 });
 
@@ -259,7 +259,22 @@ document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr } }) => {
   if (elt === page) xhr.askedAt = Date.now(); // its own: questions may overlap
 });
 
-const askSoon = () => setTimeout(ask, about(POLL / 4));
+// Whether nobody could say what was bought before: then the page asks until somebody can, no more often
+// than one without its socket, for this is when Redis is in trouble.
+let ownUnknown = page?.dataset.own === "no";
+let askingAgain;
+
+function askAgainIfUnknown() {
+  clearTimeout(askingAgain);
+  if (ownUnknown) askingAgain = setTimeout(ask, about(POLL));
+}
+
+document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
+  if (elt !== page) return;
+  const known = xhr.getResponseHeader("x-own");
+  if (known) ownUnknown = known === "no";
+  askAgainIfUnknown();
+});
 
 let lost = false; // whether there was a socket, and something may have been missed since
 
@@ -309,7 +324,7 @@ for (const button of document.querySelectorAll("button.print")) {
 
 if (page) {
   disconnected(); // until the socket opens
-  if (page.dataset.own === "no") askSoon();
+  askAgainIfUnknown();
   if (page.matches(".sale")) shopClock.run(page, follow, ask); // the dashboard is live, too
 }
 follow();

@@ -5,6 +5,7 @@ One process does it all: each process of its own would load Django again, at hal
 
 import hashlib
 import io
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,24 @@ class Command(BaseCommand):
     )
     requires_system_checks = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        only = parser.add_mutually_exclusive_group()
+        only.add_argument(
+            "--static", action="store_true", help="only the static files: no server is asked"
+        )
+        only.add_argument(
+            "--database", action="store_true", help="all but the static files, which an image holds"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["static"]:
+            collect_static()
+            return
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
         call_command("migrate", interactive=False, verbosity=0)
-        collect_static()
+        if not options["database"]:
+            collect_static()
         if not settings.PRODUCTION:
             call_command("seed_demo", if_empty=True)
 

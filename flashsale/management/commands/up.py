@@ -1,7 +1,6 @@
 """`manage.py up`: the whole shop with one command, kept running until Ctrl-C or SIGTERM."""
 
 import contextlib
-import errno
 import http.client
 import os
 import socket
@@ -30,7 +29,6 @@ from flashsale.supervisor import (
     stop_leftovers,
 )
 
-LOOPBACK = "127.0.0.1"
 READY_SECONDS = 30
 # With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
 WEB_GRACE = web.GRACEFUL_SECONDS + 1
@@ -64,7 +62,7 @@ class Command(BaseCommand):
                 Shop(var_dir, options["web"]).run()
         except AlreadyRunning as running:
             raise CommandError(f"The shop of {var_dir} is already running: {running}.") from running
-        except (ImproperlyConfigured, ServerError) as error:
+        except (ImproperlyConfigured, ServerError, web.CannotListen) as error:
             raise CommandError(str(error)) from error
 
 
@@ -83,9 +81,7 @@ class Shop:
         for name in stop_leftovers(self._records):
             _say(f"Stopped {name}, which a killed run had left behind.")
         # Before anything is started: a busy port is the most likely thing to go wrong.
-        listener = listen(
-            variables.text("HOST", LOOPBACK), variables.whole("PORT", 8000, most=65535)
-        )
+        listener = web.listen()
         with listener, self.supervisor:
             opening = partial(self._open, listener)
             for step in (self._start_servers, self._prepare, self._start_workers, opening):
@@ -158,22 +154,6 @@ class Shop:
         )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises CommandError where the address cannot be had."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        hint = " Choose another with PORT." if error.errno == errno.EADDRINUSE else ""
-        raise CommandError(f"Cannot listen on {host}:{port}: {error.strerror}.{hint}") from error
-    listener.listen(web.BACKLOG)
-    return listener
-
-
 def is_ready(address: tuple[str, int]) -> bool:
     """Whether /readyz says so, asked as one of the hosts that the shop answers to."""
     connection = http.client.HTTPConnection(*address, timeout=1)
@@ -208,11 +188,11 @@ def _missing_servers(var_dir: Path) -> dict[str, Server]:
 def _reachable(listener: socket.socket) -> tuple[str, int]:
     """Where this machine reaches the socket: "all addresses" is none to connect to."""
     host, port = listener.getsockname()[:2]
-    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host), port  # noqa: S104  # not bound to
+    return {"0.0.0.0": web.LOOPBACK, "::": "::1"}.get(host, host), port  # noqa: S104  # not bound to
 
 
 def _allowed_host() -> str:
-    named = [host for host in settings.ALLOWED_HOSTS if not host.startswith(("*", "."))]
+    named = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     return named[0] if named else "localhost"
 
 
