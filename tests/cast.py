@@ -1,12 +1,13 @@
 """Who and what appears in tests: a few shoppers and products, everywhere the same."""
 
 import asyncio
+import contextlib
 import re
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import httpx
@@ -44,6 +45,10 @@ HTMX = {"HX-Request": "true"}
 PAGE = {"Accept": "text/html"}
 
 
+class HasUrl(Protocol):
+    url: str
+
+
 @dataclass
 class Shopper:
     """A browser of its own: keeps its cookie, asks for pages, buys."""
@@ -78,6 +83,19 @@ class Shopper:
 
     def order(self, purchase: str, headers: dict[str, str] | None = None) -> httpx.Response:
         return self.client.get(f"/orders/{purchase}/", headers=headers or JSON)
+
+
+@contextlib.contextmanager
+def shoppers_of(web: HasUrl) -> Iterator[Callable[..., Shopper]]:
+    """Makes shoppers of the usual server process, or of another one; in the end they leave."""
+    with contextlib.ExitStack() as leaving:
+
+        def make(of: HasUrl = web) -> Shopper:
+            shopper = Shopper(of.url)
+            leaving.callback(shopper.client.close)
+            return shopper
+
+        yield make
 
 
 def forms(html: str) -> list[dict[str, str]]:
@@ -157,7 +175,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
         try:
             return await work()
         finally:
-            await redis_clients.nonblocking().aclose()
+            await redis_clients.hang_up()
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work_and_close())).result(60)

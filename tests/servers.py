@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from flashsale.embedded import postgres_folder, valkey_folder
 from flashsale.embedded.postgres import Postgres
@@ -22,6 +23,15 @@ VALKEY = Valkey(valkey_folder(VAR_DIR))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: drives a real Chromium; runs in a call of its own")
+    config.addinivalue_line("markers", "alone: measures; nothing else may run beside it")
+    config.addinivalue_line("markers", "matrix(what, how): proves a row of docs/resilience.md")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before tests are collected: whoever imports the server has it look at the static files."""
+    from django.core.management import call_command
+
+    call_command("collectstatic", interactive=False, verbosity=0)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -30,6 +40,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(VAR_DIR, ignore_errors=True)
 
 
+set_hypothesis_home_dir(VAR_DIR / "hypothesis")  # not into the repository
 POSTGRES.start()
 VALKEY.start()
 os.environ.update(

@@ -123,13 +123,6 @@ def worker(**env: str) -> Iterator[Process]:
         process.stop()
 
 
-def children(pid: int) -> list[int]:
-    """The processes that `pid` has started."""
-    found = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607  # wherever it is
-    pairs = [line.split() for line in found.stdout.splitlines()]
-    return [int(child) for child, parent in pairs if int(parent) == pid]
-
-
 def signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -156,6 +156,14 @@ def test_staff_may_cancel_what_was_confirmed(sale: Sale, order: Order) -> None:
     assert kinds(sale, log) == ["answer_changed"]
 
 
+def test_a_frame_that_was_late_changes_nothing(sale: Sale, order: Order) -> None:
+    sales.cancel(order.pk, by="staff")
+    log = experienced(order)
+    _told(log, order, "cancelled", "")
+    log.tell(Told(str(order.pk), "confirmed", None, SOCKET, 6.0, 6.0))
+    assert kinds(sale, log) == []
+
+
 def test_more_than_the_limit_is_found(make_sale: MakeSale) -> None:
     sale = make_sale(limit=2)
     shopper, purchases = new_shopper(), [new_purchase(sale.pk) for _ in range(2)]
@@ -173,6 +181,19 @@ def test_more_than_the_limit_is_found(make_sale: MakeSale) -> None:
     for limit, found in ((2, []), (1, ["over_the_limit"])):
         seen = replace(books, limit=limit, available=available)
         assert [fault.kind for fault in consistency.faults_in([log], seen)] == found
+
+
+def test_what_staff_cancelled_makes_room_for_another(sale: Sale, order: Order) -> None:
+    """The sale's limit is 1, and nobody told the shopper of the cancellation."""
+    sales.cancel(order.pk, by="staff")
+    again = new_purchase(sale.pk)
+    click(sale, again, order.shopper)
+    settlement.settle(sale.pk)
+    log, of_another = experienced(order), experienced(Order.objects.get(pk=again))
+    log.sent |= of_another.sent
+    log.accepted |= of_another.accepted
+    log.final |= of_another.final
+    assert kinds(sale, log) == []
 
 
 def test_more_units_than_there_were_are_found(sale: Sale, order: Order) -> None:

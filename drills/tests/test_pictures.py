@@ -2,8 +2,8 @@
 
 import re
 
-from drills.bench import ROOT
 from drills.pictures import document
+from drills.private import ROOT
 
 DOCS = ROOT / "docs"
 

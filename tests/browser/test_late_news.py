@@ -199,3 +199,59 @@ def test_an_earlier_rejection_leaves_the_form_alone(
         page.evaluate(ASKS)
     page.wait_for_load_state("networkidle")
     assert page.locator("[name=ticket]").input_value() == ticket
+
+
+def test_a_page_that_could_not_learn_what_was_bought_asks_until_it_can(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(limit=2)
+    page = open_page(address(shop, sale))
+    shopper_of(page, shop).buy(sale)
+    asked: list[str] = []
+
+    def not_known_at_first(route: Route) -> None:
+        asked.append(route.request.url)
+        reply = route.fetch()
+        if len(asked) == 1:
+            route.fulfill(response=reply, body="", headers={**reply.headers, "x-own": "no"})
+        else:
+            route.fulfill(response=reply)
+
+    page.add_init_script(LOADED_WITHOUT_KNOWING)
+    page.reload()
+    page.route(address(shop, sale), not_known_at_first)
+    expect(page.locator(".outcome[data-status=confirmed]")).to_have_count(0)
+    expect(own(page, "confirmed")).to_contain_text("Secured!", timeout=SLOW_PATIENCE)
+    assert len(asked) == 2
+
+
+# As the server would have made the page, before its scripts run.
+LOADED_WITHOUT_KNOWING = """
+document.addEventListener("readystatechange", () => {
+  if (document.readyState !== "interactive") return;
+  document.querySelector("[data-own]").dataset.own = "no";
+  for (const list of document.querySelectorAll(".own")) list.replaceChildren();
+});
+"""
+
+
+def test_a_page_says_when_it_has_given_up_and_can_still_be_asked(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("ERR_FAILED", "^htmx:")
+    sale = make_sale()
+    page = open_page("about:blank")
+    page.clock.install()
+    page.goto(address(shop, sale))
+    page.route("**/buy", lambda route: route.abort())
+    buy_button(page).click()
+
+    def given_up() -> bool:
+        page.clock.run_for(20_000)  # longer than its longest pause
+        return page.get_by_text("Still no answer").is_visible()
+
+    stack.wait_for(given_up, "the page has tried thirty times", 60)
+    page.unroute("**/buy")
+    buy_button(page).click()
+    sees_secured(page)
+    assert sale.orders.count() == 1

@@ -77,6 +77,22 @@ def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
     assert sale.orders.count() == 1
 
 
+def test_a_place_that_is_lost_and_cannot_be_taken_again_is_told_so(
+    web: stack.Web, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 503", "status of 404", "status of 409")
+    sale = make_sale(stock=1)
+    page = open_page(address(web.url, sale))
+    buy_button(page).click()
+    is_in_line(page)
+    gate.forget([sale.pk])
+    sales.correct(sale.products.get().pk, -1, by="staff", reason="broken")
+    with stack.worker():
+        expect(answer(page, "refused")).to_contain_text("Sold out")
+        expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
+    assert not sale.orders.exists()
+
+
 def test_an_order_page_says_that_a_place_in_line_was_lost(
     web: stack.Web, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:

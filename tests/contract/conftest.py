@@ -16,7 +16,7 @@ import pytest
 from flashsale.embedded.valkey import Valkey
 from orders import settlement
 from tests import servers, stack
-from tests.cast import Shopper
+from tests.cast import Shopper, shoppers_of
 from tests.contract.wire import Wire
 
 
@@ -96,16 +96,8 @@ def no_traceback(web: Web) -> Iterator[None]:
 
 @pytest.fixture
 def new_shopper(web: Web) -> Iterator[Callable[..., Shopper]]:
-    """Makes shoppers of the usual web process, or of another one."""
-    made: list[Shopper] = []
-
-    def make(of: Web = web) -> Shopper:
-        made.append(Shopper(of.url))
-        return made[-1]
-
-    yield make
-    for shopper in made:
-        shopper.client.close()
+    with shoppers_of(web) as make:
+        yield make
 
 
 @pytest.fixture

@@ -84,6 +84,10 @@ def test_a_page_without_valkey_says_that_it_does_not_know(
     )
     assert page.status_code == 200
     assert 'data-own="no"' in page.text
+    asking = httpx.get(
+        f"{without_redis.url}/sales/{sale.slug}/", headers=HTMX, cookies=shopper.client.cookies
+    )
+    assert asking.headers["x-own"] == "no"
     assert 'data-own="yes"' in shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
 
 

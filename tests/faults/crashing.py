@@ -1,34 +1,180 @@
-"""A Celery worker that dies by SIGKILL at one point of settlement.
+"""The real processes, each of which may die by SIGKILL at one point of a purchase's way.
 
-`python -m tests.faults.crashing POINT WORKER-ARGUMENTS`
-
-The product has no switch for this: the point is patched in here, then the ordinary worker runs.
+The product has no switch for this: the point is patched here, in the new process, and then the ordinary
+server or worker runs. They are forked from a process that has imported the product already, for these
+tests start many.
 """
 
+import inspect
+import itertools
+import multiprocessing
 import os
 import signal
+import socket
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from multiprocessing.process import BaseProcess
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
-import django
-from celery.__main__ import main
+from tests.stack import DEADLINE, WORKER
 
 
-def die(*args: Any, **options: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def each_time(*args: Any, **options: Any) -> bool:
+    return True
 
 
+def nothing() -> None:
+    pass
+
+
+def of_a_click(scope: dict[str, Any], *args: Any, **options: Any) -> bool:
+    return str(scope["path"]).endswith("/buy")
+
+
+def not_the_last(sale: int, part: str) -> bool:
+    return '"last": false' in part
+
+
+def opening(sale: int, tale: Any) -> bool:
+    return bool(tale.opens)
+
+
+class Point(NamedTuple):
+    """Where a process dies: before or after the `hit`-th call of a function."""
+
+    role: str
+    target: str
+    when: str
+    hit: int
+    only: Callable[..., bool] = each_time  # which calls count
+
+
+SERVING, SETTLING, REBUILDING = "serving", "settling", "rebuilding"
+BEFORE, AFTER = "before", "after"
+
+# Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
+# are under way.
 POINTS = {
-    "before_commit": "orders.settlement.stock.sell",
-    "between_commit_and_tell": "orders.settlement.telling.tell",
-    "after_tell_before_the_pages_hear": "orders.telling.announce.changed",
+    "before_admit": Point(SERVING, "inventory.gate.admit", BEFORE, 15),
+    "after_admit": Point(SERVING, "inventory.gate.admit", AFTER, 15),
+    "before_the_bell": Point(SERVING, "orders.bell.ring", BEFORE, 2),
+    "before_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", BEFORE, 2),
+    "after_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", AFTER, 2),
+    "before_the_answer": Point(SERVING, "orders.buy._answer", AFTER, 15),
+    "after_the_answer": Point(SERVING, "flashsale.express.answer", AFTER, 15, of_a_click),
+    "the_line_is_read": Point(SETTLING, "inventory.gate.parse_line", AFTER, 2),
+    "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),
+    "before_commit": Point(SETTLING, "orders.settlement._write", AFTER, 2),
+    "after_commit": Point(SETTLING, "orders.settlement._decide", AFTER, 2),
+    "before_tell": Point(SETTLING, "inventory.gate.tell", BEFORE, 2),
+    "after_tell": Point(SETTLING, "inventory.gate.tell", AFTER, 2),
+    "before_announcing": Point(SETTLING, "inventory.announce.changed", BEFORE, 2),
+    "before_publishing": Point(SETTLING, "inventory.announce._publish", BEFORE, 2),
+    "after_publishing": Point(SETTLING, "inventory.announce._publish", AFTER, 2),
+    "before_the_bell_is_lowered": Point(SETTLING, "inventory.gate.lower_bell", BEFORE, 2),
+    "after_the_bell_is_lowered": Point(SETTLING, "inventory.gate.lower_bell", AFTER, 2),
+    "gates_are_marked": Point(REBUILDING, "inventory.gate.cool", AFTER, 1),
+    "before_scripts_are_loaded": Point(REBUILDING, "inventory.gate.load_scripts", BEFORE, 1),
+    "half_the_scripts_are_loaded": Point(REBUILDING, "redis.Redis.script_load", AFTER, 3),
+    "scripts_are_loaded": Point(REBUILDING, "inventory.gate.load_scripts", AFTER, 1),
+    "the_mark_is_adopted": Point(REBUILDING, "orders.telling._adopt_mark", AFTER, 1),
+    "between_parts_of_the_tale": Point(REBUILDING, "inventory.gate.tell", AFTER, 2, not_the_last),
+    "before_the_opening": Point(REBUILDING, "orders.telling._apply", BEFORE, 1, opening),
+    "after_the_opening": Point(REBUILDING, "orders.telling._apply", AFTER, 1, opening),
 }
 
-if __name__ == "__main__":
-    point = sys.argv.pop(1)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
-    django.setup()
-    # The caretaker tells as well; the point is reached by settlement, whoever runs it.
-    with patch(POINTS[point], die):
-        sys.exit(main())
+
+def of(role: str) -> list[str]:
+    """The points of a role, by name."""
+    return [name for name, point in POINTS.items() if point.role == role]
+
+
+# --- In the test ----------------------------------------------------------------------------------
+
+_fork = multiprocessing.get_context("forkserver")
+_fork.set_forkserver_preload(["flashsale.asgi", "flashsale.web", "celery.bin.worker"])
+
+
+@contextmanager
+def server(door: socket.socket, point: Point | None = None) -> Iterator[BaseProcess]:
+    """`flashsale.web` at that door."""
+    with _running(_serve, door, point) as process:
+        yield process
+
+
+@contextmanager
+def worker(point: Point | None = None, without: str = "") -> Iterator[BaseProcess]:
+    """A Celery worker, which is the caretaker as well; `without` names a function that does nothing."""
+    with _running(_work, point, without) as process:
+        yield process
+
+
+@contextmanager
+def _running(run: Callable[..., None], *args: object) -> Iterator[BaseProcess]:
+    process = _fork.Process(target=run, args=args)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def killed(process: BaseProcess) -> bool:
+    """Waits until it ends. Whether it was by SIGKILL, and so at its point."""
+    process.join(DEADLINE)
+    return process.exitcode == -signal.SIGKILL
+
+
+# --- In the new process ---------------------------------------------------------------------------
+
+
+def _serve(door: socket.socket, point: Point | None) -> None:
+    from flashsale import asgi, web  # noqa: F401  # only here: it is not to be imported by a test
+
+    with dying_at(point):
+        web.allow_many_sockets()
+        web.serve(door)
+
+
+def _work(point: Point | None, without: str) -> None:
+    from celery.__main__ import main
+
+    with dying_at(point), patch(without, nothing) if without else nullcontext():
+        sys.argv = WORKER[2:]
+        main()
+
+
+def dying_at(point: Point | None) -> ExitStack:
+    patched = ExitStack()
+    if point:
+        patched.enter_context(patch(point.target, deadly(point)))
+        # So that also the tale of a small sale has parts.
+        patched.enter_context(patch("orders.telling._PART", 5))
+    return patched
+
+
+def deadly(point: Point) -> Callable[..., Any]:
+    """The function at this point, at which the process dies."""
+    real, hits = resolve_name(point.target), itertools.count(1)
+
+    def reach(when: str, *args: Any, **options: Any) -> None:
+        if when == point.when and point.only(*args, **options) and next(hits) == point.hit:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def call(*args: Any, **options: Any) -> Any:
+        reach(BEFORE, *args, **options)
+        result = real(*args, **options)
+        reach(AFTER, *args, **options)
+        return result
+
+    async def await_it(*args: Any, **options: Any) -> Any:
+        reach(BEFORE, *args, **options)
+        result = await real(*args, **options)
+        reach(AFTER, *args, **options)
+        return result
+
+    return await_it if inspect.iscoroutinefunction(real) else call

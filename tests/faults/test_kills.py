@@ -1,8 +1,5 @@
 """Processes die at the worst moment: nothing is lost, nothing twice, and the line keeps its order."""
 
-import signal
-import sys
-
 import pytest
 
 from conftest import MakeSale
@@ -12,7 +9,7 @@ from inventory.models import Sale
 from orders import books, caretaker, settlement
 from tests import servers, stack
 from tests.cast import promise_too_much, queue_up
-from tests.faults.crashing import POINTS
+from tests.faults import crashing
 
 
 def drained(sale: Sale) -> bool:
@@ -20,7 +17,7 @@ def drained(sale: Sale) -> bool:
     return seen.warm and seen.waiting == 0 and not seen.flight
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", ["before_commit", "before_tell", "before_announcing"])
 def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
     make_sale: MakeSale, point: str
 ) -> None:
@@ -28,8 +25,8 @@ def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
     promise_too_much(sale, 50)
     purchases = queue_up(sale, 50)
     line = [fields["purchase"] for _, fields in gate.read_line(sale.pk, 100)[2]]
-    doomed = [sys.executable, "-m", "tests.faults.crashing", point, *stack.WORKER[3:]]
-    assert stack.Process(doomed).start().wait() == -signal.SIGKILL
+    with crashing.worker(crashing.POINTS[point]._replace(hit=1)) as doomed:
+        assert crashing.killed(doomed)
 
     with stack.worker():
         stack.wait_for(lambda: drained(sale), "the line is settled")

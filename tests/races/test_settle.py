@@ -58,15 +58,17 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
         both_have_read.wait(10)
         return found
 
+    settlement._locking.cache_clear()
     with (
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(stock, "lock", read_unlocked),
-        patch.object(stock, "lock_listed", read_unlocked),
+        patch.object(stock, "lock_listed", lambda *_: read_unlocked),
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
             partial(sales.restock, product.pk, 3, by="staff"),
         )
+    settlement._locking.cache_clear()
     assert both_have_read.n_waiting == 0
     assert not both_have_read.broken
     stopped = [result for result in results if isinstance(result, Exception)]

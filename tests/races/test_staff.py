@@ -15,7 +15,7 @@ from conftest import MakeSale
 from inventory.models import Product, Sale
 from orders import books, sales, settlement
 from tests import stack
-from tests.cast import Shopper, at_once, queue_up
+from tests.cast import Shopper, at_once, queue_up, stocked
 from tests.stack import wait_for
 
 
@@ -93,3 +93,14 @@ def test_the_twin_of_one_form_without_its_look_is_stopped_by_the_key(make_sale: 
     assert isinstance(second, IntegrityError)
     product.refresh_from_db()
     assert product.stock == 6
+
+
+def test_restocks_at_once_of_what_is_in_no_sale_all_count() -> None:
+    """No sale's lock keeps them apart: the product's own does."""
+    product = stocked(f"bag-{uuid4().hex[:8]}", 1)
+    results = at_once(
+        *[partial(sales.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(12)]
+    )
+    assert not [result for result in results if isinstance(result, Exception)]
+    product.refresh_from_db()
+    assert product.stock == 1 + 12 * 2

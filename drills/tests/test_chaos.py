@@ -1,0 +1,101 @@
+"""`chaos`: parts of a shop die while everybody buys, and it is found out whether anything was lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drills.faults import schedule
+from flashsale.commands import INTERRUPTED
+from flashsale.embedded.processes import identity
+from tests import stack
+
+SECONDS = 15.0
+
+
+def drilled(*options: str) -> subprocess.CompletedProcess[str]:
+    """As an operator would; the settings of the environment name another shop, which it leaves alone."""
+    return subprocess.run(
+        [sys.executable, "manage.py", "chaos", "--minutes", f"{SECONDS / 60}", *options],
+        cwd=stack.ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+        env={**os.environ, "LOG_LEVEL": "WARNING"},
+    )
+
+
+def test_nothing_is_lost_while_parts_of_the_shop_die() -> None:
+    done = drilled("--seed", "3", "--shoppers", "40", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, ""), told
+    assert told["clean"]
+    planned = [(fault.what, fault.target) for fault in schedule(3, SECONDS)]
+    assert [(fault["what"], fault["target"]) for fault in told["faults"]] == planned
+    assert told["faults_carried_out"] == len(planned) >= 2
+    assert told["shoppers"]["purchases"]["accepted"] > 100
+    assert told["shoppers"]["purchases"]["unanswered"] == 0
+    assert told["staff"]["reads_of_the_books"] > 5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--minutes", "0"), "from 0.25 to 60"),
+        (("--shoppers", "none"), "a whole number"),
+        (("--log", "nowhere/at/all.log"), "a file that can be written"),
+    ],
+)
+def test_what_cannot_be_drilled_is_refused_before_anything_is_started(
+    options: tuple[str, str], said: str
+) -> None:
+    done = drilled(*options)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_it_is_called_from_anywhere_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Also where somebody in a hurry types it twice: the shop, which is slow to end here, is waited for."""
+    drill = subprocess.Popen(
+        [sys.executable, stack.ROOT / "manage.py", "chaos", "--log", "shop.log"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        shop = stack.wait_for(lambda: pid_of_the_shop(tmp_path), "it has begun")
+        os.kill(shop, signal.SIGSTOP)
+        # Of two signals that find it inside the kernel the lower number comes first: SIGTERM would.
+        stack.wait_for(lambda: state_of(shop)["State"].startswith("T"), "the shop has stopped")
+        os.killpg(drill.pid, signal.SIGINT)
+        stack.wait_for(lambda: is_asked_to_end(shop), "the shop is asked to end")
+        os.killpg(drill.pid, signal.SIGINT)
+        os.kill(shop, signal.SIGCONT)
+        assert drill.wait(stack.DEADLINE) == INTERRUPTED
+        assert identity(shop) is None
+        assert list(tmp_path.glob("flashsale-drill-*")) == []
+    finally:
+        drill.kill()
+
+
+def pid_of_the_shop(folder: Path) -> int:
+    """0 as long as there is none."""
+    return next((int(lock.read_text() or 0) for lock in folder.glob("*/up.lock")), 0)
+
+
+def is_asked_to_end(pid: int) -> bool:
+    return bool(int(state_of(pid)["ShdPnd"], 16) & 1 << (signal.SIGTERM - 1))
+
+
+def state_of(pid: int) -> dict[str, str]:
+    """What Linux tells of a process: `man proc_pid_status`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -1,0 +1,448 @@
+"""The shop as it should be, in plain Python: what PostgreSQL should hold, what the gate should, and what
+each step should answer.
+
+It runs the same steps as `shop.py` does for real, and passes the same points on the way, at which a step
+can be killed, or something else can happen first. No locks, no scripts, no SQL: one thing at a time.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from inventory.gate import Answer, ColdGate
+from orders.sales import NotPossible, NotTold
+
+Passing = Callable[[bool], None]  # at a point: whether locks are held there
+
+
+class Killed(BaseException):
+    """The process died here. Not an Exception: nothing may catch it and go on."""
+
+
+class Ticket(NamedTuple):
+    """A click, and what identifies it for ever."""
+
+    purchase: UUID
+    shopper: UUID
+    sku: str
+    quantity: int
+
+    def answer(self, status: str, reason: str = "") -> Answer:
+        return Answer(status, reason, self.shopper.hex, self.sku, self.quantity)
+
+
+class Step(NamedTuple):
+    """What somebody does: one of the steps of a Reference, and of the Shop."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+
+    def on(self, side: object) -> str:
+        """Carries it out. Gives what was answered."""
+        try:
+            return str(getattr(side, self.name)(*self.args))
+        except (ColdGate, NotPossible, NotTold, Killed) as failure:
+            return type(failure).__name__
+
+
+class Order(NamedTuple):
+    answer: Answer
+    version: int
+
+
+@dataclass
+class Books:
+    """What PostgreSQL holds of the sale."""
+
+    version: int
+    limit: int
+    stock: dict[str, int]
+    came_in: dict[str, int]
+    epoch: str
+    status: str = "live"
+    finished: bool = False
+    orders: dict[UUID, Order] = field(default_factory=dict)
+
+    def bought(self) -> Counter[str]:
+        """Units confirmed by shopper."""
+        units: Counter[str] = Counter()
+        for answer, _ in self.orders.values():
+            if answer.status == "confirmed":
+                units[answer.shopper] += answer.quantity
+        return units
+
+    def told_after(self, version: int) -> int:
+        return sum(1 for order in self.orders.values() if order.version > version)
+
+
+@dataclass
+class Gate:
+    """What Redis holds of the sale. A gate without a mark does not exist."""
+
+    mark: str = ""
+    version: int = 0
+    warm: bool = False
+    status: str = ""
+    limit: int = 0
+    patchy: bool = False  # some parts of a longer tale are told: nobody can say which
+    stock: dict[str, int] = field(default_factory=dict)
+    bought: Counter[str] = field(default_factory=Counter)
+    answers: dict[UUID, Answer] = field(default_factory=dict)
+    line: list[Ticket] = field(default_factory=list)
+
+    def flight(self) -> Counter[str]:
+        units: Counter[str] = Counter()
+        for ticket in self.line:
+            units[ticket.sku] += ticket.quantity
+        return units
+
+    def held(self) -> Counter[str]:
+        units: Counter[str] = Counter()
+        for ticket in self.line:
+            units[ticket.shopper.hex] += ticket.quantity
+        return units
+
+    def learn(self, books: Books, warm: bool) -> None:
+        """It stands where these books do."""
+        self.answers |= {purchase: order.answer for purchase, order in books.orders.items()}
+        self.line = [ticket for ticket in self.line if ticket.purchase not in books.orders]
+        self.bought, self.stock = books.bought(), dict(books.stock)
+        self.status, self.limit, self.version = books.status, books.limit, books.version
+        self.warm, self.patchy = self.warm or warm, False
+
+    def empty(self) -> None:
+        self.version, self.warm, self.stock, self.bought = 0, False, {}, Counter()
+        self.patchy = False
+        self.answers = {ticket.purchase: ticket.answer("queued") for ticket in self.line}
+
+
+class Decided(NamedTuple):
+    """A batch: the version before it, and the books after it."""
+
+    since: int
+    books: Books
+
+
+class Backup(NamedTuple):
+    books: Books
+    backups: int  # older ones, and copies of the gate, as many as there were then
+    copies: int
+
+
+class Reference:
+    """The steps, each as in `shop.Shop`."""
+
+    def __init__(self, books: Books, batch: int, part: int) -> None:
+        self.books = books
+        self.batch, self.part = batch, part
+        self.scripts = True  # whether Redis knows them
+        self.gate = Gate(books.epoch)
+        self.gate.learn(books, warm=True)
+        self._deciding = False
+        self.copies: list[Gate] = []
+        self.backups: list[Backup] = []
+        self._point = ""
+        self._reached: Passing = lambda locked: None
+        self._marks = 0
+
+    # --- Shoppers ---------------------------------------------------------------------------------
+
+    def click(self, ticket: Ticket) -> str:
+        gate = self.gate
+        if not self.scripts or not gate.warm:
+            return "cold"
+        known = gate.answers.get(ticket.purchase)
+        if known:
+            same = (known.sku, known.quantity) == (ticket.sku, ticket.quantity)
+            return f"{'known' if same else 'reused'} {known.status} {known.reason}"
+        if gate.status != "live":
+            return "refused " + ("closed" if gate.status == "ended" else "paused")
+        buyer = ticket.shopper.hex
+        if gate.bought[buyer] + gate.held()[buyer] + ticket.quantity > gate.limit:
+            return "refused limit"
+        left = gate.stock[ticket.sku] - gate.flight()[ticket.sku]
+        if left < ticket.quantity:
+            return "refused " + ("not_enough" if left > 0 else "sold_out")
+        gate.line.append(ticket)
+        gate.answers[ticket.purchase] = ticket.answer("queued")
+        return "queued"
+
+    # --- Workers ----------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        while True:
+            mark, stands, batch = self.gate.mark, self.gate.version, self.gate.line[: self.batch]
+            self._reach("line read")
+            if not batch:
+                self._reach("bell to be lowered")
+                self._ask_script()
+                if self.gate.line:
+                    continue
+                return
+            decided = self._decide(mark, batch)
+            if decided is None:
+                return
+            self._reach("committed")
+            if not self._tell(stands, decided=decided):
+                return
+
+    settle_by_two = settle
+
+    def _decide(self, mark: str, batch: list[Ticket]) -> Decided | None:
+        if self._deciding or self.books.epoch != mark:
+            return None
+        since = self.books.version
+        fresh = [ticket for ticket in batch if ticket.purchase not in self.books.orders]
+        if fresh:
+            books = deepcopy(self.books)
+            books.version += 1
+            for ticket in fresh:
+                answer = _allot(books, ticket)
+                books.orders[ticket.purchase] = Order(answer, books.version)
+            self._deciding = True
+            try:
+                self._reach("before the commit", locked=True)
+            finally:
+                self._deciding = False
+            self.books = books
+        return Decided(since, deepcopy(self.books))
+
+    # --- The caretaker ----------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        if not self.scripts:
+            if self.gate.mark:
+                self._cool()
+            self._reach("marked")
+            if self.books.finished:
+                self.gate = Gate()
+            self.scripts = True
+            self._reach("scripts loaded")
+        pulse = deepcopy(self.gate)
+        self._reach("pulse felt")
+        books = self.books
+        if books.finished:
+            return
+        emptied = pulse.version > books.version and self._empty(books.version)
+        if emptied or not pulse.warm or pulse.mark != books.epoch:
+            self._warm()
+        elif pulse.version < books.version:
+            self._reach("committed")
+            self._tell()
+
+    heal_by_two = heal
+
+    def _empty(self, version: int) -> bool:
+        self._ask_script()
+        ahead = self.gate.version > version
+        if ahead:
+            self.gate.empty()
+            self._cool()
+        self._reach("emptied")
+        return ahead
+
+    def _warm(self) -> None:
+        if self.books.finished:
+            return
+        if not self.gate.mark:
+            self._cool()
+            self._reach("marked", locked=True)
+        mark = self.books.epoch = self.gate.mark
+        self._reach("mark adopted")
+        if not self._tell(mark=mark):
+            return
+        stands, tale = self.gate.version, deepcopy(self.books)
+        self._reach("tale read", locked=True)
+        self._apply(tale, stands, mark, opens=True)
+
+    def _cool(self) -> None:
+        self._marks += 1
+        self.gate.mark, self.gate.warm = f"mark {self._marks}", False
+
+    # --- Telling ----------------------------------------------------------------------------------
+
+    def _tell(
+        self, stands: int | None = None, mark: str = "", decided: Decided | None = None
+    ) -> bool:
+        if stands is None:
+            stands = self.gate.version
+        for _ in range(5):
+            if stands == 0 and not mark:
+                return False
+            if decided and decided.since == stands:
+                tale = decided.books
+            else:
+                tale = deepcopy(self.books)
+                self._reach("tale read")
+            if tale.finished or stands > tale.version:
+                return False
+            if stands == tale.version:
+                return True
+            before, stands = stands, self._apply(tale, stands, mark)
+            if stands >= tale.version:
+                return True
+            if mark and stands == before:
+                return False
+        return False
+
+    def _apply(self, tale: Books, since: int, mark: str, opens: bool = False) -> int:
+        parts = max(1, -(-tale.told_after(since) // self.part)) if mark else 1
+        for number in range(parts):
+            self._ask_script()
+            gate = self.gate
+            told_already = gate.version == tale.version and gate.warm
+            if not since <= gate.version <= tale.version or told_already:
+                return gate.version
+            if mark and mark != gate.mark:
+                return gate.version
+            if number == parts - 1:
+                gate.learn(tale, warm=opens)
+            else:
+                gate.patchy = True
+            stands = gate.version
+            self._reach("part told", locked=opens)
+        return stands
+
+    # --- Staff ------------------------------------------------------------------------------------
+
+    def restock(self, sku: str, units: int) -> None:
+        self._move(sku, units)
+
+    def correct(self, sku: str, units: int) -> None:
+        self._move(sku, units)
+
+    def cancel(self, purchase: UUID) -> None:
+        books = deepcopy(self.books)
+        order = books.orders[purchase].answer
+        if order.status == "rejected":
+            raise NotPossible
+        if order.status == "cancelled":
+            return
+        books.version += 1
+        books.stock[order.sku] += order.quantity
+        books.orders[purchase] = Order(order._replace(status="cancelled"), books.version)
+        self._commit(books)
+
+    def pause(self) -> None:
+        self._set_status("paused", {"live"})
+
+    def resume(self) -> None:
+        self._set_status("live", {"paused"})
+
+    def end(self) -> None:
+        self._set_status("ended", {"live", "paused"})
+
+    def change_limit(self, limit: int) -> None:
+        if self.books.status == "ended":
+            raise NotPossible
+        self._commit(self._changed(limit=limit))
+
+    def finish(self) -> None:
+        """By housekeeping, as soon as the sale has ended and drained."""
+        gate = self.gate
+        if self.books.finished:
+            self.gate = Gate()
+        elif self.books.status == "ended":
+            if not self.scripts:
+                return
+            gone = gate.warm and gate.status == "ended" and not gate.line
+            if gone:
+                self.gate = Gate()
+            self._reach("purged", locked=True)
+            if gone:
+                self.books = self._changed(finished=True)
+
+    def _move(self, sku: str, units: int) -> None:
+        if self.books.stock[sku] + units < 0:
+            raise NotPossible
+        books = self._changed()
+        books.stock[sku] += units
+        books.came_in[sku] += units
+        if books.finished:  # no gate need hear of it
+            books.version -= 1
+            self._reach("before the commit", locked=True)
+            self.books = books
+        else:
+            self._commit(books)
+
+    def _set_status(self, to: str, allowed: set[str]) -> None:
+        if self.books.status not in allowed:
+            raise NotPossible
+        self._commit(self._changed(status=to))
+
+    def _changed(self, **what: object) -> Books:
+        books = deepcopy(self.books)
+        books.version += 1
+        for name, value in what.items():
+            setattr(books, name, value)
+        return books
+
+    def _commit(self, books: Books) -> None:
+        self._reach("before the commit", locked=True)
+        self.books = books
+        self._reach("committed")
+        try:
+            if not self._tell() and self.gate.warm:
+                raise NotTold
+        except ColdGate:
+            return
+
+    # --- Misfortune -------------------------------------------------------------------------------
+
+    def restart(self, really: bool) -> None:
+        self.scripts = False
+
+    def wipe(self, scripts_too: bool) -> None:
+        self.gate = Gate()
+        self.scripts = self.scripts and not scripts_too
+
+    def replaced(self, empty: bool) -> None:
+        if empty:
+            self.wipe(scripts_too=True)
+        else:
+            self.restart(really=False)
+        self.heal()
+
+    def keep_copy(self) -> None:
+        self.copies.append(deepcopy(self.gate))
+
+    def bring_back_copy(self, number: int, noticed: bool) -> None:
+        self.gate = deepcopy(self.copies[number])
+        self.scripts = self.scripts and not noticed
+
+    def back_up(self) -> None:
+        self.backups.append(Backup(deepcopy(self.books), len(self.backups), len(self.copies)))
+
+    def restore_backup(self, number: int) -> None:
+        books, backups, copies = self.backups[number]
+        self.books = deepcopy(books)
+        del self.backups[backups + 1 :], self.copies[copies:]
+        self.heal()
+
+    # --- Interruptions ----------------------------------------------------------------------------
+
+    def interrupt(self, point: str, reached: Passing) -> None:
+        """Has `reached` called at that point."""
+        self._point, self._reached = point, reached
+
+    def _reach(self, point: str, locked: bool = False) -> None:
+        if point == self._point:
+            self._reached(locked)
+
+    def _ask_script(self) -> None:
+        if not self.scripts:
+            raise ColdGate
+
+
+def _allot(books: Books, ticket: Ticket) -> Answer:
+    """Takes the units out of stock if there are so many, within the limit."""
+    units = defaultdict(int, books.bought())
+    if units[ticket.shopper.hex] + ticket.quantity > books.limit:
+        return ticket.answer("rejected", "limit")
+    if books.stock[ticket.sku] < ticket.quantity:
+        return ticket.answer("rejected", "sold_out")
+    books.stock[ticket.sku] -= ticket.quantity
+    return ticket.answer("confirmed")

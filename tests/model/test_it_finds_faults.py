@@ -1,0 +1,99 @@
+"""The twins: shops with one flaw each, which the same play must find out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.db import IntegrityError
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from inventory import gate
+from inventory.gate import Entry
+from orders import settlement
+from tests.model.machine import play
+
+ENOUGH = 30  # sales
+
+
+@contextmanager
+def script(name: str, guard: str, instead: str) -> Iterator[None]:
+    """That script with another line in it."""
+    source = gate._source
+    assert guard in source(name)
+
+    def flawed(script: str) -> str:
+        return source(script).replace(guard, instead) if script == name else source(script)
+
+    gate._digest.cache_clear()
+    try:
+        with patch.object(gate, "_source", flawed):
+            yield
+    finally:
+        gate._digest.cache_clear()
+
+
+def late_tales_apply() -> AbstractContextManager[object]:
+    return script("tell", "stands < told.from or stands > told.to or", "")
+
+
+def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
+    return script("empty", "KEYS[5], KEYS[6],", "KEYS[5],")
+
+
+def a_tale_goes_on_in_another_gate() -> AbstractContextManager[object]:
+    return script("tell", "if told.mark and told.mark ~= state[3] then", "if false then")
+
+
+def what_is_decided_stays_in_flight() -> AbstractContextManager[object]:
+    return script("tell", "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})")
+
+
+def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]:
+    decide = settlement.decide
+
+    def forgetful(sale: int, mark: str, entries: list[Entry]) -> gate.Tale | None:
+        redis_clients.blocking().xdel(gate.keys(sale).line, *[entry.id for entry in entries])
+        return decide(sale, mark, entries)
+
+    return patch.object(settlement, "decide", forgetful)
+
+
+def orders_are_made_again() -> AbstractContextManager[object]:
+    look_up = settlement._look_up
+
+    def knows_none(sale: int, entries: list[Entry]) -> Any:
+        looked_up = look_up(sale, entries)
+        return lambda: (entries, looked_up()[1])
+
+    return patch.object(settlement, "_look_up", knows_none)
+
+
+def the_last_comes_first() -> AbstractContextManager[object]:
+    decide = settlement.decide
+
+    def backwards(sale: int, mark: str, entries: list[Entry]) -> gate.Tale | None:
+        return decide(sale, mark, entries[::-1])
+
+    return patch.object(settlement, "decide", backwards)
+
+
+FLAWS = (
+    late_tales_apply,
+    an_emptied_gate_keeps_its_answers,
+    a_tale_goes_on_in_another_gate,
+    what_is_decided_stays_in_flight,
+    entries_leave_the_line_before_the_commit,
+    orders_are_made_again,
+    the_last_comes_first,
+)
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_is_found(
+    make_sale: MakeSale, flaw: Callable[[], AbstractContextManager[object]]
+) -> None:
+    with flaw(), pytest.raises((AssertionError, IntegrityError)):
+        play(make_sale, examples=ENOUGH, shortest=False)

@@ -1,0 +1,365 @@
+"""Breaks the promises on purpose, each in a copy of this checkout, and sees a test fail there:
+
+    python -m tests.mutations [NAME ...]
+
+A test that passes while the product is broken proves nothing about its promise. Without names all of
+them are run, two at a time. `docs/promises.md` lists them; `tests/test_promises.py` compares.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+AT_ONCE = 2
+LONGEST = 300  # seconds for one test, its servers included
+FAILED = 1  # how pytest exits when tests were run and some failed
+
+
+@dataclass(frozen=True)
+class Change:
+    """A text of the product, which stands there once, and what it becomes."""
+
+    path: str
+    old: str
+    new: str
+
+    def apply(self, checkout: Path) -> None:
+        path = checkout / self.path
+        path.write_text(self.of(path.read_text()))
+
+    def of(self, text: str) -> str:
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.path} has {text.count(self.old)} times: {self.old}")
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """What is broken, which promise that breaks, and the test that must notice."""
+
+    promise: int
+    name: str
+    test: str
+    changes: tuple[Change, ...]
+
+
+def _mutation(promise: int, name: str, test: str, *changes: tuple[str, str, str]) -> Mutation:
+    return Mutation(promise, name, test, tuple(Change(*change) for change in changes))
+
+
+_SETTLEMENT, _ADMIT, _TELL = (
+    "orders/settlement.py",
+    "inventory/lua/admit.lua",
+    "inventory/lua/tell.lua",
+)
+_GATE = "inventory/gate.py"
+
+MUTATIONS = (
+    _mutation(
+        1,
+        "no sale is locked",
+        "tests/races/test_staff.py::test_50_restocks_cancellations_and_purchases_at_once",
+        (
+            "orders/sales.py",
+            "Sale.objects.select_for_update(no_key=True).filter(",
+            "Sale.objects.filter(",
+        ),
+    ),
+    _mutation(
+        1,
+        "no product is locked",
+        "tests/races/test_staff.py::test_restocks_at_once_of_what_is_in_no_sale_all_count",
+        (
+            "inventory/stock.py",
+            "Product.objects.select_for_update(no_key=True).filter",
+            "Product.objects.filter",
+        ),
+    ),
+    _mutation(
+        1,
+        "settlement believes the gate about the stock",
+        "orders/tests/test_settlement.py::test_first_come_first_served_over_several_batches",
+        (_SETTLEMENT, "elif left[entry.sku] < entry.quantity:", "elif False:"),
+    ),
+    _mutation(
+        1,
+        "admit does not look at what is in flight",
+        "tests/races/test_admit.py::test_no_more_are_accepted_than_there_are_units",
+        (
+            _ADMIT,
+            "local left = stock - (tonumber(redis.call('HGET', KEYS[3], sku)) or 0)",
+            "local left = stock",
+        ),
+    ),
+    _mutation(
+        1,
+        "the gate counts the stock down instead of being told it",
+        "orders/tests/test_sales.py::test_a_restock_makes_a_sold_out_sale_buyable_again",
+        (
+            _TELL,
+            "    redis.call('HSET', KEYS[2], sku, units)",
+            "    if cold then redis.call('HSET', KEYS[2], sku, units) end",
+        ),
+        (
+            _TELL,
+            "write('HSET', KEYS[3], flight_left)",
+            "for sku, units in pairs(of_flight) do redis.call('HINCRBY', KEYS[2], sku, -units) end"
+            " write('HSET', KEYS[3], flight_left)",
+        ),
+    ),
+    _mutation(
+        2,
+        "an order has an id of its own",
+        "tests/races/test_settle.py::test_two_settlements_decide_each_purchase_once",
+        (
+            _SETTLEMENT,
+            "SELECT id, %(sale)s, product,",
+            "SELECT gen_random_uuid(), %(sale)s, product,",
+        ),
+    ),
+    _mutation(
+        2,
+        "a tale is applied whatever its versions",
+        "inventory/tests/test_gate.py::test_a_late_tale_changes_nothing",
+        (
+            _TELL,
+            "if stands < told.from or stands > told.to or (stands == told.to and not cold) then",
+            "if false then",
+        ),
+    ),
+    _mutation(
+        3,
+        "the gate does not know a purchase again",
+        "tests/test_crowd.py::test_100_posts_of_one_ticket_make_one_order",
+        (_ADMIT, "if known then", "if false then"),
+    ),
+    _mutation(
+        3,
+        "settlement does not look whether a purchase is an order already",
+        "orders/tests/test_settlement.py::test_a_purchase_that_stands_in_the_line_twice_is_one_order",
+        (
+            _SETTLEMENT,
+            "if e.purchase not in known and first[e.purchase] is e]",
+            "if e.purchase not in known]",
+        ),
+    ),
+    _mutation(
+        4,
+        "what was decided stays in flight",
+        "orders/tests/test_sales.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
+        (_TELL, "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})"),
+    ),
+    _mutation(
+        4,
+        "the caretaker does not look at lines that wait",
+        "orders/tests/test_settlement.py::test_the_caretaker_settles_a_line_whose_bell_was_lost",
+        ("orders/caretaker.py", "if pulse.waited > _WAITED_TOO_LONG:", "if False:"),
+    ),
+    _mutation(
+        5,
+        "the newest of the line are decided first",
+        "orders/tests/test_settlement.py::test_first_come_first_served_over_several_batches",
+        (_GATE, "pipe.xrange(k.line, count=most)", "pipe.xrevrange(k.line, count=most)"),
+    ),
+    _mutation(
+        5,
+        "a consumer group reads the line",
+        "tests/faults/test_kills.py::test_a_worker_killed_in_settlement_loses_and_doubles_nothing",
+        (
+            _GATE,
+            "        pipe.xrange(k.line, count=most)\n        (mark, version), entries = pipe.execute()\n",
+            "        (mark, version), = pipe.execute()\n"
+            "    redis = redis_clients.blocking()\n"
+            "    with suppress(Exception):\n"
+            "        redis.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
+            "    read = redis.xreadgroup('g', 'c', {k.line: '>'}, count=most)\n"
+            "    entries = read[0][1] if read else []\n",
+        ),
+    ),
+    _mutation(
+        6,
+        "Valkey does not write to disk before it answers",
+        "flashsale/tests/test_checks.py::test_a_durable_redis_passes",
+        ("flashsale/embedded/valkey.py", "appendfsync always", "appendfsync no"),
+    ),
+    _mutation(
+        6,
+        "Valkey keeps no file",
+        "tests/faults/test_kills.py::test_accepted_purchases_survive_a_killed_valkey",
+        ("flashsale/embedded/valkey.py", "appendonly yes", "appendonly no"),
+    ),
+    _mutation(
+        6,
+        "Valkey writes to disk each second",
+        "tests/faults/test_on_disk.py::test_a_power_cut_leaves_what_was_accepted",
+        ("flashsale/embedded/valkey.py", "appendfsync always", "appendfsync everysec"),
+    ),
+    _mutation(
+        7,
+        "an entry is deleted before the commit",
+        "tests/faults/test_kills.py::test_a_worker_killed_in_settlement_loses_and_doubles_nothing",
+        (
+            _SETTLEMENT,
+            "        head, last = raw[0][0], raw[-1][0]\n",
+            "        head, last = raw[0][0], raw[-1][0]\n"
+            "        gate.redis_clients.blocking().xdel(gate.keys(sale).line, *(e for e, _ in raw))\n",
+        ),
+    ),
+    _mutation(
+        7,
+        "the bell is taken down while somebody waits",
+        "inventory/tests/test_gate.py::test_the_bell_stays_up_while_somebody_waits",
+        (
+            "inventory/lua/lower_bell.lua",
+            "if redis.call('XLEN', KEYS[1]) > 0 then",
+            "if false then",
+        ),
+    ),
+    _mutation(
+        7,
+        "settlement does not look at the epoch",
+        "orders/tests/test_settlement.py::test_a_line_read_under_another_mark_is_left_alone",
+        (_SETTLEMENT, "if sale.epoch != mark:", "if False:"),
+    ),
+    _mutation(
+        1,
+        "gates of an old copy of Redis are believed",
+        "tests/faults/test_redis.py::test_an_old_copy_of_redis_sells_nothing_that_was_sold_since",
+        ("orders/caretaker.py", "    gate.cool(standing, gate.fresh_mark())\n", ""),
+    ),
+    _mutation(
+        8,
+        "a page without a socket does not ask",
+        "tests/browser/test_without_sockets.py"
+        "::test_a_page_without_a_socket_ends_secured_and_keeps_its_stock_up_to_date",
+        ("static/js/shop.js", "asking ??= setInterval(ask, about(POLL));", ""),
+    ),
+    _mutation(
+        8,
+        "a form does not work without JavaScript",
+        "tests/browser/test_waiting.py::test_buying_needs_no_javascript",
+        ("templates/orders/_buy.html", ' action="/sales/', ' data-action="/sales/'),
+    ),
+    _mutation(
+        9,
+        "a silent Redis is waited for",
+        "tests/faults/test_redis.py"
+        "::test_a_crowd_in_front_of_a_silent_redis_is_told_to_ask_again_and_each_buys_once",
+        ("flashsale/redis_clients.py", "TIMEOUT = 2.0", "TIMEOUT = 60.0"),
+    ),
+    _mutation(
+        10,
+        "what is sold is written down as something else",
+        "orders/tests/test_settlement.py::test_a_batch_is_one_version_and_one_movement",
+        (
+            "inventory/stock.py",
+            "SELECT id, -units, stock, 'sold'",
+            "SELECT id, -units, stock, 'received'",
+        ),
+    ),
+    _mutation(
+        10,
+        "verify does not compare stock and ledger",
+        "orders/tests/test_books.py::test_a_unit_that_vanished_is_found",
+        ("orders/books.py", "HAVING p.stock <> coalesce(sum(m.delta), 0)", "HAVING false"),
+    ),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="words of a mutation's name")
+    names = parser.parse_args().names
+    chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
+    if not chosen:
+        parser.error(f"none is named like {', '.join(names)}")
+    if not _pass_without(chosen):
+        return 1
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        missed = [
+            mutation
+            for mutation, noticed in zip(chosen, pool.map(_tried, chosen), strict=True)
+            if not noticed
+        ]
+    print(f"{len(chosen)} mutations, {len(chosen) - len(missed)} noticed.")
+    return 1 if missed else 0
+
+
+def _pass_without(chosen: list[Mutation]) -> bool:
+    """Whether the tests pass where nothing is broken: else their failing would say nothing."""
+    tests = sorted({mutation.test for mutation in chosen})
+    with tempfile.TemporaryDirectory(prefix="flashsale-mutation-") as folder:
+        checkout = Path(folder) / "checkout"
+        copy(checkout)
+        for group in ([t for t in tests if not _of_browser(t)], [*filter(_of_browser, tests)]):
+            if group and (done := _run(checkout, *group)).returncode != 0:
+                print(f"A test fails without any mutation:\n{done.stdout[-3000:]}{done.stderr}")
+                return False
+    print(f"Without any mutation these {len(tests)} tests pass.")
+    return True
+
+
+def _of_browser(test: str) -> bool:
+    return "/browser/" in test
+
+
+def _tried(mutation: Mutation) -> bool:
+    """Whether the test fails with the mutation. Says so, or what happened instead."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="flashsale-mutation-") as folder:
+        checkout = Path(folder) / "checkout"
+        copy(checkout)
+        for change in mutation.changes:
+            change.apply(checkout)
+        done = _run(checkout, mutation.test)
+    noticed = done.returncode == FAILED
+    verdict = "noticed" if noticed else f"NOT NOTICED (pytest's exit code {done.returncode})"
+    print(f"{time.monotonic() - began:5.0f} s  {mutation.promise:>2}  {mutation.name}: {verdict}")
+    if done.returncode not in (0, FAILED):  # it was not the test that failed
+        print(done.stdout[-3000:])
+    return noticed
+
+
+def copy(into: Path) -> None:
+    """This checkout, with what is not committed yet, and without what git ignores."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+
+
+def _run(checkout: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    """pytest's verdict on these tests. One that hangs is ended, and has not noticed anything."""
+    browser = _of_browser(tests[0])
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "browser" if browser else "not browser"]
+    try:
+        return subprocess.run(
+            [*command, *tests],
+            cwd=checkout,
+            env={**os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE": "1"} if browser else None,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST * len(tests),
+        )
+    except subprocess.TimeoutExpired as error:
+        return subprocess.CompletedProcess(error.cmd, -1, stdout="It hangs.", stderr="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

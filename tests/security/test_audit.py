@@ -1,0 +1,159 @@
+"""The audit of dependencies: what could not be looked up is never taken for sound."""
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import ROOT
+from tools import audit
+
+PIN = "{name}=={version} --hash=sha256:" + "0" * 64 + "\n"
+KNOWN = {"id": "GHSA-test-0001", "summary": "runs anything", "aliases": [], "affected": []}
+
+
+class Source(BaseHTTPRequestHandler):
+    """Plays OSV: `leaky` has a known vulnerability, and `broken` is an error of its own."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        name = asked["package"]["name"]
+        self.send_response(500 if name == "broken" else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"vulns": [KNOWN]} if name == "leaky" else {}).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a test's output is its own."""
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[list[str]]:
+    """The options by which pip-audit asks it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Source)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield ["-s", "osv", "--osv-url", f"http://127.0.0.1:{server.server_port}/v1/query"]
+    server.shutdown()
+
+
+def audited(folder: Path, options: list[str], *names: str, allowed: str = "") -> int:
+    lock, let_pass = folder / "requirements.txt", folder / "audit.toml"
+    lock.write_text("".join(PIN.format(name=name, version="1.0") for name in names))
+    let_pass.write_text(allowed)
+    return audit.main([lock], let_pass, options)
+
+
+def allow(known: str, until: date, reason: str = "not ours") -> str:
+    return f'[[allow]]\nid = "{known}"\nreason = "{reason}"\nuntil = {until}\n'
+
+
+def test_a_vulnerable_package_fails_and_is_named(
+    source: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audited(tmp_path, source, "sound", "leaky") == 1
+    assert capsys.readouterr().err == "audit: leaky 1.0 is vulnerable: GHSA-test-0001\n"
+
+
+# What pip-audit writes.
+SOUND = {"name": "sound", "version": "1.0", "vulns": []}
+LEAKY = {"name": "leaky", "version": "1.0", "vulns": [{"id": "GHSA-test-0001"}]}
+UNKNOWN = {
+    "name": "unknown",
+    "skip_reason": "Dependency not found on PyPI and could not be audited",
+}
+
+
+def test_a_known_one_may_be_let_pass_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(audit, "_ask", lambda *_: [SOUND, LEAKY])
+    today = date.today()
+    assert audited(tmp_path, [], allowed=allow("GHSA-test-0001", today)) == 0
+    assert audited(tmp_path, [], allowed=allow("GHSA-test-0002", today)) == 1
+
+
+@pytest.mark.parametrize(
+    "allowed",
+    [
+        allow("GHSA-test-0001", date.today() - timedelta(days=1)),
+        allow("GHSA-test-0001", date.today(), reason=""),
+        '[[allow]]\nid = "GHSA-test-0001"\nreason = "for ever"\n',
+        "allow = 3",
+        '[[allow]]\nid = "a"\nreason = "b"\nuntil = 2030-01-01T00:00:00\n',
+    ],
+)
+def test_but_not_for_ever_and_not_without_a_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: str
+) -> None:
+    monkeypatch.setattr(audit, "_ask", lambda *_: [SOUND])
+    assert audited(tmp_path, [], allowed=allowed) == 1
+
+
+def test_a_lock_that_is_missing_is_no_network_that_is() -> None:
+    assert audit.main([Path("Connection.txt")], Path("none.toml"), []) == 1
+
+
+def test_a_source_that_fails_is_a_failure(source: list[str], tmp_path: Path) -> None:
+    assert audited(tmp_path, source, "sound", "broken") == 1
+
+
+def test_a_source_that_cannot_be_reached_is_said_aloud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AUDIT", raising=False)
+    nobody = ["-s", "osv", "--osv-url", "http://127.0.0.1:1/v1/query"]
+    assert audited(tmp_path, nobody, "sound") == 0
+    assert capsys.readouterr().err.count("NOT AUDITED") == 2
+
+
+def test_and_fails_where_an_audit_is_required(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIT", "require")
+    monkeypatch.setattr(audit, "_ask", lambda *_: [UNKNOWN])
+    assert audited(tmp_path, []) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "said"),
+    [
+        ([SOUND, UNKNOWN], 1, "unknown could not be looked up"),
+        ([UNKNOWN], 0, "NOT AUDITED"),
+        ([SOUND], 0, ""),
+        ([], 1, "looked at nothing"),
+    ],
+)
+def test_one_that_pypi_does_not_know_fails_unless_it_knows_none(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    found: list[dict[str, Any]],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.delenv("AUDIT", raising=False)
+    monkeypatch.setattr(audit, "_ask", lambda *_: found)
+    assert audited(tmp_path, [], "any") == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_pip_audit_that_is_missing_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert audited(tmp_path, [], "sound") == 1
+
+
+def test_what_is_audited_holds_everything_that_is_installed() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / name).read_text(), re.M))
+
+    looked_up = set().union(*(pins(lock.name) for lock in audit.LOCKS))
+    assert pins("requirements.txt") <= looked_up
+    assert pins("requirements-dev.txt") <= looked_up

@@ -1,0 +1,147 @@
+"""Looks every pinned package up among the known vulnerabilities: `python tools/audit.py`.
+
+By pip-audit, which asks PyPI. It says "could not be audited" and ends well where PyPI does not know a
+package, or cannot be reached; here each package must have been looked up. Ends with 1 if one is
+vulnerable or could not be looked up. Only where nothing at all could be, because the source cannot be
+reached, it says so aloud and ends well, unless AUDIT=require is set: set it wherever there is a network.
+
+A vulnerability that does not concern us may be let pass for a while, in `tools/audit.toml`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = (ROOT / "requirements-dev.txt",)  # holds all of requirements.txt as well
+ALLOWED = ROOT / "tools" / "audit.toml"
+_TIMEOUT = 300  # seconds
+
+
+class Unreachable(Exception):
+    """The source of known vulnerabilities did not answer, or no longer."""
+
+
+@dataclass
+class Report:
+    """What was found, by package."""
+
+    looked_up: set[str] = field(default_factory=set)
+    vulnerable: dict[str, list[str]] = field(default_factory=dict)  # ids of what is known
+    skipped: dict[str, str] = field(default_factory=dict)  # why
+
+
+def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
+    try:
+        let_pass = read_allowed(allowed, date.today())
+        report = audit(locks, options)
+    except Unreachable as error:
+        return not_audited(str(error))
+    except ValueError as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return 1
+    faults = list(faults_of(report, let_pass))
+    for fault in faults:
+        print(f"audit: {fault}", file=sys.stderr)
+    if not faults:
+        print(f"{len(report.looked_up)} packages looked up, none is known to be vulnerable")
+    return 1 if faults else 0
+
+
+def not_audited(why: str) -> int:
+    print(f"NOT AUDITED: {why}", file=sys.stderr)
+    print("NOT AUDITED: nobody knows whether a dependency is vulnerable.", file=sys.stderr)
+    return 1 if os.environ.get("AUDIT") == "require" else 0
+
+
+def read_allowed(path: Path, today: date) -> dict[str, str]:
+    """The ids to let pass, each with its reason. Raises ValueError for one without a reason, or whose
+    time is over."""
+    if not path.exists():
+        return {}
+    found = {}
+    listed = tomllib.loads(path.read_text()).get("allow", [])
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise ValueError(f"{path.name}: [[allow]] is a list of tables")
+    for each in listed:
+        known, reason, until = each.get("id"), each.get("reason"), each.get("until")
+        if not (known and reason and type(until) is date):
+            raise ValueError(
+                f"{path.name}: each entry needs an id, a reason and a date `until`: {each}"
+            )
+        if until < today:
+            raise ValueError(f"{path.name}: {known} was let pass until {until}: look again")
+        found[known] = reason
+    return found
+
+
+def audit(locks: list[Path], options: list[str]) -> Report:
+    """Raises Unreachable, and ValueError where pip-audit itself fails."""
+    report = Report()
+    if missing := [str(lock) for lock in locks if not lock.is_file()]:
+        raise ValueError(f"there is no {', '.join(missing)}")
+    for lock in locks:
+        for package in _ask(lock, options):
+            _add(report, package)
+    if not report.skipped and not report.looked_up:
+        raise ValueError("pip-audit has looked at nothing")
+    if report.skipped and not report.looked_up:
+        raise Unreachable(f"not one of {len(report.skipped)} packages could be looked up")
+    return report
+
+
+def faults_of(report: Report, let_pass: dict[str, str]) -> list[str]:
+    faults = [f"{name} could not be looked up: {why}" for name, why in report.skipped.items()]
+    for name, known in report.vulnerable.items():
+        if matter := [each for each in known if each not in let_pass]:
+            faults.append(f"{name} is vulnerable: {', '.join(matter)}")
+    return sorted(faults)
+
+
+def _ask(lock: Path, options: list[str]) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "audit.json"
+        command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock)]
+        command += ["--require-hashes", "--disable-pip", "--progress-spinner", "off"]
+        command += ["--format", "json", "--output", str(written), *options]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise Unreachable(f"no answer within {_TIMEOUT} s") from error
+        if not written.exists() or not written.stat().st_size:
+            if _cannot_connect(done.stderr):
+                raise Unreachable(done.stderr.strip().splitlines()[-1])
+            raise ValueError(f"pip-audit failed ({done.returncode}): {done.stderr.strip()}")
+        return list(json.loads(written.read_text())["dependencies"])
+
+
+def _cannot_connect(said: str) -> bool:
+    return any(
+        words in said for words in ("Could not connect", "Connection", "Max retries", "timed out")
+    )
+
+
+def _add(report: Report, package: dict[str, Any]) -> None:
+    name = f"{package['name']} {package.get('version', '')}".strip()
+    if "skip_reason" in package:
+        report.skipped[name] = package["skip_reason"]
+        return
+    report.looked_up.add(name)
+    if known := [each["id"] for each in package["vulns"]]:
+        report.vulnerable[name] = known
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("locks", nargs="*", type=Path, default=list(LOCKS))
+    parser.add_argument("--allowed", type=Path, default=ALLOWED)
+    given, others = parser.parse_known_args()
+    sys.exit(main(given.locks, given.allowed, others))
