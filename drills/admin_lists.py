@@ -8,7 +8,6 @@ the same code on the same data. In the end the books are verified.
 import argparse
 import re
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
-from drills.bench import HOST, balance, say, shop, wait_for
+from drills.private import HOST, say, shop, wait_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -56,7 +55,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=15, help="for each list")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="flashsale-bench-") as folder, shop(folder) as port:
+    with shop() as (_, port):
         sale = sell(options.orders)
         staff = employ()
         say(f"{options.orders:,} orders; median of {options.requests} requests:")
@@ -64,7 +63,9 @@ def main() -> None:
         for name, path in lists(sale):
             took = ask(browser, f"http://{HOST}:{port}{path}", options.requests)
             say(line(name, queries(staff, path), took))
-        say(balance())
+        from orders import books
+
+        say("books: " + ("balanced" if books.verify().balanced else "they do not balance"))
 
 
 # --- What is measured ---------------------------------------------------------------------------

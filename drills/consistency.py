@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Max, Q, Sum
 
-from drills.shopper import FINAL, Heard, Log, Told
+from drills.shopper import FINAL, SOCKET, Heard, Log, Told
 from inventory.models import Product, Sale, StockMovement
 from orders.models import Order
 
@@ -152,13 +152,14 @@ def _of_purchases(log: Log) -> Iterator[Fault]:
 
 def _changed(all_told: list[Told]) -> bool:
     """Whether final answers differ, or a question asked after one got an earlier answer. Staff may
-    cancel what was confirmed."""
+    cancel what was confirmed. A frame on a socket may have been under way for as long as a process
+    stood still: the page lets the later answer stand (`NEXT` in `static/js/shop.js`)."""
     final = {told.status for told in all_told if told.status in FINAL}
     reasons = {told.reason for told in all_told if told.status in FINAL and told.reason is not None}
     if ("rejected" in final and len(final) > 1) or len(reasons) > 1:
         return True
     return any(
-        told.asked > other.at and _STEPS[told.status] < _STEPS[other.status]
+        told.how != SOCKET and told.asked > other.at and _STEPS[told.status] < _STEPS[other.status]
         for other in _first_of_each(all_told)
         for told in all_told
     )
@@ -199,8 +200,9 @@ def _same(order: Order, log: Log, told: Told) -> bool:
 
 
 def _over_the_limit(log: Log, books: Books) -> Iterator[Fault]:
+    """Staff may have cancelled one since, which makes room for another without a word to the shopper."""
     orders = [books.orders.get(purchase) for purchase, _ in confirmed(log)]
-    units = sum(order.quantity for order in orders if order)
+    units = sum(order.quantity for order in orders if order and order.status == "confirmed")
     if units > books.limit:
         yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": books.limit})
 

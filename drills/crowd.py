@@ -1,4 +1,4 @@
-"""A crowd: so many shoppers, each with a habit, who come within the first seconds and leave together."""
+"""Crowds of simulated shoppers: one that comes and leaves together, and one without end."""
 
 import asyncio
 import random
@@ -7,14 +7,17 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import uvloop
 
 from drills.habits import SHARES
+from drills.private import endings
 from drills.shopper import Log, Shopper, Site
 
 ARRIVAL = 3.0  # seconds within which all have come, most of them in the first
 DEADLINE = 30.0  # seconds for what is undecided at the end
+LONGEST_VISIT = 5.0  # seconds after which a shopper of a throng makes no new click
 _TICK = 0.25  # seconds between two words about the progress
 _FILES = 3  # that a shopper has open, on average at most: its socket and its connections
 _SPARE_FILES = 100
@@ -24,79 +27,114 @@ Say = Callable[[str], None]
 
 
 class Crowd:
-    """Shoppers for one sale. The same seed gives the same habits and the same choices."""
+    """Shoppers for one sale, who come within the first seconds and leave together.
+
+    The same seed gives the same habits and the same choices.
+    """
 
     def __init__(self, site: Site, slug: str, shoppers: int, seconds: float, seed: int) -> None:
         self.seconds = seconds
         self.interrupted = False
         self._site, self._slug, self._seed = site, slug, seed
         self._habits = habits_of(shoppers, random.Random(seed))  # noqa: S311  # protects nothing
+        self._closing = asyncio.Event()
         self.logs: list[Log] = []
 
     def shop(self, say: Say | None = None) -> list[Log]:
-        """Blocks until all have left. Ctrl-C lets them leave early; a second one is not caught."""
+        """Blocks until all have left. Ctrl-C, SIGTERM and SIGHUP let them leave early; a second Ctrl-C is
+        not caught."""
         uvloop.run(self._shop(say))
         return self.logs
 
     async def _shop(self, say: Say | None) -> None:
-        closing = asyncio.Event()
-        shoppers = self._shoppers(closing)
-        self.logs = [shopper.log for shopper in shoppers]
-        self._listen_for_interrupt(closing)
-        telling = asyncio.create_task(self._tell(say, closing)) if say else None
-        visits = [asyncio.create_task(self._visit(shopper)) for shopper in shoppers]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(closing.wait(), self.seconds)
-        closing.set()
-        _, late = await asyncio.wait(visits, timeout=DEADLINE)
-        for visit in late:
-            visit.cancel()
-        await asyncio.gather(*visits, return_exceptions=True)
+        self._listen_for_interrupt()
+        telling = asyncio.create_task(self._tell(say)) if say else None
+        places = [asyncio.create_task(self._place(*place)) for place in enumerate(self._habits)]
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self.seconds)
+        finally:
+            self._close()
+        _, late = await asyncio.wait(places, timeout=DEADLINE)
+        for place in late:
+            place.cancel()
+        await asyncio.gather(*places, return_exceptions=True)
         if telling:
             telling.cancel()
-        for visit in visits:
-            if not visit.cancelled():
-                visit.result()  # what a drill does wrong is not to pass for the shop's fault
+        for place in places:
+            if not place.cancelled():
+                place.result()  # what a drill does wrong is not to pass for the shop's fault
 
-    def _shoppers(self, closing: asyncio.Event) -> list[Shopper]:
-        return [
-            Shopper(
-                self._site,
-                self._slug,
-                closing=closing,
-                seed=f"{self._seed} {number}",
-                habit=habit,
-            )
-            for number, habit in enumerate(self._habits)
-        ]
+    async def _place(self, number: int, habit: str) -> None:
+        """One shopper, from coming to leaving."""
+        shopper = self._shopper(f"{number}", habit, self._closing)
+        await shopper.pause(min(shopper.random.expovariate(1), ARRIVAL, self.seconds / 2))
+        await self._visit(shopper, stays=True)
 
-    async def _visit(self, shopper: Shopper) -> None:
+    def _shopper(self, number: str, habit: str, closing: asyncio.Event) -> Shopper:
+        seed = f"{self._seed} {number}"
+        shopper = Shopper(self._site, self._slug, closing=closing, seed=seed, habit=habit)
+        self.logs.append(shopper.log)
+        return shopper
+
+    async def _visit(self, shopper: Shopper, *, stays: bool) -> None:
+        """Whoever stays keeps the page open, also when its purchase is settled."""
         habit, _ = SHARES[shopper.log.habit]
-        latest = min(ARRIVAL, self.seconds / 2)
         try:
-            await shopper.pause(min(shopper.random.expovariate(1), latest))
             await habit(shopper)
             await shopper.outcomes()
+            if stays:
+                await shopper.closing.wait()
         finally:
             await shopper.leave()
 
-    def _listen_for_interrupt(self, closing: asyncio.Event) -> None:
+    def _close(self) -> None:
+        self._closing.set()
+
+    def _listen_for_interrupt(self) -> None:
         loop = asyncio.get_running_loop()
 
-        def close() -> None:
+        def close(number: signal.Signals) -> None:
             self.interrupted = True
-            closing.set()
-            loop.remove_signal_handler(signal.SIGINT)
+            self._close()
+            if number == signal.SIGINT:
+                loop.remove_signal_handler(number)
 
-        loop.add_signal_handler(signal.SIGINT, close)
+        for number in endings():
+            loop.add_signal_handler(number, close, number)
 
-    async def _tell(self, say: Say, closing: asyncio.Event) -> None:
+    async def _tell(self, say: Say) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
-            what = "waiting for answers" if closing.is_set() else "shopping"
-            say(f"{loop.time() - began:.0f} s, {what}: {progress(self.logs)}")
+            what = "waiting for answers" if self._closing.is_set() else "shopping"
+            say(f"{loop.time() - began:.0f} of {self.seconds:g} s, {what}: {progress(self.logs)}")
             await asyncio.sleep(_TICK)
+
+
+class Throng(Crowd):
+    """Shoppers without end: for each who knows what became of its purchases another one comes."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._leaving: set[asyncio.Event] = set()  # of those who are here
+
+    async def _place(self, number: int, habit: str) -> None:
+        """One shopper after the other."""
+        visit = 0
+        while not self._closing.is_set():
+            leaving = asyncio.Event()
+            self._leaving.add(leaving)
+            bored = asyncio.get_running_loop().call_later(LONGEST_VISIT, leaving.set)
+            await self._visit(self._shopper(f"{number} {visit}", habit, leaving), stays=False)
+            bored.cancel()
+            self._leaving.remove(leaving)
+            visit += 1
+
+    def _close(self) -> None:
+        super()._close()
+        for leaving in self._leaving:
+            leaving.set()
 
 
 def habits_of(shoppers: int, chance: random.Random) -> list[str]:
@@ -117,7 +155,9 @@ def progress(logs: list[Log]) -> str:
     clicks = sum(len(log.heard) for log in logs)
     accepted = sum(len(log.accepted) for log in logs)
     waiting = sum(len(log.accepted - log.final.keys()) for log in logs)
-    return f"{here:,} shoppers, {clicks:,} clicks, {accepted:,} accepted, {waiting:,} undecided"
+    return (
+        f"{here:,} shoppers so far, {clicks:,} clicks, {accepted:,} accepted, {waiting:,} undecided"
+    )
 
 
 def most_shoppers() -> int:

@@ -19,7 +19,7 @@ _LATER = ("paused", "not_open")
 
 
 async def patient(shopper: Shopper) -> None:
-    """Looks, clicks, tries another product where one is sold out, and keeps its page open."""
+    """Looks, clicks, and tries another product where one is sold out."""
     page = await _arrive(shopper)
     if page is None:
         return
@@ -29,7 +29,6 @@ async def patient(shopper: Shopper) -> None:
         heard = await _buy_when_possible(shopper, form)
         if heard is None or heard.code not in _NEXT_PRODUCT:
             break
-    await _stay(shopper)
 
 
 async def double_clicking(shopper: Shopper) -> None:
@@ -42,7 +41,6 @@ async def double_clicking(shopper: Shopper) -> None:
     if not shopper.closing.is_set():
         form = next(_wanted(shopper, page))
         await asyncio.gather(shopper.buy(form), shopper.buy(form))
-    await _stay(shopper)
 
 
 async def many_tabs(shopper: Shopper) -> None:
@@ -58,7 +56,6 @@ async def many_tabs(shopper: Shopper) -> None:
         units = max(1, wanted.most // 2)
         forms = [form for form in tabs if form.sku == wanted.sku]
         await asyncio.gather(*(shopper.buy(form, units) for form in forms))
-    await _stay(shopper)
 
 
 async def impatient(shopper: Shopper) -> None:
@@ -100,12 +97,6 @@ async def _arrive(shopper: Shopper) -> Page | None:
             return page if page.forms else None
         await shopper.pause(about(shopper.random, RETRY))
     return None
-
-
-async def _stay(shopper: Shopper) -> None:
-    """Keeps the page open, also when its purchase is settled."""
-    await shopper.outcomes()
-    await shopper.closing.wait()
 
 
 def _wanted(shopper: Shopper, page: Page) -> Iterator[Form]:

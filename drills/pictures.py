@@ -9,7 +9,6 @@ import io
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from drills.bench import HOST, ROOT, say, shop, wait_for
 from drills.chromium import ABSENT, ARGUMENTS, executable
+from drills.private import HOST, ROOT, say, shop, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -52,14 +51,10 @@ def main() -> None:
     into: Path = parser.parse_args().into
     # As Ctrl-C: whatever ends this command, the shop is ended first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with (
-        a_browser() as browser,
-        tempfile.TemporaryDirectory(prefix="flashsale-pictures-") as folder,
-        shop(folder) as port,
-    ):
+    with a_browser() as browser, shop() as (folder, port):
         # Playwright's loop runs in this thread, and Django takes what is done here for coroutines.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-        take_pictures(browser, Shop(f"http://{HOST}:{port}", Path(folder)), into / "img" / "pages")
+        take_pictures(browser, Shop(f"http://{HOST}:{port}", folder), into / "img" / "pages")
     (into / "pages.md").write_text(document())
 
 

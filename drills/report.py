@@ -118,7 +118,7 @@ class Report:
             f"pages      {len(_pages(logs)):,} loaded, {_sum(logs, 'pages_lost'):,} lost",
             f"sockets    {opened:,} opened, {refused:,} refused, {lost:,} lost",
             f"purchases  {accepted:,} accepted, {self._unanswered:,} unanswered;"
-            f" final: {_counted(_final(logs)) or 'none'}",
+            f" as shoppers last heard: {_counted(_final(logs)) or 'none'}",
         ]
 
     def verdict(self) -> list[str]:

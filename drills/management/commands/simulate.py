@@ -15,13 +15,13 @@ from django.utils import timezone
 from rich.console import Console
 
 from drills import consistency
-from drills.crowd import Crowd, Say, most_shoppers
+from drills.arguments import number, shoppers
+from drills.crowd import Crowd, Say
 from drills.habits import SHARES
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper, Site
 from flashsale import variables
 from flashsale.commands import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
-from flashsale.web import allow_many_sockets
 from inventory.models import Sale
 from orders import books
 
@@ -39,7 +39,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         self.add_change_arguments(parser)
-        parser.add_argument("--shoppers", type=_shoppers, required=True, metavar="N")
+        parser.add_argument("--shoppers", type=shoppers, required=True, metavar="N")
         parser.add_argument("--sale", metavar="SLUG", help="default: the one that is open")
         here = f"http://127.0.0.1:{variables.whole('PORT', 8000, most=65535)}"
         parser.add_argument(
@@ -52,7 +52,7 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--seconds",
-            type=_seconds,
+            type=number(1, _LONGEST),
             default=10.0,
             metavar="S",
             help="for how long they click; then they wait for their outcomes (default: %(default)g)",
@@ -120,24 +120,6 @@ class Command(OperatorCommand):
 
 
 # --- What it is called with -----------------------------------------------------------------------
-
-
-def _shoppers(given: str) -> int:
-    allow_many_sockets()
-    most = most_shoppers()
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
-        raise ArgumentTypeError(f"a whole number from 1 to {most}, by the open files allowed here")
-    return int(given)
-
-
-def _seconds(given: str) -> float:
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0
-    if not 1 <= seconds <= _LONGEST:
-        raise ArgumentTypeError(f"a number from 1 to {_LONGEST:g}")
-    return seconds
 
 
 def _site(given: str) -> Site:
