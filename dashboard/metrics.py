@@ -1,0 +1,134 @@
+"""`/metrics`: what the dashboard shows, in Prometheus' words, for whoever has the token.
+
+Every web process answers for the whole shop, from what all have counted: it is scraped once, at any of
+them. Of the sales it has those that the dashboard has.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from dashboard.snapshot import SaleFigures, Snapshot, observer
+from flashsale import telemetry
+
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """404 where no token is set: nobody is meant to look. 403 without it."""
+    if not settings.METRICS_TOKEN:
+        return HttpResponse("No METRICS_TOKEN is set.\n", status=404, content_type="text/plain")
+    given = request.headers.get("Authorization", "")
+    if not constant_time_compare(given, f"Bearer {settings.METRICS_TOKEN}"):
+        return HttpResponse(
+            "The token is missing or wrong.\n", status=403, content_type="text/plain"
+        )
+    registry = CollectorRegistry()
+    registry.register(_Once(observer().look()))
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+class _Once(Collector):
+    """One look."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        return families(self._snapshot)
+
+
+def families(snapshot: Snapshot) -> Iterator[Metric]:
+    """All metrics. What is not known, because its store cannot be read, is left out."""
+    yield from _of_sales(snapshot.sales)
+    timed = snapshot.timed
+    yield _histogram("click", "from a click to its answer, of those accepted", timed.accept)
+    yield _histogram("confirm", 'from a click to "secured" on its way to the page', timed.confirm)
+    yield GaugeMetricFamily("flashsale_sockets", "Open pages with a socket", snapshot.sockets)
+    processes = GaugeMetricFamily("flashsale_processes", "That live", labels=["role"])
+    for role in ("web", "worker", "beat"):
+        processes.add_metric([role], snapshot.alive(role))
+    yield processes
+    up = GaugeMetricFamily("flashsale_store_up", "1 where it can be asked", labels=["store"])
+    for part in snapshot.parts:
+        up.add_metric([part.name.lower()], part.ok)
+    yield up
+    alarms = GaugeMetricFamily(
+        "flashsale_alarms",
+        "Of the dashboard; docs/running-a-sale.md says what to do",
+        labels=["code"],
+    )
+    for code in sorted({alarm.code for alarm in snapshot.alarms}):
+        alarms.add_metric([code], sum(alarm.code == code for alarm in snapshot.alarms))
+    yield alarms
+
+
+_WARM = {"warm": 1, "cold": 0}  # a draft has no gate
+
+_GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
+    "line_purchases": ("Purchases that wait", lambda seen: seen.waiting),
+    "line_age_seconds": ("How long its head has waited", lambda seen: _seconds(seen.oldest)),
+    "version": ("PostgreSQL's", lambda seen: seen.sale.version),
+    "gate_version": ("Where the gate stands", lambda seen: seen.gate_version),
+    "gate_warm": ("1 where it can sell, 0 where it is cold", lambda seen: _WARM.get(seen.gate)),
+    "poison_orders": ("Rejected, for they could not be processed", lambda seen: seen.poison),
+    "confirmed_orders": ("Confirmed and not cancelled", lambda seen: seen.sale.confirmed),
+}
+
+
+def _of_sales(sales: list[SaleFigures]) -> Iterator[Metric]:
+    clicks = CounterMetricFamily("flashsale_clicks", "Clicks by answer", labels=["sale", "answer"])
+    settled = CounterMetricFamily("flashsale_settled", "Purchases decided", labels=["sale"])
+    for figures in sales:
+        slug = figures.sale.slug
+        for answer in telemetry.ANSWERS:
+            clicks.add_metric([slug, answer], figures.total[answer])
+        settled.add_metric([slug], figures.settled_total)
+    yield clicks
+    yield settled
+    for name, (words, of) in _GAUGES.items():
+        family = GaugeMetricFamily(f"flashsale_sale_{name}", words, labels=["sale"])
+        for figures in sales:
+            if (value := of(figures)) is not None:
+                family.add_metric([figures.sale.slug], value)
+        yield family
+    left = GaugeMetricFamily(
+        "flashsale_units_left", "Units that can be bought now", labels=["sale", "product"]
+    )
+    for figures in sales:
+        for product in figures.products:
+            if product.left is not None:
+                left.add_metric([figures.sale.slug, product.product.sku], product.left)
+    yield left
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _histogram(name: str, words: str, buckets: Counter[int]) -> HistogramMetricFamily:
+    bounds = (*BOUNDS, math.inf)
+    counts = telemetry.up_to(buckets, bounds)
+    labels = [f"{bound:g}" if bound < math.inf else "+Inf" for bound in bounds]
+    return HistogramMetricFamily(
+        f"flashsale_{name}_seconds",
+        words,
+        buckets=list(zip(labels, counts, strict=True)),
+        sum_value=telemetry.total_seconds(buckets),
+    )
