@@ -18,18 +18,19 @@ T = TypeVar("T")
 LOCK_TIMEOUT = "2s"
 PATIENCE = 3.0  # seconds, until whoever asked is told to try again
 IDLE_TIMEOUT = "5s"  # a frozen process holds its locks no longer
-TRANSACTION_TIMEOUT = "30s"  # nor one that is frozen in the middle of sending
+TRANSACTION_TIMEOUT = "30s"  # nor does one that goes on and on
 
+Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
+Rows = list[tuple[Any, ...]]
 
 # Per transaction: PgBouncer would not carry session settings along.
-BOUNDS = (
+BOUNDS: Statement = (
     "SELECT set_config('lock_timeout', %s, true),"
     " set_config('idle_in_transaction_session_timeout', %s, true),"
     " CASE WHEN current_setting('server_version_num')::int >= 170000"
     " THEN set_config('transaction_timeout', %s, true) END",  # older ones do not know it
     (LOCK_TIMEOUT, IDLE_TIMEOUT, TRANSACTION_TIMEOUT),
 )
-Rows = list[tuple[Any, ...]]
 
 
 @contextmanager
@@ -41,29 +42,20 @@ def bounded() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """Statements are sent without waiting for the results of those before them: several take one round
-    trip. In the end all have come, or what PostgreSQL has refused is raised.
+def ask(*statements: Statement) -> list[Rows]:
+    """The rows that each of these gives; each must be of the kind that gives rows. They take one round trip,
+    are carried out one after the other, each with a snapshot of its own, and end at the first that
+    PostgreSQL refuses.
 
-    Nothing but statements belongs in it. PostgreSQL waits for more of them with another patience than in
-    between (IDLE_TIMEOUT): as long as the transaction may last.
+    As one message, and not in libpq's pipeline: psycopg ends that with a Flush behind the Sync, upon which
+    PostgreSQL forgets IDLE_TIMEOUT.
     """
-    connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        yield
-
-
-def later(statement: str, values: Sequence[Any] | Mapping[str, Any]) -> Callable[[], Rows]:
-    """Has a statement carried out. What it gives, gives the rows as soon as they have come."""
-    cursor = connection.cursor()
-    cursor.execute(statement, values)
-
-    def rows() -> Rows:
-        with cursor:
-            return list(cursor.fetchall())
-
-    return rows
+    with connection.cursor() as cursor:
+        cursor.execute(";".join(cursor.mogrify(*statement) for statement in statements))
+        given = [cursor.fetchall()]
+        while cursor.nextset():
+            given.append(cursor.fetchall())
+    return given
 
 
 def require_transaction() -> None:

@@ -4,7 +4,7 @@ Each function needs the products locked by the caller's transaction, and takes t
 to, if any, as already locked: sale, then products by key, then orders by key.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from flashsale.database import later, require_transaction
+from flashsale.database import Rows, Statement, require_transaction
 from inventory.models import Listing, Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
@@ -47,20 +47,21 @@ def lock(products: Iterable[int]) -> list[Product]:
 _SOLD = ("id", "sku", "price", "currency", "stock")
 
 
-def lock_listed(sale: int, skus: Iterable[str]) -> Callable[[], list[Product]]:
-    """Locks those of the sale's products in the same order. Gives what gives them: see
-    `database.later`."""
+def locking_listed(sale: int, skus: Iterable[str]) -> Statement:
+    """Locks those of the sale's products in the same order, for `locked` to read."""
     require_transaction()
-    skus = sorted(set(skus))
-    if not skus:
-        return list
-    statement, places = _locking_listed(len(skus))
+    wanted = sorted(set(skus)) or [""]  # no product's
+    statement, places = _locking_listed(len(wanted))
     given: dict[int | str, int | str] = {
         _A_SALE: sale,
-        **{_a_sku(number): sku for number, sku in enumerate(skus)},
+        **{_a_sku(number): sku for number, sku in enumerate(wanted)},
     }
-    rows = later(statement, [given[place] for place in places])
-    return lambda: [Product.from_db("default", _SOLD, row) for row in rows()]
+    return statement, [given[place] for place in places]
+
+
+def locked(rows: Rows) -> list[Product]:
+    """The products that were locked, with what settlement needs of them."""
+    return [Product.from_db("default", _SOLD, row) for row in rows]
 
 
 _A_SALE = -1

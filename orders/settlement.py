@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, connection, transaction
 
 from flashsale import telemetry
-from flashsale.database import BOUNDS, later, together
+from flashsale.database import BOUNDS, Rows, Statement, ask
 from inventory import gate, stock
 from inventory.gate import Entry
 from inventory.models import Product, Sale
@@ -135,17 +135,16 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> ga
     """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
     key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
     with transaction.atomic():
-        with together():
-            later(*BOUNDS)
-            alone = later("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale_id])
-        if alone() != [(True,)]:
+        _, alone = ask(BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale_id]))
+        if alone != [(True,)]:
             return None
-        with together():
-            locked = _lock(sale_id)
-            listed = stock.lock_listed(sale_id, {entry.sku for entry in entries})
-            looked_up = _look_up(sale_id, entries)
-        sale, products = locked(), listed()
-        fresh, bought = looked_up()
+        locked, listed, known = ask(
+            (_locking(), [sale_id]),
+            stock.locking_listed(sale_id, {entry.sku for entry in entries}),
+            _looking_up(sale_id, entries),
+        )
+        sale, products = _sale(sale_id, locked), stock.locked(listed)
+        fresh, bought = _fresh(entries, known)
         if sale.epoch != mark:
             return None
         tale = gate.Tale(sale.version, sale.version)
@@ -227,16 +226,10 @@ def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
 _RULES = ("id", "version", "limit", "epoch")
 
 
-def _lock(sale: int) -> Callable[[], Sale]:
-    rows = later(_locking(), [sale])
-
-    def locked() -> Sale:
-        found = rows()
-        if not found:
-            raise Sale.DoesNotExist(f"there is no sale {sale}")
-        return Sale.from_db("default", _RULES, found[0])
-
-    return locked
+def _sale(sale: int, rows: Rows) -> Sale:
+    if not rows:
+        raise Sale.DoesNotExist(f"there is no sale {sale}")
+    return Sale.from_db("default", _RULES, rows[0])
 
 
 @cache
@@ -245,24 +238,22 @@ def _locking() -> str:
     return sale.query.sql_with_params()[0]
 
 
-def _look_up(sale: int, entries: list[Entry]) -> Callable[[], tuple[list[Entry], dict[UUID, int]]]:
-    """Gives what gives the entries that are no orders yet, each purchase once, and the units confirmed so
-    far to each shopper, for the limit is PostgreSQL's to keep."""
-    first = {entry.purchase: entry for entry in reversed(entries)}
+def _looking_up(sale: int, entries: list[Entry]) -> Statement:
     asked = {
         "sale": sale,
-        "purchases": _array(purchase.hex for purchase in first),
+        "purchases": _array({entry.purchase.hex for entry in entries}),
         "shoppers": _array({entry.shopper.hex for entry in entries}),
     }
-    rows = later(_LOOK_UP, asked)
+    return _LOOK_UP, asked
 
-    def looked_up() -> tuple[list[Entry], dict[UUID, int]]:
-        found = rows()
-        known = {purchase for purchase, shopper, _ in found if shopper is None}
-        bought = {shopper: units for purchase, shopper, units in found if purchase is None}
-        return [e for e in entries if e.purchase not in known and first[e.purchase] is e], bought
 
-    return looked_up
+def _fresh(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, int]]:
+    """The entries that are no orders yet, each purchase once, and the units confirmed so far to each
+    shopper, for the limit is PostgreSQL's to keep."""
+    first = {entry.purchase: entry for entry in reversed(entries)}
+    known = {purchase for purchase, shopper, _ in rows if shopper is None}
+    bought = {shopper: units for purchase, shopper, units in rows if purchase is None}
+    return [e for e in entries if e.purchase not in known and first[e.purchase] is e], bought
 
 
 def _record(

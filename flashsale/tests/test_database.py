@@ -1,16 +1,20 @@
 """Transactions that hold nobody up."""
 
+import select
+from collections.abc import Callable
+
+import psycopg
 import pytest
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, InternalError, connection, transaction
 
 from flashsale.database import (
     IDLE_TIMEOUT,
     LOCK_TIMEOUT,
     TRANSACTION_TIMEOUT,
+    ask,
     bounded,
-    later,
-    together,
 )
+from tests.stack import wait_for
 
 
 def setting(name: str) -> str:
@@ -39,21 +43,44 @@ def test_a_bound_ends_with_its_transaction(name: str, bound: str) -> None:
 
 @transaction.atomic
 def twice_the_same() -> None:
-    later("CREATE TEMPORARY TABLE together (id int PRIMARY KEY)", [])
-    with together():
-        for number in (1, 1, 2):
-            later("INSERT INTO together VALUES (%s)", [number])
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE together (id int PRIMARY KEY)")
+    ask(*[("INSERT INTO together VALUES (%s) RETURNING id", [number]) for number in (1, 1, 2)])
 
 
 def test_what_is_asked_together_comes_in_the_order_of_the_questions() -> None:
-    with transaction.atomic():
-        with together():
-            asked = [later("SELECT %s::int", [number]) for number in range(5)]
-        assert [rows() for rows in asked] == [[(number,)] for number in range(5)]
+    asked = [("SELECT %s::int", [number]) for number in range(5)]
+    assert ask(*asked) == [[(number,)] for number in range(5)]
+
+
+def test_what_is_asked_has_the_values_that_were_given() -> None:
+    odd = "%s '; SELECT 1 -- \\ %%"
+    named = ("SELECT %(odd)s || '%%' || %(odd)s", {"odd": odd})
+    assert ask(("SELECT %s", [odd]), named) == [[(odd,)], [(f"{odd}%{odd}",)]]
 
 
 def test_what_postgresql_refuses_is_raised_as_djangos_error_and_undone() -> None:
     with pytest.raises(IntegrityError):
         twice_the_same()
     with pytest.raises(DatabaseError, match="does not exist"), transaction.atomic():
-        later("SELECT * FROM together", [])
+        ask(("SELECT 1", []), ("SELECT * FROM together", []))
+
+
+def test_who_stands_still_after_several_questions_loses_the_transaction() -> None:
+    """As in `bounded`, with a shorter patience."""
+    with pytest.raises(InternalError, match="idle"):
+        stand_still()
+    connection.close()
+
+
+@transaction.atomic
+def stand_still() -> None:
+    ask(("SELECT set_config('idle_in_transaction_session_timeout', '50ms', true)", []))
+    ask(("SELECT 1", []), ("SELECT 2", []))
+    wait_for(ended(connection.connection), "PostgreSQL ends the session")
+    ask(("SELECT 3", []))
+
+
+def ended(session: psycopg.Connection[object]) -> Callable[[], bool]:
+    """Whether PostgreSQL has said anything unasked: it only does when it ends the session."""
+    return lambda: bool(select.select([session.fileno()], [], [], 0)[0])

@@ -48,6 +48,8 @@ def url() -> Iterator[str]:
 def valkey_is_again_as_it_was() -> Iterator[None]:
     yield
     Valkey(servers.VALKEY.folder).stop()
+    # Its lock is free an instant before its process is gone, and `start` would still take it to live.
+    stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
     servers.VALKEY.start()
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError
 
 from conftest import MakeSale
 from flashsale import redis_clients
+from flashsale.database import Rows
 from inventory import gate
 from inventory.gate import Entry
 from orders import settlement
@@ -62,13 +63,12 @@ def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]
 
 
 def orders_are_made_again() -> AbstractContextManager[object]:
-    look_up = settlement._look_up
+    fresh = settlement._fresh
 
-    def knows_none(sale: int, entries: list[Entry]) -> Any:
-        looked_up = look_up(sale, entries)
-        return lambda: (entries, looked_up()[1])
+    def knows_none(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, int]]:
+        return entries, fresh(entries, rows)[1]
 
-    return patch.object(settlement, "_look_up", knows_none)
+    return patch.object(settlement, "_fresh", knows_none)
 
 
 def the_last_comes_first() -> AbstractContextManager[object]:
