@@ -43,9 +43,9 @@ def bounded() -> Iterator[None]:
 
 
 def ask(*statements: Statement) -> list[Rows]:
-    """The rows that each of these gives; each must be of the kind that gives rows. They take one round trip,
-    are carried out one after the other, each with a snapshot of its own, and end at the first that
-    PostgreSQL refuses.
+    """The rows that each of these gives; each must be of the kind that gives rows. They take one round
+    trip, are carried out one after the other, each with a snapshot of its own, and end at the first
+    that PostgreSQL refuses.
 
     As one message, and not in libpq's pipeline: psycopg ends that with a Flush behind the Sync, upon which
     PostgreSQL forgets IDLE_TIMEOUT.
