@@ -35,6 +35,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    stop()
+
+
+def stop() -> None:
     VALKEY.stop()
     POSTGRES.stop()
     shutil.rmtree(VAR_DIR, ignore_errors=True)

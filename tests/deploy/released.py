@@ -1,0 +1,48 @@
+"""What the last release asks PostgreSQL on the purchase path. While a new one is rolled out, processes of
+the old one go on with these on the new schema.
+
+`python -m tests.deploy.released` writes down what this version asks: part of making a release.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import django
+from django.db import transaction
+
+KEPT = Path(__file__).with_name("released.json")
+
+
+def now() -> dict[str, Any]:
+    """The statements of this version, and in which order one of them takes its values."""
+    from inventory import stock
+    from orders import settlement, telling
+
+    locking, places = stock._locking_listed(1)
+    return {
+        "lock the sale": settlement._locking(),
+        "lock a product": locking,
+        "order of its values": ["sale" if place == stock._A_SALE else "sku" for place in places],
+        "look up": settlement._LOOK_UP,
+        "write": settlement._WRITE,
+        "tale": telling._TALE,
+    }
+
+
+def then() -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(KEPT.read_text())
+    return kept
+
+
+if __name__ == "__main__":
+    from tests import servers  # started, for Django asks whom it writes a statement for
+
+    try:
+        os.environ["DJANGO_SETTINGS_MODULE"] = "flashsale.settings"
+        django.setup()
+        with transaction.atomic():  # or Django writes none that locks
+            KEPT.write_text(json.dumps(now(), indent=1) + "\n")
+    finally:
+        servers.stop()

@@ -1,0 +1,105 @@
+"""A new release migrates first, and the old one's processes go on meanwhile: what they ask still works.
+
+So a column of these tables is added with a default or as optional, and taken away, or renamed, only by the
+release after the one that no longer asks for it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from conftest import MakeSale
+from inventory.models import Sale
+from tests.deploy import released
+
+
+@contextmanager
+def undone() -> Iterator[CursorWrapper]:
+    with transaction.atomic(), connection.cursor() as cursor:
+        yield cursor
+        transaction.set_rollback(True)
+
+
+def sell_one(cursor: CursorWrapper, sale: Sale) -> str:
+    """As the released settlement does. Gives what has become of the purchase by the released tale."""
+    statements, product = released.then(), sale.products.get()
+    purchase, shopper = uuid4().hex, uuid4().hex
+    named: dict[str, Any] = {"sale": sale.pk, "sku": product.sku}
+    cursor.execute(statements["lock the sale"], [sale.pk])
+    assert len(cursor.fetchall()) == 1
+    values = [named[name] for name in statements["order of its values"]]
+    cursor.execute(statements["lock a product"], values)
+    assert len(cursor.fetchall()) == 1
+    asked: dict[str, Any] = {
+        "sale": sale.pk,
+        "purchases": f"{{{purchase}}}",
+        "shoppers": f"{{{shopper}}}",
+    }
+    cursor.execute(statements["look up"], asked)
+    assert cursor.fetchall() == []
+    cursor.execute(
+        statements["write"],
+        {
+            "sale": sale.pk,
+            "version": sale.version + 1,
+            "confirmed": 1,
+            "sold": [product.pk],
+            "units": [1],
+            "ids": f"{{{purchase}}}",
+            "products": f"{{{product.pk}}}",
+            "shoppers": f"{{{shopper}}}",
+            "quantities": "{1}",
+            "prices": f"{{{product.price}}}",
+            "currencies": "{EUR}",
+            "statuses": "{confirmed}",
+            "reasons": '{""}',
+            "accepted": "{2030-01-01T00:00:00Z}",
+        },
+    )
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    cursor.execute(statements["tale"], {"sale": sale.pk, "since": sale.version})
+    [(_, version, _, stock, answers, bought)] = cursor.fetchall()
+    assert version == sale.version + 1
+    assert stock[product.sku] == product.stock - 1
+    assert bought == {shopper: 1}
+    [[told, status, *_]] = answers
+    assert told == purchase
+    return str(status)
+
+
+def test_the_last_release_sells_on_this_schema(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=3)
+    with undone() as cursor:
+        assert sell_one(cursor, sale) == "confirmed"
+    assert sale.orders.count() == 0
+
+
+@pytest.mark.parametrize(
+    "migration",
+    [
+        "ALTER TABLE orders_order RENAME COLUMN reason TO cause",
+        "ALTER TABLE orders_order ADD COLUMN channel text NOT NULL",
+        "ALTER TABLE inventory_stockmovement ADD COLUMN warehouse integer NOT NULL",
+        "ALTER TABLE inventory_sale RENAME COLUMN version TO revision",
+    ],
+)
+def test_what_would_stop_it_is_found(make_sale: MakeSale, migration: str) -> None:
+    sale = make_sale(stock=3)
+    with pytest.raises(DatabaseError):
+        sell_after(migration, sale)
+
+
+def sell_after(migration: str, sale: Sale) -> None:
+    with undone() as cursor:
+        if "ADD COLUMN" in migration:  # where there are rows: with a default, which is taken away
+            table, column = migration.split()[2], migration.split()[5]
+            cursor.execute(f"{migration} DEFAULT '0'")
+            cursor.execute(f"ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT")
+        else:
+            cursor.execute(migration)
+        sell_one(cursor, sale)
