@@ -6,7 +6,7 @@ import django
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 
-from flashsale import broker, garbage, telemetry
+from flashsale import broker, garbage, sentry, telemetry
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
@@ -22,6 +22,7 @@ def start_caretaker(**_: object) -> None:
     django.setup()
     from orders import caretaker  # needs the models
 
+    sentry.start("worker")
     telemetry.start("worker")
     ended = caretaker.start()
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
@@ -34,4 +35,5 @@ def stay_quick(**_: object) -> None:
 
 @beat_init.connect
 def tell_that_beat_lives(**_: object) -> None:
+    sentry.start("beat")
     telemetry.start("beat")

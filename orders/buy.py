@@ -15,7 +15,7 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError
 
-from flashsale import shoppers, telemetry
+from flashsale import logs, shoppers, telemetry
 from flashsale.express import BodyTooLarge, Header, Request, Response, json_response, redirect
 from flashsale.pipe import NotSent
 from inventory import feed, gate
@@ -72,9 +72,11 @@ async def buy(request: Request, slug: str) -> Response:
         verdict = await _admit(click)
     except NotSent:
         telemetry.count_click(watch.card.id, "error")
+        logs.step("not asked", sale=watch.card.id, status=503)
         return _try_again(click, {"error": "busy"}, "busy")
     except redis.RedisError:
         telemetry.count_click(watch.card.id, "error")
+        logs.step("unknown", sale=watch.card.id, status=503)
         return _try_again(click, {"error": "unknown", "purchase": str(click.purchase)}, "unknown")
     if verdict.ring:
         bell.ring(watch.card.id)
@@ -132,6 +134,7 @@ def _click(request: Request, watch: Watch, fields: dict[str, str]) -> Click | No
     if shopper is None or purchase is None:
         return None
     units = _units(fields.get("quantity", "1"))
+    logs.is_about(purchase)
     return Click(request, watch, purchase, shopper, ticket, fields.get("product", ""), units)
 
 
@@ -188,6 +191,7 @@ def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> No
     if verdict.code == "cold":  # decided by PostgreSQL, where the sale is finished
         counted = _COUNTED_WITHOUT_GATE.get(status, "error")
     telemetry.count_click(click.watch.card.id, counted)
+    logs.step(verdict.code, sale=click.watch.card.id, reason=verdict.reason, status=status)
     if verdict.code == "queued":
         telemetry.count_accepted(click.purchase.hex, clicked_at)
 

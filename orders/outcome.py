@@ -8,6 +8,7 @@ from uuid import UUID
 import redis
 from django.db import DatabaseError, connection
 
+from flashsale import logs
 from flashsale.database import in_thread
 from flashsale.express import Request, Response, json_response
 from inventory import feed, gate
@@ -31,6 +32,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     if request.shopper is None:
         return failure(request, 404, "not_found")
     number = UUID(purchase)
+    logs.is_about(number)
     try:
         watch = await feed.current().watch_id(sale_of(number))
         found = await _find(number, watch) if watch else None

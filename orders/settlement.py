@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from flashsale import telemetry
+from flashsale import logs, telemetry
 from flashsale.database import BOUNDS, Rows, Statement, ask
 from inventory import gate, stock
 from inventory.gate import Entry
@@ -153,7 +154,13 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> ga
             before = {product.sku: product.stock for product in products}, dict(bought)
             tale = _tale(sale.version, record(sale, fresh, products, bought), *before)
     telemetry.count_settled(sale_id, len(fresh))
+    logs.steps(_committed(sale_id, tale))
     return tale
+
+
+def _committed(sale: int, tale: gate.Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
+    for purchase, status, reason, *_ in tale.answers:
+        yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": tale.to}
 
 
 def allot(
@@ -279,7 +286,11 @@ def _record_one_by_one(
             with transaction.atomic():
                 _write(sale, [decision])
         except _DATA_ERRORS:
-            log.exception("purchase %s cannot be settled and is rejected", entry.purchase)
+            log.exception(
+                "purchase %s cannot be settled and is rejected",
+                entry.purchase,
+                extra={"purchase": str(entry.purchase)},
+            )
             decision = _poison(entry)
             _write(sale, [decision])
         decisions.append(decision)
