@@ -80,3 +80,10 @@ def make_sale() -> Iterator[MakeSale]:
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
     gate.forget(made)
+
+
+@pytest.fixture
+def impatient_shoppers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They ask as pages do, only sooner."""
+    for name, seconds in {"RETRY": 0.1, "LONGEST_RETRY": 0.4, "SOON": 0.1, "POLL": 0.4}.items():
+        monkeypatch.setattr(f"drills.shopper.{name}", seconds)

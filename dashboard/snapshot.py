@@ -180,7 +180,6 @@ class _Gates:
 
     now: datetime
     gates: dict[int, _Gate]
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,26 +366,53 @@ def _read_all_books(only: int | None) -> _Books:
 
 
 def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
+    """With some servers of a cluster away, the gates on the others are shown."""
+    seen: list[_Gates] = []
+    words: list[str] = []
+    failed: list[str] = []
     try:
-        began = time.perf_counter()
-        memory, persistence = (redis_clients.blocking().info(part) for part in _INFO)
-        words = f"{_took(began)}, {memory['used_memory_human']} used"
-        gates = {sale: seen for sale in sales if (seen := _read_gate(sale))}
-        seconds, microseconds = redis_clients.blocking().time()
-    except (redis.RedisError, OSError) as error:
-        return None, Part("Redis", False, f"not reachable ({type(error).__name__})")
+        shares = redis_clients.shared_out(sales)
+        for server, share in shares:
+            where = f"{_place(server)}: " if len(shares) > 1 else ""
+            try:
+                gates, told, failure = _read_server(server, share)
+            except (redis.RedisError, OSError) as error:
+                failed.append(f"{where}not reachable ({type(error).__name__})")
+            else:
+                seen.append(gates)
+                words.append(f"{where}{told}")
+                failed.extend([f"{where}{failure}"] if failure else [])
+    except redis.RedisError as error:
+        failed.append(f"not reachable ({type(error).__name__})")
+    part = Part("Redis", not failed, "; ".join(words + failed))
+    if not seen:
+        return None, part
+    return _Gates(seen[0].now, {sale: of for some in seen for sale, of in some.gates.items()}), part
+
+
+def _place(server: redis.Redis) -> str:
+    reached = server.get_connection_kwargs()
+    return f"{reached.get('host')}:{reached.get('port')}"
+
+
+def _read_server(server: redis.Redis, sales: list[int]) -> tuple[_Gates, str, str]:
+    """Its gates, how it is, and what is wrong with it."""
+    began = time.perf_counter()
+    memory, persistence = (server.info(part) for part in _INFO)
+    words = f"{_took(began)}, {memory['used_memory_human']} used"
+    gates = {sale: seen for sale in sales if (seen := _read_gate(sale))}
+    seconds, microseconds = server.time()
     now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
     written = persistence.get("aof_last_write_status", "ok")
-    if written != "ok":
-        words = f"{words}; its last write to disk failed ({written})"
-    return _Gates(now, gates, words), Part("Redis", written == "ok", words)
+    failure = "" if written == "ok" else f"its last write to disk failed ({written})"
+    return _Gates(now, gates), words, failure
 
 
 def _read_gate(sale: int) -> _Gate | None:
     """None for one in which something stands that no script of ours writes: it is no other sale's
     trouble. Raises redis.RedisError where Redis is away."""
     try:
-        return _Gate(gate.view_now(sale), gate.pulses([sale])[sale])
+        return _Gate(gate.view_now(sale), gate.pulse(sale))
     except (ValueError, TypeError, redis.ResponseError) as error:
         log.warning("sale %s: its gate cannot be read: %s", sale, error)
         return None

@@ -34,6 +34,7 @@ DEADLINE = 60.0  # seconds, for whatever a drill waits for
 # What would lead to the servers, or the key, of a shop that is in use.
 _ELSEWHERE = (
     *("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "CHANNEL_URL"),
+    *("REDIS_CLUSTER", "SENTRY_DSN"),
     *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
 )
 

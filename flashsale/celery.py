@@ -22,10 +22,10 @@ def start_caretaker(**_: object) -> None:
     django.setup()
     from orders import caretaker  # needs the models
 
-    sentry.start("worker")
-    telemetry.start("worker")
     ended = caretaker.start()
+    telemetry.start("worker")
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
+    sentry.start("worker")
 
 
 @worker_ready.connect
@@ -35,5 +35,5 @@ def stay_quick(**_: object) -> None:
 
 @beat_init.connect
 def tell_that_beat_lives(**_: object) -> None:
-    sentry.start("beat")
     telemetry.start("beat")
+    sentry.start("beat")

@@ -15,6 +15,8 @@ from django.utils.translation import to_locale
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from flashsale import redis_servers
+
 # "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
 REDIS_MUST = {
     "appendonly": "yes",
@@ -85,46 +87,92 @@ def languages(**_: Any) -> Iterable[CheckMessage]:
 def redis_durability(**_: Any) -> Iterable[CheckMessage]:
     """An acceptance is on Redis' disk before the shopper reads it, or the shop does not start."""
     try:
-        actual = _redis_settings()
-    except redis.ResponseError:
-        actual = {}
+        servers = redis_servers.read_all()
     except (redis.RedisError, OSError) as error:
         yield Error(f"Redis cannot be asked: {type(error).__name__}.", id="flashsale.E004")
         return
+    where = "Redis"
+    for url in servers.urls:
+        if len(servers.urls) > 1:
+            where = f"Redis at {redis_servers.place(url)}"
+        yield from _durability(url, where)
+
+
+def _durability(url: str, where: str) -> Iterable[CheckMessage]:
+    try:
+        actual = _redis_settings(url)
+    except redis.ResponseError:
+        actual = {}
+    except (redis.RedisError, OSError) as error:
+        yield Error(f"{where} cannot be asked: {type(error).__name__}.", id="flashsale.E004")
+        return
     if not REDIS_MUST.keys() <= actual.keys():
-        yield from _acknowledged()
+        yield from _acknowledged(where)
         return
     for name, must in REDIS_MUST.items():
         if actual[name] != must:
             yield Error(
-                f"Redis has {name} {actual[name]!r}: purchases that were accepted could be lost.",
+                f"{where} has {name} {actual[name]!r}: purchases that were accepted could be lost.",
                 hint=f"Set {name} {must} in its configuration.",
                 id="flashsale.E005",
             )
 
 
-def _acknowledged() -> Iterable[CheckMessage]:
+@register("redis", deploy=True)
+def clusters(**_: Any) -> Iterable[CheckMessage]:
+    """Gates may be on a cluster; messages and pages may not, for they use keys of several slots at once."""
+    for name in ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL"):
+        may = name == "REDIS_URL" and settings.REDIS_CLUSTER
+        try:
+            part = _is_part_of_cluster(getattr(settings, name))
+        except (redis.RedisError, OSError):
+            continue  # without a broker or a cache it sells; of the gates' `redis_durability` speaks
+        if part and not may:
+            yield Error(
+                f"{name} leads to a part of a cluster.",
+                hint="Set REDIS_CLUSTER=1, or lead the gates, the broker and the cache elsewhere."
+                if name == "REDIS_URL"
+                else f"Set {name} to a server that is no part of a cluster.",
+                id="flashsale.E007",
+            )
+        elif may and not part:
+            yield Error(
+                "REDIS_CLUSTER is set, and REDIS_URL leads to no cluster.",
+                hint="Unset it, or name one of the cluster's servers.",
+                id="flashsale.E008",
+            )
+
+
+def _acknowledged(where: str) -> Iterable[CheckMessage]:
     """Some providers refuse CONFIG: then somebody has to have looked."""
     if not settings.REDIS_DURABLE:
         wanted = ", ".join(f"{name} {must}" for name, must in REDIS_MUST.items())
         yield Error(
-            "Redis does not say whether it keeps what it was told.",
+            f"{where} does not say whether it keeps what it was told.",
             hint=f"See to it that it runs with {wanted}; then set REDIS_DURABLE=1.",
             id="flashsale.E006",
         )
 
 
-def _redis_settings() -> dict[Any, Any]:
+def _redis_settings(url: str) -> dict[Any, Any]:
     """What Redis says of its settings; without those that it does not know or hides."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
+    with _client(url) as client:
+        return dict(client.config_get(*REDIS_MUST))
+
+
+def _is_part_of_cluster(url: str) -> bool:
+    with _client(url) as client:
+        return bool(client.info("cluster").get("cluster_enabled"))
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
         decode_responses=True,
         socket_timeout=_REDIS_TIMEOUT,
         socket_connect_timeout=_REDIS_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
     )
-    with client:
-        return dict(client.config_get(*REDIS_MUST))
 
 
 def _guessable(key: str) -> bool:

@@ -6,9 +6,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from django.conf import settings
@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from flashsale import telemetry, variables
+from flashsale import redis_servers, telemetry, variables
 from flashsale.findings import Finding, Groups, State, failed, ok, warning
 
 _TIMEOUT = 2.0  # seconds, for a Redis
@@ -202,28 +202,39 @@ def _asked(query: str, *values: str) -> list[tuple[Any, ...]]:
 
 
 def gate_redis() -> Iterator[Finding]:
-    with _client(settings.REDIS_URL) as client:
-        told: dict[str, Any] = client.info()
-    yield ok("Redis", f"{_version(told)} answers at {_place(settings.REDIS_URL)}.")
-    yield from _refuse_replica("Redis", told)
-    if told.get("cluster_enabled"):
-        seen = "It is part of a cluster: only gates whose keys are on this node can be used."
-        yield failed("Redis", seen, "Use a server of its own, or a proxy that hides the cluster.")
-    if told.get("aof_last_write_status", "ok") != "ok":
-        seen = "Its last write to the append-only file has failed: nothing is accepted any more."
-        yield failed("Redis", seen, "Look at its log and its disk.")
+    told: dict[str, dict[str, Any]] = {}
+    urls = redis_servers.read_all().urls
+    for url in urls:
+        place = redis_servers.place(url)
+        try:
+            with _client(url) as client:
+                told[place] = client.info()
+        except redis.RedisError as error:
+            if len(urls) == 1:
+                raise
+            yield failed("Redis", f"{place} cannot be asked: {type(error).__name__}.", _THE_OTHERS)
+            continue
+        yield ok("Redis", f"{_version(told[place])} answers at {place}.")
+        yield from _refuse_replica("Redis", told[place])
+        if told[place].get("aof_last_write_status", "ok") != "ok":
+            seen = f"The last write to the append-only file at {place} has failed: nothing is accepted."
+            yield failed("Redis", seen, "Look at its log and its disk.")
     messages = checks.run_checks(tags=["redis"], include_deployment_checks=True)
     lacking = list(_of_messages("Redis", messages))
     yield from lacking or [
         ok("Redis", "What is accepted is on its disk before the shopper reads it.")
     ]
-    yield from _memory(told)
+    for place, seen_there in told.items():
+        yield from _memory(seen_there, f" at {place}" if len(told) > 1 else "")
 
 
-def _memory(told: dict[str, Any]) -> Iterator[Finding]:
+_THE_OTHERS = "See to it that it runs. Sales on the other servers go on."
+
+
+def _memory(told: dict[str, Any], where: str) -> Iterator[Finding]:
     used = int(told.get("used_memory", 0))
     bound = int(told.get("maxmemory", 0)) or int(told.get("total_system_memory", 0))
-    seen = f"{used / (1 << 20):,.0f} MB are used of {bound / (1 << 20):,.0f} MB."
+    seen = f"{used / (1 << 20):,.0f} MB are used of {bound / (1 << 20):,.0f} MB{where}."
     if bound and used > bound * _NEARLY_FULL:
         advice = "Give it more: when it is full, every click is answered with `busy`."
         yield warning("Redis' memory", seen, advice)
@@ -232,29 +243,26 @@ def _memory(told: dict[str, Any]) -> Iterator[Finding]:
 
 
 def broker() -> Iterator[Finding]:
-    yield from _other_redis("broker", "CELERY_BROKER_URL", refuses_clusters=True)
+    yield from _other_redis("broker", "CELERY_BROKER_URL")
 
 
 def cache() -> Iterator[Finding]:
-    yield from _other_redis("cache", "CACHE_URL", refuses_clusters=True)
+    yield from _other_redis("cache", "CACHE_URL")
 
 
 def channel_layer() -> Iterator[Finding]:
-    yield from _other_redis("channel layer", "CHANNEL_URL", refuses_clusters=False)
+    yield from _other_redis("channel layer", "CHANNEL_URL")
 
 
-def _other_redis(about: str, variable: str, *, refuses_clusters: bool) -> Iterator[Finding]:
+def _other_redis(about: str, variable: str) -> Iterator[Finding]:
     url: str = getattr(settings, variable)
     if url == settings.REDIS_URL:
         yield ok(about, "It is the gate's Redis.")
         return
     with _client(url) as client:
         told: dict[str, Any] = client.info()
-    yield ok(about, f"{_version(told)} answers at {_place(url)}.")
+    yield ok(about, f"{_version(told)} answers at {redis_servers.place(url)}.")
     yield from _refuse_replica(about, told)
-    if refuses_clusters and told.get("cluster_enabled"):
-        advice = f"Set {variable} to a server that is no part of a cluster."
-        yield failed(about, "It is part of a cluster, which it cannot work with.", advice)
 
 
 def _refuse_replica(about: str, told: dict[str, Any]) -> Iterator[Finding]:
@@ -279,21 +287,21 @@ def _version(told: dict[str, Any]) -> str:
     return f"Redis {told.get('redis_version', 'of an unknown version')}"
 
 
-def _place(url: str) -> str:
-    """An address without user and password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
-
-
 # --- What runs ---------------------------------------------------------------------------------
 
 
 def clocks() -> Iterator[Finding]:
     """Redis' clock opens and closes sales, PostgreSQL's and this machine's date what staff do."""
-    with _client(settings.REDIS_URL) as client:
-        apart = {"Redis": _ahead(lambda: _seconds(*client.time()))}
+    apart = {}
+    urls = redis_servers.read_all().urls
+    for url in urls:
+        name = "Redis" if len(urls) == 1 else redis_servers.place(url)
+        try:
+            with _client(url) as client:
+                apart[name] = _ahead(partial(_now_at, client))
+        except redis.RedisError:
+            if len(urls) == 1:
+                raise  # of several, `gate_redis` names it
     apart["PostgreSQL"] = _ahead(lambda: float(_asked(_CLOCK)[0][0]))
     seen = ", ".join(f"{server}'s by {ahead:+.3f} s" for server, ahead in apart.items())
     apart["this machine"] = 0.0
@@ -316,8 +324,9 @@ def _ahead(ask: Callable[[], float]) -> float:
     return theirs - (before + time.time()) / 2
 
 
-def _seconds(seconds: int, microseconds: int) -> float:
-    return seconds + microseconds / 1e6
+def _now_at(client: redis.Redis) -> float:
+    seconds, microseconds = client.time()
+    return float(seconds + microseconds / 1e6)
 
 
 def processes() -> Iterator[Finding]:

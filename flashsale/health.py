@@ -1,6 +1,5 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
-import redis
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -13,26 +12,32 @@ async def livez(request: HttpRequest) -> HttpResponse:
 
 
 async def readyz(request: HttpRequest) -> JsonResponse:
-    parts = {"postgresql": await _postgresql(), "redis": await _redis()}
-    ready = all(state == "ok" for state in parts.values())
-    return JsonResponse({"ready": ready, **parts}, status=200 if ready else 503)
+    database, database_words = await _postgresql()
+    gates, gate_words = await _redis()
+    ready = database and gates
+    parts = {"ready": ready, "postgresql": database_words, "redis": gate_words}
+    return JsonResponse(parts, status=200 if ready else 503)
 
 
-async def _redis() -> str:
-    try:
-        await redis_clients.send("PING")
-    except redis.RedisError as error:
-        return f"not reachable ({type(error).__name__})"
-    return "ok"
+async def _redis() -> tuple[bool, str]:
+    """With some servers of a cluster away, the sales on the others go on: it can sell."""
+    reached = await redis_clients.reach()
+    away = {place: type(error).__name__ for place, error in reached.items() if error}
+    if not away:
+        return True, "ok"
+    if len(reached) == 1:
+        return False, f"not reachable ({min(away.values())})"
+    which = ", ".join(f"{place} ({why})" for place, why in away.items())
+    return len(away) < len(reached), f"{len(away)} of {len(reached)} not reachable: {which}"
 
 
-async def _postgresql() -> str:
+async def _postgresql() -> tuple[bool, str]:
     try:
         await in_thread(_select)
     except (DatabaseError, TimeoutError) as error:
         await drop_broken_connections_soon()
-        return f"not reachable ({type(error).__name__})"
-    return "ok"
+        return False, f"not reachable ({type(error).__name__})"
+    return True, "ok"
 
 
 def _select() -> None:

@@ -50,7 +50,7 @@ def configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, An
             "line": {"()": "flashsale.logs.Line"},
             "json": {
                 "()": "pythonjsonlogger.json.JsonFormatter",
-                "format": "{asctime}{levelname}{name}{message}{process}{exc_info}",
+                "format": "{asctime}{levelname}{name}{message}{process}",
                 "style": "{",
                 "rename_fields": {"asctime": "at", "levelname": "level", "name": "logger"},
             },
@@ -72,9 +72,11 @@ def configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, An
 
 
 class About(logging.Filter):
-    """Adds the purchase, where one is known and not said already."""
+    """Adds the purchase, where one is known and not said already. Takes out Django's request, in whose
+    address a ticket may stand."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        record.__dict__.pop("request", None)
         about = purchase()
         if about and not hasattr(record, "purchase"):
             record.purchase = about

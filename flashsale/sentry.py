@@ -29,6 +29,7 @@ def start(role: str) -> None:
 
 
 def _without_secrets(event: "Event", hint: "Hint") -> "Event":
+    event.get("extra", {}).pop("request", None)  # as text, with all of its address
     request = event.pop("request", None)
     if request:
         event["request"] = {

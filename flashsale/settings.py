@@ -6,7 +6,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from flashsale import embedded, variables
+from flashsale import embedded, logs, variables
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(variables.text("VAR_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -19,20 +19,23 @@ _given = variables.text("DATABASE_URL") or variables.text("REDIS_URL")
 PRODUCTION = bool(_given) and not variables.flag("FLASHSALE_EMBEDDED")
 
 REDIS_URL = variables.redis("REDIS_URL", _embedded_redis)
+REDIS_CLUSTER = variables.flag("REDIS_CLUSTER")  # then REDIS_URL is one of its servers
 CELERY_BROKER_URL = variables.redis("CELERY_BROKER_URL", REDIS_URL)
 CACHE_URL = variables.redis("CACHE_URL", REDIS_URL)
 CHANNEL_URL = variables.redis("CHANNEL_URL", REDIS_URL)
 # Says that Redis is durable (append-only file, fsync always, noeviction) where it may not be asked.
 REDIS_DURABLE = variables.flag("REDIS_DURABLE")
 
+_database = variables.database("DATABASE_URL", _embedded_database)
 DATABASES = {
     "default": {
-        **variables.database("DATABASE_URL", _embedded_database),
+        **_database,
         # The pool is what keeps connections; Django's own keeping leaks them under ASGI.
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,  # of each connection that leaves the pool: servers restart
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode breaks them
         "OPTIONS": {
+            **_database.get("OPTIONS", {}),  # such as sslmode, after the URL's question mark
             "pool": {
                 "min_size": 1,
                 "max_size": variables.whole("DATABASE_POOL", 12, least=1),
@@ -255,12 +258,12 @@ CELERY_BEAT_SCHEDULE = {
 
 METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there
 
+SENTRY_DSN = variables.sentry("SENTRY_DSN")
+
 LOG_LEVEL = variables.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"django.server": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
-}
+LOGGING = logs.configuration(
+    LOG_LEVEL,
+    as_json=variables.choice("LOG_FORMAT", "JSON" if PRODUCTION else "LINE", "JSON", "LINE")
+    == "JSON",
+    purchases=variables.flag("LOG_PURCHASES"),
+)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url
+from sentry_sdk.utils import BadDsn, Dsn
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ def _read(name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         return default
     try:
         return parse(raw)
-    except (ValueError, KeyError, ImproperlyConfigured):
+    except (ValueError, KeyError, BadDsn, ImproperlyConfigured):
         # The value stays out of the message and of what caused it: it may be a password.
         raise ImproperlyConfigured(f"{name} is malformed: expected {expected}.") from None
 
@@ -75,6 +76,16 @@ def database(name: str, default: str) -> dict[str, Any]:
         return parsed
 
     return _read(name, parse(default), parse, "postgres://user:password@host:port/name")
+
+
+def sentry(name: str) -> str:
+    """A Sentry DSN, or ""."""
+
+    def parse(raw: str) -> str:
+        Dsn(raw)
+        return raw
+
+    return _read(name, "", parse, "https://key@host/project")
 
 
 def redis(name: str, default: str) -> str:

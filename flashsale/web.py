@@ -270,6 +270,7 @@ def configuration(application: Any = APPLICATION) -> uvicorn.Config:
         ws_max_size=MOST_FRAME,
         ws_per_message_deflate=False,  # more than doubles the memory of a socket
         lifespan="on",
+        log_config=None,  # its lines are ours: see flashsale/logs.py
         log_level="warning",
         access_log=False,
         proxy_headers=False,  # TRUSTED_PROXIES decides whom to believe

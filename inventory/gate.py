@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from flashsale import redis_clients
+from flashsale.redis_servers import NOT_HERE
 from inventory.oddity import OddGate, in_words, is_odd, plain, whole
 
 log = logging.getLogger(__name__)
@@ -261,6 +263,7 @@ async def admit(
     buyer = shopper.hex
     try:
         reply = await redis_clients.send(
+            sale,
             "EVALSHA",
             _digest("admit"),
             11,
@@ -302,9 +305,9 @@ async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | N
     """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
     be believed if it knows nothing."""
     k = keys(sale)
-    stored = await redis_clients.send("HGET", k.answers, purchase.hex)
+    stored = await redis_clients.send(sale, "HGET", k.answers, purchase.hex)
     if stored is None:
-        return None, None, await redis_clients.send("HGET", k.gate, "warm") == "1"
+        return None, None, await redis_clients.send(sale, "HGET", k.gate, "warm") == "1"
     found = _answer_in(stored)
     if found is None:
         await _report(sale)
@@ -334,7 +337,7 @@ async def _report(sale: int) -> None:
     """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
     log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
     with suppress(RedisError, OSError):  # it will be met again
-        await redis_clients.send("HSET", keys(sale).gate, "odd", "1")
+        await redis_clients.send(sale, "HSET", keys(sale).gate, "odd", "1")
 
 
 async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
@@ -345,7 +348,7 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
     k = keys(sale)
     try:
         found = await redis_clients.send(
-            "EVALSHA", _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
+            sale, "EVALSHA", _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
         )
     except NoScriptError:
         return None
@@ -362,7 +365,7 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
 async def view(sale: int) -> View:
     """The gate as it stands. Raises OddGate and redis.RedisError."""
     with in_words():
-        *hashes, waiting, now = await redis_clients.send_together(*_view_commands(sale))
+        *hashes, waiting, now = await redis_clients.send_together(sale, *_view_commands(sale))
         return _view([*map(_pairs, hashes), waiting, map(int, now)])
 
 
@@ -371,7 +374,7 @@ async def view(sale: int) -> View:
 
 def view_now(sale: int) -> View:
     """`view`, for code that may block."""
-    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+    with redis_clients.of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         with in_words():
             return _view(pipe.execute())
@@ -381,7 +384,7 @@ def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str,
     """The gate's mark and version, and the oldest undecided purchases in the order of their
     acceptance, raw: `parse_line` reads them."""
     k = keys(sale)
-    with redis_clients.blocking().pipeline(transaction=True) as pipe, in_words():
+    with redis_clients.of(sale).pipeline(transaction=True) as pipe, in_words():
         pipe.hmget(k.gate, "mark", "version")
         pipe.xrange(k.line, count=most)
         (mark, version), entries = pipe.execute()
@@ -392,14 +395,22 @@ def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
     """Waits until something stands in the line behind the entry `after`, at most so long."""
     line = keys(sale).line
     with in_words():
-        return bool(redis_clients.blocking().xread({line: after}, count=1, block=milliseconds))
+        return bool(redis_clients.of(sale).xread({line: after}, count=1, block=milliseconds))
 
 
 def pulses(sales: Iterable[int]) -> dict[int, Pulse]:
-    """What the caretaker looks at, of each of these sales, in one round trip. An odd gate has a pulse
-    that says so: it takes nobody else's away."""
-    sales = list(sales)
-    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd gate has a
+    pulse that says so: it takes nobody else's away. One whose slot is on the way to another server has
+    none."""
+    found = {}
+    for server, share in redis_clients.shared_out(sales):
+        if share:
+            found.update(_pulses(server, share))
+    return found
+
+
+def _pulses(server: redis.Redis, sales: list[int]) -> dict[int, Pulse]:
+    with server.pipeline(transaction=False) as pipe:
         pipe.time()
         for sale in sales:
             k = keys(sale)
@@ -409,7 +420,19 @@ def pulses(sales: Iterable[int]) -> dict[int, Pulse]:
         (seconds, microseconds), *replies = pipe.execute(raise_on_error=False)
     now = seconds * 1000 + microseconds // 1000
     each = zip(sales, replies[::3], replies[1::3], replies[2::3], strict=True)
-    return {sale: _pulse(now, *seen) for sale, *seen in each}
+    return {sale: _pulse(now, *seen) for sale, *seen in each if _is_here(seen)}
+
+
+def pulse(sale: int) -> Pulse:
+    """The same of one. Raises redis.RedisError."""
+    found = pulses([sale])
+    if not found:
+        raise redis.ConnectionError("its keys are on the way to another server")
+    return found[sale]
+
+
+def _is_here(replies: Iterable[Any]) -> bool:
+    return not any(isinstance(reply, NOT_HERE) for reply in replies)
 
 
 def _pulse(now: int, state: Any, head: Any, held: Any) -> Pulse:
@@ -437,16 +460,22 @@ _TYPES = (*["hash"] * 6, "stream", "string", "hash")
 def oddities(sales: Iterable[int]) -> dict[int, str]:
     """Those of these sales whose gate is of other types or numbers than ours, and why: a close look, which
     costs ten times as much as a pulse."""
-    sales = list(sales)
-    with redis_clients.blocking().pipeline(transaction=False) as pipe:
+    found = {}
+    for server, share in redis_clients.shared_out(sales):
+        found.update(_oddities(server, share))
+    return {sale: why for sale, why in found.items() if why}
+
+
+def _oddities(server: redis.Redis, sales: list[int]) -> dict[int, str]:
+    with server.pipeline(transaction=False) as pipe:
         for sale in sales:
             _ask_view(pipe, sale)
             for key in keys(sale):
                 pipe.type(key)
         replies = pipe.execute(raise_on_error=False)
     each = _VIEW + len(_TYPES)
-    found = {sale: _oddity(replies[n * each : (n + 1) * each]) for n, sale in enumerate(sales)}
-    return {sale: why for sale, why in found.items() if why}
+    shares = {sale: replies[n * each : (n + 1) * each] for n, sale in enumerate(sales)}
+    return {sale: _oddity(share) for sale, share in shares.items() if _is_here(share)}
 
 
 def _oddity(replies: list[Any]) -> str:
@@ -471,13 +500,13 @@ def _raise_errors(replies: Iterable[Any]) -> None:
 def stands_at(sale: int) -> tuple[int, str]:
     """The version at which the gate stands, and its mark."""
     with in_words():
-        version, mark = redis_clients.blocking().hmget(keys(sale).gate, "version", "mark")
+        version, mark = redis_clients.of(sale).hmget(keys(sale).gate, "version", "mark")
         return whole(version), plain(mark)
 
 
 def tell(sale: int, part: str) -> tuple[bool, int]:
     """Applies one part of a tale. Gives whether it applied, and where the gate stands."""
-    applied, stands = _run("tell", keys(sale), part)
+    applied, stands = _run(sale, "tell", keys(sale), part)
     return applied == 1, int(stands)
 
 
@@ -485,7 +514,7 @@ def lower_bell(sale: int) -> bool:
     """Takes the bell down if the line is empty. Raises OddGate where something is in flight all the
     same: it would be sold out for ever, and whose it was would wait for ever."""
     k = keys(sale)
-    lowered = int(_run("lower_bell", (k.line, k.bell, k.flight, k.held)))
+    lowered = int(_run(sale, "lower_bell", (k.line, k.bell, k.flight, k.held)))
     if lowered > 1:
         raise OddGate("units are in flight without a purchase in line")
     return lowered > 0
@@ -493,25 +522,25 @@ def lower_bell(sale: int) -> bool:
 
 def purge(sale: int) -> bool:
     """Removes the gate of an ended sale whose line is empty."""
-    return bool(_run("purge", keys(sale)))
+    return bool(_run(sale, "purge", keys(sale)))
 
 
 def empty(sale: int, version: float = float("-inf")) -> bool:
     """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept,
     unless it is none."""
-    return bool(_run("empty", keys(sale), version, fresh_mark()))
+    return bool(_run(sale, "empty", keys(sale), version, fresh_mark()))
 
 
 def drop(sale: int, entry: str, purchase: str) -> bool:
     """Takes an entry out of the line that no queued answer refers to (a repeat, or garbage)."""
     k = keys(sale)
-    return bool(_run("drop", (k.answers, k.line), entry, purchase))
+    return bool(_run(sale, "drop", (k.answers, k.line), entry, purchase))
 
 
 def snapshot(sale: int) -> Snapshot:
     """The gate's numbers and its whole line, in one atomic look."""
     k = keys(sale)
-    with redis_clients.blocking().pipeline(transaction=True) as pipe:
+    with redis_clients.of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         pipe.hgetall(k.held)
         pipe.xrange(k.line)
@@ -525,21 +554,21 @@ def snapshot(sale: int) -> Snapshot:
 def all_answers(sale: int) -> dict[str, Answer]:
     """Every answer by purchase, read in steps: not of one moment."""
     with in_words():
-        found = redis_clients.blocking().hscan_iter(keys(sale).answers, count=1000)
+        found = redis_clients.of(sale).hscan_iter(keys(sale).answers, count=1000)
         return {purchase: _answer_in(stored) or _UNREADABLE for purchase, stored in found}
 
 
 def all_bought(sale: int) -> dict[str, int]:
     """Units confirmed by shopper, read in steps."""
     with in_words():
-        found = redis_clients.blocking().hscan_iter(keys(sale).bought, count=1000)
+        found = redis_clients.of(sale).hscan_iter(keys(sale).bought, count=1000)
         return {shopper: whole(units) for shopper, units in found}
 
 
 def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     """The answer to a purchase, and whether the entry that it names stands in the line."""
     k = keys(sale)
-    stored = redis_clients.blocking().hget(k.answers, purchase)
+    stored = redis_clients.of(sale).hget(k.answers, purchase)
     if stored is None:
         return None, False
     answer = _answer_in(str(stored)) or _UNREADABLE
@@ -547,7 +576,7 @@ def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     if answer.status != "queued" or not _ENTRY.match(entry):
         return answer, False
     with in_words():
-        return answer, bool(redis_clients.blocking().xrange(k.line, entry, entry))
+        return answer, bool(redis_clients.of(sale).xrange(k.line, entry, entry))
 
 
 _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
@@ -555,13 +584,13 @@ _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
 
 def one_bought(sale: int, shopper: str) -> int:
     with in_words():
-        return whole(redis_clients.blocking().hget(keys(sale).bought, shopper))
+        return whole(redis_clients.of(sale).hget(keys(sale).bought, shopper))
 
 
-def scripts_known() -> bool:
-    """Whether Redis knows our scripts; where it does not, no gate may be believed."""
+def scripts_known(*servers: redis.Redis) -> bool:
+    """Whether these, or all, know our scripts; of one that does not, no gate may be believed."""
     digests = [_digest(script) for script in SCRIPTS]
-    return all(redis_clients.blocking().script_exists(*digests))
+    return all(all(server.script_exists(*digests)) for server in servers or _all())
 
 
 def fresh_mark() -> str:
@@ -571,21 +600,22 @@ def fresh_mark() -> str:
 def cool(sales: Iterable[int], mark: str) -> None:
     """Puts a mark on these gates: none of them answers until it was told under it."""
     for sale in sales:
-        redis_clients.blocking().eval(_source("cool"), 1, keys(sale).gate, mark)
+        redis_clients.of(sale).eval(_source("cool"), 1, keys(sale).gate, mark)
 
 
 def forget(sales: Iterable[int]) -> None:
     """Removes gates that nobody may ask any more."""
-    with redis_clients.blocking().pipeline(transaction=False) as pipe:
-        for sale in sales:
-            pipe.unlink(*keys(sale))
-        pipe.execute()
+    for server, share in redis_clients.shared_out(sales):
+        with server.pipeline(transaction=False) as pipe:
+            for sale in share:
+                pipe.unlink(*keys(sale))
+            pipe.execute()
 
 
-def standing() -> set[int]:
-    """The sales that have a gate in Redis, also those that an old copy brought back."""
+def standing(*servers: redis.Redis) -> set[int]:
+    """The sales that have a gate in these, or in any, also those that an old copy brought back."""
     pattern = keys(0).gate.replace("{sale:0}", "{sale:*}")
-    found = redis_clients.blocking().scan_iter(match=pattern, count=1000)
+    found = (key for server in servers or _all() for key in server.scan_iter(pattern, count=1000))
     numbers = {key[len("{sale:") : key.index("}")] for key in found}
     return {int(number) for number in numbers if _NUMBER.match(number)}
 
@@ -593,17 +623,21 @@ def standing() -> set[int]:
 _NUMBER = re.compile(r"\A[1-9][0-9]{0,17}\Z")  # of a sale; others name their keys as they like
 
 
-def load_scripts() -> None:
-    """Makes Redis know the scripts. Only after `cool`: before it, stale gates would answer."""
-    for script in SCRIPTS:
-        redis_clients.blocking().script_load(_source(script))
+def load_scripts(*servers: redis.Redis) -> None:
+    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would answer."""
+    for server in servers or _all():
+        for script in SCRIPTS:
+            server.script_load(_source(script))
 
 
-def _run(script: str, script_keys: Iterable[str], *args: str | float) -> Any:
-    script_keys = tuple(script_keys)
+def _all() -> list[redis.Redis]:
+    return [server for server, _ in redis_clients.shared_out(())]
+
+
+def _run(sale: int, script: str, script_keys: tuple[str, ...], *args: str | float) -> Any:
     try:
         with in_words():
-            return redis_clients.blocking().evalsha(
+            return redis_clients.of(sale).evalsha(
                 _digest(script), len(script_keys), *script_keys, *args
             )
     except NoScriptError as error:

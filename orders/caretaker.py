@@ -8,13 +8,17 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import cache
 
 import redis
 from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
+from flashsale import redis_clients
 from flashsale.database import drop_broken_connections
+from flashsale.redis_servers import NOT_HERE
 from inventory import gate
 from inventory.gate import Pulse
 from inventory.models import Sale
@@ -26,7 +30,8 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
 CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
-_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, gate.ColdGate)
+_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, gate.ColdGate, *NOT_HERE)
+_SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
 
 
@@ -47,7 +52,7 @@ def _run(work: Callable[[], None], ended: threading.Event) -> None:
         try:
             work()
         except _REDIS_AWAY as error:
-            log.warning("the caretaker cannot reach Redis' gates: %r", error)
+            log.warning("the caretaker cannot reach Redis' gates: %s", error)
             pause = _WHILE_DOWN
         except DatabaseError as error:
             log.warning("the caretaker cannot reach PostgreSQL: %s", error)
@@ -66,29 +71,75 @@ def look_after_all() -> None:
 
 def heal_all() -> None:
     """Rebuilds the gates that are cold, and tells those that are behind."""
-    if not gate.scripts_known():
-        _start_over()
-    sales = list(_undrained().values_list("pk", flat=True))
-    pulses = gate.pulses(sales)
-    odd = gate.oddities(_in_turn(sales))
-    # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
-    for sale in _undrained().filter(pk__in=sales):
-        with _apart(sale.pk):
-            _heal(sale, pulses[sale.pk], odd.get(sale.pk, ""))
-
-
-_rounds = itertools.count()
-
-
-def _in_turn(sales: list[int]) -> list[int]:
-    """The sales that are looked at closely in this round."""
-    start = next(_rounds) * CLOSE_LOOKS % max(1, len(sales))
-    return (sales[start:] + sales[:start])[:CLOSE_LOOKS]
+    _on_each_server(_heal_all)
 
 
 def settle_waiting() -> None:
     """Settles, without the broker, the lines whose head has waited too long: it may be what is down."""
-    sales = list(_undrained().values_list("pk", flat=True))
+    _on_each_server(_settle_waiting)
+
+
+def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:
+    """With the sales that it has. In a cluster side by side: a server that is slow or away keeps nobody
+    else's sales waiting, and its own round goes on while others begin the next. Raises what went wrong
+    where that was so everywhere."""
+    shares = redis_clients.shared_out(_undrained().values_list("pk", flat=True))
+    if len(shares) == 1:
+        work(*shares[0])
+        return
+    for server, sales in shares:
+        at_it = (work.__name__, server)
+        if at_it not in _rounds_of or _rounds_of[at_it].done():
+            _rounds_of[at_it] = _side_by_side().submit(_alone, work, server, sales)
+    begun = [_rounds_of[work.__name__, server] for server, _ in shares]
+    done, _ = wait(begun, timeout=LOOK_EVERY)
+    failures = [failure for each in done if (failure := each.exception())]
+    if len(failures) == len(shares):
+        raise failures[0]
+    for failure in failures:
+        log.warning("one server's sales were left for the next round: %r", failure)
+
+
+_rounds_of: dict[tuple[str, redis.Redis], Future[None]] = {}
+
+
+@cache
+def _side_by_side() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_SERVERS_AT_ONCE, thread_name_prefix="caretaker")
+
+
+def _alone(
+    work: Callable[[redis.Redis, list[int]], None], server: redis.Redis, sales: list[int]
+) -> None:
+    try:
+        work(server, sales)
+    finally:
+        close_old_connections()
+
+
+def _heal_all(server: redis.Redis, sales: list[int]) -> None:
+    if not gate.scripts_known(server):
+        _start_over(server)
+        log.info("Redis was started or replaced: %d gates are rebuilt", len(sales))
+    pulses = gate.pulses(sales)
+    odd = gate.oddities(_in_turn(server, sales))
+    # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
+    for sale in _undrained().filter(pk__in=pulses):
+        with _apart(sale.pk):
+            _heal(sale, pulses[sale.pk], odd.get(sale.pk, ""))
+
+
+_turns: dict[redis.Redis, Iterator[int]] = {}
+
+
+def _in_turn(server: redis.Redis, sales: list[int]) -> list[int]:
+    """Those of its sales that are looked at closely in this round."""
+    turn = next(_turns.setdefault(server, itertools.count()))
+    start = turn * CLOSE_LOOKS % max(1, len(sales))
+    return (sales[start:] + sales[:start])[:CLOSE_LOOKS]
+
+
+def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
     for sale, pulse in gate.pulses(sales).items():
         if pulse.waited > _WAITED_TOO_LONG:
             with _apart(sale):
@@ -115,6 +166,8 @@ def _apart(sale: int) -> Iterator[None]:
     """One sale's trouble is no other's. What every sale would meet ends the round."""
     try:
         yield
+    except NOT_HERE as error:
+        log.warning("sale %s: its keys are on the way to another server: %s", sale, error)
     except _REDIS_AWAY:
         raise
     except OddGate as error:
@@ -126,16 +179,15 @@ def _apart(sale: int) -> Iterator[None]:
         log.exception("sale %s: left for the next round", sale)
 
 
-def _start_over() -> None:
-    """Redis has forgotten the scripts: it was restarted, replaced or restored, and no gate in it may be
+def _start_over(server: redis.Redis) -> None:
+    """It has forgotten the scripts: it was restarted, replaced or restored, and no gate in it may be
     believed, also not one that an old copy has brought back. All are marked before the scripts are
     loaded, for from then on they answer."""
-    standing = gate.standing()
+    standing = gate.standing(server)
     undrained = set(_undrained().values_list("pk", flat=True))
     gate.cool(standing, gate.fresh_mark())
     gate.forget(standing - undrained)
-    gate.load_scripts()
-    log.info("Redis was started or replaced: %d gates are rebuilt", len(undrained))
+    gate.load_scripts(server)
 
 
 def _undrained() -> QuerySet[Sale]:

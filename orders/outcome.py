@@ -32,9 +32,9 @@ async def outcome(request: Request, purchase: str) -> Response:
     if request.shopper is None:
         return failure(request, 404, "not_found")
     number = UUID(purchase)
-    logs.is_about(number)
     try:
         watch = await feed.current().watch_id(sale_of(number))
+        logs.is_about(number)  # not sooner: what was begun there is for everybody
         found = await _find(number, watch) if watch else None
     except (DatabaseError, TimeoutError, _Unsure):
         return failure(request, 503, "busy", RETRY)

@@ -65,7 +65,7 @@ def _look(sale: Sale) -> tuple[View | None, int, str]:
     if sale.finished or sale.status == Sale.Status.DRAFT:
         return None, 0, ""
     try:
-        return gate.view_now(sale.pk), gate.pulses([sale.pk])[sale.pk].waited, ""
+        return gate.view_now(sale.pk), gate.pulse(sale.pk).waited, ""
     except redis.RedisError as error:
         return None, 0, trouble(error)
 

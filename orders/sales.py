@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
+from flashsale import redis_clients
 from flashsale.database import bounded
 from inventory import gate, stock
 from inventory.models import (
@@ -202,7 +203,12 @@ def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
 
 def finish_all() -> None:
     """Finishes every sale that has ended and drained, so that its products may be sold elsewhere."""
-    standing = gate.standing()
+    standing = set()
+    for server, _ in redis_clients.shared_out(()):
+        try:
+            standing |= gate.standing(server)
+        except redis.RedisError as error:
+            log.warning("a server of the gates is away, its sales are finished later: %r", error)
     unfinished = list(Sale.objects.filter(finished=False).exclude(status=Status.DRAFT))
     for sale in unfinished:
         if sale.ended():

@@ -184,7 +184,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):
-        redis_clients.blocking().hset(gate.keys(sale.pk).stock, sku, units)
+        redis_clients.of(0).hset(gate.keys(sale.pk).stock, sku, units)
 
 
 def at_once(*work: Callable[[], object]) -> list[object]:

@@ -177,7 +177,7 @@ MUTATIONS = (
             _GATE,
             "        pipe.xrange(k.line, count=most)\n        (mark, version), entries = pipe.execute()\n",
             "        (mark, version), = pipe.execute()\n"
-            "    redis = redis_clients.blocking()\n"
+            "    redis = redis_clients.of(0)\n"
             "    with suppress(Exception):\n"
             "        redis.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
             "    read = redis.xreadgroup('g', 'c', {k.line: '>'}, count=most)\n"
@@ -210,7 +210,7 @@ MUTATIONS = (
             _SETTLEMENT,
             "        head, last = raw[0][0], raw[-1][0]\n",
             "        head, last = raw[0][0], raw[-1][0]\n"
-            "        gate.redis_clients.blocking().xdel(gate.keys(sale).line, *(e for e, _ in raw))\n",
+            "        gate.redis_clients.of(0).xdel(gate.keys(sale).line, *(e for e, _ in raw))\n",
         ),
     ),
     _mutation(

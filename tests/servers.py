@@ -23,7 +23,7 @@ VALKEY = Valkey(valkey_folder(VAR_DIR))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "browser: drives a real Chromium; runs in a call of its own")
-    config.addinivalue_line("markers", "alone: measures; nothing else may run beside it")
+    config.addinivalue_line("markers", "alone: measures, or is too much to run beside others")
     config.addinivalue_line("markers", "matrix(what, how): proves a row of docs/resilience.md")
 
 

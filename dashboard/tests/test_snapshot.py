@@ -87,10 +87,10 @@ def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     odd, sound = make_sale(stock=3), make_sale(stock=4)
     name = getattr(gate.keys(odd.pk), key)
     if key == "line":
-        redis_clients.blocking().set(name, "no stream")
+        redis_clients.of(0).set(name, "no stream")
     else:
         sku = odd.products.get().sku
-        redis_clients.blocking().hset(name, sku if field == "sku" else field, value)
+        redis_clients.of(0).hset(name, sku if field == "sku" else field, value)
     observer = Observer()
     assert of(odd, observer).left is None
     assert of(sound, observer).left == 4
@@ -171,8 +171,8 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
     assert purchase.code == "queued"
     _, _, [(entry, fields)] = gate.read_line(sale.pk, 1)
     line = gate.keys(sale.pk).line
-    redis_clients.blocking().xdel(line, entry)
-    redis_clients.blocking().xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
+    redis_clients.of(0).xdel(line, entry)
+    redis_clients.of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
     settlement.settle(sale.pk)
     observer = Observer()
     assert of(sale, observer).poison == 1
@@ -217,7 +217,7 @@ def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
 def test_without_redis_what_postgresql_knows_is_shown(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away() -> redis.Redis:
+    def away(*_: object) -> redis.Redis:
         raise redis.ConnectionError("away")
 
     sale, observer = make_sale(stock=7), Observer()
@@ -225,7 +225,7 @@ def test_without_redis_what_postgresql_knows_is_shown(
     alive = observer.look().processes
     queue_up(sale, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(redis_clients, "blocking", away)
+        patch.setattr(redis_clients, "shared_out", away)
         patch.setattr(redis_clients, "telemetry", away)
         seen = of(sale, observer)
         red = alarms(observer)

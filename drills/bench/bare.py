@@ -83,7 +83,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     named = (*_KEYS, os.urandom(16).hex(), os.urandom(16).hex(), "shoe", "1")
     if scope["path"] in _CALLED:
         called, status = _CALLED[scope["path"]]
-        await redis_clients.send("EVALSHA", called, 9, *named)
+        await redis_clients.send(0, "EVALSHA", called, 9, *named)
         body = _ANSWER
     elif scope["path"] == _BY_POOL:
         called, status = _CALLED["/write"]

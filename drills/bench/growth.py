@@ -117,7 +117,7 @@ def by_shoppers(ready: Stage) -> Iterator[Point]:
         with replace(ready, units=_PLENTY).sale() as sale:
             key = sale.pk
             _insert_orders(sale, number)
-            redis_clients.blocking().flushall()
+            redis_clients.of(0).flushall()
             began = time.monotonic()
             wait_for(lambda key=key: gate.view_now(key).warm, _PATIENCE)  # type: ignore[misc]
             rebuilt = time.monotonic() - began

@@ -152,7 +152,7 @@ class Server(ABC):
         password, port = self._address
         if self._address_given_out or (password and _is_free(port)):
             return False
-        url = self._url(password or secrets.token_hex(24), _free_port())
+        url = self._url(password or secrets.token_hex(24), free_port())
         private.write(self.folder / "url", url)
         return not password
 
@@ -192,7 +192,7 @@ class Server(ABC):
         return "\n".join([f"{self.name} {what}; its log {self.log} ends with:", *lines[-8:]])
 
 
-def _free_port() -> int:
+def free_port() -> int:
     while True:
         port = secrets.choice(_PORTS)
         if _is_free(port):

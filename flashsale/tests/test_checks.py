@@ -41,7 +41,7 @@ def production(settings: Settings) -> Settings:
 @contextmanager
 def redis_set(name: str, value: str) -> Iterator[None]:
     """The tests' own Redis with another setting."""
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
     before = str(client.config_get(name)[name])
     client.config_set(name, value)
     try:
@@ -143,7 +143,7 @@ def test_a_redis_known_to_lose_purchases_is_not_acknowledged(settings: Settings)
 @pytest.fixture
 def secretive_redis(settings: Settings) -> Iterator[Settings]:
     """Redis as some providers offer it: it answers everything but CONFIG."""
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
     client.acl_setuser("guest", enabled=True, passwords=["+guest"], commands=["+@all", "-config"])
     parts = urlsplit(settings.REDIS_URL)
     settings.REDIS_URL = f"redis://guest:guest@{parts.hostname}:{parts.port}/0"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from django.core.checks import run_checks
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
@@ -186,7 +187,7 @@ def test_a_database_that_is_newer_than_the_program_is_a_warning() -> None:
 
 
 def test_a_gate_that_may_lose_purchases_fails() -> None:
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
     client.config_set("appendfsync", "everysec")
     try:
         [finding] = wrong(doctor.gate_redis)
@@ -202,21 +203,29 @@ def test_a_replica_fails(settings: Settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "check", "works"),
+    ("variable", "works"),
     [
-        ("REDIS_URL", doctor.gate_redis, False),
-        ("CELERY_BROKER_URL", doctor.broker, False),
-        ("CACHE_URL", doctor.cache, False),
-        ("CHANNEL_URL", doctor.channel_layer, True),
+        ("REDIS_URL", False),
+        ("CELERY_BROKER_URL", False),
+        ("CACHE_URL", False),
+        ("CHANNEL_URL", True),
     ],
 )
 def test_a_cluster_is_refused_where_it_would_not_work(
-    settings: Settings, tmp_path: Path, variable: str, check: Check, works: bool
+    settings: Settings, tmp_path: Path, variable: str, works: bool
 ) -> None:
     with valkey(tmp_path, "--cluster-enabled", "yes") as url:
         setattr(settings, variable, url)
-        seen = [finding.seen for finding in wrong(check)]
-    assert any("cluster" in words for words in seen) is not works
+        seen = [finding.seen for finding in wrong(doctor.gate_redis)]
+    assert any(f"{variable} leads to a part of a cluster" in words for words in seen) is not works
+
+
+def test_a_server_alone_is_no_cluster(settings: Settings) -> None:
+    settings.REDIS_CLUSTER = True
+    [finding] = wrong(doctor.gate_redis)
+    assert "cluster support disabled" in finding.seen
+    messages = run_checks(tags=["redis"], include_deployment_checks=True)
+    assert "flashsale.E008" in [message.id for message in messages]
 
 
 def test_a_memory_that_gets_full_is_a_warning(settings: Settings, tmp_path: Path) -> None:

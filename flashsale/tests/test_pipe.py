@@ -66,7 +66,7 @@ def test_what_redis_refuses_is_for_who_asked() -> None:
 
 
 def test_a_silent_redis_is_given_up_and_everybody_is_told() -> None:
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
 
     async def ask(one: Pipe) -> tuple[list[Any], bool]:
         await asyncio.to_thread(client.client_pause, 2000)
@@ -82,12 +82,12 @@ def test_a_silent_redis_is_given_up_and_everybody_is_told() -> None:
 
 
 def blocked(number: int) -> bool:
-    clients = redis_clients.blocking().client_list()
+    clients = redis_clients.of(0).client_list()
     return any(int(one["id"]) == number and one["cmd"] == "blpop" for one in clients)
 
 
 def test_who_waited_when_the_connection_broke_knows_that_nobody_knows() -> None:
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
 
     async def ask(one: Pipe) -> Any:
         [number] = await one.send([("CLIENT", "ID")])
@@ -103,7 +103,7 @@ def test_who_waited_when_the_connection_broke_knows_that_nobody_knows() -> None:
 
 def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipe, "MOST_WAITING", 5)
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
     client.delete(KEY)
 
     async def ask(one: Pipe) -> Any:
@@ -117,14 +117,14 @@ def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_next_question_after_a_broken_connection_opens_another() -> None:
-    client = redis_clients.blocking()
+    client = redis_clients.of(0)
 
     async def ask() -> tuple[Any, Any]:
-        first = await redis_clients.send("CLIENT", "ID")
+        first = await redis_clients.send(0, "CLIENT", "ID")
         await asyncio.to_thread(client.client_kill_filter, _id=first)
-        one = redis_clients._pipes[asyncio.get_running_loop()]
+        one = redis_clients._pipes[asyncio.get_running_loop()][settings.REDIS_URL]
         await asyncio.to_thread(stack.wait_for, lambda: not one.usable, "the loop has noticed")
-        return first, await redis_clients.send("CLIENT", "ID")
+        return first, await redis_clients.send(0, "CLIENT", "ID")
 
     first, second = in_loop(ask)
     assert first != second
@@ -134,21 +134,21 @@ def test_a_redis_that_cannot_be_reached_was_sent_nothing(settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     async def ask() -> list[Any]:
-        questions = (redis_clients.send("PING") for _ in range(3))
+        questions = (redis_clients.send(0, "PING") for _ in range(3))
         return await asyncio.gather(*questions, return_exceptions=True)
 
     assert [type(one) for one in in_loop(ask)] == [NotSent] * 3
 
 
 def test_what_is_asked_together_comes_together_or_fails() -> None:
-    redis_clients.blocking().delete(KEY)
+    redis_clients.of(0).delete(KEY)
 
     async def ask() -> tuple[list[Any], Any]:
-        together = await redis_clients.send_together(("SET", KEY, "1"), ("INCR", KEY))
-        wrong = redis_clients.send_together(("INCR", KEY), ("HGETALL", KEY))
+        together = await redis_clients.send_together(0, ("SET", KEY, "1"), ("INCR", KEY))
+        wrong = redis_clients.send_together(0, ("INCR", KEY), ("HGETALL", KEY))
         return together, (await asyncio.gather(wrong, return_exceptions=True))[0]
 
     together, wrong = in_loop(ask)
     assert together == ["OK", 2]
     assert isinstance(wrong, redis.ResponseError)
-    redis_clients.blocking().delete(KEY)
+    redis_clients.of(0).delete(KEY)

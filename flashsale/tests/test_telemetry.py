@@ -189,9 +189,9 @@ def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
 
 
 def test_bytes_of_other_programs_are_passed_over() -> None:
-    redis_clients.blocking().hset(telemetry._PROCESSES, b"\xff", b"\xfe")
+    redis_clients.of(0).hset(telemetry._PROCESSES, b"\xff", b"\xfe")
     telemetry.processes()
-    redis_clients.blocking().hdel(telemetry._PROCESSES, b"\xff")
+    redis_clients.of(0).hdel(telemetry._PROCESSES, b"\xff")
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:

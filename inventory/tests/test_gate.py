@@ -92,7 +92,7 @@ def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     click(sale)
     pattern = f"{{sale:{sale.pk}}}:*"
-    redis = redis_clients.blocking()
+    redis = redis_clients.of(0)
     before = {key: redis.dump(key) for key in redis.scan_iter(pattern)}
     click(sale, per_shopper=3, per_address=3)
     assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
@@ -150,7 +150,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
 
 def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    redis_clients.blocking().script_flush()
+    redis_clients.of(0).script_flush()
     assert click(sale).code == "cold"
     with pytest.raises(gate.ColdGate):
         gate.lower_bell(sale.pk)
@@ -161,7 +161,7 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
 def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    redis = redis_clients.blocking()
+    redis = redis_clients.of(0)
     redis.config_set("maxmemory", "1mb")
     try:
         assert click(sale).code == "busy"

@@ -109,12 +109,12 @@ def test_an_order_that_was_tampered_with_is_found(
 )
 def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, fault: str) -> None:
     name = skus(sold)[0] if field == "sku" else field
-    redis_clients.blocking().hincrby(getattr(gate.keys(sold.pk), key), name, 1)
+    redis_clients.of(0).hincrby(getattr(gate.keys(sold.pk), key), name, 1)
     assert fault in faults(sold)
 
 
 def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
-    redis_clients.blocking().hdel(gate.keys(sold.pk).answers, next(iter(gate.all_answers(sold.pk))))
+    redis_clients.of(0).hdel(gate.keys(sold.pk).answers, next(iter(gate.all_answers(sold.pk))))
     assert "answer_is_not_the_order" in faults(sold)
 
 
@@ -148,7 +148,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_3(sold: Sale) -> None:
     told = io.StringIO()
     call_command("verify", sale=sold.slug, stdout=told)
     assert "The books balance" in told.getvalue()
-    redis_clients.blocking().hincrby(gate.keys(sold.pk).stock, skus(sold)[0], 1)
+    redis_clients.of(0).hincrby(gate.keys(sold.pk).stock, skus(sold)[0], 1)
     told = io.StringIO()
     with pytest.raises(SystemExit, match="3"):
         call_command("verify", sale=sold.slug, json=True, stdout=told)

@@ -52,20 +52,20 @@ def test_a_gate_that_is_cold_or_behind_fails(
     make_sale: MakeSale, field: str, value: str | int, seen: str
 ) -> None:
     sale = make_sale()
-    redis_clients.blocking().hset(gate.keys(sale.pk).gate, field, value)
+    redis_clients.of(0).hset(gate.keys(sale.pk).gate, field, value)
     [finding] = about(sale, doctor.gates)
     assert (finding.state, seen in finding.seen) == (State.FAILED, True)
 
 
 def test_a_gate_that_is_ahead_of_postgresql_fails(make_sale: MakeSale) -> None:
     sale = make_sale()
-    redis_clients.blocking().hincrby(gate.keys(sale.pk).gate, "version", 5)
+    redis_clients.of(0).hincrby(gate.keys(sale.pk).gate, "version", 5)
     assert "ahead of PostgreSQL" in about(sale, doctor.gates)[0].seen
 
 
 def test_a_gate_that_is_told_a_moment_later_is_well(make_sale: MakeSale) -> None:
     sale = make_sale()
-    redis_clients.blocking().hset(gate.keys(sale.pk).gate, "version", 1)
+    redis_clients.of(0).hset(gate.keys(sale.pk).gate, "version", 1)
     caretaker.heal_all()
     assert about(sale, doctor.gates) == []
 
@@ -105,7 +105,7 @@ def test_a_draft_that_should_be_open_is_a_warning(make_sale: MakeSale) -> None:
 
 def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     make_sale()
-    redis_clients.blocking().script_flush()
+    redis_clients.of(0).script_flush()
     try:
         assert [finding.state for finding in doctor.scripts()] == [State.FAILED]
     finally:

@@ -18,7 +18,7 @@ from tests.cast import click, promise_too_much, queue_up, skus
 
 def line(sale: Sale) -> list[str]:
     """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
-    entries: Any = redis_clients.blocking().xrange(gate.keys(sale.pk).line)
+    entries: Any = redis_clients.of(0).xrange(gate.keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
 
@@ -35,7 +35,7 @@ def stray(sale: Sale, **fields: str) -> str:
         "quantity": "1",
         **fields,
     }
-    return str(redis_clients.blocking().xadd(gate.keys(sale.pk).line, entry))
+    return str(redis_clients.of(0).xadd(gate.keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -168,7 +168,7 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
-    redis_clients.blocking().xadd(gate.keys(sale.pk).line, {"what": "is this"})
+    redis_clients.of(0).xadd(gate.keys(sale.pk).line, {"what": "is this"})
     queue_up(sale, 2)
     settlement.settle(sale.pk)
     assert list(statuses(sale).values()) == ["confirmed"] * 2

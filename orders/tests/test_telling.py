@@ -17,7 +17,7 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
     """Redis restored from a copy that was made before the last batch."""
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    redis = redis_clients.blocking()
+    redis = redis_clients.of(0)
     keys = [key for key in gate.keys(sale.pk) if redis.exists(key)]
     copy = {key: redis.dump(key) for key in keys}
     settlement.settle(sale.pk)
@@ -38,8 +38,8 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
 def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    redis_clients.blocking().hset(gate.keys(sale.pk).gate, "version", sale.version + 7)
-    redis_clients.blocking().hset(gate.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
+    redis_clients.of(0).hset(gate.keys(sale.pk).gate, "version", sale.version + 7)
+    redis_clients.of(0).hset(gate.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
     assert not telling.tell(sale.pk)
     caretaker.look_after_all()
     seen = gate.view_now(sale.pk)
@@ -52,7 +52,7 @@ def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: Mak
 
 def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
-    redis = redis_clients.blocking()
+    redis = redis_clients.of(0)
     copy = {key: redis.dump(key) for key in gate.keys(sale.pk) if redis.exists(key)}
     sales.end(sale.pk, by="staff")
     assert sales.finish(sale.pk)
@@ -156,7 +156,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
 def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     queue_up(sale, 2)
-    redis = redis_clients.blocking()
+    redis = redis_clients.of(0)
     redis.script_flush()
     redis.config_set("maxmemory", "1mb")
     try:
@@ -175,7 +175,7 @@ def test_one_sick_gate_keeps_no_other_cold(
     queue_up(sick, 1)
     settlement.settle(sick.pk)
     gate.forget([sick.pk, well.pk])
-    redis_clients.blocking().set(gate.keys(sick.pk).answers, "of another type")
+    redis_clients.of(0).set(gate.keys(sick.pk).answers, "of another type")
     with monkeypatch.context() as patch:
         patch.setattr(gate, "empty", lambda *_: False)  # it stays sick
         caretaker.look_after_all()
@@ -194,7 +194,7 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     mark, _, raw = gate.read_line(sale.pk, 10)
     assert settlement.decide(sale.pk, mark, gate.parse_line(raw)[0])
     sale.refresh_from_db()
-    redis_clients.blocking().hset(gate.keys(sale.pk).gate, "version", sale.version)
+    redis_clients.of(0).hset(gate.keys(sale.pk).gate, "version", sale.version)
     settlement.settle(sale.pk)
     caretaker.look_after_all()
     assert gate.view_now(sale.pk).waiting == 0
@@ -223,7 +223,7 @@ def test_what_a_rebuild_tells_again_is_no_news(
     heard: list[int] = []
     monkeypatch.setattr(telling, "_ANNOUNCED", 2)
     monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
-    redis_clients.blocking().flushall()
+    redis_clients.of(0).flushall()
     caretaker.look_after_all()
     assert gate.view_now(sale.pk).warm
     assert set(heard) == {0}

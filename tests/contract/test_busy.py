@@ -77,7 +77,7 @@ def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
     sale = make_sale()
     ticket = shopper.ticket(sale)
     if lost == "scripts":
-        redis_clients.blocking().script_flush()
+        redis_clients.of(0).script_flush()
     else:
         gate.forget([sale.pk])
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")

@@ -41,7 +41,7 @@ def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None
     sale = make_sale(stock=30)
     queue_up(sale, 20)
     settlement.settle(sale.pk)
-    redis_clients.blocking().flushall()
+    redis_clients.of(0).flushall()
     with stack.worker():
         stack.wait_for(lambda: gate.view_now(sale.pk).warm, "the gate is warm again")
         assert len(queue_up(sale, 50)) == 10  # what was left, and not one more

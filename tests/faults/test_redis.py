@@ -142,7 +142,7 @@ def selling_again_after(wipe: Callable[[], None], rush: Rush) -> float:
 
 
 def flush() -> None:
-    redis_clients.blocking().flushall()
+    redis_clients.of(0).flushall()
 
 
 def replace(redis: Proxy) -> None:
@@ -210,7 +210,7 @@ def test_a_gate_is_rebuilt_in_a_full_memory(
         with frozen(worker):
             assert {answer.status_code for answer in crowd.click()} == {202}
             before = gate.view_now(sale.pk).mark
-            redis_clients.blocking().script_flush()  # as a restart does
+            redis_clients.of(0).script_flush()  # as a restart does
             meanwhile.enter_context(memory_full())
         stack.wait_for(lambda: gate.view_now(sale.pk).mark != before, "the gate is rebuilt")
         assert settled_and_balanced(sale)
@@ -279,11 +279,11 @@ def kept_by_valkey() -> Path:
 
 @contextlib.contextmanager
 def memory_full() -> Iterator[None]:
-    redis_clients.blocking().config_set("maxmemory", 1)
+    redis_clients.of(0).config_set("maxmemory", 1)
     try:
         yield
     finally:
-        redis_clients.blocking().config_set("maxmemory", 0)
+        redis_clients.of(0).config_set("maxmemory", 0)
 
 
 @contextlib.contextmanager

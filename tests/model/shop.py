@@ -108,7 +108,7 @@ class Shop:
     def restart(self, really: bool) -> None:
         """All comes back from the append-only file, but the scripts are forgotten."""
         if not really:
-            redis_clients.blocking().script_flush()
+            redis_clients.of(0).script_flush()
             return
         servers.VALKEY.kill()
         stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
@@ -116,9 +116,9 @@ class Shop:
         _in_the_loop(_hang_up())
 
     def wipe(self, scripts_too: bool) -> None:
-        redis_clients.blocking().flushall()
+        redis_clients.of(0).flushall()
         if scripts_too:
-            redis_clients.blocking().script_flush()
+            redis_clients.of(0).script_flush()
 
     def replaced(self, empty: bool) -> None:
         """Redis is another one, and the caretaker has noticed before anybody else goes on."""
@@ -129,20 +129,20 @@ class Shop:
         self.heal()
 
     def keep_copy(self) -> None:
-        redis = redis_clients.blocking()
+        redis = redis_clients.of(0)
         dumped = {key: redis.dump(key) for key in gate.keys(self.sale)}
         self.copies.append({key: value for key, value in dumped.items() if value})
 
     def bring_back_copy(self, number: int, noticed: bool) -> None:
         """Redis is restored from an older copy. It forgets the scripts, as whoever is started does;
         that it might go unnoticed is worse than it can be."""
-        with redis_clients.blocking().pipeline(transaction=True) as pipe:
+        with redis_clients.of(0).pipeline(transaction=True) as pipe:
             pipe.delete(*gate.keys(self.sale))
             for key, dumped in self.copies[number].items():
                 pipe.restore(key, 0, dumped)
             pipe.execute()
         if noticed:
-            redis_clients.blocking().script_flush()
+            redis_clients.of(0).script_flush()
 
     def back_up(self) -> None:
         self.backups.append((backups.back_up(self.sale), len(self.copies)))

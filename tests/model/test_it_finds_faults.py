@@ -56,7 +56,7 @@ def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]
     decide = settlement.decide
 
     def forgetful(sale: int, mark: str, entries: list[Entry]) -> gate.Tale | None:
-        redis_clients.blocking().xdel(gate.keys(sale).line, *[entry.id for entry in entries])
+        redis_clients.of(0).xdel(gate.keys(sale).line, *[entry.id for entry in entries])
         return decide(sale, mark, entries)
 
     return patch.object(settlement, "decide", forgetful)

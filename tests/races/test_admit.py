@@ -27,5 +27,5 @@ async def look_then_count(
     """`admit` without the script: what it does in one call, done in two."""
     if (await gate.view(sale)).left(sku) < quantity:
         return Verdict("refused", reason="sold_out")
-    await redis_clients.send("HINCRBY", gate.keys(sale).flight, sku, quantity)
+    await redis_clients.send(sale, "HINCRBY", gate.keys(sale).flight, sku, quantity)
     return Verdict("queued")

@@ -61,7 +61,7 @@ def everybody_lives(web: Web, worker: stack.Process) -> Iterator[None]:
 
 def put(sale: Sale, entry: Fields, number: str = "*") -> None:
     """An entry in the sale's line, by hand."""
-    redis_clients.blocking().xadd(gate.keys(sale.pk).line, entry, id=number)
+    redis_clients.of(0).xadd(gate.keys(sale.pk).line, entry, id=number)
 
 
 def entry(sale: Sale, fields: Fields) -> Fields:
@@ -222,7 +222,7 @@ def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
 def last_number(sale: Sale) -> int:
     """The moment in the line's latest id, in ms; 0 where the next will be the clock's."""
     try:
-        stream = redis_clients.blocking().xinfo_stream(gate.keys(sale.pk).line)
+        stream = redis_clients.of(0).xinfo_stream(gate.keys(sale.pk).line)
     except redis.ResponseError:  # there is none
         return 0
     return int(stream["last-generated-id"].partition("-")[0])
@@ -247,7 +247,7 @@ def test_an_entry_from_the_far_future_takes_nobodys_place(
 
 def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web) -> None:
     sale = make_sale()
-    with redis_clients.blocking().pipeline() as pipe:
+    with redis_clients.of(0).pipeline() as pipe:
         for number in range(1000):
             fields: Fields = {"what": str(number)} if number % 2 else entry(sale, {"sku": "x\0"})
             pipe.xadd(gate.keys(sale.pk).line, fields)
@@ -267,7 +267,7 @@ def spoil(sale: Sale, name: str, how: Callable[[str], object]) -> None:
 
 
 def another_type(key: str) -> None:
-    valkey = redis_clients.blocking()
+    valkey = redis_clients.of(0)
     valkey.delete(key)
     if key.endswith(":bell"):
         valkey.hset(key, "not", "ours")
@@ -322,14 +322,14 @@ def test_garbage_in_a_gate_is_replaced(
 ) -> None:
     def spoilt(sale: Sale) -> None:
         key, of = getattr(gate.keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
-        redis_clients.blocking().hset(key, of, value)
+        redis_clients.of(0).hset(key, of, value)
 
     heals(make_sale, web, spoilt)
 
 
 def test_units_that_nobody_in_line_holds_are_free_again(make_sale: MakeSale) -> None:
     sale, shopper = make_sale(), new_shopper()
-    redis_clients.blocking().hset(gate.keys(sale.pk).held, shopper.hex, 999)
+    redis_clients.of(0).hset(gate.keys(sale.pk).held, shopper.hex, 999)
     stack.wait_for(lambda: click(sale, shopper=shopper).code == "queued", "they may buy")
 
 
@@ -339,7 +339,7 @@ def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     make_sale: MakeSale, name: str, value: Any
 ) -> None:
     sale, shopper = make_sale(limit=2), new_shopper()
-    redis_clients.blocking().hset(getattr(gate.keys(sale.pk), name), shopper.hex, value)
+    redis_clients.of(0).hset(getattr(gate.keys(sale.pk), name), shopper.hex, value)
     purchase = new_purchase(sale.pk)
 
     def accepted() -> bool:
@@ -370,7 +370,7 @@ def test_an_answer_that_cannot_be_read_is_read_from_postgresql(
         text = stored
         if isinstance(text, str):
             text = text.replace("SHOPPER", order.shopper.hex).replace("SKU", skus(sale)[0])
-        redis_clients.blocking().hset(gate.keys(sale.pk).answers, order.pk.hex, text)
+        redis_clients.of(0).hset(gate.keys(sale.pk).answers, order.pk.hex, text)
 
     heals(make_sale, web, spoilt)
 
@@ -381,7 +381,7 @@ def test_a_purchase_in_line_whose_answer_is_spoilt_gets_its_order(
 ) -> None:
     sale = make_sale()
     purchases = queue_up(sale, 3)
-    redis_clients.blocking().hset(gate.keys(sale.pk).answers, purchases[1].hex, stored)
+    redis_clients.of(0).hset(gate.keys(sale.pk).answers, purchases[1].hex, stored)
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert list(sale.orders.values_list("status", flat=True)) == ["confirmed"] * 3
@@ -397,7 +397,7 @@ def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
     stack.wait_for(lambda: sale.orders.count() == 2, "both are settled")
     recent = gate.keys(sale.pk).recent
     shopper = Order.objects.get(pk=mine).shopper.hex
-    redis_clients.blocking().hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
+    redis_clients.of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
     page = second.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
     assert str(theirs) not in page
 
@@ -412,9 +412,9 @@ def test_a_spoilt_rate_stops_nobody(make_sale: MakeSale) -> None:
         shopper = new_shopper()
         key = f"{{sale:{sale.pk}}}:rate:{shopper.hex}"
         if stored == "a hash":
-            redis_clients.blocking().hset(key, "not", "ours")
+            redis_clients.of(0).hset(key, "not", "ours")
         else:
-            redis_clients.blocking().set(key, stored)
+            redis_clients.of(0).set(key, stored)
         assert click(sale, shopper=shopper, per_shopper=1).code == "queued"
         again = click(sale, shopper=shopper, per_shopper=1)
         assert (again.code, 0 < again.wait <= 1000) == ("rate_limited", True)
@@ -441,7 +441,7 @@ def test_one_spoilt_gate_leaves_the_caretaker_to_the_others(
 @pytest.mark.parametrize("key", ["{sale:letters}:gate", "{sale:}:gate", "{sale:-1}:gate"])
 def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, key: str) -> None:
     sale = make_sale()
-    valkey = redis_clients.blocking()
+    valkey = redis_clients.of(0)
     valkey.set(key, "another program's")
     try:
         valkey.script_flush()
@@ -454,7 +454,7 @@ def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, k
 def test_a_spoilt_gate_is_rebuilt_also_when_redis_was_replaced(make_sale: MakeSale) -> None:
     sick, well = make_sale(), make_sale()
     spoil(sick, "gate", another_type)
-    redis_clients.blocking().script_flush()
+    redis_clients.of(0).script_flush()
     stack.wait_for(lambda: gate.scripts_known() and drained(well), "the one is rebuilt")
     stack.wait_for(lambda: drained(sick), "the other as well")
 
@@ -490,7 +490,7 @@ def test_noise_among_what_is_announced_is_passed_over(make_sale: MakeSale) -> No
 
     def say() -> bool:
         for noise in NOISE:
-            redis_clients.blocking().publish("channels__group__feeds", noise)
+            redis_clients.of(0).publish("channels__group__feeds", noise)
         announce.changed(sale.pk, [[purchase.hex, "confirmed", "", "s" * 32, "shoe", 1]])
         return bool(heard)
 

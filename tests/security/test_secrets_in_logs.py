@@ -16,7 +16,8 @@ from dashboard.tests.staff import LOOKS, employ, session_of
 from tests import servers, stack
 from tests.cast import HTMX, JSON, Shopper, at_once
 
-DEBUG = {"LOG_LEVEL": "DEBUG"}
+DEBUG = {"LOG_LEVEL": "DEBUG", "LOG_PURCHASES": "1"}
+formats = pytest.mark.parametrize("as_what", ["line", "json"])
 PASSWORD = "a-password-of-staff-8c2f"
 WRONG = "a-wrong-password-5d1e"
 
@@ -75,7 +76,7 @@ def go_shopping(web: stack.Web, make_sale: MakeSale) -> list[str]:
             anna.buy(sale, made)
         anna.buy(sale, ticket, HTMX, quantity=2)
         anna.client.get(f"/sales/{sale.slug}/?ticket={ticket}")
-        anna.client.get("/orders/")
+        anna.client.get(f"/orders/?ticket={ticket}")
         anna.client.post("/admin/login/", data={"username": "anna", "password": PASSWORD})
     session = session_of(employ(LOOKS))
     for path, named in (
@@ -89,16 +90,23 @@ def go_shopping(web: stack.Web, make_sale: MakeSale) -> list[str]:
     return [ticket, cookie, session.partition("=")[2], PASSWORD]
 
 
-def test_a_shop_that_says_all_it_can_tells_no_secret(said: Said, make_sale: MakeSale) -> None:
-    with stack.Web.running(**DEBUG) as web, stack.worker(**DEBUG):
+@formats
+def test_a_shop_that_says_all_it_can_tells_no_secret(
+    said: Said, make_sale: MakeSale, as_what: str
+) -> None:
+    settings = DEBUG | {"LOG_FORMAT": as_what}
+    with stack.Web.running(**settings) as web, stack.worker(**settings):
         stack.wait_for(lambda: "[queues]" in said(), "the worker has started")
         secrets = go_shopping(web, make_sale)
     assert "DEBUG" in said()
     holds_none(said(), [*secrets, *passwords()])
 
 
-def test_a_shop_that_stumbles_tells_no_secret(said: Said, make_sale: MakeSale) -> None:
-    with Stumbling.running(**DEBUG) as web:
+@formats
+def test_a_shop_that_stumbles_tells_no_secret(
+    said: Said, make_sale: MakeSale, as_what: str
+) -> None:
+    with Stumbling.running(**DEBUG, LOG_FORMAT=as_what) as web:
         secrets = go_shopping(web, make_sale)
     assert said().count("a fault of ours") > 1
     holds_none(said(), [*secrets, *passwords()])

@@ -1,0 +1,176 @@
+"""Which Redis has a sale: the one at REDIS_URL or, of a cluster (REDIS_CLUSTER), the master of its slot.
+
+All keys of a sale are in one slot, so a sale is never on two servers, and a cluster is to us what several
+servers are. redis-py's own client for clusters sends a command again by rules of its own, which the
+purchase path cannot have (`redis_clients`). So the map is read here, and again every second while it is
+used: a slot that has moved, or a replica that has taken over, is met as an outage of about that long.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from bisect import bisect_left
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, ClusterDownError, TryAgainError
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0  # seconds
+_TIMEOUT = 1.0  # seconds, of each server
+_PATIENCE = 2.0  # seconds
+
+# What a server of a cluster says that has not, or not yet, the keys that are meant: nothing was done.
+NOT_HERE = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The URLs of all of them; in a cluster the ranges of slots, too: their ends, ascending, and owners."""
+
+    urls: tuple[str, ...]
+    ends: tuple[int, ...] = ()
+    owners: tuple[str, ...] = ()
+
+    def of(self, sale: int) -> str:
+        """The URL of the server that has the sale."""
+        if not self.ends:
+            return self.urls[0]
+        return self.owners[bisect_left(self.ends, key_slot(b"sale:%d" % sale))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of the cluster last, whether the last try saw anything, and when that ended."""
+
+    servers: Servers | None
+    failure: redis.RedisError | None
+    at: float
+
+    @property
+    def old(self) -> bool:
+        return time.monotonic() - self.at > LOOK_EVERY
+
+
+_UNSEEN = _Look(None, None, float("-inf"))
+_looking = threading.Lock()
+_last = _UNSEEN
+_asked: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[Servers]] = WeakKeyDictionary()
+
+
+def now() -> Servers:
+    """As they are, or were a second ago. Blocks where it has to look, for some seconds at most. Raises
+    redis.RedisError where they were never seen and cannot be asked."""
+    if not settings.REDIS_CLUSTER:
+        return Servers((settings.REDIS_URL,))
+    # While one looks, the others go on with what was seen, or wait for it where nothing was.
+    if _last.old and _looking.acquire(blocking=_last.servers is None):
+        try:
+            if _last.old:
+                _look()
+        finally:
+            _looking.release()
+    if _last.servers is None:
+        raise _last.failure or redis.ConnectionError("the cluster was never seen")
+    return _last.servers
+
+
+async def known() -> Servers:
+    """`now` for an event loop, which goes on with the old map while a new one is read, and waits for the
+    first one no longer than `_PATIENCE`."""
+    if not settings.REDIS_CLUSTER:
+        return Servers((settings.REDIS_URL,))
+    if not _last.old:
+        return now()
+    loop = asyncio.get_running_loop()
+    asked = _asked.get(loop)
+    if asked is None or asked.done():
+        asked = _asked[loop] = loop.run_in_executor(None, now)
+        asked.add_done_callback(lambda done: done.exception())  # whoever waits raises it
+    if _last.servers:
+        return _last.servers
+    try:
+        return await asyncio.wait_for(asyncio.shield(asked), _PATIENCE)
+    except TimeoutError as error:
+        raise redis.TimeoutError("the cluster does not answer") from error
+
+
+def _look() -> None:
+    """Asks whoever of them answers first; whoever did not comes last from then on."""
+    global _last, _order
+    failure: redis.RedisError | None = None
+    for url in tuple(dict.fromkeys((*_order, settings.REDIS_URL))):
+        try:
+            seen = read(url)
+        except redis.RedisError as error:
+            log.warning("the cluster's map cannot be read at %s: %s", place(url), error)
+            failure = error
+            _order = (*(known for known in _order if known != url), url)
+        else:
+            # Those that are new to us behind those that we know, whoever has gone left out.
+            _order = tuple(url for url in dict.fromkeys((*_order, *seen.urls)) if url in seen.urls)
+            _last = _Look(seen, None, time.monotonic())
+            return
+    _last = _Look(_last.servers, failure, time.monotonic())
+
+
+_order: tuple[str, ...] = ()
+
+
+def read_all() -> Servers:
+    """As the one at REDIS_URL tells now. Raises redis.RedisError, also where it is no cluster's."""
+    return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else Servers((settings.REDIS_URL,))
+
+
+def read(url: str) -> Servers:
+    """The masters, as this one of them tells. Raises redis.RedisError, also where no master has some of
+    the slots."""
+    client = redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+    with client:
+        state = str(client.execute_command("CLUSTER", "INFO"))  # type: ignore[no-untyped-call]  # redis-py
+        told = sorted(client.execute_command("CLUSTER", "SLOTS"))  # type: ignore[no-untyped-call]  # redis-py
+    ends, owners, following = [], [], 0
+    for first, last, (host, port, *_), *_replicas in told:
+        if first != following:
+            break
+        ends.append(last)
+        owners.append(_url(host, port))
+        following = last + 1
+    if following != REDIS_CLUSTER_HASH_SLOTS:
+        raise redis.ConnectionError(f"no server of the cluster has slot {following}")
+    # One that is cut off from the others tells an old map for ever.
+    if "cluster_state:ok" not in state:
+        raise redis.ConnectionError("it is no part of a working cluster")
+    return Servers(tuple(dict.fromkeys(owners)), tuple(ends), tuple(owners))
+
+
+def _url(host: str, port: int) -> str:
+    """That of another server, with the same user, password and encryption."""
+    given = urlsplit(settings.REDIS_URL)
+    who, at, _ = given.netloc.rpartition("@")
+    where = host or given.hostname or ""  # none: the one that was asked
+    return given._replace(
+        netloc=f"{who}{at}{f'[{where}]' if ':' in where else where}:{port}"
+    ).geturl()
+
+
+def place(url: str) -> str:
+    """An address without user and password."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
