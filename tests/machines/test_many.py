@@ -1,0 +1,322 @@
+"""The shop as several machines run it, down to the proxy: everything holds that holds on one, and each part
+may go and come while a crowd buys."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import httpx
+import pytest
+from pytest_django import Settings
+
+from conftest import MakeSale
+from drills import shopper as drill
+from drills.shopper import Log, Site
+from flashsale import redis_servers
+from flashsale.database import drop_broken_connections
+from inventory.models import Sale
+from orders import sales, settlement
+from tests import servers, stack
+from tests.cast import PAGE, Shopper, at_once
+from tests.faults.outages import Crowd, final, settled_and_balanced
+from tests.load import CROWD, Load
+from tests.machines import parts
+from tests.machines.parts import Machines, Master
+
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.alone,  # it is some fifteen processes, and more than others' deadlines would bear
+    pytest.mark.usefixtures("impatient_shoppers", "this_process"),
+    pytest.mark.skipif(
+        not (shutil.which("nginx") and shutil.which("pgbouncer")),
+        reason="needs the programs nginx and pgbouncer",
+    ),
+]
+UNITS = 5000  # more than they ask for
+CHAOS = int(os.environ.get("CHAOS_SEED", "7"))
+FAULTS = 12
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Machines]:
+    with parts.running() as machines:
+        yield machines
+
+
+@pytest.fixture
+def this_process(shop: Machines, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes and checks sales where the shop has its gates."""
+    settings.REDIS_URL = shop.settings["REDIS_URL"]
+    settings.REDIS_CLUSTER = True
+    monkeypatch.setattr(redis_servers, "_last", redis_servers._UNSEEN)
+    monkeypatch.setattr(redis_servers, "_order", ())
+
+
+def test_a_purchase_goes_all_the_way(shop: Machines, make_sale: MakeSale) -> None:
+    for sale in on_each_master(shop, make_sale, stock=1).values():
+        shopper = Shopper(shop.url)
+        accepted = shopper.buy(sale)
+        assert accepted.status_code == 202
+        assert final(shopper, accepted.json()["purchase"]) == "confirmed"
+        assert Shopper(shop.url).buy(sale).json()["reason"] == "sold_out"
+        assert settled_and_balanced(sale)
+
+
+def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) -> None:
+    sale = make_sale(stock=50)
+    early = Crowd(shop.url, sale, 20).click()
+    assert {answer.status_code for answer in early} == {202}
+    assert settled_and_balanced(sale)
+    product, orders = sale.products.get(), list(sale.orders.all())
+    crowd = Crowd(shop.url, sale, 200)
+    clicks, *results = at_once(
+        crowd.click,
+        *[partial(settlement.settle, sale.pk)] * 2,
+        *[partial(sales.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(sales.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+    )
+    assert isinstance(clicks, list)
+    assert {click.status_code for click in clicks} <= {202, 409}
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert results[-4:].count(True) == 2  # cancelled twice, returned once
+    assert settled_and_balanced(sale)
+    product.refresh_from_db()
+    accepted = sum(click.status_code == 202 for click in clicks)
+    assert sale.orders.count() == 20 + accepted
+    assert product.stock + sale.orders.filter(status="confirmed").count() == 50 + 9
+    # A ticket that was accepted is known, by whatever host.
+    assert Counter(answer.status_code for answer in crowd.click())[200] == accepted
+
+
+def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
+    shop: Machines, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock=UNITS)
+    with Load(shop.url, sale, sockets=True) as load, OpenPages(shop.url, sale, 10) as pages:
+        comes_a_crowd(load)
+        stack.wait_for(lambda: pages.count("opened") == 10, "pages are open")
+        shop.hosts[0].kill()
+        try:
+            comes_a_crowd(load)
+            stack.wait_for(lambda: 0 < pages.count("lost") < 10, "some pages lose their socket")
+            back = 10 + pages.count("lost")
+            stack.wait_for(lambda: pages.count("opened") == back, "and have another")
+        finally:
+            shop.hosts[0].back()
+        assert load.faults() == {}
+    assert {heard.code for log in load.logs for heard in log.heard} == {"queued"}
+    assert sum(log.pages_lost for log in load.logs) == 0
+
+
+def test_a_server_of_the_cluster_that_is_away_takes_only_its_own_sales(
+    shop: Machines, make_sale: MakeSale
+) -> None:
+    sold = on_each_master(shop, make_sale, stock=20)
+    away, here = shop.masters[1], shop.masters[2]
+    shoppers = {url: Shopper(shop.url) for url in sold}
+    accepted = {url: shoppers[url].buy(sale).json()["purchase"] for url, sale in sold.items()}
+    away.kill()
+    stack.wait_for(lambda: not away.alive(), "it is away")
+    with at_last_back(shop, away):
+        [refused] = Crowd(shop.url, sold[away.url], 1).click()
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        shopper = Shopper(shop.url)
+        clicked = shopper.buy(sold[here.url])
+        assert clicked.status_code == 202
+        assert final(shopper, clicked.json()["purchase"]) == "confirmed"
+        told = httpx.get(f"http://127.0.0.1:{shop.hosts[0].port}/readyz")
+        assert told.status_code == 200
+        assert told.json()["redis"].startswith("1 of 3 not reachable: 127.0.0.1:")
+    for url, sale in sold.items():
+        assert final(shoppers[url], accepted[url]) == "confirmed"
+        assert settled_and_balanced(sale)
+
+
+def test_everything_is_restarted_under_load_one_after_the_other(
+    shop: Machines, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock=UNITS)
+    with Load(shop.url, sale, sockets=True) as load, Visitor(shop.url, sale) as visitor:
+        comes_a_crowd(load)
+        for restart in restarts(shop):
+            for step in restart:
+                step()
+            comes_a_crowd(load)
+        stack.wait_for(shop.whole, "the cluster is one again")
+        assert load.faults() == {}
+    assert visitor.seen[200] > 0
+    assert visitor.odd == []
+
+
+def test_parts_die_and_stand_still_in_any_order(shop: Machines, make_sale: MakeSale) -> None:
+    chance = random.Random(CHAOS)  # protects nothing
+    sale = make_sale(stock=UNITS)
+    with Load(shop.url, sale, sockets=True) as load:
+        comes_a_crowd(load)
+        for _ in range(FAULTS):
+            for step in chance.choice(accidents(shop, chance)):
+                step()
+            comes_some(load)
+        stack.wait_for(shop.whole, "the cluster is one again")
+        assert load.faults() == {}
+
+
+# --- What happens to parts ----------------------------------------------------------------------
+
+
+Steps = tuple[Callable[[], object], ...]
+
+
+def restarts(shop: Machines) -> Iterator[Steps]:
+    assert shop.nginx
+    for host in shop.hosts:
+        yield host.stop, host.back
+    for process in (*shop.workers, *shop.beats):
+        yield process.stop, process.start
+    yield (partial(shop.nginx.signal, signal.SIGHUP),)
+    yield shop.bouncer.leave, shop.bouncer.back
+    for server in (*shop.masters, servers.VALKEY, servers.POSTGRES):
+        yield server.stop, server.start, drop_broken_connections  # this process' own, too
+
+
+def accidents(shop: Machines, chance: random.Random) -> list[Steps]:
+    """One of each kind."""
+    process = chance.choice([*shop.workers, *shop.beats])
+    host, master = chance.choice(shop.hosts), chance.choice(shop.masters)
+    frozen = chance.choice([*shop.hosts, *shop.workers]).popen
+    assert frozen
+    return [
+        (host.kill, host.back),
+        (process.kill, process.start),
+        (shop.bouncer.kill, shop.bouncer.back),
+        (master.kill, partial(gone, master), master.start),
+        (partial(stand_still, frozen.pid, chance.uniform(0.5, 3)),),
+        (partial(stand_still, master.pid, chance.uniform(0.5, 3)),),
+    ]
+
+
+def gone(master: Master) -> None:
+    stack.wait_for(lambda: not master.alive(), "the server is gone")
+
+
+def stand_still(pid: int | None, seconds: float) -> None:
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)  # what is tested is that it stands still so long
+    os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def at_last_back(shop: Machines, master: Master) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        master.start()
+        stack.wait_for(shop.whole, "the cluster is one again")
+
+
+# --- Those who come meanwhile -------------------------------------------------------------------
+
+
+def comes_a_crowd(load: Load) -> None:
+    comes_some(load, CROWD)
+
+
+def comes_some(load: Load, shoppers: int = CROWD // 4) -> None:
+    """And so many learn what became of their purchases."""
+    before = answered(load)
+    stack.wait_for(lambda: answered(load) >= before + shoppers, "shoppers come and are answered")
+
+
+def answered(load: Load) -> int:
+    return sum(bool(log.final) for log in list(load.logs))
+
+
+class OpenPages:
+    """Shoppers who have the page open with its socket, and wait."""
+
+    def __init__(self, url: str, sale: Sale, shoppers: int) -> None:
+        self._shoppers = [(Site(url), sale.slug)] * shoppers
+        self._over = threading.Event()
+        self.logs: list[Log] = []
+
+    def __enter__(self) -> "OpenPages":
+        self._thread = ThreadPoolExecutor(1)
+        self._waiting = self._thread.submit(asyncio.run, self._wait())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.shutdown()
+        self._waiting.result()
+
+    def count(self, what: str) -> int:
+        """Sockets that were opened or lost so far."""
+        return sum(getattr(log, f"sockets_{what}") for log in self.logs)
+
+    async def _wait(self) -> None:
+        await asyncio.gather(*(self._wait_as(*one) for one in self._shoppers))
+
+    async def _wait_as(self, site: Site, slug: str) -> None:
+        shopper = drill.Shopper(site, slug)
+        self.logs.append(shopper.log)
+        await shopper.look()
+        shopper.watch()
+        await asyncio.to_thread(self._over.wait)
+        await shopper.leave()
+
+
+class Visitor:
+    """Looks at pages all the time. Notes what answers are not to be."""
+
+    def __init__(self, url: str, sale: Sale) -> None:
+        self._url, self._paths = url, ("/", f"/sales/{sale.slug}/", "/orders/")
+        self._over = threading.Event()
+        self.seen: Counter[int] = Counter()
+        self.odd: list[str] = []
+
+    def __enter__(self) -> "Visitor":
+        self._thread = ThreadPoolExecutor(1)
+        self._looking = self._thread.submit(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.shutdown()
+        self._looking.result()
+
+    def _look(self) -> None:
+        while not self._over.is_set():
+            for path in self._paths:
+                self._look_at(path)
+
+    def _look_at(self, path: str) -> None:
+        """Each time a new connection: what a browser asks again by itself is not what is looked for."""
+        try:
+            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=30)
+        except httpx.HTTPError as error:
+            self.odd.append(f"{path}: {error!r}")
+            return
+        self.seen[answer.status_code] += 1
+        if answer.status_code >= 500 and not (
+            answer.status_code == 503 and answer.headers.get("retry-after")
+        ):
+            self.odd.append(f"{path}: {answer.status_code}")
+
+
+def on_each_master(shop: Machines, make_sale: MakeSale, stock: int) -> dict[str, Sale]:
+    """A sale on each of the cluster's servers, by its URL."""
+    found: dict[str, Sale] = {}
+    while len(found) < len(shop.masters):
+        sale = make_sale(stock=stock)
+        found[redis_servers.now().of(sale.pk)] = sale
+    return found

@@ -1,0 +1,116 @@
+"""Servers of one's own for each task, reached over TLS, with passwords: a purchase passes through all."""
+
+import asyncio
+import contextlib
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from conftest import MakeSale
+from flashsale.embedded.valkey import Valkey
+from tests import servers, stack
+from tests.cast import Shopper
+from tests.faults.outages import final, settled_and_balanced
+from tests.machines.parts import folder_for_all, pgbouncer, through
+from tests.operators import typed
+
+pytestmark = pytest.mark.skipif(
+    not (shutil.which("openssl") and shutil.which("pgbouncer")),
+    reason="needs the programs openssl and pgbouncer",
+)
+
+
+@contextmanager
+def certified() -> Iterator[tuple[Path, Path]]:
+    """A folder that others may look into, a certificate for this machine, and its key."""
+    with folder_for_all() as name:
+        certificate, key = Path(name) / "certificate.pem", Path(name) / "key.pem"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"),
+                *("ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=tests"),
+                *("-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        key.chmod(0o644)  # PgBouncer runs as nobody; it is of no use to anybody
+        yield certificate, key
+
+
+@contextmanager
+def encrypted(url: str, certificate: Path, key: Path) -> Iterator[int]:
+    """A port that takes TLS, and nothing else, and leads to the server at `url`."""
+    where = urlsplit(url)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(where.hostname, where.port)
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    listening = asyncio.run_coroutine_threadsafe(
+        asyncio.start_server(lead, "127.0.0.1", 0, ssl=context), loop
+    ).result(stack.DEADLINE)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(stack.DEADLINE)
+
+
+def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    with contextlib.ExitStack() as running:
+        certificate, key = running.enter_context(certified())
+        given = {}
+        for name in ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "CHANNEL_URL"):
+            plain = servers.VALKEY.url
+            if name != "REDIS_URL":
+                own = Valkey(certificate.parent / name)
+                running.callback(own.stop)
+                own.start()
+                plain = own.url
+            port = running.enter_context(encrypted(plain, certificate, key))
+            query = {"ssl_ca_certs": str(certificate)}
+            given[name] = through(port, plain, scheme="rediss", query=urlencode(query))
+        bouncer = running.enter_context(
+            pgbouncer(
+                certificate.parent,
+                "client_tls_sslmode = require",
+                f"client_tls_cert_file = {certificate}",
+                f"client_tls_key_file = {key}",
+            )
+        )
+        query = {"sslmode": "verify-full", "sslrootcert": str(certificate)}
+        pooled = through(bouncer.port, servers.POSTGRES.url, query=urlencode(query))
+        given["DATABASE_URL"] = pooled
+        prepared = typed("prepare", "--database", **given)
+        assert prepared.code == 0, prepared
+        web = running.enter_context(stack.Web.running(**given))
+        running.enter_context(stack.worker(**given))
+        shopper = Shopper(web.url)
+        bought = shopper.buy(sale)
+        assert bought.status_code == 202
+        assert final(shopper, bought.json()["purchase"]) == "confirmed"
+        assert settled_and_balanced(sale)
+        plainly = through(bouncer.port, servers.POSTGRES.url, query="sslmode=disable")
+        refused = typed("verify", **(given | {"DATABASE_URL": plainly}))
+        assert refused.code not in (0, 3), refused
