@@ -1,0 +1,54 @@
+"""`manage.py purge` takes what is over, and nothing else."""
+
+from datetime import timedelta
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from conftest import MakeSale
+from flashsale import redis_clients
+from inventory import gate
+from orders import sales, settlement
+from tests.cast import queue_up
+from tests.operators import here, typed
+
+OVER = 10**12  # the number of a sale that an old copy of Redis has brought back
+
+
+def login(ends_in: timedelta) -> str:
+    session = SessionStore()
+    session.create()
+    Session.objects.filter(pk=session.session_key).update(expire_date=timezone.now() + ends_in)
+    return str(session.session_key)
+
+
+def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    queue_up(sale, 3)
+    settlement.settle(sale.pk)
+    redis_clients.of(0).hset(gate.keys(OVER).gate, "version", 1)
+    over = make_sale()
+    here("purge")
+    redis_clients.of(0).hset(gate.keys(OVER).gate, "version", 1)
+    sales.end(over.pk, by="staff")
+    ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
+
+    counted = here("purge", "--dry-run", "--json")
+    assert counted.told == {"gates": 2, "sessions": 1}
+    assert OVER in gate.standing()
+    assert Session.objects.filter(pk=ended).exists()
+
+    assert here("purge").out.strip() == "Removed 2 gates of sales that are over, 1 ended logins."
+    assert gate.standing() & {OVER, over.pk} == set()
+    assert not Session.objects.filter(pk=ended).exists()
+    assert Session.objects.filter(pk=lasting).exists()
+    assert gate.view_now(sale.pk).warm
+    assert sale.orders.count() == 3
+    assert here("purge", "--json").told == {"gates": 0, "sessions": 0}
+
+
+def test_without_redis_it_says_so() -> None:
+    ran = typed("purge", REDIS_URL="redis://127.0.0.1:1/0")
+    assert ran.code == 1
+    assert len(ran.err.strip().splitlines()) == 1
