@@ -19,7 +19,7 @@ from django.urls import re_path  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
 from dashboard.consumers import DashboardConsumer  # noqa: E402
-from flashsale import express, garbage, media, redis_clients, sentry  # noqa: E402
+from flashsale import express, garbage, media, redis_clients, sentry, tracing  # noqa: E402
 from flashsale.express import Receive, Scope, Send  # noqa: E402
 from inventory import feed  # noqa: E402
 from inventory.consumers import NoConsumer, SaleConsumer  # noqa: E402
@@ -105,6 +105,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             sentry.start("web")
+            tracing.start("web")
             feed.current()
             engines.all()  # reads the template libraries now, not under the first crowd
             garbage.keep_for_good()

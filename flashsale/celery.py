@@ -6,7 +6,7 @@ import django
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 
-from flashsale import broker, garbage, sentry, telemetry
+from flashsale import broker, garbage, sentry, telemetry, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
@@ -26,6 +26,7 @@ def start_caretaker(**_: object) -> None:
     telemetry.start("worker")
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
     sentry.start("worker")
+    tracing.start("worker")
 
 
 @worker_ready.connect

@@ -258,6 +258,8 @@ CELERY_BEAT_SCHEDULE = {
 
 METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there
 
+OTEL_EXPORTER_OTLP_ENDPOINT = variables.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+OTEL_TRACES_SAMPLER_ARG = variables.share("OTEL_TRACES_SAMPLER_ARG", 1.0)
 SENTRY_DSN = variables.sentry("SENTRY_DSN")
 
 LOG_LEVEL = variables.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

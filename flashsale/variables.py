@@ -63,6 +63,18 @@ def whole(name: str, default: int, least: int = 0, most: int = 2**31 - 1) -> int
     return _read(name, default, parse, f"a whole number from {least} to {most}")
 
 
+def share(name: str, default: float) -> float:
+    """A number from 0 to 1."""
+
+    def parse(raw: str) -> float:
+        number = float(raw)
+        if not 0 <= number <= 1:
+            raise ValueError(number)
+        return number
+
+    return _read(name, default, parse, "a number from 0 to 1")
+
+
 def database(name: str, default: str) -> dict[str, Any]:
     """Django's database settings from a `postgres://` URL."""
 

@@ -5,7 +5,7 @@ JavaScript. The table of them all is in `docs/purchase-path.md`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,9 +15,10 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError
 
-from flashsale import logs, shoppers, telemetry
+from flashsale import logs, shoppers, telemetry, tracing
 from flashsale.express import BodyTooLarge, Header, Request, Response, json_response, redirect
 from flashsale.pipe import NotSent
+from flashsale.tracing import Step
 from inventory import feed, gate
 from inventory.feed import Watch
 from inventory.gate import Answer, Verdict
@@ -192,8 +193,15 @@ def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> No
         counted = _COUNTED_WITHOUT_GATE.get(status, "error")
     telemetry.count_click(click.watch.card.id, counted)
     logs.step(verdict.code, sale=click.watch.card.id, reason=verdict.reason, status=status)
+    tracing.steps("click", _clicked(click, verdict, status, clicked_at))
     if verdict.code == "queued":
         telemetry.count_accepted(click.purchase.hex, clicked_at)
+
+
+def _clicked(click: Click, verdict: Verdict, status: int, clicked_at: float) -> Iterator[Step]:
+    about = {"answer": verdict.code, "reason": verdict.reason}
+    took = time.perf_counter() - clicked_at
+    yield Step(click.purchase, took, {**about, "sale": click.watch.card.id, "status": status})
 
 
 # --- Answering ----------------------------------------------------------------------------------

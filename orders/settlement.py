@@ -18,8 +18,9 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from flashsale import logs, telemetry
+from flashsale import logs, telemetry, tracing
 from flashsale.database import BOUNDS, Rows, Statement, ask
+from flashsale.tracing import Step
 from inventory import gate, stock
 from inventory.gate import Entry
 from inventory.models import Product, Sale
@@ -155,12 +156,19 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> ga
             tale = _tale(sale.version, record(sale, fresh, products, bought), *before)
     telemetry.count_settled(sale_id, len(fresh))
     logs.steps(_committed(sale_id, tale))
+    tracing.steps("settlement", _since_accepted(sale_id, fresh, tale))
     return tale
 
 
 def _committed(sale: int, tale: gate.Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
     for purchase, status, reason, *_ in tale.answers:
         yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": tale.to}
+
+
+def _since_accepted(sale: int, fresh: list[Entry], tale: gate.Tale) -> Iterator[Step]:
+    accepted = {entry.purchase: entry.accepted_at for entry in fresh}
+    for purchase, status, about in _committed(sale, tale):
+        yield Step(purchase, accepted[purchase], {"outcome": status, **about})
 
 
 def allot(

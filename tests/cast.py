@@ -181,6 +181,11 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
         return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
 
 
+def hears_the_bell() -> bool:
+    """Whether a worker has started altogether."""
+    return any(client["cmd"] == "brpop" for client in redis_clients.of(0).client_list())
+
+
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):

@@ -10,6 +10,7 @@ from flashsale import redis_clients
 from inventory import gate
 from inventory.models import Sale
 from tests import stack
+from tests.cast import hears_the_bell
 from tests.faults import crashing
 from tests.faults.crashing import POINTS
 from tests.load import BURST, Load
@@ -85,10 +86,6 @@ class TestWorkers:
             assert crashing.killed(doomed)
             with crashing.worker():
                 assert load.faults() == {}
-
-
-def hears_the_bell() -> bool:
-    return any(client["cmd"] == "brpop" for client in redis_clients.of(0).client_list())
 
 
 def url(door: socket.socket) -> str:

@@ -1,0 +1,104 @@
+"""A purchase is one trace, whoever works on it, and its id is the purchase's."""
+
+import gzip
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from uuid import UUID
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from conftest import MakeSale
+from tests import stack
+from tests.cast import Shopper, hears_the_bell
+from tests.faults.outages import final
+
+
+class Collector(HTTPServer):
+    """Takes traces, as OpenTelemetry's collector does."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Listener)
+        self.told: list[tuple[str, Span]] = []
+
+    def spans_of(self, purchase: str) -> dict[str, tuple[str, Span]]:
+        about = UUID(purchase).bytes
+        return {span.name: (role, span) for role, span in self.told if span.trace_id == about}
+
+
+class Listener(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        for told in ExportTraceServiceRequest.FromString(body).resource_spans:
+            names = {each.key: each.value.string_value for each in told.resource.attributes}
+            for scope in told.scope_spans:
+                self.server.told += [(names["service.name"], span) for span in scope.spans]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as listening:
+        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread.start()
+        yield listening
+        listening.shutdown()
+        thread.join()
+
+
+def traced(collector: Collector, share: str = "1") -> dict[str, str]:
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        "OTEL_TRACES_SAMPLER_ARG": share,
+        "OTEL_BSP_SCHEDULE_DELAY": "50",  # ms
+    }
+
+
+def test_a_purchase_is_a_trace_from_click_to_commit(
+    make_sale: MakeSale, collector: Collector
+) -> None:
+    settings, sale = traced(collector), make_sale()
+    with stack.Web.running(**settings) as web, stack.worker(**settings):
+        stack.wait_for(hears_the_bell, "the worker has started")
+        shopper = Shopper(web.url)
+        purchase = shopper.buy(sale).json()["purchase"]
+        assert final(shopper, purchase) == "confirmed"
+        stack.wait_for(lambda: len(collector.spans_of(purchase)) == 2, "both tell of it")
+    (web_role, click), (worker_role, settlement) = (
+        collector.spans_of(purchase)[name] for name in ("click", "settlement")
+    )
+    assert (web_role, worker_role) == ("flashsale-web", "flashsale-worker")
+    assert attributes(click) == {"answer": "queued", "reason": "", "sale": sale.pk, "status": 202}
+    assert attributes(settlement)["outcome"] == "confirmed"
+    for span in (click, settlement):
+        assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 60e9
+
+
+def attributes(span: Span) -> dict[str, str | int]:
+    return {
+        each.key: each.value.int_value
+        if each.value.HasField("int_value")
+        else each.value.string_value
+        for each in span.attributes
+    }
+
+
+def test_of_none_none_is_told_and_nobody_waits_for_who_does_not_listen(
+    make_sale: MakeSale, collector: Collector
+) -> None:
+    sale, settings = make_sale(), traced(collector, "0")
+    deaf = settings | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    with stack.Web.running(**settings) as web, stack.worker(**deaf, LOG_LEVEL="CRITICAL"):
+        shopper = Shopper(web.url)
+        assert final(shopper, shopper.buy(sale).json()["purchase"]) == "confirmed"
+    assert collector.told == []
