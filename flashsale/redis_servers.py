@@ -12,6 +12,7 @@ import threading
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -47,6 +48,11 @@ class Servers:
         return self.owners[bisect_left(self.ends, key_slot(b"sale:%d" % sale))]
 
 
+@cache
+def _alone(url: str) -> Servers:
+    return Servers((url,))
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What was seen of the cluster last, whether the last try saw anything, and when that ended."""
@@ -70,7 +76,7 @@ def now() -> Servers:
     """As they are, or were a second ago. Blocks where it has to look, for some seconds at most. Raises
     redis.RedisError where they were never seen and cannot be asked."""
     if not settings.REDIS_CLUSTER:
-        return Servers((settings.REDIS_URL,))
+        return _alone(settings.REDIS_URL)
     # While one looks, the others go on with what was seen, or wait for it where nothing was.
     if _last.old and _looking.acquire(blocking=_last.servers is None):
         try:
@@ -87,7 +93,7 @@ async def known() -> Servers:
     """`now` for an event loop, which goes on with the old map while a new one is read, and waits for the
     first one no longer than `_PATIENCE`."""
     if not settings.REDIS_CLUSTER:
-        return Servers((settings.REDIS_URL,))
+        return _alone(settings.REDIS_URL)
     if not _last.old:
         return now()
     loop = asyncio.get_running_loop()
@@ -127,7 +133,7 @@ _order: tuple[str, ...] = ()
 
 def read_all() -> Servers:
     """As the one at REDIS_URL tells now. Raises redis.RedisError, also where it is no cluster's."""
-    return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else Servers((settings.REDIS_URL,))
+    return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else _alone(settings.REDIS_URL)
 
 
 def read(url: str) -> Servers:
