@@ -104,6 +104,10 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            if not (settings.STATIC_ROOT / "staticfiles.json").exists():
+                words = "The static files are not collected: run `manage.py prepare --static`."
+                await send({"type": "lifespan.startup.failed", "message": words})
+                return
             sentry.start("web")
             tracing.start("web")
             feed.current()

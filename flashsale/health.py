@@ -1,6 +1,6 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale import redis_clients
@@ -34,6 +34,8 @@ async def _redis() -> tuple[bool, str]:
 async def _postgresql() -> tuple[bool, str]:
     try:
         await in_thread(_select)
+    except ProgrammingError:
+        return False, "not migrated"
     except (DatabaseError, TimeoutError) as error:
         await drop_broken_connections_soon()
         return False, f"not reachable ({type(error).__name__})"
@@ -43,6 +45,6 @@ async def _postgresql() -> tuple[bool, str]:
 def _select() -> None:
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SELECT FROM orders_order LIMIT 1")
     finally:
         connection.close()

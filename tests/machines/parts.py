@@ -136,7 +136,7 @@ def running() -> Iterator[Machines]:
             process.start()
         for host in machines.hosts:
             wait_for(host.ready, "the web host is ready")
-        machines.nginx = all_of_it.enter_context(_nginx(folder, machines.hosts))
+        machines.nginx = all_of_it.enter_context(nginx(folder, machines.hosts))
         machines.url = f"http://127.0.0.1:{machines.nginx.port}"
         yield machines
 
@@ -215,8 +215,9 @@ def pgbouncer(folder: Path, *more: str) -> Iterator[Proxy]:
 
 
 @contextmanager
-def _nginx(folder: Path, hosts: list[Host]) -> Iterator[Proxy]:
-    """With the configuration that the containers have, but for its names and places."""
+def nginx(folder: Path, hosts: list[Host], more: str = "") -> Iterator[Proxy]:
+    """With the configuration that the containers have, but for its names and places, and `more` lines of
+    the server."""
     home, port = folder / "nginx", free_port()
     home.mkdir()
     places = "".join(
@@ -235,7 +236,10 @@ def _nginx(folder: Path, hosts: list[Host]) -> Iterator[Proxy]:
             "worker_processes auto;": f"worker_processes 2; {whose}",
             "access_log off;": f"access_log off; {places}",
         },
-        "shop.conf": {"listen 8080": f"listen 127.0.0.1:{port}", "/tmp/static": f"{home}/static"},  # noqa: S108
+        "shop.conf": {
+            "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port} backlog=4096;{more}",
+            "/tmp/static": f"{home}/static",  # noqa: S108  # what it says
+        },
         "upstream.conf": {
             "resolver 127.0.0.11 valid=5s ipv6=off;": "",
             "server web:8000 resolve max_fails=1 fail_timeout=2s;": upstream,
@@ -247,12 +251,12 @@ def _nginx(folder: Path, hosts: list[Host]) -> Iterator[Proxy]:
             written = written.replace(ours, here)
         (home / name).write_text(written)
     command = ["nginx", "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off;"]
-    nginx = Proxy(command, port=port, stop_signal=signal.SIGQUIT)
-    nginx.back()
+    proxy = Proxy(command, port=port, stop_signal=signal.SIGQUIT)
+    proxy.back()
     try:
-        yield nginx
+        yield proxy
     finally:
-        nginx.stop()
+        proxy.stop()
 
 
 def _listens(port: int) -> bool:

@@ -2,28 +2,32 @@
 
 import asyncio
 import contextlib
+import re
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import httpx
 import pytest
 
 from conftest import MakeSale
+from flashsale.embedded.server import free_port
 from flashsale.embedded.valkey import Valkey
 from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import final, settled_and_balanced
-from tests.machines.parts import folder_for_all, pgbouncer, through
+from tests.machines.parts import Host, folder_for_all, nginx, pgbouncer, through
 from tests.operators import typed
 
 pytestmark = pytest.mark.skipif(
-    not (shutil.which("openssl") and shutil.which("pgbouncer")),
-    reason="needs the programs openssl and pgbouncer",
+    not all(map(shutil.which, ("openssl", "pgbouncer", "nginx"))),
+    reason="needs the programs openssl, pgbouncer and nginx",
 )
 
 
@@ -114,3 +118,36 @@ def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> N
         plainly = through(bouncer.port, servers.POSTGRES.url, query="sslmode=disable")
         refused = typed("verify", **(given | {"DATABASE_URL": plainly}))
         assert refused.code not in (0, 3), refused
+
+
+def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    said = (stack.ROOT / "docs" / "deploy.md").read_text()
+    [lines] = re.findall(r"```\n(    listen 8443 ssl;\n.*?)```", said, re.S)
+    with contextlib.ExitStack() as running:
+        certificate, key = running.enter_context(certified())
+        port = free_port()
+        for ours, here in {
+            "8443": f"127.0.0.1:{port}",
+            "/etc/nginx/tls/certificate.pem": str(certificate),
+            "/etc/nginx/tls/key.pem": str(key),
+        }.items():
+            assert ours in lines
+            lines = lines.replace(ours, here)
+        given = {"TRUSTED_PROXIES": "1", "FLASHSALE_EMBEDDED": "0"}  # as in production
+        host = Host(
+            [sys.executable, "-m", "flashsale.web"],
+            given | {"HOST": "127.0.0.1", "PORT": str(free_port())},
+        )
+        host.port = int(host.env["PORT"])
+        running.callback(host.stop)
+        host.back()
+        running.enter_context(stack.worker())
+        proxy = running.enter_context(nginx(certificate.parent, [host], lines))
+        shopper = Shopper(f"https://127.0.0.1:{port}")
+        bought = shopper.buy(sale)
+        assert bought.status_code == 202
+        assert final(shopper, bought.json()["purchase"]) == "confirmed"
+        page = httpx.get(f"{shopper.url}/sales/{sale.slug}/", verify=str(certificate))
+        assert "Secure" in page.headers["set-cookie"]
+        assert httpx.get(f"http://127.0.0.1:{proxy.port}/livez").status_code == 200
