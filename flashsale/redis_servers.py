@@ -94,15 +94,18 @@ async def known() -> Servers:
     first one no longer than `_PATIENCE`."""
     if not settings.REDIS_CLUSTER:
         return _alone(settings.REDIS_URL)
-    if not _last.old:
-        return now()
+    last = _last  # one look at the clock: `now` would look again, and might block
+    if not last.old and last.servers:
+        return last.servers
+    if not last.old:
+        raise last.failure or redis.ConnectionError("the cluster was never seen")
     loop = asyncio.get_running_loop()
     asked = _asked.get(loop)
     if asked is None or asked.done():
         asked = _asked[loop] = loop.run_in_executor(None, now)
         asked.add_done_callback(lambda done: done.exception())  # whoever waits raises it
-    if _last.servers:
-        return _last.servers
+    if last.servers:
+        return last.servers
     try:
         return await asyncio.wait_for(asyncio.shield(asked), _PATIENCE)
     except TimeoutError as error:

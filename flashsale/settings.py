@@ -20,6 +20,8 @@ PRODUCTION = bool(_given) and not variables.flag("FLASHSALE_EMBEDDED")
 
 REDIS_URL = variables.redis("REDIS_URL", _embedded_redis)
 REDIS_CLUSTER = variables.flag("REDIS_CLUSTER")  # then REDIS_URL is one of its servers
+if REDIS_CLUSTER and REDIS_URL.startswith("unix"):
+    raise ImproperlyConfigured("REDIS_CLUSTER needs a REDIS_URL that leads to a host and a port.")
 CELERY_BROKER_URL = variables.redis("CELERY_BROKER_URL", REDIS_URL)
 CACHE_URL = variables.redis("CACHE_URL", REDIS_URL)
 CHANNEL_URL = variables.redis("CHANNEL_URL", REDIS_URL)
@@ -252,13 +254,17 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "celery:",
 }
 CELERY_BEAT_SCHEDULE = {
-    "finish-sales": {"task": "orders.tasks.finish_sales", "schedule": 10.0},
+    "finish-sales": {
+        "task": "orders.tasks.finish_sales",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "clear-sessions": {"task": "orders.tasks.clear_sessions", "schedule": 24 * 3600.0},
 }
 
 METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there
 
-OTEL_EXPORTER_OTLP_ENDPOINT = variables.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+OTEL_EXPORTER_OTLP_ENDPOINT = variables.http("OTEL_EXPORTER_OTLP_ENDPOINT")
 OTEL_TRACES_SAMPLER_ARG = variables.share("OTEL_TRACES_SAMPLER_ARG", 1.0)
 SENTRY_DSN = variables.sentry("SENTRY_DSN")
 

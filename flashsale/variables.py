@@ -7,6 +7,7 @@ malformed value is turned into `ImproperlyConfigured` here.
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -100,11 +101,40 @@ def sentry(name: str) -> str:
     return _read(name, "", parse, "https://key@host/project")
 
 
+def http(name: str) -> str:
+    """The address of a server, or ""."""
+
+    def parse(raw: str) -> str:
+        parts = urlsplit(raw)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError(name)
+        return raw
+
+    return _read(name, "", parse, "http://host:port")
+
+
+# What else may be said of a connection is decided in the code, and would be overruled by the URL.
+_REDIS_OPTIONS = {
+    "redis": set(),
+    "rediss": {
+        "ssl_ca_certs",
+        "ssl_certfile",
+        "ssl_keyfile",
+        "ssl_cert_reqs",
+        "ssl_check_hostname",
+    },
+    "unix": {"db"},
+}
+
+
 def redis(name: str, default: str) -> str:
-    """A `redis://`, `rediss://` or `unix://` URL."""
+    """A `redis://`, `rediss://` or `unix://` URL, without options but for certificates or a database."""
 
     def parse(raw: str) -> str:
         parse_url(raw)  # type: ignore[no-untyped-call]  # redis-py has none here
+        parts = urlsplit(raw)
+        if not parse_qs(parts.query, keep_blank_values=True).keys() <= _REDIS_OPTIONS[parts.scheme]:
+            raise ValueError(name)
         return raw
 
     return _read(name, default, parse, "redis://[:password@]host:port/number")

@@ -203,21 +203,31 @@ def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
 
 def finish_all() -> None:
     """Finishes every sale that has ended and drained, so that its products may be sold elsewhere."""
-    standing = set()
-    for server, _ in redis_clients.shared_out(()):
+    unfinished = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
+    for server, share in redis_clients.shared_out(unfinished.values_list("pk", flat=True)):
         try:
-            standing |= gate.standing(server)
+            standing = gate.standing(server)
         except redis.RedisError as error:
-            log.warning("a server of the gates is away, its sales are finished later: %r", error)
-    unfinished = list(Sale.objects.filter(finished=False).exclude(status=Status.DRAFT))
-    for sale in unfinished:
-        if sale.ended():
-            try:
-                finish(sale.pk)
-            except Exception:
-                log.exception("sale %s could not be finished; it is tried again", sale.pk)
-    # What an old copy of Redis has brought back, or an interrupted finish has left.
-    gate.forget(standing - {sale.pk for sale in unfinished})
+            log.warning("a server of the gates is away, its sales are finished later: %s", error)
+            continue
+        _forget_ghosts(standing)
+        for sale in unfinished.filter(pk__in=share):
+            if sale.ended():
+                try:
+                    finish(sale.pk)
+                except Exception:
+                    log.exception("sale %s could not be finished; it is tried again", sale.pk)
+
+
+def _forget_ghosts(standing: set[int]) -> None:
+    """Removes what an old copy of Redis has brought back, or an interrupted finish has left. Each under its
+    sale's lock, for a draft may be scheduled just now."""
+    selling = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
+    for ghost in standing - set(selling.values_list("pk", flat=True)):
+        with bounded():
+            sale = Sale.objects.filter(pk=ghost).select_for_update(no_key=True).first()
+            if sale is None or sale.finished or sale.status == Status.DRAFT:
+                gate.forget([ghost])
 
 
 def finish(sale: int) -> bool:
@@ -229,7 +239,8 @@ def finish(sale: int) -> bool:
     """
     with bounded():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
-        if not gate.purge(sale):
+        # Staff may have moved its close, which the gate need not have heard yet.
+        if not locked.ended() or not gate.purge(sale):
             return False
         locked.finished = True
         locked.status = Status.ENDED

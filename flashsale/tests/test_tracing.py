@@ -1,6 +1,8 @@
 """A purchase is one trace, whoever works on it, and its id is the purchase's."""
 
 import gzip
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,11 +11,14 @@ from uuid import UUID
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace.sampling import Decision
 
 from conftest import MakeSale
+from flashsale.exporting import ShareOfPurchases
+from orders.tickets import new_purchase
 from tests import stack
 from tests.cast import Shopper, hears_the_bell
-from tests.faults.outages import final
+from tests.faults.outages import Crowd, final
 
 
 class Collector(HTTPServer):
@@ -102,3 +107,26 @@ def test_of_none_none_is_told_and_nobody_waits_for_who_does_not_listen(
         shopper = Shopper(web.url)
         assert final(shopper, shopper.buy(sale).json()["purchase"]) == "confirmed"
     assert collector.told == []
+
+
+def test_a_share_of_all_purchases_is_kept() -> None:
+    ids = [new_purchase(7).int for _ in range(10_000)]
+    for share in (0, 0.1, 0.5, 0.9, 1):
+        sampler = ShareOfPurchases(share)
+        decisions = [sampler.should_sample(None, one, "click").decision for one in ids]
+        kept = decisions.count(Decision.RECORD_AND_SAMPLE)
+        assert abs(kept / len(ids) - share) < 0.02, share
+
+
+def test_who_does_not_answer_keeps_no_process_from_ending(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=50)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+        }
+        with stack.Web.running(**settings, RATE_PER_SHOPPER="0") as web:
+            assert Crowd(web.url, sale, 20).click()
+            web.stop()  # kills what has not ended after ten seconds
+            assert web.popen
+            assert web.popen.returncode != -signal.SIGKILL

@@ -45,6 +45,18 @@ def read_redis() -> str:
     return variables.redis(NAME, REDIS)
 
 
+def read_http() -> str:
+    return variables.http(NAME)
+
+
+def read_share() -> float:
+    return variables.share(NAME, 1)
+
+
+def read_sentry() -> str:
+    return variables.sentry(NAME)
+
+
 @pytest.mark.parametrize(
     ("read", "raw", "value"),
     [
@@ -114,6 +126,16 @@ def test_a_missing_or_empty_variable_has_its_default(
         (read_redis, "hunter2"),
         (read_redis, "http://:hunter2@cache"),
         (read_redis, "redis://:hunter2@cache:port/0"),
+        (read_redis, "redis://:hunter2@cache:6379/0?protocol=3"),
+        (read_redis, "rediss://:hunter2@cache:6379/0?socket_timeout=60"),
+        (read_redis, "redis://:hunter2@cache:6379/0?ssl_cert_reqs=none"),
+        (read_http, "hunter2:4318"),
+        (read_http, "http://[::1/hunter2"),
+        (read_http, "ftp://hunter2"),
+        (read_share, "hunter2"),
+        (read_share, "1.1"),
+        (read_share, "nan"),
+        (read_sentry, "hunter2"),
         (read_redis, "redis://:hunter2@cache:99999/0"),
     ],
 )

@@ -10,6 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from conftest import MakeSale
+from flashsale import redis_clients
 from inventory import gate
 from inventory.models import Listing, Product, Sale
 from orders import books, caretaker, sales, settlement
@@ -276,3 +277,39 @@ def test_one_form_restocks_once_however_often_it_is_sent(make_sale: MakeSale) ->
     product.refresh_from_db()
     assert product.stock == 6
     assert books.verify(sale.pk).faults == {}
+
+
+def test_a_close_that_was_moved_at_the_last_moment_holds(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate has not heard of it yet, and whoever finishes has looked before."""
+    sale = make_sale(closes_in=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(sales, "_tell", lambda sale: None)
+        later = timezone.now() + timedelta(hours=1)
+        sales.change_window(sale.pk, closes_at=later, by="staff")
+    wait_for(lambda: gate.view_now(sale.pk).now > gate.view_now(sale.pk).closes_at, "the old close")
+    assert sales.finish(sale.pk) is False
+    assert gate.view_now(sale.pk).warm
+
+
+def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ghost of its number stood there, and was seen while it was a draft."""
+    sale = make_sale(live=False)
+    redis_clients.of(sale.pk).hset(gate.keys(sale.pk).gate, "version", 1)
+    seen = gate.standing
+
+    def scheduled_meanwhile(*servers: object) -> set[int]:
+        found = seen()
+        assert sale.pk in found
+        sales.schedule(sale.pk, by="staff")
+        caretaker.look_after_all()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gate, "standing", scheduled_meanwhile)
+        sales.finish_all()
+    assert gate.view_now(sale.pk).warm
+    assert len(queue_up(sale, 3)) == 3
