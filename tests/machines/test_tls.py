@@ -148,6 +148,9 @@ def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSa
         bought = shopper.buy(sale)
         assert bought.status_code == 202
         assert final(shopper, bought.json()["purchase"]) == "confirmed"
-        page = httpx.get(f"{shopper.url}/sales/{sale.slug}/", verify=str(certificate))
+        page = httpx.get(
+            f"{shopper.url}/sales/{sale.slug}/",
+            verify=ssl.create_default_context(cafile=certificate),
+        )
         assert "Secure" in page.headers["set-cookie"]
         assert httpx.get(f"http://127.0.0.1:{proxy.port}/livez").status_code == 200
