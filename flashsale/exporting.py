@@ -19,9 +19,8 @@ from flashsale import tracing
 
 _TIMEOUT = 2  # seconds for what is sent
 _LAST_WORDS = 1.0  # seconds, in the end
-_RANDOM = (
-    1 << 62
-)  # the numbers at the end of a purchase's id; the two bits before them say that it is one
+# The bits at the end of a purchase's id that are random; the two before them say what kind of id it is.
+_RANDOM = 1 << 62
 
 
 class ShareOfPurchases(Sampler):

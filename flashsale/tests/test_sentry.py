@@ -1,9 +1,7 @@
 """Errors are told to whom SENTRY_DSN names, and no secret is among what is told."""
 
-import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass, field
 
 import pytest
 import sentry_sdk
@@ -13,44 +11,24 @@ import flashsale.sentry
 from conftest import MakeSale
 from tests import stack
 from tests.cast import Shopper
+from tests.listening import listening
 from tests.security.test_secrets_in_logs import Stumbling, passwords
 
 
-class Sentry(HTTPServer):
+@dataclass
+class Sentry:
     """Takes what is told, as Sentry does."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Listener)
-        self.told: list[str] = []
-
-    @property
-    def dsn(self) -> str:
-        return f"http://key@127.0.0.1:{self.server_port}/1"
-
-
-class Listener(BaseHTTPRequestHandler):
-    server: Sentry
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.told.append(body.decode())
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+    dsn: str = ""
+    told: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def sentry() -> Iterator[Sentry]:
-    with Sentry() as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield listening
-        listening.shutdown()
-        thread.join()
+    sentry = Sentry()
+    with listening(lambda body: sentry.told.append(body.decode())) as port:
+        sentry.dsn = f"http://key@127.0.0.1:{port}/1"
+        yield sentry
 
 
 def test_a_stumble_is_told_with_its_purchase_and_without_secrets(

@@ -1,11 +1,9 @@
 """A purchase is one trace, whoever works on it, and its id is the purchase's."""
 
-import gzip
 import signal
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
@@ -19,51 +17,38 @@ from orders.tickets import new_purchase
 from tests import stack
 from tests.cast import Shopper, hears_the_bell
 from tests.faults.outages import Crowd, final
+from tests.listening import listening
 
 
-class Collector(HTTPServer):
+@dataclass
+class Collector:
     """Takes traces, as OpenTelemetry's collector does."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Listener)
-        self.told: list[tuple[str, Span]] = []
+    url: str = ""
+    told: list[tuple[str, Span]] = field(default_factory=list)
+
+    def take(self, body: bytes) -> None:
+        for told in ExportTraceServiceRequest.FromString(body).resource_spans:
+            names = {each.key: each.value.string_value for each in told.resource.attributes}
+            for scope in told.scope_spans:
+                self.told += [(names["service.name"], span) for span in scope.spans]
 
     def spans_of(self, purchase: str) -> dict[str, tuple[str, Span]]:
         about = UUID(purchase).bytes
         return {span.name: (role, span) for role, span in self.told if span.trace_id == about}
 
 
-class Listener(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.headers.get("content-encoding") == "gzip":
-            body = gzip.decompress(body)
-        for told in ExportTraceServiceRequest.FromString(body).resource_spans:
-            names = {each.key: each.value.string_value for each in told.resource.attributes}
-            for scope in told.scope_spans:
-                self.server.told += [(names["service.name"], span) for span in scope.spans]
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
-    with Collector() as listening:
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
-        thread.start()
-        yield listening
-        listening.shutdown()
-        thread.join()
+    collector = Collector()
+    with listening(collector.take) as port:
+        collector.url = f"http://127.0.0.1:{port}"
+        yield collector
 
 
 def traced(collector: Collector, share: str = "1") -> dict[str, str]:
     return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_TRACES_SAMPLER_ARG": share,
         "OTEL_BSP_SCHEDULE_DELAY": "50",  # ms
     }
