@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The shop: one image for web, worker, beat and migration. `docker-compose.yml` starts it in its roles.
 
 FROM python:3.11-slim-bookworm AS build
@@ -29,6 +28,6 @@ ENV PATH=/srv/venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000
 # Of the role web; the others are not asked over HTTP.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "tools/probe.py", "/livez"]
 CMD ["python", "-m", "flashsale.web"]

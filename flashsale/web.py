@@ -7,6 +7,7 @@ the socket's queue instead of being refused.
 import argparse
 import asyncio
 import errno
+import logging
 import resource
 import signal
 import socket
@@ -30,6 +31,8 @@ from websockets.http11 import Request
 
 from flashsale import variables
 from flashsale.express import TEXT_FRAME, WHOLE
+
+logger = logging.getLogger("flashsale.web")  # it is __main__
 
 APPLICATION = "flashsale.asgi:application"
 GRACEFUL_SECONDS = 4  # for requests that came before a stop; WebSockets are closed at once
@@ -219,7 +222,10 @@ def main() -> None:
     )
     fd = parser.parse_args().fd
     try:
-        serve(listen() if fd is None else socket.socket(fileno=fd))
+        if fd is None:
+            serve(listen(), announced=True)
+        else:
+            serve(socket.socket(fileno=fd))
     except (CannotListen, ImproperlyConfigured) as error:
         sys.exit(str(error))
 
@@ -245,13 +251,27 @@ def listen() -> socket.socket:
     return listener
 
 
-def serve(listener: socket.socket, application: Any = APPLICATION) -> None:
-    """Serves until SIGTERM. Returns with open requests finished or given up."""
+def serve(
+    listener: socket.socket, application: Any = APPLICATION, *, announced: bool = False
+) -> None:
+    """Serves until SIGTERM. Returns with open requests finished or given up. Logs where it listens, once it
+    does, if it is to be announced."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
     signal.signal(signal.SIGTERM, _end)  # uvicorn repeats the signal when it has finished
-    uvicorn.Server(configuration(application)).run(sockets=[listener])
+    server = Announced if announced else uvicorn.Server
+    server(configuration(application)).run(sockets=[listener])
+
+
+class Announced(uvicorn.Server):
+    """Nobody else says that it is there."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port, *_ = sockets[0].getsockname()
+            logger.info("listening on %s:%s", host, port)
 
 
 def allow_many_sockets() -> None:

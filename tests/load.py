@@ -3,15 +3,18 @@
 import asyncio
 import itertools
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
+
+import httpx
 
 from drills import consistency
 from drills.shopper import Log, Shopper, Site
 from inventory.models import Sale
 from orders import books
 from tests import stack
+from tests.cast import PAGE
 
 BURST = 6  # shoppers who come together
 MOST = 8 * BURST  # who wait at the same time: a slow machine is not to be buried
@@ -87,6 +90,44 @@ class Load:
         if not decided_in_order(self._sale):
             faults["decided_out_of_order"].append(self._sale.slug)
         return faults
+
+
+class Visitor:
+    """Looks at pages all the time. Notes what answers are not to be."""
+
+    def __init__(self, url: str, slug: str) -> None:
+        self._url, self._paths = url, ("/", f"/sales/{slug}/", "/orders/")
+        self._over = threading.Event()
+        self.seen: Counter[int] = Counter()
+        self.odd: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1)
+        self._looking = self._thread.submit(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.shutdown()
+        self._looking.result()
+
+    def _look(self) -> None:
+        while not self._over.is_set():
+            for path in self._paths:
+                self._look_at(path)
+
+    def _look_at(self, path: str) -> None:
+        """Each time a new connection: what a browser asks again by itself is not what is looked for."""
+        try:
+            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=30)
+        except httpx.HTTPError as error:
+            self.odd.append(f"{path}: {error!r}")
+            return
+        self.seen[answer.status_code] += 1
+        if answer.status_code >= 500 and not (
+            answer.status_code == 503 and answer.headers.get("retry-after")
+        ):
+            self.odd.append(f"{path}: {answer.status_code}")
 
 
 def decided_in_order(sale: Sale) -> bool:

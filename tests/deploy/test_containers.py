@@ -1,5 +1,8 @@
-"""The files for containers: what they name exists, and each variable is explained. No engine is needed."""
+"""The files for containers: what they name exists, and each variable is explained. No engine is needed;
+`test_engine.py` has one."""
 
+import base64
+import hashlib
 import importlib.util
 import os
 import random
@@ -116,10 +119,23 @@ def test_nobody_has_more_than_is_needed() -> None:
     assert re.search(r"^USER 10001", (ROOT / "Dockerfile").read_text(), re.M)
 
 
+def test_the_proxys_own_page_may_have_its_style() -> None:
+    served = (ROOT / "deploy" / "nginx" / "shop.conf").read_text()
+    [style] = re.findall(r"<style>(.*?)</style>", served)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'sha256-{digest}'" in served
+
+
+def test_one_of_them_builds_the_image_that_all_of_them_are() -> None:
+    assert {SERVICES[name]["image"] for name in OURS} == {"${IMAGE:-flashsale:local}"}
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+
+
 def test_images_are_pinned_and_files_that_are_mounted_exist() -> None:
-    for service in SERVICES.values():
-        assert re.search(r":[\w.-]+$", service["image"]), service["image"]
-        assert not service["image"].endswith(":latest")
+    for name, service in SERVICES.items():
+        if name not in OURS:
+            assert re.search(r":[\w.-]+$", service["image"]), service["image"]
+            assert not service["image"].endswith(":latest")
         for mounted in service.get("volumes", []):
             source = mounted.partition(":")[0]
             assert (ROOT / source).exists() if "/" in source else source in COMPOSE["volumes"]

@@ -26,9 +26,9 @@ from flashsale.database import drop_broken_connections
 from inventory.models import Sale
 from orders import sales, settlement
 from tests import servers, stack
-from tests.cast import PAGE, Shopper, at_once
+from tests.cast import Shopper, at_once
 from tests.faults.outages import Crowd, final, settled_and_balanced
-from tests.load import CROWD, Load
+from tests.load import CROWD, Load, Visitor
 from tests.machines import parts
 from tests.machines.parts import Machines, Master
 
@@ -117,6 +117,24 @@ def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
     assert sum(log.pages_lost for log in load.logs) == 0
 
 
+def test_where_no_host_is_left_the_proxy_says_when_to_come_again(shop: Machines) -> None:
+    for host in shop.hosts:
+        host.kill()
+    try:
+        for ask, language, words in (
+            (httpx.get, "en", "One moment"),
+            (httpx.get, "de-AT", "Einen Moment"),
+            (httpx.post, "en", "One moment"),
+        ):
+            told = ask(f"{shop.url}/sales/any/buy", headers={"Accept-Language": language})
+            assert (told.status_code, told.headers["retry-after"]) == (503, "2")
+            assert words in told.text
+            assert ("refresh" in told.text) is (ask is httpx.get)  # a form is not sent again
+    finally:
+        for host in shop.hosts:
+            host.back()
+
+
 def test_a_server_of_the_cluster_that_is_away_takes_only_its_own_sales(
     shop: Machines, make_sale: MakeSale
 ) -> None:
@@ -145,7 +163,7 @@ def test_everything_is_restarted_under_load_one_after_the_other(
     shop: Machines, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=UNITS)
-    with Load(shop.url, sale, sockets=True) as load, Visitor(shop.url, sale) as visitor:
+    with Load(shop.url, sale, sockets=True) as load, Visitor(shop.url, sale.slug) as visitor:
         comes_a_crowd(load)
         for restart in restarts(shop):
             for step in restart:
@@ -273,44 +291,6 @@ class OpenPages:
         shopper.watch()
         await asyncio.to_thread(self._over.wait)
         await shopper.leave()
-
-
-class Visitor:
-    """Looks at pages all the time. Notes what answers are not to be."""
-
-    def __init__(self, url: str, sale: Sale) -> None:
-        self._url, self._paths = url, ("/", f"/sales/{sale.slug}/", "/orders/")
-        self._over = threading.Event()
-        self.seen: Counter[int] = Counter()
-        self.odd: list[str] = []
-
-    def __enter__(self) -> "Visitor":
-        self._thread = ThreadPoolExecutor(1)
-        self._looking = self._thread.submit(self._look)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.shutdown()
-        self._looking.result()
-
-    def _look(self) -> None:
-        while not self._over.is_set():
-            for path in self._paths:
-                self._look_at(path)
-
-    def _look_at(self, path: str) -> None:
-        """Each time a new connection: what a browser asks again by itself is not what is looked for."""
-        try:
-            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=30)
-        except httpx.HTTPError as error:
-            self.odd.append(f"{path}: {error!r}")
-            return
-        self.seen[answer.status_code] += 1
-        if answer.status_code >= 500 and not (
-            answer.status_code == 503 and answer.headers.get("retry-after")
-        ):
-            self.odd.append(f"{path}: {answer.status_code}")
 
 
 def on_each_master(shop: Machines, make_sale: MakeSale, stock: int) -> dict[str, Sale]:

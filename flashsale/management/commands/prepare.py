@@ -13,6 +13,8 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 
 
 class Command(BaseCommand):
@@ -37,11 +39,22 @@ class Command(BaseCommand):
             return
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
+        before = applied()
         call_command("migrate", interactive=False, verbosity=0)
-        if not options["database"]:
+        if options["database"]:
+            self.stdout.write(
+                "Settings and servers are as they have to be. "
+                f"Migrations: {applied() - before} applied now, {before} before."
+            )
+        else:
             collect_static()
         if not settings.PRODUCTION:
             call_command("seed_demo", if_empty=True)
+
+
+def applied() -> int:
+    """Migrations that the database has."""
+    return len(MigrationRecorder(connection).applied_migrations())
 
 
 def collect_static() -> None:
