@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from flashsale import redis_servers, telemetry, variables
+from flashsale import redis_servers, signing, telemetry, variables
 from flashsale.findings import Finding, Groups, State, failed, ok, warning
 
 _TIMEOUT = 2.0  # seconds, for a Redis
@@ -348,6 +348,27 @@ _ROLES = {
 }
 
 
+def keys() -> Iterator[Finding]:
+    """Of all web processes: what one of them signs, the others have to know."""
+    known = signing.names_of_keys()
+    others = [
+        process
+        for process in telemetry.processes()
+        if process.alive
+        and process.role == "web"
+        and process.gauges.get("key", known[0]) not in known
+    ]
+    if others:
+        places = ", ".join(f"{process.host}:{process.pid}" for process in others)
+        yield failed(
+            "keys",
+            f"Web processes sign with another SECRET_KEY than is set here: {places}.",
+            "Set the same everywhere: tickets and cookies of one are refused by the other.",
+        )
+    else:
+        yield ok("keys", "All web processes sign with the SECRET_KEY that is set here.")
+
+
 def database_connections() -> Iterator[Finding]:
     """Each web and worker process may take as many as its pool holds."""
     [(allowed, used)] = _asked(
@@ -378,5 +399,5 @@ GROUPS: Groups = {
     "cache": (cache,),
     "channel layer": (channel_layer,),
     "clocks": (clocks,),
-    "processes": (processes, database_connections),
+    "processes": (processes, keys, database_connections),
 }

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import redis
 from django.db import DatabaseError
 
-from flashsale import kept, telemetry
+from flashsale import kept, signing, telemetry
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.kept import Kept, place
 from inventory import announce, catalogue, gate
@@ -326,7 +326,8 @@ class Feed:
         self._watches: dict[str, Watch] = {}
         self._loading: dict[str, asyncio.Task[Watch | None]] = {}
         self._unknown: dict[str, float] = {}
-        telemetry.start("web", lambda: {"sockets": self.sockets})
+        key = signing.names_of_keys()[0]
+        telemetry.start("web", lambda: {"sockets": self.sockets, "key": key})
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
 
     @property

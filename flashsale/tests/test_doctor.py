@@ -23,6 +23,8 @@ from flashsale.findings import Check, Finding, State
 from tests import stack
 from tests.operators import typed
 
+OTHER_KEY = "another-key-for-tests-" + "y" * 30
+
 
 def found(check: Check) -> list[Finding]:
     return findings.examine({"part": [check]})
@@ -266,6 +268,18 @@ def test_a_worker_is_seen_while_it_lives() -> None:
     with stack.worker():
         stack.wait_for(lambda: states()["worker"] == State.OK, "the worker is seen")
     stack.wait_for(lambda: states()["worker"] == State.FAILED, "it is missed")
+
+
+def test_a_web_process_that_signs_with_another_key_is_named(settings: Settings) -> None:
+    def seen() -> list[str]:
+        return [finding.seen for finding in wrong(doctor.keys)]
+
+    with stack.Web.running(), stack.Web.running(SECRET_KEY=OTHER_KEY) as other:
+        assert other.popen
+        place = f"{socket.gethostname()}:{other.popen.pid}."
+        stack.wait_for(lambda: any(told.endswith(f": {place}") for told in seen()), "it is named")
+        settings.SECRET_KEY_FALLBACKS = [OTHER_KEY]  # while keys are changed
+        assert seen() == []
 
 
 def test_more_connections_than_postgresql_has_are_a_warning(
