@@ -123,6 +123,7 @@ class Log:
     shopper: UUID | None = None
     pages: list[float] = field(default_factory=list)  # seconds until each was there
     pages_lost: int = 0
+    instead: str = ""  # of the latest page that was lost: what came
     sent: dict[str, set[tuple[str, str]]] = field(default_factory=dict)  # sku and units by form
     clicked: dict[str, float] = field(default_factory=dict)  # the click that was accepted, by form
     heard: list[Heard] = field(default_factory=list)
@@ -177,14 +178,19 @@ class Shopper:
         began = time.monotonic()
         try:
             answer = await self._exchange("GET", f"/sales/{self.slug}/", accept="text/html")
-        except _GONE:
-            answer = None
-        if answer is None or answer.status != 200:
-            self.log.pages_lost += 1
+        except _GONE as error:
+            self._lost_page(str(error) or type(error).__name__)
+            return None
+        if answer.status != 200:
+            self._lost_page(f"HTTP {answer.status}")
             return None
         self.log.pages.append(time.monotonic() - began)
         self._keep_cookie(answer.header("set-cookie"))
         return page_in(answer.body.decode())
+
+    def _lost_page(self, instead: str) -> None:
+        self.log.pages_lost += 1
+        self.log.instead = instead
 
     def _keep_cookie(self, header: str) -> None:
         if header:

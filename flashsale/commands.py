@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
@@ -172,7 +173,11 @@ def trouble(error: Exception) -> str:
     """A line for an operator about a PostgreSQL or a Redis that did not do what it was asked."""
     if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
         return "Somebody else is changing this just now and takes long. Please try again."
-    hint = " Is the shop running?" if is_away(error) else ""
+    hint = ""
+    if is_away(error):
+        hint = " Is the shop running?"
+        if not settings.PRODUCTION:  # then it is asked for the shop of this folder
+            hint += " Neither DATABASE_URL nor REDIS_URL is set."
     return f"{complaint(error)}{hint} See `manage.py doctor`."
 
 

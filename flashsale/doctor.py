@@ -109,7 +109,8 @@ def var_dir() -> Iterator[Finding]:
 
 
 def disk_space() -> Iterator[Finding]:
-    free = shutil.disk_usage(settings.VAR_DIR).free
+    folder = next(part for part in (settings.VAR_DIR, *settings.VAR_DIR.parents) if part.exists())
+    free = shutil.disk_usage(folder).free
     seen = f"{free / (1 << 30):.1f} GB are free where {settings.VAR_DIR} is."
     advice = "Make room: pictures, and embedded servers, stop writing when it is full."
     if free < _NO_SPACE:
@@ -122,7 +123,7 @@ def disk_space() -> Iterator[Finding]:
 
 def static_files() -> Iterator[Finding]:
     """Pages link the names under which they were collected."""
-    advice = "Run `manage.py collectstatic --no-input`, then start the web processes again."
+    advice = "Run `manage.py prepare --static`, then start the web processes again."
     manifest: Path = settings.STATIC_ROOT / "staticfiles.json"
     collected = json.loads(manifest.read_text())["paths"] if manifest.exists() else {}
     sources = {
@@ -182,7 +183,7 @@ def migrations() -> Iterator[Finding]:
     unknown -= set(graph.nodes)
     if missing:
         seen = f"{len(missing)} migrations are missing, the first is {missing[0]}."
-        yield failed("migrations", seen, "Run `manage.py migrate`.")
+        yield failed("migrations", seen, "Run `manage.py prepare`.")
     elif unknown:
         seen = (
             f"The database is newer than this program: {'.'.join(min(unknown))} is not known here."
@@ -337,7 +338,7 @@ def processes() -> Iterator[Finding]:
             places = ", ".join(f"{process.host}:{process.pid}" for process in mine)
             yield ok(role, f"{len(mine)} alive: {places}.")
         else:
-            advice = "Start the shop (`manage.py up`), or this part of it."
+            advice = "Start the shop, or this part of it."
             yield Finding(role, lacking, f"None is alive: {without}", advice)
 
 

@@ -73,10 +73,12 @@ def configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, An
 
 class About(logging.Filter):
     """Adds the purchase, where one is known and not said already. Takes out Django's request, in whose
-    address a ticket may stand."""
+    address a ticket may stand, and where a wrong Host was noticed: anybody may send one, at any rate."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.__dict__.pop("request", None)
+        if record.name == "django.security.DisallowedHost":
+            record.exc_info = None
         about = purchase()
         if about and not hasattr(record, "purchase"):
             record.purchase = about

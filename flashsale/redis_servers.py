@@ -157,7 +157,7 @@ def read(url: str) -> Servers:
         if first != following:
             break
         ends.append(last)
-        owners.append(_url(host, port))
+        owners.append(_url(host, port, url))
         following = last + 1
     if following != REDIS_CLUSTER_HASH_SLOTS:
         raise redis.ConnectionError(f"no server of the cluster has slot {following}")
@@ -167,9 +167,12 @@ def read(url: str) -> Servers:
     return Servers(tuple(dict.fromkeys(owners)), tuple(ends), tuple(owners))
 
 
-def _url(host: str, port: int) -> str:
-    """That of another server, with the same user, password and encryption."""
-    given = urlsplit(settings.REDIS_URL)
+def _url(host: str, port: int, asked: str) -> str:
+    """That of another server, with the same user, password and encryption. Raises redis.ConnectionError
+    where the one that was asked does not tell its name."""
+    if host == "?":  # cluster-preferred-endpoint-type, without a cluster-announce-hostname
+        raise redis.ConnectionError("the cluster does not say where its servers are")
+    given = urlsplit(asked)
     who, at, _ = given.netloc.rpartition("@")
     where = host or given.hostname or ""  # none: the one that was asked
     return given._replace(

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import sentry_sdk
 from django.conf import settings
+from sentry_sdk.integrations.logging import ignore_logger
 
 from flashsale import logs
 
@@ -25,7 +26,9 @@ def start(role: str) -> None:
             max_breadcrumbs=0,
             auto_session_tracking=False,
         )
-        sentry_sdk.set_tag("role", role)
+        for harmless in ("opentelemetry.*", "django.security.DisallowedHost"):
+            ignore_logger(harmless)  # a collector that is away; who asks for another host
+        sentry_sdk.get_global_scope().set_tag("role", role)  # each request has a context of its own
 
 
 def _without_secrets(event: "Event", hint: "Hint") -> "Event":

@@ -7,6 +7,7 @@ adds them up. Numbers are absolute, so that writing them again changes nothing. 
 while that Redis is away counts wait here, for as long as they would be kept there.
 """
 
+import atexit
 import json
 import logging
 import math
@@ -151,6 +152,7 @@ def start(role: str, gauges: Gauges = dict) -> None:
     host = socket.gethostname().replace(":", "-")
     name = f"{role}:{host}:{os.getpid()}:{secrets.token_hex(4)}"
     threading.Thread(target=_run, args=(name, gauges), name="telemetry", daemon=True).start()
+    atexit.register(_flush_last, name)
 
 
 def _run(name: str, gauges: Gauges) -> None:
@@ -169,6 +171,14 @@ def _run(name: str, gauges: Gauges) -> None:
             away = True
         except Exception:
             log.exception("telemetry stumbled; it goes on")
+
+
+def _flush_last(name: str) -> None:
+    """What was counted since the thread's last round."""
+    try:
+        flush(name)
+    except (redis.RedisError, OSError) as error:
+        log.warning("the last counts are lost with this process: %s", error)
 
 
 def flush(name: str) -> None:

@@ -32,7 +32,7 @@ from websockets.http11 import Request
 from flashsale import variables
 from flashsale.express import TEXT_FRAME, WHOLE
 
-logger = logging.getLogger("flashsale.web")  # it is __main__
+log = logging.getLogger("flashsale.web")  # it is __main__
 
 APPLICATION = "flashsale.asgi:application"
 GRACEFUL_SECONDS = 4  # for requests that came before a stop; WebSockets are closed at once
@@ -222,10 +222,7 @@ def main() -> None:
     )
     fd = parser.parse_args().fd
     try:
-        if fd is None:
-            serve(listen(), announced=True)
-        else:
-            serve(socket.socket(fileno=fd))
+        serve(listen() if fd is None else socket.socket(fileno=fd))
     except (CannotListen, ImproperlyConfigured) as error:
         sys.exit(str(error))
 
@@ -251,27 +248,23 @@ def listen() -> socket.socket:
     return listener
 
 
-def serve(
-    listener: socket.socket, application: Any = APPLICATION, *, announced: bool = False
-) -> None:
-    """Serves until SIGTERM. Returns with open requests finished or given up. Logs where it listens, once it
-    does, if it is to be announced."""
+def serve(listener: socket.socket, application: Any = APPLICATION) -> None:
+    """Serves until SIGTERM. Returns with open requests finished or given up."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
     signal.signal(signal.SIGTERM, _end)  # uvicorn repeats the signal when it has finished
-    server = Announced if announced else uvicorn.Server
-    server(configuration(application)).run(sockets=[listener])
+    Server(configuration(application)).run(sockets=[listener])
 
 
-class Announced(uvicorn.Server):
-    """Nobody else says that it is there."""
+class Server(uvicorn.Server):
+    """One whose log begins with where it listens: uvicorn's own line comes with five others."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
             host, port, *_ = sockets[0].getsockname()
-            logger.info("listening on %s:%s", host, port)
+            log.info("listening on %s port %s", host, port)
 
 
 def allow_many_sockets() -> None:
@@ -292,6 +285,7 @@ def configuration(application: Any = APPLICATION) -> uvicorn.Config:
         lifespan="on",
         log_config=None,  # its lines are ours: see flashsale/logs.py
         log_level="warning",
+        reset_contextvars=True,  # of the request before: what is logged names the purchase of its own
         access_log=False,
         proxy_headers=False,  # TRUSTED_PROXIES decides whom to believe
         server_header=False,

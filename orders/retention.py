@@ -26,9 +26,8 @@ def purge(*, really: bool = True) -> Expired:
     sessions = Session.objects.filter(expire_date__lt=timezone.now()).count()
     if not really:
         unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-        return Expired(
-            len(standing - {sale.pk for sale in unfinished if not sale.ended()}), sessions
-        )
+        kept = {s.pk for s in unfinished if not s.ended() or gate.view_now(s.pk).waiting}
+        return Expired(len(standing - kept), sessions)
     sales.finish_all()
     SessionStore.clear_expired()
     return Expired(len(standing - gate.standing()), sessions)

@@ -210,7 +210,10 @@ def finish_all() -> None:
         except redis.RedisError as error:
             log.warning("a server of the gates is away, its sales are finished later: %s", error)
             continue
-        _forget_ghosts(standing)
+        try:
+            _forget_ghosts(standing)
+        except Exception:
+            log.exception("old gates could not be removed; it is tried again")
         for sale in unfinished.filter(pk__in=share):
             if sale.ended():
                 try:

@@ -117,6 +117,7 @@ def test_a_folder_that_cannot_be_written_to_fails(settings: Settings, tmp_path: 
     assert wrong(doctor.var_dir) == []
     settings.VAR_DIR = tmp_path / "missing"
     assert wrong(doctor.var_dir)[0].state == State.FAILED
+    assert wrong(doctor.disk_space) == []  # of where it would be
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_static_files_that_are_not_collected_fail(settings: Settings, tmp_path: 
     settings.STATIC_ROOT = tmp_path
     [finding] = wrong(doctor.static_files)
     assert finding.state == State.FAILED
-    assert "collectstatic" in finding.advice
+    assert "prepare --static" in finding.advice
 
 
 # --- Servers -----------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def test_a_missing_migration_is_named() -> None:
         recorder.record_applied("orders", "0004_implied_references")
     assert finding.state == State.FAILED
     assert "orders.0004_implied_references" in finding.seen
-    assert "migrate" in finding.advice
+    assert "manage.py prepare" in finding.advice
 
 
 def test_a_database_that_is_newer_than_the_program_is_a_warning() -> None:

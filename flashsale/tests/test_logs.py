@@ -2,10 +2,12 @@
 
 import json
 import logging
+import socket
 from logging.config import DictConfigurator
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from conftest import MakeSale
@@ -79,3 +81,28 @@ def test_nobody_is_told_of_steps_unless_they_ask(
         purchase = shopper.buy(sale).json()["purchase"]
         assert final(shopper, purchase) == "confirmed"
     assert purchase not in "".join(capfd.readouterr())
+
+
+def test_a_request_is_not_about_the_purchase_of_the_one_before(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Also where both came in one packet."""
+    head = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+    asked = head.format(f"/orders/{PURCHASE}/", "") + head.format("/none", "Connection: close\r\n")
+    with (
+        stack.Web.running(LOG_FORMAT="json") as web,
+        socket.create_connection(("127.0.0.1", httpx.URL(web.url).port or 0)) as connection,
+    ):
+        connection.sendall(asked.encode())
+        answers = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answers.count(b"HTTP/1.1 404") == 2
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "Not Found: /none" in line]
+    assert "purchase" not in json.loads(line)
+
+
+def test_a_wrong_host_is_one_short_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with stack.Web.running() as web:
+        assert httpx.get(f"{web.url}/admin/", headers={"Host": "evil.example"}).status_code == 400
+    said = capfd.readouterr().err
+    assert "evil.example" in said
+    assert "Traceback" not in said

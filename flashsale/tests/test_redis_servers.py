@@ -62,14 +62,16 @@ def covered(client: redis.Redis) -> bool:
     [
         ("10.0.0.7", "rediss://me:a%40b@10.0.0.7:7001/0"),
         ("::7", "rediss://me:a%40b@[::7]:7001/0"),
-        ("", "rediss://me:a%40b@redis.example:7001/0"),
+        ("", "rediss://me:a%40b@10.0.0.6:7001/0"),
     ],
 )
-def test_the_others_are_asked_as_the_one_that_is_named(
-    settings: Settings, host: str, expected: str
-) -> None:
-    settings.REDIS_URL = "rediss://me:a%40b@redis.example:6379/0"
-    assert redis_servers._url(host, 7001) == expected
+def test_the_others_are_asked_as_the_one_that_is_named(host: str, expected: str) -> None:
+    assert redis_servers._url(host, 7001, "rediss://me:a%40b@10.0.0.6:6379/0") == expected
+
+
+def test_servers_that_have_no_address_are_no_map() -> None:
+    with pytest.raises(redis.ConnectionError, match="does not say where"):
+        redis_servers._url("?", 7001, "redis://10.0.0.6:6379/0")
 
 
 def test_the_map_is_read_again_and_an_old_one_is_better_than_none(

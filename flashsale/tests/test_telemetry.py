@@ -1,8 +1,11 @@
 """What is counted in any process is what the dashboard reads: nothing twice, nothing lost."""
 
 import json
+import os
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +16,7 @@ import pytest
 import redis
 
 from flashsale import redis_clients, telemetry
+from tests import stack
 from tests.cast import at_once
 from tests.stack import wait_for
 
@@ -148,6 +152,14 @@ def test_what_is_over_and_written_down_is_not_kept_here() -> None:
     telemetry.flush(ME)
     assert {now - second for second in telemetry._seconds} == {0, 5}
     assert {s.at for s in telemetry.History(seconds=90).read() if s.answers["limit"]} >= {now - 60}
+
+
+def test_what_a_process_counted_last_is_not_lost_with_it() -> None:
+    sale = f"{os.getpid()}{time.monotonic_ns() % 10**6}"
+    counts = f"from flashsale import telemetry as t; t.start('worker'); t.count_settled({sale}, 3)"
+    code = f"import django; django.setup(); {counts}"
+    subprocess.run([sys.executable, "-c", code], cwd=stack.ROOT, check=True, timeout=stack.DEADLINE)
+    assert telemetry.totals([int(sale)])[int(sale)].settled.total() == 3
 
 
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:

@@ -48,6 +48,16 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
     assert here("purge", "--json").told == {"gates": 0, "sessions": 0}
 
 
+def test_a_gate_whose_line_is_not_empty_stays(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    queue_up(sale, 1)
+    sales.end(sale.pk, by="staff")
+    here("purge")
+    for options in (("--dry-run",), ()):
+        assert here("purge", "--json", *options).told["gates"] == 0
+    assert sale.pk in gate.standing()
+
+
 def test_without_redis_it_says_so() -> None:
     ran = typed("purge", REDIS_URL="redis://127.0.0.1:1/0")
     assert ran.code == 1

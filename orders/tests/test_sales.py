@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
+import redis
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
@@ -16,6 +18,8 @@ from inventory.models import Listing, Product, Sale
 from orders import books, caretaker, sales, settlement
 from tests.cast import at_once, click, queue_up, skus, stocked
 from tests.stack import wait_for
+
+GHOST = 10**12 + 1  # the number of a sale that an old copy of Redis has brought back
 
 
 def test_a_pause_refuses_and_a_resume_sells_again(make_sale: MakeSale) -> None:
@@ -291,6 +295,21 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
     wait_for(lambda: gate.view_now(sale.pk).now > gate.view_now(sale.pk).closes_at, "the old close")
     assert sales.finish(sale.pk) is False
     assert gate.view_now(sale.pk).warm
+
+
+def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_clients.of(GHOST).hset(gate.keys(GHOST).gate, "version", 1)
+    sale = make_sale()
+    sales.end(sale.pk, by="staff")
+    with monkeypatch.context() as patched:
+        patched.setattr(gate, "forget", Mock(side_effect=redis.ConnectionError("gone")))
+        sales.finish_all()
+    sale.refresh_from_db()
+    assert sale.finished
+    sales.finish_all()
+    assert GHOST not in gate.standing()
 
 
 def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(

@@ -174,7 +174,9 @@ def _knock(site: Site, slug: str) -> None:
 
     seen = asyncio.run(look()).log
     if not seen.pages:
-        raise Failed(f"{site.origin}/sales/{slug}/ does not answer. Is the shop running there?")
+        raise Failed(
+            f"{site.origin}/sales/{slug}/ shows no page: {seen.instead}. Is the shop running there?"
+        )
     if seen.shopper is None:
         raise Failed(
             f"{site.origin} signs with another key: it is not the shop of these settings."
