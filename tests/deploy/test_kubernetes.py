@@ -58,6 +58,10 @@ def test_roles_are_started_as_by_up() -> None:
     assert worker["args"] == list(up._WORKER)
     assert worker["command"] == beat["command"]
     assert MANIFESTS["Deployment beat"]["spec"]["replicas"] == 1
+    for name, one in MANIFESTS.items():
+        if one["kind"] == "HorizontalPodAutoscaler":
+            target = f"Deployment {one['metadata']['name']}"
+            assert "replicas" not in MANIFESTS[target]["spec"], name  # each `apply` would set it
     assert MANIFESTS["Deployment beat"]["spec"]["strategy"] == {
         "type": "Recreate"
     }  # never two at once
