@@ -71,7 +71,7 @@ def test_a_dump_becomes_a_shop_again(make_sale: MakeSale, tmp_path: Path) -> Non
         stack.wait_for(lambda: sale.orders.count() >= so_far + CROWD, "they buy on")
         assert load.faults() == {}
     with new_servers(tmp_path / "new") as given:
-        options = ("--no-owner", "--exit-on-error", "--single-transaction")
+        options = ("--no-owner", "--role=flashsale", "--exit-on-error", "--single-transaction")
         program("pg_restore", given["DATABASE_URL"], *options, "--dbname=flashsale", dump)
         prepared = typed("prepare", "--database", **given)
         assert prepared.code == 0, prepared
