@@ -27,7 +27,7 @@ ENV PATH=/srv/venv/bin:$PATH \
     PORT=8000
 USER 10001:10001
 EXPOSE 8000
-# Of the role web; the others are not asked over HTTP.
+# Of the role web; the others are not asked over HTTP. By the first look the proxy knows it, too: it asks each second.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "tools/probe.py", "/livez"]
 CMD ["python", "-m", "flashsale.web"]

@@ -66,10 +66,19 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
             return
     if scope["path"].startswith(settings.STATIC_URL):
         await static_file(scope, receive, express.shielded(scope, send, files=True))
-    elif scope["path"] in _ASKED_INSIDE or not _readable_by_others(scope):
+    elif scope["path"] in _ASKED_INSIDE:
+        await django(_by_our_name(scope), receive, express.shielded(scope, send))
+    elif not _readable_by_others(scope):
         await django(scope, receive, express.shielded(scope, send))
     else:
         await express.answer(scope, receive, send, insecure)
+
+
+def _by_our_name(scope: Scope) -> Scope:
+    """Balancers and Prometheus ask by a machine's address; what they are told names no host."""
+    named = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
+    others = [header for header in scope["headers"] if header[0] != b"host"]
+    return {**scope, "headers": [*others, (b"host", [*named, "localhost"][0].encode())]}
 
 
 def _readable_by_others(scope: Scope) -> bool:

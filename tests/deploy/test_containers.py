@@ -12,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
@@ -103,6 +105,8 @@ def test_each_starts_when_what_it_needs_is_there() -> None:
 def test_valkey_has_on_its_disk_what_it_has_answered() -> None:
     said = " ".join(SERVICES["valkey"]["command"])
     assert "--appendonly yes --appendfsync always --maxmemory-policy noeviction" in said
+    # A copy beside the log would refuse all clicks as soon as it fails.
+    assert "--save  --maxmemory" in said
 
 
 def test_nobody_has_more_than_is_needed() -> None:
@@ -144,6 +148,11 @@ def test_images_are_pinned_and_files_that_are_mounted_exist() -> None:
 def test_no_secret_and_no_history_goes_into_the_image() -> None:
     left_out = (ROOT / ".dockerignore").read_text().splitlines()
     assert {".git", ".env*", "var", ".venv"} <= set(left_out)
+    written = re.findall(r"> (\S+)", (ROOT / "docs" / "operations.md").read_text())
+    dumps = {name for name in written if name.endswith(".dump")}
+    assert dumps
+    for ignored in (left_out, (ROOT / ".gitignore").read_text().splitlines()):
+        assert all(any(fnmatch(name, one) for one in ignored) for name in dumps)
     for line in (ROOT / ".env.example").read_text().splitlines():
         assert line.startswith("#") or not line.partition("=")[2], line
 
@@ -174,16 +183,28 @@ def probe(path: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_web_process_listens_by_itself_and_is_asked_by_a_name_that_it_answers_to() -> None:
+def test_a_web_process_listens_by_itself_and_says_how_it_is_whatever_it_is_called() -> None:
+    """Health checks and Prometheus ask by an address, which is no name of the shop."""
     port = free_port()
-    env = {"PORT": str(port), "ALLOWED_HOSTS": ".example.com"}
+    env = {"PORT": str(port), "ALLOWED_HOSTS": ".example.com", "METRICS_TOKEN": "for-prometheus"}
     web = Process([sys.executable, "-m", "flashsale.web"], env).start()
     try:
         wait_for(lambda: probe("/livez", **env).returncode == 0, "it lives")
         assert '"ready": true' in probe("/readyz", **env).stdout
-        assert probe("/livez", **env | {"ALLOWED_HOSTS": ""}).returncode == 1  # an unknown name
+        token = {"Authorization": "Bearer for-prometheus"}
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": scraped()} | token)
+        assert "flashsale_processes" in told.text
+        assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 403  # without it
+        assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 400
     finally:
         web.stop()
+
+
+def scraped() -> str:
+    """What Prometheus asks for, by the example."""
+    example = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    [target] = example["scrape_configs"][0]["static_configs"][0]["targets"]
+    return str(target)
 
 
 def test_a_probe_says_no_where_nobody_answers() -> None:

@@ -215,28 +215,33 @@ def pgbouncer(folder: Path, *more: str) -> Iterator[Proxy]:
 
 
 @contextmanager
-def nginx(folder: Path, hosts: list[Host], more: str = "") -> Iterator[Proxy]:
-    """With the configuration that the containers have, but for its names and places, and `more` lines of
-    the server."""
+def nginx(folder: Path, hosts: list[Host], tls: str = "") -> Iterator[Proxy]:
+    """With the configuration that the containers have, but for its names and places, and a `tls.conf`."""
     home, port = folder / "nginx", free_port()
     home.mkdir()
+    places = "".join(
+        f"{name}_temp_path {home}/{name}; "
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     whose = "user root root;" if os.geteuid() == 0 else ""
     upstream = "".join(
         f"server 127.0.0.1:{host.port} max_fails=1 fail_timeout=2s;\n" for host in hosts
     )
+    if tls:
+        (home / "tls.conf").write_text(tls)
     for name, changes in {
         "nginx.conf": {
-            "/tmp/": f"{home}/",  # noqa: S108  # what it says
-            "/dev/stderr": f"{home}/log",
+            "error_log stderr warn;": f"error_log {home}/log warn; pid {home}/pid; {whose}",
             "/etc/nginx/shop": str(home),
-            "worker_processes auto;": f"worker_processes 2; {whose}",
+            "access_log off;": f"access_log off; {places}",
         },
         "shop.conf": {
-            "/tmp/": f"{home}/",  # noqa: S108  # what it says
-            "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port} backlog=4096;{more}",
+            "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port} backlog=4096;",
+            "/etc/nginx/shop": str(home),
+            "/var/cache/nginx/static": f"{home}/static",
         },
         "upstream.conf": {
-            "resolver 127.0.0.11 valid=5s ipv6=off;": "",
+            "resolver 127.0.0.11 valid=1s ipv6=off;": "",
             "server web:8000 resolve max_fails=1 fail_timeout=2s;": upstream,
         },
     }.items():

@@ -26,7 +26,7 @@ from flashsale.database import drop_broken_connections
 from inventory.models import Sale
 from orders import sales, settlement
 from tests import servers, stack
-from tests.cast import Shopper, at_once
+from tests.cast import JSON, PAGE, Shopper, at_once
 from tests.faults.outages import Crowd, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
 from tests.machines import parts
@@ -130,9 +130,31 @@ def test_where_no_host_is_left_the_proxy_says_when_to_come_again(shop: Machines)
             assert (told.status_code, told.headers["retry-after"]) == (503, "2")
             assert words in told.text
             assert ("refresh" in told.text) is (ask is httpx.get)  # a form is not sent again
+        told = httpx.post(f"{shop.url}/sales/any/buy", headers=JSON)
+        assert (told.status_code, told.json()) == (503, {"error": "busy"})
+        assert told.headers["retry-after"] == "2"
     finally:
         for host in shop.hosts:
             host.back()
+        front = partial(httpx.get, shop.url, headers=PAGE)
+        stack.wait_for(lambda: front().status_code == 200, "the proxy tries them again")
+
+
+def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    frozen = shop.hosts[0].popen
+    assert frozen
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=30)
+        clicks = partial(Crowd(shop.url, sale, 4).click)
+        *pages, clicked = at_once(*[page] * 4, clicks)
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    assert isinstance(clicked, list)
+    seen = Counter(getattr(answer, "status_code", answer) for answer in [*pages, *clicked])
+    assert seen == {200: 4, 202: 4}
+    assert settled_and_balanced(sale)
 
 
 def test_a_server_of_the_cluster_that_is_away_takes_only_its_own_sales(

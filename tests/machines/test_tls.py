@@ -123,7 +123,7 @@ def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> N
 def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     said = (stack.ROOT / "docs" / "deploy.md").read_text()
-    [lines] = re.findall(r"```\n(    listen 8443 ssl;\n.*?)```", said, re.S)
+    [lines] = re.findall(r"```\n(listen 8443 ssl .*?)```", said, re.S)
     with contextlib.ExitStack() as running:
         certificate, key = running.enter_context(certified())
         port = free_port()
@@ -153,4 +153,10 @@ def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSa
             verify=ssl.create_default_context(cafile=certificate),
         )
         assert "Secure" in page.headers["set-cookie"]
-        assert httpx.get(f"http://127.0.0.1:{proxy.port}/livez").status_code == 200
+        plain = f"http://127.0.0.1:{proxy.port}"
+        sent_on = httpx.get(f"{plain}/sales/{sale.slug}/?x=1")
+        assert (sent_on.status_code, sent_on.headers["location"]) == (
+            308,
+            f"https://127.0.0.1/sales/{sale.slug}/?x=1",
+        )
+        assert httpx.get(f"{plain}/proxy").status_code == 204  # whether it is there is asked inside

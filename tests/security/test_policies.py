@@ -67,7 +67,7 @@ ANSWERS: dict[str, tuple[int, Callable[[Shopper, Sale], httpx.Response]]] = {
     "forbidden": (403, get("/dashboard/", **HTMX)),
     "alive": (200, get("/livez")),
     "ready": (200, get("/readyz")),
-    "another host": (400, get("/livez", Host="evil.example")),
+    "another host": (400, get("/admin/login/", Host="evil.example")),
     "another host's sale": (400, get("/sales/{sale}/", Host="evil.example")),
 }
 

@@ -39,21 +39,21 @@ class Command(BaseCommand):
             return
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
-        before = applied()
+        before = count_of_migrations()
         call_command("migrate", interactive=False, verbosity=0)
-        if options["database"]:
+        if settings.PRODUCTION:
             self.stdout.write(
                 "Settings and servers are as they have to be. "
-                f"Migrations: {applied() - before} applied now, {before} before."
+                f"Migrations: {count_of_migrations() - before} applied now, {before} before."
             )
-        else:
+        if not options["database"]:
             collect_static()
         if not settings.PRODUCTION:
             call_command("seed_demo", if_empty=True)
 
 
-def applied() -> int:
-    """Migrations that the database has."""
+def count_of_migrations() -> int:
+    """Of those that the database has."""
     return len(MigrationRecorder(connection).applied_migrations())
 
 
