@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -84,11 +85,36 @@ class Master(Valkey):
         return (
             f"cluster-enabled yes\ncluster-port {bus.read_text()}\n"
             "cluster-node-timeout 2000\ncluster-require-full-coverage no\n"
+            f"masterauth {_PASSWORD}\n"
         )
 
     @property
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def cluster(self, *command: str | int) -> str:
+        """What it answers to that command of `CLUSTER`."""
+        return str(self.client.execute_command("CLUSTER", *command))  # type: ignore[no-untyped-call]  # redis-py
+
+    @classmethod
+    def made(cls, folder: Path) -> Self:
+        """One that runs. All have one password, for whoever knows one of them is led to the others."""
+        folder.mkdir(mode=0o700)
+        server = cls(folder)
+        private.write(folder / "url", f"redis://:{_PASSWORD}@127.0.0.1:{free_port()}/0")
+        server.start()
+        return server
+
+    def meet(self, other: "Master") -> None:
+        where = urlsplit(other.url)
+        bus = (other.folder / "bus").read_text()
+        self.cluster("MEET", str(where.hostname), int(where.port or 0), bus)
+
+    @property
+    def replicating(self) -> bool:
+        """Whether it is a replica that has all of its master's data."""
+        told = self.client.info("replication")
+        return bool(told["role"] == "slave" and told["master_link_status"] == "up")
 
 
 @dataclass
@@ -158,20 +184,13 @@ def folder_for_all() -> Iterator[str]:
 
 @contextmanager
 def _cluster(folder: Path) -> Iterator[list[Master]]:
-    masters = [Master(folder / f"valkey-{number}") for number in range(len(_SLOTS))]
+    masters: list[Master] = []
     try:
-        for master, slots in zip(masters, _SLOTS, strict=True):
-            master.folder.mkdir(mode=0o700)
-            # They have one password, for whoever knows one of them is led to the others.
-            url = f"redis://:{_PASSWORD}@127.0.0.1:{free_port()}/0"
-            private.write(master.folder / "url", url)
-            master.start()
-            master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *slots)  # type: ignore[no-untyped-call]  # redis-py
-        first = urlsplit(masters[0].url)
-        bus = (masters[0].folder / "bus").read_text()
+        for number, slots in enumerate(_SLOTS):
+            masters.append(Master.made(folder / f"valkey-{number}"))
+            masters[-1].cluster("ADDSLOTSRANGE", *slots)
         for master in masters[1:]:
-            meet = ("CLUSTER", "MEET", first.hostname, first.port, bus)
-            master.client.execute_command(*meet)  # type: ignore[no-untyped-call]  # redis-py
+            master.meet(masters[0])
         for master in masters:
             wait_for(partial(_knows_all, master), "the cluster is one")
         yield masters
@@ -181,7 +200,7 @@ def _cluster(folder: Path) -> Iterator[list[Master]]:
 
 
 def _knows_all(master: Master) -> bool:
-    told = master.client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # redis-py
+    told = master.cluster("INFO")
     return "cluster_state:ok" in told and f"cluster_slots_ok:{_SLOTS[-1][1] + 1}" in told
 
 

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -23,11 +26,12 @@ from drills import shopper as drill
 from drills.shopper import Log, Site
 from flashsale import redis_servers
 from flashsale.database import drop_broken_connections
+from inventory import gate
 from inventory.models import Sale
 from orders import sales, settlement
 from tests import servers, stack
 from tests.cast import JSON, PAGE, Shopper, at_once
-from tests.faults.outages import Crowd, final, settled_and_balanced
+from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
 from tests.machines import parts
 from tests.machines.parts import Machines, Master
@@ -181,6 +185,51 @@ def test_a_server_of_the_cluster_that_is_away_takes_only_its_own_sales(
         assert settled_and_balanced(sale)
 
 
+def test_a_replica_that_takes_over_sells_on(
+    shop: Machines, make_sale: MakeSale, replica: Master
+) -> None:
+    """What had not reached it is lost, as with a disk; here all had, and was decided."""
+    master = shop.masters[0]
+    sale = on_each_master(shop, make_sale, stock=20)[master.url]
+    assert {answer.status_code for answer in Crowd(shop.url, sale, 5).click()} == {202}
+    assert settled_and_balanced(sale)
+    master.kill()
+    replica.cluster("FAILOVER", "TAKEOVER")
+    try:
+        shopper = Shopper(shop.url)
+        ticket = shopper.ticket(sale)
+        assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
+        assert settled_and_balanced(sale)
+    finally:
+        master.start()
+        stack.wait_for(lambda: master.replicating, "the old one follows")
+        stack.wait_for(lambda: master.cluster("FAILOVER") == "OK", "the roles are changed again")
+        stack.wait_for(lambda: replica.replicating, "the new one follows")
+    shopper = Shopper(shop.url)
+    assert final(shopper, bought_again(shopper, sale, shopper.ticket(sale))) == "confirmed"
+    assert settled_and_balanced(sale)
+
+
+def test_a_sale_is_found_where_its_slot_has_moved(shop: Machines, make_sale: MakeSale) -> None:
+    sold = on_each_master(shop, make_sale, stock=20)
+    source, target = shop.masters[0], shop.masters[1]
+    sale = sold[source.url]
+    assert {answer.status_code for answer in Crowd(shop.url, sale, 5).click()} == {202}
+    assert settled_and_balanced(sale)
+    moved = move_slot_of(sale, source, target, shop)
+    try:
+        stack.wait_for(lambda: redis_servers.now().of(sale.pk) == target.url, "it is known")
+        shopper = Shopper(shop.url)
+        ticket = shopper.ticket(sale)
+        assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
+        assert settled_and_balanced(sale)
+        assert target.client.exists(gate.keys(sale.pk).gate)
+    finally:
+        move_slot_of(sale, target, source, shop)
+        stack.wait_for(lambda: redis_servers.now().of(sale.pk) == source.url, "it is back")
+    assert moved > 1
+
+
 def test_everything_is_restarted_under_load_one_after_the_other(
     shop: Machines, make_sale: MakeSale
 ) -> None:
@@ -208,6 +257,42 @@ def test_parts_die_and_stand_still_in_any_order(shop: Machines, make_sale: MakeS
             comes_some(load)
         stack.wait_for(shop.whole, "the cluster is one again")
         assert load.faults() == {}
+
+
+@pytest.fixture
+def replica(shop: Machines) -> Iterator[Master]:
+    """Of the first master."""
+    with tempfile.TemporaryDirectory(prefix="flashsale-replica-") as folder:
+        server = Master.made(Path(folder) / "valkey")
+        try:
+            server.meet(shop.masters[0])
+            master = shop.masters[0].cluster("MYID")
+            stack.wait_for(lambda: master in server.cluster("NODES"), "it knows its master")
+            server.cluster("REPLICATE", master)
+            stack.wait_for(lambda: server.replicating, "it has everything")
+            yield server
+        finally:
+            name = server.cluster("MYID")
+            server.stop()
+            for other in shop.masters:
+                other.cluster("FORGET", name)
+
+
+def move_slot_of(sale: Sale, source: Master, target: Master, shop: Machines) -> int:
+    """The slot with its keys, of which there are so many; nobody sells meanwhile."""
+    slot = int(source.cluster("KEYSLOT", gate.keys(sale.pk).gate))
+    target.cluster("SETSLOT", slot, "IMPORTING", source.cluster("MYID"))
+    source.cluster("SETSLOT", slot, "MIGRATING", target.cluster("MYID"))
+    where = urlsplit(target.url)
+    keys = list(source.client.scan_iter(f"*{{sale:{sale.pk}}}*", count=1000))
+    assert where.hostname
+    assert where.port
+    source.client.migrate(
+        where.hostname, where.port, keys, 0, 5000, auth=unquote(where.password or "")
+    )
+    for server in (target, source, *shop.masters):
+        server.cluster("SETSLOT", slot, "NODE", target.cluster("MYID"))
+    return len(keys)
 
 
 # --- What happens to parts ----------------------------------------------------------------------
