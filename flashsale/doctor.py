@@ -351,20 +351,19 @@ _ROLES = {
 
 def keys() -> Iterator[Finding]:
     """Of all web processes: what one of them signs, the others have to know."""
-    known = signing.names_of_keys()
+    ours = signing.names_of_keys()[0]
     others = [
         process
         for process in telemetry.processes()
-        if process.alive
-        and process.role == "web"
-        and process.gauges.get("key", known[0]) not in known
+        if process.alive and process.role == "web" and process.gauges.get("key", ours) != ours
     ]
     if others:
         places = ", ".join(f"{process.host}:{process.pid}" for process in others)
         yield failed(
             "keys",
             f"Web processes sign with another SECRET_KEY than is set here: {places}.",
-            "Set the same everywhere: tickets and cookies of one are refused by the other.",
+            "Set the same everywhere and start them again. Until then each needs the other's among its"
+            " SECRET_KEY_FALLBACKS, or shoppers are refused at random.",
         )
     else:
         yield ok("keys", "All web processes sign with the SECRET_KEY that is set here.")

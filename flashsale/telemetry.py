@@ -42,6 +42,8 @@ _WAITING = 200_000  # clicks whose outcome is waited for, per process
 _GIVEN_UP = 120.0  # seconds, until a click's outcome is no longer waited for
 
 _MOST = 2**53  # of anything that is counted here
+# What another program has written, at whatever depth.
+_UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 _BUCKETS = 500  # from 1 ns to a day: see `_bucket`
 
 _PROCESSES = "telemetry:processes"
@@ -292,7 +294,7 @@ class Second:
         for process, counted in written.items():
             try:
                 parsed = [_parsed(name, units) for name, units in json.loads(counted).items()]
-            except (ValueError, TypeError, AttributeError):
+            except _UNREADABLE:
                 log.warning("telemetry: what %r has written cannot be read", process)
                 continue
             for one in parsed:
@@ -368,11 +370,11 @@ def processes() -> list[Process]:
             gauges = {gauge: float(n) for gauge, n in json.loads(told).items()}
             age = now - gauges.pop("at")
             number = int(pid)
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except _UNREADABLE:
             log.warning("telemetry: %r is no process of ours", name)
             continue
         if abs(age) < _BURIED:
-            whole = {gauge: int(n) for gauge, n in gauges.items() if math.isfinite(n)}
+            whole = {gauge: int(n) for gauge, n in gauges.items() if abs(n) <= _MOST}
             found.append(Process(role, host, number, age, whole))
         else:
             client.hdel(_PROCESSES, name)

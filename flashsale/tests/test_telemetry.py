@@ -177,7 +177,12 @@ def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> 
     "written",
     [
         *("", "x", "[]", "7", '{"clicks|x|limit": 1}', '{"clicks": 1}', '{"accept|999999|": 1}'),
-        *('{"clicks|1|limit": "many"}', '{"clicks|1|limit": 1e400}', '{"settled|1|": null}'),
+        *(
+            "[" * 100_000,
+            '{"clicks|1|limit": "many"}',
+            '{"clicks|1|limit": 1e400}',
+            '{"settled|1|": null}',
+        ),
     ],
 )
 def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> None:

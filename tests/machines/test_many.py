@@ -135,7 +135,7 @@ def test_where_no_host_is_left_the_proxy_says_when_to_come_again(shop: Machines)
             assert words in told.text
             assert ("refresh" in told.text) is (ask is httpx.get)  # a form is not sent again
         told = httpx.post(f"{shop.url}/sales/any/buy", headers=JSON)
-        assert (told.status_code, told.json()) == (503, {"error": "busy"})
+        assert (told.status_code, told.json()) == (503, {"error": "unknown"})  # it may be bought
         assert told.headers["retry-after"] == "2"
     finally:
         for host in shop.hosts:
@@ -150,7 +150,8 @@ def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: Make
     assert frozen
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
-        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=30)
+        # Less than a page waits, or nobody would notice.
+        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=10)
         clicks = partial(Crowd(shop.url, sale, 4).click)
         *pages, clicked = at_once(*[page] * 4, clicks)
     finally:
