@@ -67,7 +67,7 @@ class OperatorCommand(BaseCommand):
         """Does the work and returns an exit code, 0 by default."""
 
     def run_from_argv(self, argv: list[str]) -> None:
-        _use_no_pool()
+        use_no_pool()
         if isinstance(sys.stdout, io.TextIOWrapper):  # no command fails for a letter it cannot show
             sys.stdout.reconfigure(errors="replace")
         try:
@@ -204,7 +204,7 @@ def first_line(error: Exception) -> str:
     )
 
 
-def _use_no_pool() -> None:
+def use_no_pool() -> None:
     """For a command, which is alone in its process. A pool would log each of its attempts to connect,
     and in the end say only that there was no connection."""
     connections.settings["default"]["OPTIONS"].pop("pool", None)

@@ -1,11 +1,14 @@
 """Products: described here, while their stock only moves through the ledger."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
 
 from dashboard import controls
@@ -14,6 +17,12 @@ from dashboard.admin.history import audit_of
 from flashsale.templatetags.money import money
 from inventory.models import Product
 from inventory.pictures import Picture, encoded_anew
+
+
+class MinorUnits(forms.IntegerField):
+    """Takes no 129.00 for 129, as Django's does: somebody means major units."""
+
+    re_decimal = re.compile("(?!)")
 
 
 class ProductForm(SideBySide):
@@ -32,6 +41,7 @@ class ProductForm(SideBySide):
 @admin.register(Product)
 class ProductAdmin(Edited):
     form = ProductForm
+    formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
     controls = controls.OF_PRODUCTS
     list_display = ["sku", "name", "option", "shown_price", "stock"]
     search_fields = ["sku", "name"]

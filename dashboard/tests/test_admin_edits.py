@@ -155,7 +155,7 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
 # --- Products ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("price", ["-1", "0.001", "99999999999", "NaN", ""])
+@pytest.mark.parametrize("price", ["-1", "0.001", "129.00", "99999999999", "NaN", ""])
 def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
     form = {"sku": "edits-odd", "name": "Shoe", "price": price, "currency": "EUR"}
     answer = anna.browser.post(f"{listed(Product)}add/", form)

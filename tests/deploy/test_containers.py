@@ -149,7 +149,7 @@ def test_no_secret_and_no_history_goes_into_the_image() -> None:
     left_out = (ROOT / ".dockerignore").read_text().splitlines()
     assert {".git", ".env*", "var", ".venv"} <= set(left_out)
     written = re.findall(r"> (\S+)", (ROOT / "docs" / "operations.md").read_text())
-    dumps = {name for name in written if name.endswith(".dump")}
+    dumps = {name for name in written if name.endswith((".dump", ".tar.gz"))}
     assert dumps
     for ignored in (left_out, (ROOT / ".gitignore").read_text().splitlines()):
         assert all(any(fnmatch(name, one) for one in ignored) for name in dumps)

@@ -122,11 +122,11 @@ def outside() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in explained()}
 
 
-def said_in(document: str, heading: str) -> str:
+def said_in(document: str, heading: str, number: int = 0) -> str:
     """The lines of a section that an operator is to type."""
     text = (stack.ROOT / "docs" / document).read_text()
     section = re.split(r"^## ", text.split(f"\n## {heading}\n")[1], maxsplit=1, flags=re.M)[0]
-    lines: str = re.findall(r"```console\n(.*?)```", section, re.S)[0]
+    lines: str = re.findall(r"```console\n(.*?)```", section, re.S)[number]
     return lines
 
 
@@ -241,6 +241,8 @@ def test_a_wrong_setting_is_found_before_anything_is_stopped(shop: Shop) -> None
 def test_a_dump_becomes_the_shop_again(shop: Shop) -> None:
     kept = shop.confirmed()
     shop.run(said_in("operations.md", "Backup"))
+    shop.run(said_in("operations.md", "Backup", 1))
+    assert (shop.folder / "media.tar.gz").stat().st_size
     assert shop.buys() == "confirmed"
     shop.run(said_in("operations.md", "Restore"))
     stack.wait_for(shop.answers, "it serves", SECONDS)

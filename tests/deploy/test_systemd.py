@@ -40,8 +40,9 @@ def test_they_have_the_rights_and_places_of_the_document(unit: str) -> None:
     assert f"useradd --system --home-dir /nonexistent {given['User']}" in DOCUMENT
     assert f"in `{given['WorkingDirectory']}`" in DOCUMENT
     assert f"cat > {given['EnvironmentFile']} <<" in DOCUMENT
-    assert f"VAR_DIR={given['ReadWritePaths']}\n" in DOCUMENT
+    assert f"VAR_DIR='{given['ReadWritePaths']}'\n" in DOCUMENT
     assert given["Restart"] == "always"
+    assert section(unit, "Unit")["StartLimitIntervalSec"] == "0"  # or it is not always
     assert section(unit, "Install") == {"WantedBy": "multi-user.target"}
 
 

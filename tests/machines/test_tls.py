@@ -159,4 +159,5 @@ def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSa
             308,
             f"https://127.0.0.1/sales/{sale.slug}/?x=1",
         )
+        assert httpx.get(f"{plain}/.well-known/acme-challenge/x").status_code == 404
         assert httpx.get(f"{plain}/proxy").status_code == 204  # whether it is there is asked inside

@@ -9,12 +9,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import redis
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.recorder import MigrationRecorder
+
+from flashsale.commands import Failed, trouble, use_no_pool
 
 
 class Command(BaseCommand):
@@ -37,6 +40,13 @@ class Command(BaseCommand):
         if options["static"]:
             collect_static()
             return
+        use_no_pool()
+        try:
+            self.prepare(with_static=not options["database"])
+        except (DatabaseError, InterfaceError, redis.RedisError) as error:
+            raise Failed(trouble(error)) from error
+
+    def prepare(self, *, with_static: bool) -> None:
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
         before = count_of_migrations()
@@ -46,7 +56,7 @@ class Command(BaseCommand):
                 "Settings and servers are as they have to be. "
                 f"Migrations: {count_of_migrations() - before} applied now, {before} before."
             )
-        if not options["database"]:
+        if with_static:
             collect_static()
         if not settings.PRODUCTION:
             call_command("seed_demo", if_empty=True)
