@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import importlib.util
+import json
 import os
 import random
 import re
@@ -26,6 +27,7 @@ from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+BASE = ROOT / "templates" / "base.html"
 HADOLINT = Path(sys.executable).with_name("hadolint")
 OURS = ("web", "worker", "beat", "migrate")
 # Of the shop, but nothing that a container's operator sets.
@@ -128,6 +130,14 @@ def test_the_proxys_own_page_may_have_its_style() -> None:
     [style] = re.findall(r"<style>(.*?)</style>", served)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"default-src 'none'; style-src 'sha256-{digest}'" in served
+
+
+def test_the_proxy_gives_up_sooner_than_a_page() -> None:
+    """Or nginx takes it for the shopper's own wish, and asks nobody else."""
+    served = (ROOT / "deploy" / "nginx" / "shop.conf").read_text()
+    waits = int(re.findall(r"proxy_read_timeout (\d+)s;\n    proxy_next", served)[0])
+    pages = json.loads(re.findall(r'htmx-config" content=\'(.*?)\'', BASE.read_text())[0])
+    assert 4 < waits < pages["timeout"] / 1000  # the shop itself answers within four seconds
 
 
 def test_one_of_them_builds_the_image_that_all_of_them_are() -> None:

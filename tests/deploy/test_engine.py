@@ -32,7 +32,6 @@ def engine_answers() -> bool:
 pytestmark = [
     pytest.mark.alone,  # it is a whole shop, and builds images
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not engine_answers(), reason="no container engine answers"),
 ]
 PULLED_AND_BUILT = 900.0  # seconds, on a slow line
 SECONDS = 120.0  # for anything else that an engine does
@@ -132,6 +131,8 @@ def said_in(document: str, heading: str, number: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    if not engine_answers():
+        pytest.skip("no container engine answers")
     folder = tmp_path_factory.mktemp("checkout")
     mutations.copy(folder)
     copied, *started = said_in("deploy.md", "In containers, on one machine").splitlines()
