@@ -351,7 +351,7 @@ _ROLES = {
 
 def keys() -> Iterator[Finding]:
     """Of all web processes: what one of them signs, the others have to know."""
-    ours = signing.names_of_keys()[0]
+    ours = signing.name_of_key()
     others = [
         process
         for process in telemetry.processes()

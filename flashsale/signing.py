@@ -9,22 +9,18 @@ from django.conf import settings
 LENGTH = 16  # bytes: 128 bits, more than anybody forges online
 
 
-def names_of_keys() -> list[int]:
-    """A number for the key that signs, then for each older one: it tells them apart and says nothing else
-    about them. Less than 2**48, so that a float holds it."""
-    return [int.from_bytes(key[:6], "big") for key in _derived("name")]
-
-
 @cache
 def _keys(purpose: str) -> tuple[bytes, ...]:
     """The key that signs, then the older ones that are still honoured; one set per purpose, so that a
     signature made for one thing says nothing about another."""
-    return _derived(purpose)
-
-
-def _derived(purpose: str) -> tuple[bytes, ...]:
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return tuple(hmac.digest(s.encode(), b"flashsale." + purpose.encode(), sha256) for s in secrets)
+
+
+def name_of_key() -> int:
+    """A number for the key that signs, which tells it from others and says nothing else about it. Less than
+    2**48, so that a float holds it."""
+    return int.from_bytes(_keys("name")[0][:6], "big")
 
 
 def sign(purpose: str, message: bytes) -> bytes:

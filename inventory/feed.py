@@ -326,7 +326,7 @@ class Feed:
         self._watches: dict[str, Watch] = {}
         self._loading: dict[str, asyncio.Task[Watch | None]] = {}
         self._unknown: dict[str, float] = {}
-        key = signing.names_of_keys()[0]
+        key = signing.name_of_key()
         telemetry.start("web", lambda: {"sockets": self.sockets, "key": key})
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
 

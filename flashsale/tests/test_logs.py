@@ -12,6 +12,7 @@ import pytest
 
 from conftest import MakeSale
 from flashsale import logs
+from flashsale.shoppers import cookie_value, new_shopper
 from tests import stack
 from tests.cast import Shopper
 from tests.faults.outages import final
@@ -87,7 +88,8 @@ def test_a_request_is_not_about_the_purchase_of_the_one_before(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Also where both came in one packet."""
-    head = "GET {} HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+    cookie = f"shopper={cookie_value(new_shopper())}"
+    head = f"GET {{}} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n{{}}\r\n"
     asked = head.format(f"/orders/{PURCHASE}/", "") + head.format("/none", "Connection: close\r\n")
     with (
         stack.Web.running(LOG_FORMAT="json") as web,
