@@ -300,12 +300,16 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
 def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis_clients.of(GHOST).hset(gate.keys(GHOST).gate, "version", 1)
     sale = make_sale()
     sales.end(sale.pk, by="staff")
+    redis_clients.of(GHOST).hset(gate.keys(GHOST).gate, "version", 1)
+    sale.refresh_from_db()
+    assert not sale.finished
     with monkeypatch.context() as patched:
-        patched.setattr(gate, "forget", Mock(side_effect=redis.ConnectionError("gone")))
+        forget = Mock(side_effect=redis.ConnectionError("gone"))
+        patched.setattr(gate, "forget", forget)
         sales.finish_all()
+    assert forget.called
     sale.refresh_from_db()
     assert sale.finished
     sales.finish_all()
