@@ -43,9 +43,9 @@ def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 @pytest.fixture
 def make_sale() -> Iterator[MakeSale]:
     """Makes a sale that can be bought from at once, and ends it after the test."""
-    from inventory import gate
+    from inventory.gate import replica
     from inventory.models import Listing, Sale
-    from orders import caretaker, sales
+    from orders import caretaker, lifecycle
     from tests.cast import stocked
 
     made = []
@@ -70,7 +70,7 @@ def make_sale() -> Iterator[MakeSale]:
         for name, units in (stock if isinstance(stock, dict) else {"shoe": stock}).items():
             Listing.objects.create(sale=sale, product=stocked(f"{name}-{number}", units))
         if live:
-            sales.schedule(sale.pk, by="staff")
+            lifecycle.schedule(sale.pk, by="staff")
             caretaker.look_after_all()
             sale.refresh_from_db()
         return sale
@@ -79,7 +79,7 @@ def make_sale() -> Iterator[MakeSale]:
     # Out of the way of later tests, also where a twin has broken its gate.
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
-    gate.forget(made)
+    replica.forget(made)
 
 
 @pytest.fixture

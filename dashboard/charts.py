@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flashsale.telemetry import ANSWERS, Latency, Second, latency, merged
+from flashsale.observe.telemetry import ANSWERS, Latency, Second, latency, merged
 
 Point = list[float | None]
 

@@ -9,8 +9,8 @@ from django.db import DatabaseError, connection
 from dashboard import live
 from dashboard.access import may_still_look, session_key
 from flashsale.database import in_thread
-from flashsale.express import Request
-from inventory.feed import Subscriber
+from flashsale.http.endpoint import Request
+from storefront.feed import Subscriber
 
 
 class DashboardConsumer(AsyncWebsocketConsumer):

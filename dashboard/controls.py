@@ -17,11 +17,11 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
+from inventory.constraint_messages import said_by
 from inventory.models import MOST_UNITS, Product, Sale
-from inventory.refusals import said_by
-from orders import sales
+from orders import lifecycle
+from orders.lifecycle import NotPossible, NotTold
 from orders.models import Order
-from orders.sales import NotPossible, NotTold
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Schedule(Control):
     label = "Schedule"
     effect = "It opens and closes by the clock, and everybody can see it from now on."
     done = "{subject} is scheduled."
-    function = sales.schedule
+    function = lifecycle.schedule
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -123,7 +123,7 @@ class OpenNow(Control):
     label = "Open now"
     effect = "It sells from now on, and closes by the clock."
     done = "{subject} is open."
-    function = sales.go_live
+    function = lifecycle.go_live
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -136,7 +136,7 @@ class Pause(Control):
     label = "Pause"
     effect = "Every click is refused from now on. What was accepted is still decided."
     done = "{subject} is paused."
-    function = sales.pause
+    function = lifecycle.pause
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -148,7 +148,7 @@ class Resume(Control):
     label = "Resume"
     effect = "It sells again, as long as its window lasts."
     done = "{subject} goes on."
-    function = sales.resume
+    function = lifecycle.resume
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -160,7 +160,7 @@ class End(Control):
     label = "End"
     effect = "It closes now and for good. What was accepted is still decided."
     done = "{subject} has ended."
-    function = sales.end
+    function = lifecycle.end
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -181,7 +181,7 @@ class ChangeWindow(Control):
     label = "Change window"
     effect = "Moves the opening, if it has not opened, or the close. Empty: it stays."
     done = "{subject} has another window."
-    function = sales.change_window
+    function = lifecycle.change_window
 
     opens_at = _Moment(label="Opens at (UTC)")
     closes_at = _Moment(label="Closes at (UTC)")
@@ -213,7 +213,7 @@ class ChangeLimit(Control):
     label = "Change limit"
     effect = "Sets how many units each shopper may buy. What was bought stays bought."
     done = "{subject}: at most {limit:,} units per shopper."
-    function = sales.change_limit
+    function = lifecycle.change_limit
 
     limit = forms.IntegerField(min_value=1, max_value=MOST_UNITS, label="Units per shopper")
 
@@ -245,10 +245,10 @@ class Restock(MovesStock):
     effect = "Adds units that have come in. A sale that has sold out sells them at once."
     done = "The stock of {subject} has grown by {units:,}."
     permissions = (RUN, CORRECT)
-    function = sales.restock
+    function = lifecycle.restock
 
     units = forms.IntegerField(
-        min_value=1, max_value=sales.MOST_MOVED, help_text="Added to what is there."
+        min_value=1, max_value=lifecycle.MOST_MOVED, help_text="Added to what is there."
     )
 
 
@@ -261,11 +261,11 @@ class Correct(MovesStock):
     )
     done = "The stock of {subject} is corrected by {units:+,}."
     permissions = (CORRECT,)
-    function = sales.correct
+    function = lifecycle.correct
 
     units = forms.IntegerField(
-        min_value=-sales.MOST_MOVED,
-        max_value=sales.MOST_MOVED,
+        min_value=-lifecycle.MOST_MOVED,
+        max_value=lifecycle.MOST_MOVED,
         help_text="The difference: -2 takes two away.",
     )
     reason = forms.CharField(max_length=200, help_text="Kept in the ledger.")
@@ -281,7 +281,7 @@ class Cancel(Control):
         "Its units return to stock and can be bought again. The shopper is told. This is final."
     )
     done = "{subject} is cancelled."
-    function = sales.cancel
+    function = lifecycle.cancel
 
     @classmethod
     def fits(cls, subject: Order) -> bool:

@@ -14,7 +14,7 @@ from django.utils import translation
 
 from dashboard.access import may_still_look
 from dashboard.snapshot import Observer, Patience, Snapshot
-from inventory.feed import Frame, Subscriber
+from storefront.feed import Frame, Subscriber
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,12 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from dashboard import charts
-from flashsale import redis_clients, telemetry
 from flashsale.database import PATIENCE, drop_broken_connections
-from flashsale.telemetry import Latency, Process, Second
-from inventory import gate
-from inventory.gate import Pulse, View
+from flashsale.observe import telemetry
+from flashsale.observe.telemetry import Latency, Process, Second
+from flashsale.redis import clients
+from inventory.gate import replica
+from inventory.gate.replica import Pulse, View
 from inventory.models import Listing, Product, Sale
 from orders.models import AuditEntry, Order
 
@@ -371,7 +372,7 @@ def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
     words: list[str] = []
     failed: list[str] = []
     try:
-        shares = redis_clients.shared_out(sales)
+        shares = clients.shared_out(sales)
         for server, share in shares:
             where = f"{_place(server)}: " if len(shares) > 1 else ""
             try:
@@ -412,7 +413,7 @@ def _read_gate(sale: int) -> _Gate | None:
     """None for one in which something stands that no script of ours writes: it is no other sale's
     trouble. Raises redis.RedisError where Redis is away."""
     try:
-        return _Gate(gate.view_now(sale), gate.pulse(sale))
+        return _Gate(replica.view_now(sale), replica.pulse(sale))
     except (ValueError, TypeError, redis.ResponseError) as error:
         log.warning("sale %s: its gate cannot be read: %s", sale, error)
         return None
@@ -495,7 +496,7 @@ def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
         yield Alarm("paused-before", f"{name}: it is paused, and will not open unless resumed.")
     if figures.gate == "cold":
         yield Alarm("gate-cold", f"{name}: the gate is cold, clicks are told to try again.")
-    if figures.oldest is not None and figures.oldest > gate.WAITS_LONG:
+    if figures.oldest is not None and figures.oldest > replica.WAITS_LONG:
         yield Alarm("line-waits", f"{name}: the line has waited for {figures.oldest / 1000:.1f} s.")
     if figures.waiting is not None and figures.waiting > _LINE_FULL * settings.LINE_BOUND:
         yield Alarm(

@@ -1,4 +1,4 @@
-"""The dashboard: what is true now, and the controls of the sales, whose rules are in `orders/sales.py`."""
+"""The dashboard: what is true now, and the controls of the sales, whose rules are in `orders/lifecycle.py`."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

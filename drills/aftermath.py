@@ -12,7 +12,7 @@ from drills.faults import EVERYTHING, Done
 from drills.report import Report
 from drills.shopper import Log
 from drills.staff import Seen
-from flashsale.commands import INCONSISTENT, INTERRUPTED, aligned
+from ops.base_command import INCONSISTENT, INTERRUPTED, aligned
 
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
 _ROW = 60  # seconds in a row of the picture

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from drills.faults import Saboteur, schedule
-from drills.private import HOST, endings, make_sale, shop, wait_for
-from flashsale.commands import INTERRUPTED
+from drills.private_shop import HOST, endings, make_sale, shop, wait_for
+from ops.base_command import INTERRUPTED
 
 if TYPE_CHECKING:
     from drills.aftermath import Aftermath
@@ -59,8 +59,8 @@ def drill(
     from drills.shopper import Site
     from drills.staff import Staff
     from flashsale.database import drop_broken_connections
-    from inventory import gate
-    from orders import books
+    from inventory.gate import replica
+    from orders import reconciliation
 
     logging.disable(logging.WARNING)  # of this process, where servers are away: `Staff` counts that
     sale = make_sale(LIMIT, PRODUCTS, UNITS)
@@ -79,9 +79,9 @@ def drill(
         logs = throng.shop(tell)
     say("reading the books")
     drop_broken_connections()
-    wait_for(lambda: gate.view_now(sale.pk).warm)
+    wait_for(lambda: replica.view_now(sale.pk).warm)
     told = consistency.Books.read(sale, before, logs)
-    report = Report(logs, consistency.faults_in(logs, told), books.verify(sale.pk))
+    report = Report(logs, consistency.faults_in(logs, told), reconciliation.verify(sale.pk))
     return Aftermath(
         seed, seconds, throng.interrupted, saboteur.began, saboteur.done, staff.seen, report
     )

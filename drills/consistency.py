@@ -1,6 +1,6 @@
 """Whether what a crowd was told is one story, and the one that PostgreSQL tells.
 
-Everything is found from the outside: what was answered, and the rows. `orders/books.py` looks at the
+Everything is found from the outside: what was answered, and the rows. `orders/reconciliation.py` looks at the
 inside, and is asked as well by whoever wants both.
 """
 

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 from drills.habits import SHARES
-from drills.private import endings
+from drills.private_shop import endings
 from drills.shopper import Log, Shopper, Site
 
 ARRIVAL = 3.0  # seconds within which all have come, most of them in the first

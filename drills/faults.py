@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from drills.private import Worker
-from flashsale.embedded import postgres_folder, valkey_folder
-from flashsale.embedded.postgres import Postgres
-from flashsale.embedded.processes import children, identity
-from flashsale.embedded.server import Server
-from flashsale.embedded.valkey import Valkey
+from drills.private_shop import Worker
+from flashsale.local.embedded import postgres_folder, valkey_folder
+from flashsale.local.postgres import Postgres
+from flashsale.local.processes import children, identity
+from flashsale.local.server import Server
+from flashsale.local.valkey import Valkey
 
 KILL, FREEZE, RESTART = "killed", "frozen", "restarted"
 PROCESSES = ("web-1", "web-2", "worker", "beat")

@@ -8,7 +8,7 @@ from typing import Any
 
 from drills.consistency import Fault
 from drills.shopper import ASKED, CLICKED, LEFT, LOST, SOCKET, Log
-from orders import books
+from orders import reconciliation
 
 NAMED = 20  # faults of one kind; the rest is counted
 _EDGES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # ms
@@ -34,7 +34,7 @@ class Report:
 
     logs: Sequence[Log]
     faults: Sequence[Fault]
-    verified: books.Report
+    verified: reconciliation.Report
 
     @property
     def consistent(self) -> bool:

@@ -21,9 +21,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from drills.http import Answer, Connection, request
-from flashsale import shoppers
+from flashsale.http import shoppers
 
-# As static/js/shop.js and templates/orders/_outcome.html have it, in seconds.
+# As static/js/shop.js and templates/storefront/_outcome.html have it, in seconds.
 PATIENCE = 10.0  # until an answer counts as lost
 RETRY = 1.0  # until a click without an answer is sent again; then twice as long, and so on
 LONGEST_RETRY = 15.0

@@ -10,10 +10,10 @@ from typing import Any
 import redis
 from django.db import DatabaseError, connection
 
-from drills.private import Worker
+from drills.private_shop import Worker
 from flashsale.database import drop_broken_connections
 from inventory.models import Product, Sale
-from orders import books, sales
+from orders import lifecycle, reconciliation
 from orders.models import Order
 
 EVERY = 0.5  # seconds
@@ -63,25 +63,25 @@ class Staff:
         """What could not be done is done the next time; what is committed untold, the caretaker tells."""
         try:
             yield
-        except (DatabaseError, redis.RedisError, sales.NotTold) as error:
+        except (DatabaseError, redis.RedisError, lifecycle.NotTold) as error:
             log.debug("left for the next time: %s", error)
             self.seen.away += 1
             drop_broken_connections()
 
     def _read_the_books(self) -> None:
-        report = books.Report()
-        books.check_rules(self._sale.pk, report)
+        report = reconciliation.Report()
+        reconciliation.check_rules(self._sale.pk, report)
         self.seen.reads += 1
         for kind, found in report.faults.items():
             self.seen.faults.setdefault(kind, []).extend(found)
 
     def _restock(self) -> None:
         for product in Product.objects.filter(listings__sale=self._sale, stock__lt=LOW):
-            sales.restock(product.pk, MORE, by=_BY)
+            lifecycle.restock(product.pk, MORE, by=_BY)
             self.seen.restocked += 1
 
     def _cancel_one(self) -> None:
         confirmed = Order.objects.filter(sale=self._sale, status=Order.Status.CONFIRMED)
         latest = confirmed.order_by("-version").first()
-        if latest is not None and sales.cancel(latest.pk, by=_BY, reason="a drill"):
+        if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
             self.seen.cancelled += 1

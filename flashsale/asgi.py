@@ -12,22 +12,41 @@ from django.core.asgi import get_asgi_application
 
 django = cast(Any, get_asgi_application())
 
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402  # Django is set up first
-from django.conf import settings  # noqa: E402
-from django.template import engines  # noqa: E402
-from django.urls import re_path  # noqa: E402
-from servestatic import ServeStaticASGI  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.template import engines
+from django.urls import re_path
+from servestatic import ServeStaticASGI
 
-from dashboard.consumers import DashboardConsumer  # noqa: E402
-from flashsale import express, garbage, media, redis_clients, sentry, tracing  # noqa: E402
-from flashsale.express import Receive, Scope, Send  # noqa: E402
-from inventory import feed  # noqa: E402
-from inventory.consumers import NoConsumer, SaleConsumer  # noqa: E402
-from orders.buy import buy  # noqa: E402
-from orders.calendar import calendar  # noqa: E402
-from orders.front import front  # noqa: E402
-from orders.outcome import outcome  # noqa: E402
-from orders.page import failure, sale  # noqa: E402
+from dashboard.consumers import DashboardConsumer
+from flashsale import garbage
+from flashsale.http import endpoint
+from flashsale.http.endpoint import (
+    Receive,
+    Scope,
+    Send,
+)
+from flashsale.observe import (
+    sentry,
+    tracing,
+)
+from flashsale.redis import clients
+from storefront import (
+    feed,
+    media,
+)
+from storefront.buy import buy
+from storefront.calendar import calendar
+from storefront.consumers import (
+    NoConsumer,
+    SaleConsumer,
+)
+from storefront.outcome import outcome
+from storefront.sale_list import front
+from storefront.sale_page import (
+    failure,
+    sale,
+)
 
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
@@ -59,19 +78,19 @@ _SENT_BY_PATH = "http.response.pathsend"  # an extension of ASGI
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
-    for pattern, endpoint in EXPRESS:
+    for pattern, decide in EXPRESS:
         match = pattern.match(scope["path"])
         if match:
-            await express.answer(scope, receive, send, endpoint, **match.groupdict())
+            await endpoint.answer(scope, receive, send, decide, **match.groupdict())
             return
     if scope["path"].startswith(settings.STATIC_URL):
-        await static_file(scope, receive, express.shielded(scope, send, files=True))
+        await static_file(scope, receive, endpoint.shielded(scope, send, files=True))
     elif scope["path"] in _ASKED_INSIDE:
-        await django(_by_our_name(scope), receive, express.shielded(scope, send))
+        await django(_by_our_name(scope), receive, endpoint.shielded(scope, send))
     elif not _readable_by_others(scope):
-        await django(scope, receive, express.shielded(scope, send))
+        await django(scope, receive, endpoint.shielded(scope, send))
     else:
-        await express.answer(scope, receive, send, insecure)
+        await endpoint.answer(scope, receive, send, insecure)
 
 
 def _by_our_name(scope: Scope) -> Scope:
@@ -83,10 +102,10 @@ def _by_our_name(scope: Scope) -> Scope:
 
 def _readable_by_others(scope: Scope) -> bool:
     """Whether a password or an order would travel in the clear. Those of a trial may."""
-    return settings.PRODUCTION and not express.Request(scope).trustworthy
+    return settings.PRODUCTION and not endpoint.Request(scope).trustworthy
 
 
-async def insecure(request: express.Request) -> express.Response:
+async def insecure(request: endpoint.Request) -> endpoint.Response:
     """No password is asked for, and no order shown, where others may read along."""
     return failure(request, 403, "insecure")
 
@@ -124,7 +143,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             garbage.keep_for_good()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await redis_clients.hang_up()
+            await clients.hang_up()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
@@ -141,7 +160,7 @@ _refused = cast(Any, NoConsumer.as_asgi())
 
 async def sockets(scope: Scope, receive: Receive, send: Send) -> None:
     """Opens sockets for pages of our own only."""
-    ours = express.Request(scope).from_own_page
+    ours = endpoint.Request(scope).from_own_page
     await (_routed if ours else _refused)(scope, receive, send)
 
 

@@ -6,7 +6,8 @@ import django
 from celery import Celery
 from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
 
-from flashsale import broker, garbage, sentry, telemetry, tracing
+from flashsale import broker, garbage
+from flashsale.observe import sentry, telemetry, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 

@@ -15,7 +15,7 @@ from django.utils.translation import to_locale
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from flashsale import redis_servers
+from flashsale.redis import servers as redis_servers
 
 # "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
 REDIS_MUST = {

@@ -55,7 +55,7 @@ def _try_again(request: HttpRequest) -> HttpResponse:
     headers = {"Retry-After": "2"}
     if "application/json" in request.headers.get("Accept", ""):
         return JsonResponse({"error": "busy"}, status=503, headers=headers)
-    page = render_to_string("orders/message.html", {"code": "busy", "status": 503})
+    page = render_to_string("storefront/message.html", {"code": "busy", "status": 503})
     return HttpResponse(page, status=503, headers=headers)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from flashsale import embedded, logs, variables
+from flashsale import variables
+from flashsale.local import embedded
+from flashsale.observe import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(variables.text("VAR_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -170,7 +172,9 @@ INSTALLED_APPS = [
     "flashsale",
     "inventory",
     "orders",
+    "storefront",
     "dashboard",
+    "ops",
     "drills",
 ]
 

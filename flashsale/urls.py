@@ -3,9 +3,10 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from dashboard import login
 from dashboard.metrics import metrics
-from flashsale import health, login
-from orders import views
+from ops import health
+from storefront import views
 
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
@@ -17,4 +18,4 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
 ]
 
-handler404 = "orders.views.not_found"
+handler404 = "storefront.views.not_found"

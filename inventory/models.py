@@ -95,7 +95,7 @@ class Sale(models.Model):
     version = models.PositiveBigIntegerField(default=1, editable=False)
     # Orders that stand confirmed, counted with each batch: whoever watches need not count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
-    # The mark of the gate whose line may be settled: see `orders/telling.py`.
+    # The mark of the gate whose line may be settled: see `orders/replication.py`.
     epoch = models.CharField(max_length=32, blank=True, editable=False)
     # Ended, its line empty, its gate purged: its products may go into another sale.
     finished = models.BooleanField(default=False, editable=False)

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from flashsale.database import require_transaction
+from flashsale.moments import written
 from flashsale.templatetags.money import money
-from flashsale.words import written
 from inventory.models import Product, Sale
 from orders.models import AuditEntry, Order
 

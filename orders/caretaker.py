@@ -16,21 +16,21 @@ import redis
 from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
-from flashsale import redis_clients
 from flashsale.database import drop_broken_connections
-from flashsale.redis_servers import NOT_HERE
-from inventory import gate
-from inventory.gate import Pulse
+from flashsale.redis import clients
+from flashsale.redis.servers import NOT_HERE
+from inventory.corruption import OddGate
+from inventory.gate import replica
+from inventory.gate.replica import Pulse
 from inventory.models import Sale
-from inventory.oddity import OddGate
-from orders import tasks, telling
+from orders import replication, tasks
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
 CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
-_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, gate.ColdGate, *NOT_HERE)
+_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, replica.ColdGate, *NOT_HERE)
 _SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
 
@@ -83,7 +83,7 @@ def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:
     """With the sales that it has. In a cluster side by side: a server that is slow or away keeps nobody
     else's sales waiting, and its own round goes on while others begin the next. Raises what went wrong
     where that was so everywhere."""
-    shares = redis_clients.shared_out(_undrained().values_list("pk", flat=True))
+    shares = clients.shared_out(_undrained().values_list("pk", flat=True))
     if len(shares) == 1:
         work(*shares[0])
         return
@@ -118,11 +118,11 @@ def _alone(
 
 
 def _heal_all(server: redis.Redis, sales: list[int]) -> None:
-    if not gate.scripts_known(server):
+    if not replica.scripts_known(server):
         _start_over(server)
         log.info("Redis was started or replaced: %d gates are rebuilt", len(sales))
-    pulses = gate.pulses(sales)
-    odd = gate.oddities(_in_turn(server, sales))
+    pulses = replica.pulses(sales)
+    odd = replica.oddities(_in_turn(server, sales))
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=pulses):
         with _apart(sale.pk):
@@ -140,7 +140,7 @@ def _in_turn(server: redis.Redis, sales: list[int]) -> list[int]:
 
 
 def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
-    for sale, pulse in gate.pulses(sales).items():
+    for sale, pulse in replica.pulses(sales).items():
         if pulse.waited > _WAITED_TOO_LONG:
             with _apart(sale):
                 tasks.settle.apply((sale,), throw=True)
@@ -148,17 +148,17 @@ def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
 
 def _heal(sale: Sale, pulse: Pulse, odd: str) -> None:
     if pulse.stuck:
-        gate.lower_bell(sale.pk)
+        replica.lower_bell(sale.pk)
     if why := odd or pulse.odd:
-        telling.start_over(sale.pk, why)
-        telling.warm(sale.pk)
-    elif pulse.version > sale.version and gate.empty(sale.pk, sale.version):
+        replication.start_over(sale.pk, why)
+        replication.warm(sale.pk)
+    elif pulse.version > sale.version and replica.empty(sale.pk, sale.version):
         log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
-        telling.warm(sale.pk)
+        replication.warm(sale.pk)
     elif not pulse.warm or pulse.mark != sale.epoch:
-        telling.warm(sale.pk)
+        replication.warm(sale.pk)
     elif pulse.version < sale.version:
-        telling.tell(sale.pk)
+        replication.tell(sale.pk)
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def _apart(sale: int) -> Iterator[None]:
     except _REDIS_AWAY:
         raise
     except OddGate as error:
-        telling.start_over(sale, error)
+        replication.start_over(sale, error)
     except DatabaseError as error:
         log.warning("sale %s: left for the next round: %s", sale, error)
         drop_broken_connections()
@@ -183,11 +183,11 @@ def _start_over(server: redis.Redis) -> None:
     """It has forgotten the scripts: it was restarted, replaced or restored, and no gate in it may be
     believed, also not one that an old copy has brought back. All are marked before the scripts are
     loaded, for from then on they answer."""
-    standing = gate.standing(server)
+    standing = replica.standing(server)
     undrained = set(_undrained().values_list("pk", flat=True))
-    gate.cool(standing, gate.fresh_mark())
-    gate.forget(standing - undrained)
-    gate.load_scripts(server)
+    replica.cool(standing, replica.fresh_mark())
+    replica.forget(standing - undrained)
+    replica.load_scripts(server)
 
 
 def _undrained() -> QuerySet[Sale]:

@@ -7,9 +7,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
-from inventory import gate
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 
 
 class Expired(NamedTuple):
@@ -22,12 +22,12 @@ class Expired(NamedTuple):
 
 def purge(*, really: bool = True) -> Expired:
     """Removes it, or only counts. Raises redis.RedisError and django.db.Error."""
-    standing = gate.standing()
+    standing = replica.standing()
     sessions = Session.objects.filter(expire_date__lt=timezone.now()).count()
     if not really:
         unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-        kept = {s.pk for s in unfinished if not s.ended() or gate.view_now(s.pk).waiting}
+        kept = {s.pk for s in unfinished if not s.ended() or replica.view_now(s.pk).waiting}
         return Expired(len(standing - kept), sessions)
-    sales.finish_all()
+    lifecycle.finish_all()
     SessionStore.clear_expired()
-    return Expired(len(standing - gate.standing()), sessions)
+    return Expired(len(standing - replica.standing()), sessions)

@@ -18,14 +18,15 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from flashsale import logs, telemetry, tracing
 from flashsale.database import BOUNDS, Rows, Statement, ask
-from flashsale.tracing import Step
-from inventory import gate, stock
-from inventory.gate import Entry
+from flashsale.observe import logs, telemetry, tracing
+from flashsale.observe.tracing import Step
+from inventory import stock
+from inventory.corruption import OddGate
+from inventory.gate import replica
+from inventory.gate.replica import Entry
 from inventory.models import Product, Sale
-from inventory.oddity import OddGate
-from orders import bell, telling, tickets
+from orders import bell, replication, tickets
 from orders.models import Order
 
 log = logging.getLogger(__name__)
@@ -94,27 +95,27 @@ def settle(sale: int) -> None:
         try:
             _settle(sale)
         except OddGate as error:
-            telling.start_over(sale, error)
+            replication.start_over(sale, error)
 
 
 def _settle(sale: int) -> None:
     head = last = ""
     settled = 0
     for _ in range(ROUNDS):
-        mark, stands, raw = gate.read_line(sale, BATCH)
+        mark, stands, raw = replica.read_line(sale, BATCH)
         if not raw:
-            if last and _only_one_busy() and gate.wait_for_line(sale, last, LINGER):
+            if last and _only_one_busy() and replica.wait_for_line(sale, last, LINGER):
                 continue
-            if gate.lower_bell(sale):
+            if replica.lower_bell(sale):
                 return
             continue
         if raw[0][0] == head and not _drop_strays(sale, raw):
             # Its orders are made and told, and still it waits: the gate has lost its way.
-            telling.start_over(sale, "the line does not move")
+            replication.start_over(sale, "the line does not move")
             return
         head, last = raw[0][0], raw[-1][0]
         tale = decide(sale, mark, _decidable(sale, raw))
-        if tale is None or not telling.tell(sale, stands, tale):
+        if tale is None or not replication.tell(sale, stands, tale):
             return
         settled += len(raw)
         if settled >= TURN:
@@ -122,7 +123,7 @@ def _settle(sale: int) -> None:
     bell.ring(sale)
 
 
-def decide(sale: int, mark: str, entries: list[Entry]) -> gate.Tale | None:
+def decide(sale: int, mark: str, entries: list[Entry]) -> replica.Tale | None:
     """Makes orders of these purchases. Gives what a gate is to be told that stands where PostgreSQL stood
     before. None where it is not ours to do: somebody else settles, or the line was read from a gate that
     has been replaced since."""
@@ -133,7 +134,7 @@ def decide(sale: int, mark: str, entries: list[Entry]) -> gate.Tale | None:
         return _decide(sale, mark, entries[:_ONE_BY_ONE], _record_one_by_one)
 
 
-def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> gate.Tale | None:
+def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> replica.Tale | None:
     """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
     key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
     with transaction.atomic():
@@ -149,7 +150,7 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> ga
         fresh, bought = _fresh(entries, known)
         if sale.epoch != mark:
             return None
-        tale = gate.Tale(sale.version, sale.version)
+        tale = replica.Tale(sale.version, sale.version)
         if fresh:
             sale.version += 1
             before = {product.sku: product.stock for product in products}, dict(bought)
@@ -160,12 +161,12 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> ga
     return tale
 
 
-def _committed(sale: int, tale: gate.Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
+def _committed(sale: int, tale: replica.Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
     for purchase, status, reason, *_ in tale.answers:
         yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": tale.to}
 
 
-def _since_accepted(sale: int, fresh: list[Entry], tale: gate.Tale) -> Iterator[Step]:
+def _since_accepted(sale: int, fresh: list[Entry], tale: replica.Tale) -> Iterator[Step]:
     accepted = {entry.purchase: entry.accepted_at for entry in fresh}
     for purchase, status, about in _committed(sale, tale):
         yield Step(purchase, accepted[purchase], {"outcome": status, **about})
@@ -221,7 +222,7 @@ def _only_one_busy() -> bool:
 def _decidable(sale: int, raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
     """What can be decided. A purchase of another sale is that sale's to decide: its order here would be
     its answer there."""
-    entries, _ = gate.parse_line(raw)
+    entries, _ = replica.parse_line(raw)
     return [entry for entry in entries if tickets.sale_of(entry.purchase) == sale]
 
 
@@ -231,7 +232,7 @@ def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
     readable = {entry.id for entry in _decidable(sale, raw)}
     dropped = False
     for entry, fields in raw:
-        if gate.drop(sale, entry, fields["purchase"] if entry in readable else ""):
+        if replica.drop(sale, entry, fields["purchase"] if entry in readable else ""):
             dropped = True
             seen = repr(fields)[:_SHOWN]
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, seen)
@@ -345,7 +346,7 @@ def _array(values: Iterable[str | int]) -> str:
 
 def _tale(
     version: int, decisions: Iterable[Decision], left: dict[str, int], bought: dict[UUID, int]
-) -> gate.Tale:
+) -> replica.Tale:
     """What this batch has changed: as much as one question to PostgreSQL would say after it, for nobody
     else can have changed the sale under its lock. `left` and `bought` are from before the batch, and are
     counted on."""
@@ -360,7 +361,7 @@ def _tale(
             left[sku] -= units
             bought[buyer] = bought.get(buyer, 0) + units
     units_of = {buyer.hex: units for buyer, units in bought.items()}
-    return gate.Tale(version - 1, version, stock=left, answers=answers, bought=units_of)
+    return replica.Tale(version - 1, version, stock=left, answers=answers, bought=units_of)
 
 
 def _poison(entry: Entry) -> Decision:

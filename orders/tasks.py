@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from orders import sales, settlement
+from orders import lifecycle, settlement
 
 
 @shared_task
@@ -13,7 +13,7 @@ def settle(sale: int) -> None:
 
 @shared_task
 def finish_sales() -> None:
-    sales.finish_all()
+    lifecycle.finish_all()
 
 
 @shared_task

@@ -10,7 +10,7 @@ import binascii
 import secrets
 from uuid import UUID
 
-from flashsale import signing
+from flashsale.http import signing
 
 _ID = 16
 _SALE = 4  # bytes of the sale's number in a purchase id

@@ -13,10 +13,11 @@ from uuid import UUID
 import httpx
 from django.db import connection, transaction
 
-from flashsale import redis_clients
-from flashsale.shoppers import new_shopper
-from inventory import gate, stock
-from inventory.gate import Verdict
+from flashsale.http.shoppers import new_shopper
+from flashsale.redis import clients
+from inventory import stock
+from inventory.gate import replica
+from inventory.gate.replica import Verdict
 from inventory.models import Product, Sale, StockMovement
 from orders.tickets import new_purchase
 
@@ -126,7 +127,7 @@ def click(
     """One click at the gate, without the server in front of it."""
     product = sku or skus(sale)[0]
     return in_loop(
-        lambda: gate.admit(
+        lambda: replica.admit(
             sale.pk,
             purchase or new_purchase(sale.pk),
             shopper or new_shopper(),
@@ -141,7 +142,7 @@ def click(
 
 
 def queue_up(
-    sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = gate.admit
+    sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = replica.admit
 ) -> list[UUID]:
     """So many new shoppers click at once. Gives the accepted purchases."""
 
@@ -175,7 +176,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
         try:
             return await work()
         finally:
-            await redis_clients.hang_up()
+            await clients.hang_up()
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
@@ -183,13 +184,13 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 def hears_the_bell() -> bool:
     """Whether a worker has started altogether."""
-    return any(client["cmd"] == "brpop" for client in redis_clients.of(0).client_list())
+    return any(client["cmd"] == "brpop" for client in clients.of(0).client_list())
 
 
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):
-        redis_clients.of(0).hset(gate.keys(sale.pk).stock, sku, units)
+        clients.of(0).hset(replica.keys(sale.pk).stock, sku, units)
 
 
 def at_once(*work: Callable[[], object]) -> list[object]:

@@ -12,7 +12,7 @@ import httpx
 from drills import consistency
 from drills.shopper import Log, Shopper, Site
 from inventory.models import Sale
-from orders import books
+from orders import reconciliation
 from tests import stack
 from tests.cast import PAGE
 
@@ -79,7 +79,9 @@ class Load:
         self._over.set()
         self._shopping.result()
         accepted = {purchase for log in self.logs for purchase in log.accepted}
-        faults: dict[str, list[Any]] = defaultdict(list, books.verify(self._sale.pk).faults)
+        faults: dict[str, list[Any]] = defaultdict(
+            list, reconciliation.verify(self._sale.pk).faults
+        )
         told = consistency.Books.read(self._sale, self._before, self.logs)
         for fault in consistency.faults_in(self.logs, told):
             faults[fault.kind].append(fault.what)

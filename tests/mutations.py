@@ -60,7 +60,7 @@ _SETTLEMENT, _ADMIT, _TELL = (
     "inventory/lua/admit.lua",
     "inventory/lua/tell.lua",
 )
-_GATE = "inventory/gate.py"
+_GATE = "inventory/gate/replica.py"
 
 MUTATIONS = (
     _mutation(
@@ -68,7 +68,7 @@ MUTATIONS = (
         "no sale is locked",
         "tests/races/test_staff.py::test_50_restocks_cancellations_and_purchases_at_once",
         (
-            "orders/sales.py",
+            "orders/lifecycle.py",
             "Sale.objects.select_for_update(no_key=True).filter(",
             "Sale.objects.filter(",
         ),
@@ -102,7 +102,7 @@ MUTATIONS = (
     _mutation(
         1,
         "the gate counts the stock down instead of being told it",
-        "orders/tests/test_sales.py::test_a_restock_makes_a_sold_out_sale_buyable_again",
+        "orders/tests/test_lifecycle.py::test_a_restock_makes_a_sold_out_sale_buyable_again",
         (
             _TELL,
             "    redis.call('HSET', KEYS[2], sku, units)",
@@ -154,7 +154,7 @@ MUTATIONS = (
     _mutation(
         4,
         "what was decided stays in flight",
-        "orders/tests/test_sales.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
+        "orders/tests/test_lifecycle.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
         (_TELL, "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})"),
     ),
     _mutation(
@@ -188,19 +188,19 @@ MUTATIONS = (
         6,
         "Valkey does not write to disk before it answers",
         "flashsale/tests/test_checks.py::test_a_durable_redis_passes",
-        ("flashsale/embedded/valkey.py", "appendfsync always", "appendfsync no"),
+        ("flashsale/local/valkey.py", "appendfsync always", "appendfsync no"),
     ),
     _mutation(
         6,
         "Valkey keeps no file",
         "tests/faults/test_kills.py::test_accepted_purchases_survive_a_killed_valkey",
-        ("flashsale/embedded/valkey.py", "appendonly yes", "appendonly no"),
+        ("flashsale/local/valkey.py", "appendonly yes", "appendonly no"),
     ),
     _mutation(
         6,
         "Valkey writes to disk each second",
         "tests/faults/test_on_disk.py::test_a_power_cut_leaves_what_was_accepted",
-        ("flashsale/embedded/valkey.py", "appendfsync always", "appendfsync everysec"),
+        ("flashsale/local/valkey.py", "appendfsync always", "appendfsync everysec"),
     ),
     _mutation(
         7,
@@ -246,14 +246,14 @@ MUTATIONS = (
         8,
         "a form does not work without JavaScript",
         "tests/browser/test_waiting.py::test_buying_needs_no_javascript",
-        ("templates/orders/_buy.html", ' action="/sales/', ' data-action="/sales/'),
+        ("templates/storefront/_buy.html", ' action="/sales/', ' data-action="/sales/'),
     ),
     _mutation(
         9,
         "a silent Redis is waited for",
         "tests/faults/test_redis.py"
         "::test_a_crowd_in_front_of_a_silent_redis_is_told_to_ask_again_and_each_buys_once",
-        ("flashsale/redis_clients.py", "TIMEOUT = 2.0", "TIMEOUT = 60.0"),
+        ("flashsale/redis/clients.py", "TIMEOUT = 2.0", "TIMEOUT = 60.0"),
     ),
     _mutation(
         10,
@@ -268,8 +268,8 @@ MUTATIONS = (
     _mutation(
         10,
         "verify does not compare stock and ledger",
-        "orders/tests/test_books.py::test_a_unit_that_vanished_is_found",
-        ("orders/books.py", "HAVING p.stock <> coalesce(sum(m.delta), 0)", "HAVING false"),
+        "orders/tests/test_reconciliation.py::test_a_unit_that_vanished_is_found",
+        ("orders/reconciliation.py", "HAVING p.stock <> coalesce(sum(m.delta), 0)", "HAVING false"),
     ),
 )
 

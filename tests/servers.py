@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from flashsale.embedded import postgres_folder, valkey_folder
-from flashsale.embedded.postgres import Postgres
-from flashsale.embedded.valkey import Valkey
+from flashsale.local.embedded import postgres_folder, valkey_folder
+from flashsale.local.postgres import Postgres
+from flashsale.local.valkey import Valkey
 
 VAR_DIR = Path(tempfile.mkdtemp(prefix="flashsale-tests-"))
 POSTGRES = Postgres(postgres_folder(VAR_DIR))

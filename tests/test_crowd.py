@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale import shoppers
+from flashsale.http import shoppers
 from inventory.models import Sale
-from orders import books, tickets
+from orders import reconciliation, tickets
 from tests import stack
 from tests.cast import JSON, Shopper, skus
 
@@ -69,7 +69,7 @@ def test_400_shoppers_at_once_buy_exactly_100_units(url: str, make_sale: MakeSal
     assert final == {"confirmed": 100}
     assert sale.orders.filter(status="confirmed").count() == 100
     assert sale.products.get().stock == 0
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_100_posts_of_one_ticket_make_one_order(url: str, make_sale: MakeSale) -> None:

@@ -1,6 +1,6 @@
 """Draws what the benches have written: `python tools/plots.py FILE.json ... [FOLDER]`.
 
-Of `python -m drills.bench.growth` one picture for each series, of `python -m drills.bench.day` one of the
+Of `python -m bench.growth` one picture for each series, of `python -m bench.day` one of the
 day, of `manage.py bench --web N` for several N one of all; in `docs/img/` unless a folder is named.
 """
 
@@ -18,8 +18,8 @@ from matplotlib import pyplot
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from drills.bench.figures import ACCEPTED, PAGES, REFUSED
-from drills.bench.steadiness import CONNECTIONS, HOLDERS, ORDER_LIST
+from bench.figures import ACCEPTED, PAGES, REFUSED
+from bench.steadiness import CONNECTIONS, HOLDERS, ORDER_LIST
 
 IMG = Path(__file__).resolve().parent.parent / "docs" / "img"
 _RATE, _LATENCY, _MEMORY = "#2a6f97", "#b5651d", ("#2a6f97", "#b5651d", "#4f772d", "#7b2d8b")

@@ -21,7 +21,7 @@ from django.urls import URLPattern, path, reverse
 
 from dashboard.controls import Control
 from flashsale.database import bounded
-from inventory.refusals import said_by
+from inventory.constraint_messages import said_by
 from orders.audit import Action, facts, write_down
 from orders.models import AuditEntry
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from dashboard.admin.base import ReadOnly, Tool
-from flashsale.words import written
+from flashsale.moments import written
 from inventory.models import StockMovement
 from orders.audit import change_in_words
 from orders.models import AuditEntry

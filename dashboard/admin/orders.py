@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from dashboard import controls
 from dashboard.admin.base import ReadOnly, Tool
 from dashboard.admin.history import audit_of
+from flashsale.moments import written
 from flashsale.templatetags.money import money
-from flashsale.words import written
 from inventory.models import Sale
 from orders.models import Order
 from orders.reference import purchases_of

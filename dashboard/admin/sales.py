@@ -13,7 +13,7 @@ from django.utils import timezone
 from dashboard import controls
 from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
-from flashsale.words import written
+from flashsale.moments import written
 from inventory.models import MOST_UNITS, Listing, Sale
 
 Status = Sale.Status

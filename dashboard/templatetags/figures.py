@@ -8,7 +8,7 @@ from django import template
 
 from dashboard.charts import SAID
 from dashboard.snapshot import Snapshot
-from flashsale.telemetry import ANSWERS
+from flashsale.observe.telemetry import ANSWERS
 from orders.audit import change_in_words
 from orders.models import AuditEntry
 

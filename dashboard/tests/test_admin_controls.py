@@ -9,10 +9,10 @@ from django.db import connection, transaction
 from conftest import MakeSale
 from dashboard.admin import base
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, form_of, listed, page_of
-from flashsale import redis_clients
-from inventory import gate
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Product, Sale
-from orders import books, caretaker
+from orders import caretaker, reconciliation
 from orders.models import AuditEntry
 from tests.cast import click, stocked
 
@@ -177,7 +177,7 @@ def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff)
 
 def test_a_gate_that_has_not_heard_of_it_is_told_to_staff(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale()
-    redis_clients.of(0).hset(gate.keys(sale.pk).gate, "version", 10**9)
+    clients.of(0).hset(replica.keys(sale.pk).gate, "version", 10**9)
     [said] = anna.confirms("pause", sale)
     assert "The change is made" in said
     assert Sale.objects.get(pk=sale.pk).status == "paused"
@@ -226,4 +226,4 @@ def test_the_books_balance_after_all_of_it(anna: Staff, make_sale: MakeSale) -> 
     anna.confirms("correct", product, units=-1, reason="broken")
     anna.confirms("limit", sale, limit=2)
     anna.confirms("end", sale)
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}

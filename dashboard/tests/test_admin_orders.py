@@ -7,7 +7,7 @@ import pytest
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, listed, page_of
 from inventory.models import Sale
-from orders import books, settlement
+from orders import reconciliation, settlement
 from orders.models import Order
 from tests.cast import queue_up
 
@@ -91,14 +91,14 @@ def test_a_cancelled_order_returns_its_unit_once(anna: Staff, sold: Sale) -> Non
     assert sold.products.get().stock == 1
     entry = sold.audit.filter(action="cancelled").get()
     assert (entry.actor, entry.reason, entry.order) == (anna.name, "asked for it", order.pk)
-    assert books.verify(sold.pk).faults == {}
+    assert reconciliation.verify(sold.pk).faults == {}
 
 
 def test_several_orders_are_cancelled_at_once(anna: Staff, sold: Sale) -> None:
     said = anna.confirms("cancel", *sold.orders.all())
     assert len(said) == 3
     assert sold.products.get().stock == 3
-    assert books.verify(sold.pk).faults == {}
+    assert reconciliation.verify(sold.pk).faults == {}
 
 
 def test_a_rejected_order_is_not_cancelled(anna: Staff, make_sale: MakeSale) -> None:

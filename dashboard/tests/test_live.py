@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, RUNS, browser_of, employ, session_of
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests import stack
 from tests.cast import Shopper, skus
 from tests.stack import wait_for
@@ -85,7 +85,7 @@ def test_the_figures_are_what_an_outside_client_has_counted(
             note("sold_out", Shopper(web.url).buy(sale, product=bag).status_code, 409)
             note("invalid", anna.buy(sale, product="nothing").status_code, 422)
             note("invalid", anna.buy(sale, "A" * 43).status_code, 403)
-        sales.pause(sale.pk, by="staff")
+        lifecycle.pause(sale.pk, by="staff")
         note("closed", Shopper(web.url).buy(sale, product=shoe).status_code, 409)
 
         def settled_down() -> str:

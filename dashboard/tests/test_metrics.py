@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import MakeSale
-from flashsale import telemetry
+from flashsale.observe import telemetry
 from inventory.models import Sale
 from orders import settlement
 from tests import stack

@@ -13,10 +13,11 @@ from django.db.models import F
 from conftest import MakeSale
 from dashboard import snapshot
 from dashboard.snapshot import Observer, Patience, SaleFigures
-from flashsale import redis_clients, telemetry
-from inventory import gate
+from flashsale.observe import telemetry
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import sales, settlement, telling
+from orders import lifecycle, replication, settlement
 from orders.models import Order
 from tests.cast import click, queue_up
 from tests.stack import ROOT, wait_for
@@ -52,22 +53,22 @@ def test_a_cancelled_order_is_not_confirmed_any_more(make_sale: MakeSale) -> Non
     sale = make_sale(stock=5)
     first, _ = queue_up(sale, 2)
     settlement.settle(sale.pk)
-    sales.cancel(first, by="staff")
+    lifecycle.cancel(first, by="staff")
     assert of(sale).sale.confirmed == 1
 
 
 def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     draft, over = make_sale(live=False), make_sale()
-    sales.end(over.pk, by="staff")
+    lifecycle.end(over.pk, by="staff")
     assert (of(draft).phase, of(draft).gate) == ("draft", "none")
     assert of(over).phase == "ended"
-    sales.finish(over.pk)
+    lifecycle.finish(over.pk)
     assert of(over).gate == "none"
 
 
 def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
     sale = make_sale()
-    gate.cool([sale.pk], "cold")
+    replica.cool([sale.pk], "cold")
     assert of(sale).gate == "cold"
     assert "gate-cold" in alarms(Observer())
 
@@ -85,12 +86,12 @@ def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     make_sale: MakeSale, key: str, field: str, value: str
 ) -> None:
     odd, sound = make_sale(stock=3), make_sale(stock=4)
-    name = getattr(gate.keys(odd.pk), key)
+    name = getattr(replica.keys(odd.pk), key)
     if key == "line":
-        redis_clients.of(0).set(name, "no stream")
+        clients.of(0).set(name, "no stream")
     else:
         sku = odd.products.get().sku
-        redis_clients.of(0).hset(name, sku if field == "sku" else field, value)
+        clients.of(0).hset(name, sku if field == "sku" else field, value)
     observer = Observer()
     assert of(odd, observer).left is None
     assert of(sound, observer).left == 4
@@ -102,7 +103,7 @@ def test_a_sale_that_is_paused_before_its_opening_does_not_look_as_if_it_opened(
 ) -> None:
     sale = make_sale(opens_in=600)
     assert "paused-before" not in alarms(Observer())
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     assert of(sale).state == "upcoming, paused"
     assert "paused-before" in alarms(Observer())
 
@@ -145,7 +146,7 @@ def test_a_gate_that_follows_in_a_rush_is_none(
     sale, observer = make_sale(), Observer()
     monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
     for _ in range(5):
-        telling.tell(sale.pk)
+        replication.tell(sale.pk)
         raise_version(sale)
         assert "gate-behind" not in alarms(observer)
 
@@ -159,7 +160,7 @@ def test_a_line_that_waits_is_an_alarm(
 ) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    monkeypatch.setattr(gate, "WAITS_LONG", -1)
+    monkeypatch.setattr(replica, "WAITS_LONG", -1)
     assert "line-waits" in alarms(Observer())
 
 
@@ -169,10 +170,10 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
     sale = make_sale()
     purchase = click(sale)
     assert purchase.code == "queued"
-    _, _, [(entry, fields)] = gate.read_line(sale.pk, 1)
-    line = gate.keys(sale.pk).line
-    redis_clients.of(0).xdel(line, entry)
-    redis_clients.of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
+    _, _, [(entry, fields)] = replica.read_line(sale.pk, 1)
+    line = replica.keys(sale.pk).line
+    clients.of(0).xdel(line, entry)
+    clients.of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
     settlement.settle(sale.pk)
     observer = Observer()
     assert of(sale, observer).poison == 1
@@ -182,7 +183,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
 
 
 def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
-    redis_clients.telemetry().delete(telemetry._PROCESSES)
+    clients.telemetry().delete(telemetry._PROCESSES)
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
@@ -225,8 +226,8 @@ def test_without_redis_what_postgresql_knows_is_shown(
     alive = observer.look().processes
     queue_up(sale, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(redis_clients, "shared_out", away)
-        patch.setattr(redis_clients, "telemetry", away)
+        patch.setattr(clients, "shared_out", away)
+        patch.setattr(clients, "telemetry", away)
         seen = of(sale, observer)
         red = alarms(observer)
         assert observer.look().processes == alive  # as they were last heard of
@@ -259,7 +260,7 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
 
 def test_an_ended_sale_has_nothing_left_and_comes_behind_what_goes_on(make_sale: MakeSale) -> None:
     over, open_now = make_sale(stock=7, opens_in=-600), make_sale()
-    sales.end(over.pk, by="staff")
+    lifecycle.end(over.pk, by="staff")
     shown = [figures.sale.pk for figures in Observer().look().sales]
     assert shown.index(open_now.pk) < shown.index(over.pk)
     assert of(over).left is None

@@ -10,8 +10,8 @@ from drills.faults import KILL, VALKEY, Done, Fault
 from drills.report import Report
 from drills.shopper import SOCKET, Heard, Log, Told
 from drills.staff import Seen
-from flashsale.commands import INCONSISTENT, INTERRUPTED
-from orders import books
+from ops.base_command import INCONSISTENT, INTERRUPTED
+from orders import reconciliation
 
 BEGAN = 100.0
 
@@ -27,7 +27,7 @@ def bought(purchase: str, sent: float, answered: float) -> Log:
 
 def aftermath(*logs: Log, met: bool = True) -> Aftermath:
     done = [Done(Fault(10, KILL, VALKEY), BEGAN + 10, met)]
-    report = Report(logs, [], books.Report())
+    report = Report(logs, [], reconciliation.Report())
     return Aftermath(5, 60, False, BEGAN, done, Seen(reads=3), report)
 
 
@@ -82,10 +82,12 @@ def test_an_interrupted_drill_says_so() -> None:
     "broken",
     [
         replace(
-            aftermath(*crowd()), report=Report(crowd(), [Wrong("unanswered", {})], books.Report())
+            aftermath(*crowd()),
+            report=Report(crowd(), [Wrong("unanswered", {})], reconciliation.Report()),
         ),
         replace(
-            aftermath(*crowd()), report=Report(crowd(), [], books.Report(faults={"oversold": [{}]}))
+            aftermath(*crowd()),
+            report=Report(crowd(), [], reconciliation.Report(faults={"oversold": [{}]})),
         ),
         replace(aftermath(*crowd()), staff=Seen(reads=3, faults={"stock_is_not_the_ledger": [{}]})),
         aftermath(),

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from drills.faults import schedule
-from flashsale.commands import INTERRUPTED
-from flashsale.embedded.processes import identity
+from flashsale.local.processes import identity
+from ops.base_command import INTERRUPTED
 from tests import stack
 
 SECONDS = 15.0

@@ -20,7 +20,7 @@ from drills.faults import (
     Saboteur,
     schedule,
 )
-from flashsale.embedded.processes import identity
+from flashsale.local.processes import identity
 from tests.stack import wait_for
 
 ALL = {(what, target) for what in (KILL, FREEZE, RESTART) for target in TARGETS}

@@ -12,8 +12,8 @@ from conftest import MakeSale
 from drills.crowd import Crowd
 from drills.shopper import Heard, Log
 from drills.tests.conftest import here, report_of
-from flashsale.commands import UsageError
-from orders import books
+from ops.base_command import UsageError
+from orders import reconciliation
 from tests import stack
 
 NOBODY = "http://127.0.0.1:9"
@@ -156,7 +156,7 @@ def test_an_acceptance_that_became_no_order_is_inconsistent(
 def test_books_that_do_not_balance_are_inconsistent(
     url: str, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(books, "_PATIENCE", 0.3)
+    monkeypatch.setattr(reconciliation, "_PATIENCE", 0.3)
     sale = make_sale()
     product = sale.products.get().pk
     move = "UPDATE inventory_product SET stock = stock + %s WHERE id = %s"

@@ -11,7 +11,8 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
-from flashsale import checks, redis_clients
+from flashsale import checks
+from flashsale.redis import clients
 
 GOOD_KEY = "Zr8-kW2_qLx9TnVb4HsYc7PdMf3JgAe6"
 
@@ -41,7 +42,7 @@ def production(settings: Settings) -> Settings:
 @contextmanager
 def redis_set(name: str, value: str) -> Iterator[None]:
     """The tests' own Redis with another setting."""
-    client = redis_clients.of(0)
+    client = clients.of(0)
     before = str(client.config_get(name)[name])
     client.config_set(name, value)
     try:
@@ -143,7 +144,7 @@ def test_a_redis_known_to_lose_purchases_is_not_acknowledged(settings: Settings)
 @pytest.fixture
 def secretive_redis(settings: Settings) -> Iterator[Settings]:
     """Redis as some providers offer it: it answers everything but CONFIG."""
-    client = redis_clients.of(0)
+    client = clients.of(0)
     client.acl_setuser("guest", enabled=True, passwords=["+guest"], commands=["+@all", "-config"])
     parts = urlsplit(settings.REDIS_URL)
     settings.REDIS_URL = f"redis://guest:guest@{parts.hostname}:{parts.port}/0"

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from tools import messages
 
-PAGE = "templates/orders/page.html"
+PAGE = "templates/storefront/page.html"
 GERMAN = "flashsale/locale/de/LC_MESSAGES"
 
 

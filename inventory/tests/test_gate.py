@@ -4,11 +4,11 @@ import pytest
 from django.utils import timezone
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from flashsale.shoppers import new_shopper
-from inventory import gate
-from inventory.gate import Tale, Verdict
-from orders import caretaker, sales, settlement
+from flashsale.http.shoppers import new_shopper
+from flashsale.redis import clients
+from inventory.gate import replica
+from inventory.gate.replica import Tale, Verdict
+from orders import caretaker, lifecycle, settlement
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up, skus
 
@@ -75,7 +75,7 @@ def test_a_full_line_is_busy_and_counts_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     assert click(sale, bound=1).code == "queued"
     assert click(sale, bound=1).code == "busy"
-    assert gate.view_now(sale.pk).flight == {skus(sale)[0]: 1}
+    assert replica.view_now(sale.pk).flight == {skus(sale)[0]: 1}
 
 
 def test_a_rate_lets_a_seconds_worth_pass_and_says_how_long_to_wait(make_sale: MakeSale) -> None:
@@ -92,7 +92,7 @@ def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     click(sale)
     pattern = f"{{sale:{sale.pk}}}:*"
-    redis = redis_clients.of(0)
+    redis = clients.of(0)
     before = {key: redis.dump(key) for key in redis.scan_iter(pattern)}
     click(sale, per_shopper=3, per_address=3)
     assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
@@ -104,56 +104,56 @@ def test_an_unknown_product_is_named(make_sale: MakeSale) -> None:
 
 def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = gate.stands_at(sale.pk)
+    stands, _ = replica.stands_at(sale.pk)
     stale = Tale(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
-    sales.restock(sale.products.get().pk, 1, by="staff")
+    lifecycle.restock(sale.products.get().pk, 1, by="staff")
     [part] = stale.parts(10)
-    assert gate.tell(sale.pk, part) == (False, stands + 1)
-    assert gate.view_now(sale.pk).stock == {skus(sale)[0]: 6}
+    assert replica.tell(sale.pk, part) == (False, stands + 1)
+    assert replica.view_now(sale.pk).stock == {skus(sale)[0]: 6}
 
 
 def test_a_tale_that_begins_after_where_the_gate_stands_is_refused(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = gate.stands_at(sale.pk)
+    stands, _ = replica.stands_at(sale.pk)
     [part] = Tale(stands + 1, stands + 2, {}, {}).parts(10)
-    assert gate.tell(sale.pk, part) == (False, stands)
+    assert replica.tell(sale.pk, part) == (False, stands)
 
 
 def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    gate.cool([sale.pk], "a fresh mark")
-    stands, _ = gate.stands_at(sale.pk)
+    replica.cool([sale.pk], "a fresh mark")
+    stands, _ = replica.stands_at(sale.pk)
     [part] = Tale(stands, stands + 1, {}, {}, mark="the mark before", opens=True).parts(10)
-    assert gate.tell(sale.pk, part) == (False, stands)
-    assert not gate.view_now(sale.pk).warm
+    assert replica.tell(sale.pk, part) == (False, stands)
+    assert not replica.view_now(sale.pk).warm
     assert click(sale).code == "cold"
 
 
 def test_the_bell_stays_up_while_somebody_waits(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     queue_up(sale, 1)
-    assert not gate.lower_bell(sale.pk)
+    assert not replica.lower_bell(sale.pk)
     settlement.settle(sale.pk)
-    assert gate.lower_bell(sale.pk)
+    assert replica.lower_bell(sale.pk)
 
 
 def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    assert not gate.purge(sale.pk)
+    assert not replica.purge(sale.pk)
     queue_up(sale, 1)
-    sales.end(sale.pk, by="staff")
-    assert not gate.purge(sale.pk)  # somebody waits
+    lifecycle.end(sale.pk, by="staff")
+    assert not replica.purge(sale.pk)  # somebody waits
     settlement.settle(sale.pk)
-    assert gate.purge(sale.pk)
-    assert sale.pk not in gate.standing()
+    assert replica.purge(sale.pk)
+    assert sale.pk not in replica.standing()
 
 
 def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    redis_clients.of(0).script_flush()
+    clients.of(0).script_flush()
     assert click(sale).code == "cold"
-    with pytest.raises(gate.ColdGate):
-        gate.lower_bell(sale.pk)
+    with pytest.raises(replica.ColdGate):
+        replica.lower_bell(sale.pk)
     caretaker.look_after_all()
     assert click(sale).code == "queued"
 
@@ -161,12 +161,12 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
 def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    redis = redis_clients.of(0)
+    redis = clients.of(0)
     redis.config_set("maxmemory", "1mb")
     try:
         assert click(sale).code == "busy"
         settlement.settle(sale.pk)
     finally:
         redis.config_set("maxmemory", "0")
-    assert gate.view_now(sale.pk).waiting == 0
+    assert replica.view_now(sale.pk).waiting == 0
     assert click(sale).code == "queued"

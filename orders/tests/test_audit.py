@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sales, settlement
+from orders import lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up
 
@@ -21,7 +21,7 @@ def last_entry(sale: Sale) -> AuditEntry:
 
 def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> None:
     sale = make_sale()
-    sales.pause(sale.pk, by="anna", reason="wrong picture")
+    lifecycle.pause(sale.pk, by="anna", reason="wrong picture")
     entry = last_entry(sale)
     assert (entry.action, entry.actor, entry.reason) == ("paused", "anna", "wrong picture")
     assert (entry.before, entry.after) == ({"status": "live"}, {"status": "paused"})
@@ -31,7 +31,7 @@ def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> No
 def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
     product = sale.products.get()
-    sales.restock(product.pk, 4, by="anna")
+    lifecycle.restock(product.pk, 4, by="anna")
     entry = last_entry(sale)
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 7})
     assert (entry.subject, entry.product) == (product.sku, product)
@@ -41,8 +41,8 @@ def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    sales.cancel(purchase, by="anna", reason="asked for it")
-    sales.cancel(purchase, by="anna")
+    lifecycle.cancel(purchase, by="anna", reason="asked for it")
+    lifecycle.cancel(purchase, by="anna")
     [entry] = AuditEntry.objects.filter(order=purchase)
     assert (entry.before, entry.after) == ({"status": "confirmed"}, {"status": "cancelled"})
 
@@ -50,15 +50,15 @@ def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
 def test_times_are_kept_in_utc_however_they_were_written(make_sale: MakeSale) -> None:
     sale = make_sale()
     closes_at = datetime(2099, 12, 1, 18, tzinfo=ZoneInfo("Asia/Tokyo"))
-    sales.change_window(sale.pk, closes_at=closes_at, by="anna")
+    lifecycle.change_window(sale.pk, closes_at=closes_at, by="anna")
     assert last_entry(sale).after == {"closes_at": "2099-12-01T09:00:00+00:00"}
 
 
 def test_what_was_not_possible_is_not_written_down(make_sale: MakeSale) -> None:
     sale = make_sale()
     before = last_entry(sale)
-    with pytest.raises(sales.NotPossible):
-        sales.resume(sale.pk, by="anna")
+    with pytest.raises(lifecycle.NotPossible):
+        lifecycle.resume(sale.pk, by="anna")
     assert last_entry(sale) == before
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from conftest import MakeSale
-from flashsale.shoppers import new_shopper
+from flashsale.http.shoppers import new_shopper
 from orders.models import Order
 from orders.tickets import new_purchase
 

@@ -6,11 +6,11 @@ import pytest
 from django.db import DataError
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from flashsale.shoppers import new_shopper
-from inventory import gate
+from flashsale.http.shoppers import new_shopper
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale, StockMovement
-from orders import bell, books, caretaker, sales, settlement, telling
+from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, skus
@@ -18,7 +18,7 @@ from tests.cast import click, promise_too_much, queue_up, skus
 
 def line(sale: Sale) -> list[str]:
     """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
-    entries: Any = redis_clients.of(0).xrange(gate.keys(sale.pk).line)
+    entries: Any = clients.of(0).xrange(replica.keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
 
@@ -35,7 +35,7 @@ def stray(sale: Sale, **fields: str) -> str:
         "quantity": "1",
         **fields,
     }
-    return str(redis_clients.of(0).xadd(gate.keys(sale.pk).line, entry))
+    return str(clients.of(0).xadd(replica.keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -50,7 +50,7 @@ def test_first_come_first_served_over_several_batches(
     found = statuses(sale)
     assert [found[purchase] for purchase in waiting] == ["confirmed"] * 20 + ["rejected"] * 30
     assert sale.orders.filter(reason="sold_out").count() == 30
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_batch_is_one_version_and_one_movement(make_sale: MakeSale) -> None:
@@ -63,7 +63,7 @@ def test_a_batch_is_one_version_and_one_movement(make_sale: MakeSale) -> None:
     assert (sold.delta, sold.balance, sold.sale_version) == (-12, 8, sale.version)
 
 
-@pytest.mark.parametrize("how", [sales.pause, sales.end])
+@pytest.mark.parametrize("how", [lifecycle.pause, lifecycle.end])
 def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
     make_sale: MakeSale, how: object
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_poison_entry_is_rejected_alone(make_sale: MakeSale, fields: dict[str,
     assert order.reason in ("error", "limit")
     assert sorted(statuses(sale).values()) == ["confirmed"] * 4 + ["rejected"]
     assert line(sale) == []
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_batch_that_failed_is_settled_a_few_at_a_time(
@@ -155,20 +155,20 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
     """With its answers, and without a rebuild, which would heal it as well."""
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    stood, mark = gate.stands_at(sale.pk)
+    stood, mark = replica.stands_at(sale.pk)
     with monkeypatch.context() as dying:
-        dying.setattr(telling, "tell", lambda *_: False)
+        dying.setattr(replication, "tell", lambda *_: False)
         settlement.settle(sale.pk)
-    assert gate.stands_at(sale.pk) == (stood, mark)
+    assert replica.stands_at(sale.pk) == (stood, mark)
     settlement.settle(sale.pk)
-    assert gate.stands_at(sale.pk) == (stood + 1, mark)
-    assert {answer.status for answer in gate.all_answers(sale.pk).values()} == {"confirmed"}
-    assert gate.view_now(sale.pk).warm
+    assert replica.stands_at(sale.pk) == (stood + 1, mark)
+    assert {answer.status for answer in replica.all_answers(sale.pk).values()} == {"confirmed"}
+    assert replica.view_now(sale.pk).warm
 
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
-    redis_clients.of(0).xadd(gate.keys(sale.pk).line, {"what": "is this"})
+    clients.of(0).xadd(replica.keys(sale.pk).line, {"what": "is this"})
     queue_up(sale, 2)
     settlement.settle(sale.pk)
     assert list(statuses(sale).values()) == ["confirmed"] * 2
@@ -178,21 +178,21 @@ def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
 def test_a_purchase_that_stands_in_the_line_twice_is_one_order(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 1)
-    [(_, fields)] = gate.read_line(sale.pk, 10)[2]
+    [(_, fields)] = replica.read_line(sale.pk, 10)[2]
     stray(sale, **fields)
     settlement.settle(sale.pk)
     assert sale.orders.count() == 1
     assert line(sale) == []
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    mark, _, raw = gate.read_line(sale.pk, 10)
-    gate.cool([sale.pk], "another")
+    mark, _, raw = replica.read_line(sale.pk, 10)
+    replica.cool([sale.pk], "another")
     caretaker.look_after_all()
-    assert not settlement.decide(sale.pk, mark, gate.parse_line(raw)[0])
+    assert not settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
     assert sale.orders.count() == 0
     settlement.settle(sale.pk)
     assert sale.orders.count() == 2

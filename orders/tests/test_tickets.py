@@ -5,7 +5,7 @@ import string
 
 import pytest
 
-from flashsale.shoppers import new_shopper
+from flashsale.http.shoppers import new_shopper
 from orders import tickets
 
 SALE = 7

@@ -16,8 +16,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from bench.chromium import ABSENT, ARGUMENTS, executable
 from conftest import MakeSale
-from drills.chromium import ABSENT, ARGUMENTS, executable
 from tests import stack
 
 PATIENCE = 30_000  # ms; far more than anything takes but a page that asks slowly

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
-from inventory import gate
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from orders.settlement import settle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
@@ -39,8 +39,8 @@ class Stage:
 
 
 def list_of_sales(stage: Stage) -> Page:
-    sales.end(stage.make_sale().pk, by="staff")
-    sales.pause(stage.make_sale(opens_in=-120).pk, by="staff")
+    lifecycle.end(stage.make_sale().pk, by="staff")
+    lifecycle.pause(stage.make_sale(opens_in=-120).pk, by="staff")
     stage.make_sale(opens_in=3600, closes_in=7200)
     page = stage.at("/")
     stack.wait_for(lambda: _is_listed(page, "upcoming"), "the list is read again")
@@ -79,13 +79,13 @@ def sold_out(stage: Stage) -> Page:
 
 def paused(stage: Stage) -> Page:
     sale = stage.make_sale()
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     return stage.visit(sale)
 
 
 def ended(stage: Stage) -> Page:
     sale = stage.make_sale()
-    sales.end(sale.pk, by="staff")
+    lifecycle.end(sale.pk, by="staff")
     return stage.visit(sale)
 
 
@@ -184,7 +184,7 @@ def order_cancelled(stage: Stage) -> Page:
     sale = stage.make_sale(limit=2)
     page = _bought(stage, sale)
     settle(sale.pk)
-    sales.cancel(sale.orders.get().pk, by="staff")
+    lifecycle.cancel(sale.orders.get().pk, by="staff")
     expect(answer(page, "cancelled")).to_be_visible()
     return _at_its_order(page)
 
@@ -202,7 +202,7 @@ def own_orders(stage: Stage) -> Page:
         _buy(page)
         settle(sale.pk)
         if not keeps:
-            sales.cancel(sale.orders.get().pk, by="staff")
+            lifecycle.cancel(sale.orders.get().pk, by="staff")
     page.goto(f"{stage.url}/orders/")
     expect(page.locator("tbody tr")).to_have_count(3)
     return page
@@ -232,7 +232,7 @@ def to_be_tried_again(stage: Stage) -> Page:
     stage.complaints.expect("status of 503")
     sale = stage.make_sale()
     page = stage.visit(sale)
-    gate.forget([sale.pk])
+    replica.forget([sale.pk])
     with page.expect_navigation():
         page.locator("form.buy").evaluate("form => HTMLFormElement.prototype.submit.call(form)")
     expect(page.locator(".message form.buy")).to_be_visible()

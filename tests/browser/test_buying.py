@@ -4,8 +4,8 @@ import pytest
 from playwright.sync_api import APIResponse, Route, expect
 
 from conftest import MakeSale
-from orders import sales
-from orders.sales import finish
+from orders import lifecycle
+from orders.lifecycle import finish
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import (
@@ -177,7 +177,7 @@ def test_the_page_knows_what_its_shopper_has_bought(
             page.get_by_role("heading", name="Your order").wait_for()
             page.go_back()
         case "finished":
-            sales.end(sale.pk, by="staff")
+            lifecycle.end(sale.pk, by="staff")
             stack.wait_for(lambda: finish(sale.pk), "the sale is finished")
             expect(page.locator("#state .badge")).to_have_text("Ended")
             page.reload()

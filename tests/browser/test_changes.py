@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
     address,
@@ -29,7 +29,7 @@ def test_what_is_sold_out_can_be_bought_again_after_a_restock(
     asked = questions(page)
     sees_stock(page, "Sold out")
     expect(buy_button(page)).to_be_disabled()
-    sales.restock(sale.products.get().pk, 1, by="tests")
+    lifecycle.restock(sale.products.get().pk, 1, by="tests")
     sees_stock(page, "1 left")
     assert asked == []
     buy_button(page).click()
@@ -39,10 +39,10 @@ def test_what_is_sold_out_can_be_bought_again_after_a_restock(
 def test_a_pause_shows_and_ends(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
     sale = make_sale()
     page = open_page(address(shop, sale))
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     expect(buy_button(page)).to_be_disabled()
-    sales.resume(sale.pk, by="staff")
+    lifecycle.resume(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -51,12 +51,12 @@ def test_a_pause_shows_and_ends(shop: str, open_page: OpenPage, make_sale: MakeS
 def test_a_click_in_a_pause_is_told_so(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
     sale = make_sale()
     page = open_page(address(shop, sale), java_script_enabled=False)
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     buy_button(page).click()
     expect(page.get_by_role("status").filter(has_text="Try again")).to_contain_text(
         "The sale is paused."
     )
-    sales.resume(sale.pk, by="staff")
+    lifecycle.resume(sale.pk, by="staff")
     buy_button(page).click()
     sees_secured(page)
 

@@ -5,7 +5,7 @@ from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import sales
+from orders import lifecycle
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import (
@@ -47,7 +47,7 @@ def test_a_limit_that_is_lowered_under_what_was_typed_lets_the_rest_be_bought(
     sale = make_sale(limit=5)
     page = open_page(address(shop, sale))
     page.get_by_role("spinbutton", name="Quantity").fill("4")
-    sales.change_limit(sale.pk, 1, by="staff")
+    lifecycle.change_limit(sale.pk, 1, by="staff")
     expect(page.get_by_role("spinbutton", name="Quantity")).to_have_count(0)
     buy_button(page).click()
     sees_secured(page)
@@ -60,10 +60,10 @@ def test_a_pause_does_not_lose_the_keyboards_place(
     sale = make_sale()
     page = open_page(address(shop, sale))
     buy_button(page).focus()
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     page.keyboard.press("Enter")  # is off
-    sales.resume(sale.pk, by="staff")
+    lifecycle.resume(sale.pk, by="staff")
     sees_phase(page, "Open")
     page.keyboard.press("Enter")
     sees_secured(page)
@@ -93,7 +93,7 @@ def test_a_late_reply_does_not_undo_a_newer_frame(
     sale = make_sale()
     page = open_page(address(shop, sale))
     [(route, says_open)] = held_reply(page, address(shop, sale))
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     page.evaluate(
         "document.addEventListener('htmx:afterOnLoad', () => (document.body.id = 'read'))"
@@ -111,7 +111,7 @@ def test_a_cancelled_order_stays_cancelled(
     buy_button(page).click()
     sees_secured(page)
     [(route, says_secured)] = held_reply(page, address(shop, sale))
-    sales.cancel(sale.orders.get().pk, by="staff")
+    lifecycle.cancel(sale.orders.get().pk, by="staff")
     expect(answer(page, "cancelled")).to_be_visible()
     page.evaluate(
         "document.addEventListener('htmx:afterOnLoad', () => (document.body.id = 'read'))"

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
 
@@ -89,10 +89,10 @@ def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
     sale = make_sale(opens_in=12)
     page = open_page(address(shop, sale))
     sees_phase(page, "Opens soon")
-    sales.pause(sale.pk, by="staff")  # while the page waits
+    lifecycle.pause(sale.pk, by="staff")  # while the page waits
     sees_phase(page, "Paused")
     expect(page.locator("#state")).to_contain_text("opens again by itself")
-    sales.resume(sale.pk, by="staff")
+    lifecycle.resume(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -137,7 +137,7 @@ def test_200_pages_that_wait_send_nothing_when_it_opens(
 
 def opens_soon(sale: Sale, seconds: float) -> None:
     opens = timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
-    sales.change_window(sale.pk, opens_at=opens, by="staff")
+    lifecycle.change_window(sale.pk, opens_at=opens, by="staff")
     sale.refresh_from_db()
 
 

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
-from inventory import gate
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button, hears_nothing, own, sees_secured
@@ -72,7 +72,7 @@ def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
     is_in_line(page)
     with page.expect_response(lambda response: "x-own" in response.headers):
         page.evaluate("dispatchEvent(new Event('online'))")  # asks: the box must keep its ticket
-    gate.forget([sale.pk])
+    replica.forget([sale.pk])
     with stack.worker():
         sees_secured(page)
     assert sale.orders.count() == 1
@@ -86,8 +86,8 @@ def test_a_place_that_is_lost_and_cannot_be_taken_again_is_told_so(
     page = open_page(address(web.url, sale))
     buy_button(page).click()
     is_in_line(page)
-    gate.forget([sale.pk])
-    sales.correct(sale.products.get().pk, -1, by="staff", reason="broken")
+    replica.forget([sale.pk])
+    lifecycle.correct(sale.products.get().pk, -1, by="staff", reason="broken")
     with stack.worker():
         expect(answer(page, "refused")).to_contain_text("Sold out")
         expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
@@ -103,7 +103,7 @@ def test_an_order_page_says_that_a_place_in_line_was_lost(
     buy_button(page).click()
     answer(page, "queued").get_by_role("link", name="Your order").click()
     is_in_line(page)
-    gate.forget([sale.pk])
+    replica.forget([sale.pk])
     with stack.worker():
         expect(page.get_by_text("your place was lost")).to_be_visible()
 
@@ -126,7 +126,7 @@ def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
     is_in_line(page)
     with stack.worker():
         expect(answer(page, "rejected")).to_contain_text("Not this time.")
-        sales.restock(sale.products.get().pk, 1, by="tests")
+        lifecycle.restock(sale.products.get().pk, 1, by="tests")
         if not live:
             stack.wait_for(lambda: left(web, sale) == 1, "the server has heard of it")
             page.evaluate("dispatchEvent(new Event('online'))")  # it asks, once

@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from flashsale.embedded.valkey import Valkey
+from flashsale.local.valkey import Valkey
 from orders import settlement
 from tests import servers, stack
 from tests.cast import Shopper, shoppers_of

@@ -2,7 +2,7 @@
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from orders.settlement import settle
 from tests.cast import Shopper, promise_too_much
 from tests.contract.shapes import purchase_in
@@ -23,8 +23,8 @@ def decided(fate: str, shopper: Shopper, make_sale: MakeSale) -> tuple[Sale, str
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket, quantity=2).status_code == 202
     if fate == "over the limit":
-        sales.change_limit(sale.pk, 1, by="staff")
+        lifecycle.change_limit(sale.pk, 1, by="staff")
     settle(sale.pk)
     if fate == "cancelled":
-        sales.cancel(purchase_in(ticket), by="staff")
+        lifecycle.cancel(purchase_in(ticket), by="staff")
     return sale, ticket

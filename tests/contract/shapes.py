@@ -8,8 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from inventory import gate
-from inventory.gate import View
+from inventory.gate import replica
+from inventory.gate.replica import View
 from inventory.models import Sale
 from tests.cast import HTMX, JSON, PAGE, Shopper
 
@@ -95,9 +95,9 @@ def location(reply: httpx.Response) -> str:
 
 def state(sale: Sale) -> tuple[View, int]:
     """All that a click could change."""
-    return replace(gate.view_now(sale.pk), now=0), sale.orders.count()
+    return replace(replica.view_now(sale.pk), now=0), sale.orders.count()
 
 
 def waiting(sale: Sale) -> int:
     """Purchases in line."""
-    return gate.view_now(sale.pk).waiting
+    return replica.view_now(sale.pk).waiting

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.shoppers import KEPT_FOR
+from flashsale.http.shoppers import KEPT_FOR
 from inventory.models import Sale
 from tests.cast import HTMX, JSON, PAGE, Shopper
 from tests.contract.conftest import Web

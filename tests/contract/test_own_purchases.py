@@ -4,10 +4,10 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from inventory import gate
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import caretaker, sales, telling
+from orders import caretaker, lifecycle, replication
 from orders.settlement import settle
 from tests import stack
 from tests.cast import HTMX, PAGE, Shopper
@@ -55,8 +55,8 @@ def test_it_is_shown_again_after_redis_was_wiped(
     sale = make_sale(limit=2)
     bought = [shopper.buy(sale).json()["purchase"] for _ in range(2)]
     settle(sale.pk)
-    gate.forget([sale.pk])
-    monkeypatch.setattr(telling, "_PART", 1)
+    replica.forget([sale.pk])
+    monkeypatch.setattr(replication, "_PART", 1)
     caretaker.look_after_all()
     assert {purchase for purchase, _ in shown(shopper, sale, PAGE)} == set(bought)
 
@@ -67,8 +67,8 @@ def test_it_is_shown_when_the_sale_is_over_and_its_gate_is_gone(
     sale = make_sale()
     purchase = shopper.buy(sale).json()["purchase"]
     settle(sale.pk)
-    sales.end(sale.pk, by="staff")
-    assert sales.finish(sale.pk)
+    lifecycle.end(sale.pk, by="staff")
+    assert lifecycle.finish(sale.pk)
     stack.wait_for(
         lambda: shown(shopper, sale, PAGE) == [(purchase, "confirmed")], "the order is shown"
     )
@@ -95,5 +95,5 @@ def test_an_answer_to_a_question_carries_the_shops_time(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     reply = shopper.client.get(f"/sales/{make_sale().slug}/", headers=HTMX)
-    seconds, microseconds = redis_clients.of(0).time()
+    seconds, microseconds = clients.of(0).time()
     assert abs(int(reply.headers["x-now"]) - (seconds * 1000 + microseconds / 1000)) < 5000

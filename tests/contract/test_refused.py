@@ -6,7 +6,7 @@ import pytest
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests import stack
 from tests.cast import PAGE, Shopper, skus
 from tests.contract.shapes import buy, in_each_shape, refused, state
@@ -22,7 +22,7 @@ def not_enough(make_sale: MakeSale, shopper: Shopper) -> Sale:
 
 def paused(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale()
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     return sale
 
 
@@ -38,13 +38,13 @@ def closed(make_sale: MakeSale, shopper: Shopper) -> Sale:
 
 def ended_early(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale()
-    sales.end(sale.pk, by="staff")
+    lifecycle.end(sale.pk, by="staff")
     return sale
 
 
 def ended_before_it_opened(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale(opens_in=60)
-    sales.end(sale.pk, by="staff")
+    lifecycle.end(sale.pk, by="staff")
     return sale
 
 
@@ -98,7 +98,7 @@ def test_the_same_form_buys_once_the_sale_goes_on(shopper: Shopper, make_sale: M
     sale = paused(make_sale, shopper)
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket).status_code == 409
-    sales.resume(sale.pk, by="staff")
+    lifecycle.resume(sale.pk, by="staff")
     assert shopper.buy(sale, ticket).status_code == 202
 
 
@@ -108,7 +108,7 @@ def test_the_same_form_buys_once_units_have_come_back(
     sale = sold_out(make_sale, shopper)
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket).status_code == 409
-    sales.restock(sale.products.get().pk, 1, by="staff")
+    lifecycle.restock(sale.products.get().pk, 1, by="staff")
     assert shopper.buy(sale, ticket).status_code == 202
 
 
@@ -125,5 +125,5 @@ def test_what_was_accepted_is_known_while_the_sale_is_paused(
     sale = make_sale()
     ticket = shopper.ticket(sale)
     shopper.buy(sale, ticket)
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     assert shopper.buy(sale, ticket).json()["status"] == "queued"

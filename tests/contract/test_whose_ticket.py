@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale import shoppers
+from flashsale.http import shoppers
 from inventory.models import Sale
 from orders import tickets
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus

@@ -18,7 +18,7 @@ KEPT = Path(__file__).with_name("released.json")
 def now() -> dict[str, Any]:
     """The statements of this version, and in which order one of them takes its values."""
     from inventory import stock
-    from orders import settlement, telling
+    from orders import replication, settlement
 
     locking, places = stock._locking_listed(1)
     return {
@@ -27,7 +27,7 @@ def now() -> dict[str, Any]:
         "order of its values": ["sale" if place == stock._A_SALE else "sku" for place in places],
         "look up": settlement._LOOK_UP,
         "write": settlement._WRITE,
-        "tale": telling._TALE,
+        "tale": replication._TALE,
     }
 
 

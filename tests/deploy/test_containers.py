@@ -22,7 +22,7 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from flashsale.management.commands import up
+from ops.management.commands import up
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flashsale.embedded.server import free_port
+from flashsale.local.server import free_port
 from tests import mutations, stack
 from tests.cast import JSON
 from tests.deploy.test_containers import explained

@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from flashsale.management.commands import up
+from ops.management.commands import up
 from tests.deploy.test_containers import read_by_the_shop
 from tests.stack import ROOT
 

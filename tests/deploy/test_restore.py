@@ -10,9 +10,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from conftest import MakeSale
-from flashsale.embedded.ordinary_user import runner_for
-from flashsale.embedded.postgres import Postgres
-from flashsale.embedded.valkey import Valkey
+from flashsale.local.ordinary_user import runner_for
+from flashsale.local.postgres import Postgres
+from flashsale.local.valkey import Valkey
 from inventory.models import Sale
 from tests import servers, stack
 from tests.cast import Shopper

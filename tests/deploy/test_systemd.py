@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from flashsale.management.commands import up
+from ops.management.commands import up
 from tests.stack import ROOT
 
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))

@@ -58,32 +58,36 @@ BEFORE, AFTER = "before", "after"
 # Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
 # are under way.
 POINTS = {
-    "before_admit": Point(SERVING, "inventory.gate.admit", BEFORE, 15),
-    "after_admit": Point(SERVING, "inventory.gate.admit", AFTER, 15),
+    "before_admit": Point(SERVING, "inventory.gate.replica.admit", BEFORE, 15),
+    "after_admit": Point(SERVING, "inventory.gate.replica.admit", AFTER, 15),
     "before_the_bell": Point(SERVING, "orders.bell.ring", BEFORE, 2),
     "before_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", BEFORE, 2),
     "after_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", AFTER, 2),
-    "before_the_answer": Point(SERVING, "orders.buy._answer", AFTER, 15),
-    "after_the_answer": Point(SERVING, "flashsale.express.answer", AFTER, 15, of_a_click),
-    "the_line_is_read": Point(SETTLING, "inventory.gate.parse_line", AFTER, 2),
+    "before_the_answer": Point(SERVING, "storefront.buy._answer", AFTER, 15),
+    "after_the_answer": Point(SERVING, "flashsale.http.endpoint.answer", AFTER, 15, of_a_click),
+    "the_line_is_read": Point(SETTLING, "inventory.gate.replica.parse_line", AFTER, 2),
     "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),
     "before_commit": Point(SETTLING, "orders.settlement._write", AFTER, 2),
     "after_commit": Point(SETTLING, "orders.settlement._decide", AFTER, 2),
-    "before_tell": Point(SETTLING, "inventory.gate.tell", BEFORE, 2),
-    "after_tell": Point(SETTLING, "inventory.gate.tell", AFTER, 2),
+    "before_tell": Point(SETTLING, "inventory.gate.replica.tell", BEFORE, 2),
+    "after_tell": Point(SETTLING, "inventory.gate.replica.tell", AFTER, 2),
     "before_announcing": Point(SETTLING, "inventory.announce.changed", BEFORE, 2),
     "before_publishing": Point(SETTLING, "inventory.announce._publish", BEFORE, 2),
     "after_publishing": Point(SETTLING, "inventory.announce._publish", AFTER, 2),
-    "before_the_bell_is_lowered": Point(SETTLING, "inventory.gate.lower_bell", BEFORE, 2),
-    "after_the_bell_is_lowered": Point(SETTLING, "inventory.gate.lower_bell", AFTER, 2),
-    "gates_are_marked": Point(REBUILDING, "inventory.gate.cool", AFTER, 1),
-    "before_scripts_are_loaded": Point(REBUILDING, "inventory.gate.load_scripts", BEFORE, 1),
+    "before_the_bell_is_lowered": Point(SETTLING, "inventory.gate.replica.lower_bell", BEFORE, 2),
+    "after_the_bell_is_lowered": Point(SETTLING, "inventory.gate.replica.lower_bell", AFTER, 2),
+    "gates_are_marked": Point(REBUILDING, "inventory.gate.replica.cool", AFTER, 1),
+    "before_scripts_are_loaded": Point(
+        REBUILDING, "inventory.gate.replica.load_scripts", BEFORE, 1
+    ),
     "half_the_scripts_are_loaded": Point(REBUILDING, "redis.Redis.script_load", AFTER, 3),
-    "scripts_are_loaded": Point(REBUILDING, "inventory.gate.load_scripts", AFTER, 1),
-    "the_mark_is_adopted": Point(REBUILDING, "orders.telling._adopt_mark", AFTER, 1),
-    "between_parts_of_the_tale": Point(REBUILDING, "inventory.gate.tell", AFTER, 2, not_the_last),
-    "before_the_opening": Point(REBUILDING, "orders.telling._apply", BEFORE, 1, opening),
-    "after_the_opening": Point(REBUILDING, "orders.telling._apply", AFTER, 1, opening),
+    "scripts_are_loaded": Point(REBUILDING, "inventory.gate.replica.load_scripts", AFTER, 1),
+    "the_mark_is_adopted": Point(REBUILDING, "orders.replication._adopt_mark", AFTER, 1),
+    "between_parts_of_the_tale": Point(
+        REBUILDING, "inventory.gate.replica.tell", AFTER, 2, not_the_last
+    ),
+    "before_the_opening": Point(REBUILDING, "orders.replication._apply", BEFORE, 1, opening),
+    "after_the_opening": Point(REBUILDING, "orders.replication._apply", AFTER, 1, opening),
 }
 
 
@@ -133,11 +137,14 @@ def killed(process: BaseProcess) -> bool:
 
 
 def _serve(door: socket.socket, point: Point | None) -> None:
-    from flashsale import asgi, web  # noqa: F401  # only here: it is not to be imported by a test
+    from flashsale import asgi  # noqa: F401  # only here: it is not to be imported by a test
+    from flashsale.http import (
+        server as http_server,  # only here: it is not to be imported by a test
+    )
 
     with dying_at(point):
-        web.allow_many_sockets()
-        web.serve(door)
+        http_server.allow_many_sockets()
+        http_server.serve(door)
 
 
 def _work(point: Point | None, without: str) -> None:
@@ -153,7 +160,7 @@ def dying_at(point: Point | None) -> ExitStack:
     if point:
         patched.enter_context(patch(point.target, deadly(point)))
         # So that also the tale of a small sale has parts.
-        patched.enter_context(patch("orders.telling._PART", 5))
+        patched.enter_context(patch("orders.replication._PART", 5))
     return patched
 
 

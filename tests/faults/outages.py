@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import httpx
 
-from flashsale.shoppers import cookie_value, new_shopper
-from inventory import gate
+from flashsale.http.shoppers import cookie_value, new_shopper
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import books, tickets
+from orders import reconciliation, tickets
 from tests import stack
 from tests.cast import JSON, Shopper, in_loop, skus
 
@@ -52,11 +52,11 @@ def settled_and_balanced(sale: Sale) -> bool:
     """Waits for the line to be empty; whether all books agree then."""
 
     def drained() -> bool:
-        seen = gate.view_now(sale.pk)
+        seen = replica.view_now(sale.pk)
         return seen.warm and seen.waiting == 0 and not seen.flight
 
     stack.wait_for(drained, "the line is settled")
-    faults = books.verify(sale.pk).faults
+    faults = reconciliation.verify(sale.pk).faults
     assert faults == {}
     return True
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import httpx
 
-from flashsale.shoppers import cookie_value, new_shopper
+from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders import tickets
 from tests import stack

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from inventory import gate
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
 from tests import stack
 from tests.cast import hears_the_bell
@@ -95,5 +95,5 @@ def url(door: socket.socket) -> str:
 
 def forget(sale: Sale) -> None:
     """Redis comes back from an old copy: it knows the line, and no more what became of its purchases."""
-    gate.empty(sale.pk)
-    redis_clients.of(0).script_flush()
+    replica.empty(sale.pk)
+    clients.of(0).script_flush()

@@ -3,17 +3,17 @@
 import pytest
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from inventory import gate
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import books, caretaker, settlement
+from orders import caretaker, reconciliation, settlement
 from tests import servers, stack
 from tests.cast import promise_too_much, queue_up
 from tests.faults import crashing
 
 
 def drained(sale: Sale) -> bool:
-    seen = gate.view_now(sale.pk)
+    seen = replica.view_now(sale.pk)
     return seen.warm and seen.waiting == 0 and not seen.flight
 
 
@@ -24,7 +24,7 @@ def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
     sale = make_sale(stock=20)
     promise_too_much(sale, 50)
     purchases = queue_up(sale, 50)
-    line = [fields["purchase"] for _, fields in gate.read_line(sale.pk, 100)[2]]
+    line = [fields["purchase"] for _, fields in replica.read_line(sale.pk, 100)[2]]
     with crashing.worker(crashing.POINTS[point]._replace(hit=1)) as doomed:
         assert crashing.killed(doomed)
 
@@ -34,20 +34,20 @@ def test_a_worker_killed_in_settlement_loses_and_doubles_nothing(
     assert len(orders) == len(purchases)
     # First come, first served: the first twenty of the line have them, and nobody else.
     assert [orders[purchase] for purchase in line] == ["confirmed"] * 20 + ["rejected"] * 30
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None:
     sale = make_sale(stock=30)
     queue_up(sale, 20)
     settlement.settle(sale.pk)
-    redis_clients.of(0).flushall()
+    clients.of(0).flushall()
     with stack.worker():
-        stack.wait_for(lambda: gate.view_now(sale.pk).warm, "the gate is warm again")
+        stack.wait_for(lambda: replica.view_now(sale.pk).warm, "the gate is warm again")
         assert len(queue_up(sale, 50)) == 10  # what was left, and not one more
         stack.wait_for(lambda: drained(sale), "the line is settled")
     assert sale.orders.filter(status="confirmed").count() == 30
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_accepted_purchases_survive_a_killed_valkey(make_sale: MakeSale) -> None:
@@ -59,4 +59,4 @@ def test_accepted_purchases_survive_a_killed_valkey(make_sale: MakeSale) -> None
     caretaker.look_after_all()
     settlement.settle(sale.pk)
     assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}

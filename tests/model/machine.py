@@ -19,10 +19,10 @@ from hypothesis.stateful import (
 )
 
 from conftest import MakeSale
-from flashsale.shoppers import new_shopper
-from inventory import gate
+from flashsale.http.shoppers import new_shopper
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import settlement, telling
+from orders import replication, settlement
 from orders.tickets import new_purchase
 from tests.model.play import Play
 from tests.model.reference import Step, Ticket
@@ -120,9 +120,9 @@ class Machine(RuleBasedStateMachine):
     @initialize(limit=st.integers(2, 9), in_parts=st.booleans())
     def opens(self, limit: int, in_parts: bool) -> None:
         """Either a long line is settled in batches, or a long tale is told in parts."""
-        settlement.BATCH, telling._PART = (500, 2) if in_parts else (2, 5000)
+        settlement.BATCH, replication._PART = (500, 2) if in_parts else (2, 5000)
         sale = self.make_sale(stock={"shoe": 9, "bag": 6}, limit=limit)
-        self.play = Play(sale, settlement.BATCH, telling._PART)
+        self.play = Play(sale, settlement.BATCH, replication._PART)
         self.skus = sorted(self.play.shop.products)
         self.shoppers = [new_shopper() for _ in range(SHOPPERS_THERE)]
         self.tickets: list[Ticket] = []
@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
             sale = Sale.objects.filter(pk=self.play.sale)
             over = F("opens_at") + timedelta(seconds=1)
             sale.update(status="ended", finished=True, closes_at=over)
-            gate.forget([self.play.sale])
+            replica.forget([self.play.sale])
 
     @contextmanager
     def _noting_what_breaks(self) -> Iterator[None]:
@@ -237,7 +237,7 @@ def play(
     with (
         patch.object(settlement, "LINGER", 1),  # nobody clicks while a line is settled
         patch.object(settlement, "BATCH"),
-        patch.object(telling, "_PART"),
+        patch.object(replication, "_PART"),
     ):
         try:
             run_state_machine_as_test(machine, settings=life)

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from inventory import gate
-from inventory.gate import Answer, Snapshot
-from orders import books
+from inventory.gate import replica
+from inventory.gate.replica import Answer, Snapshot
+from orders import reconciliation
 from tests.model.reference import Reference, Step, Ticket
 
 _SALE = """
@@ -28,7 +28,7 @@ WHERE o.sale_id = %(sale)s ORDER BY o.settled_at
 """
 # The books' own rules, in one round trip: which of them finds anything.
 _FAULTS = " UNION ALL ".join(
-    f"SELECT '{kind}' WHERE EXISTS ({rule})" for kind, rule in books.RULES.items()
+    f"SELECT '{kind}' WHERE EXISTS ({rule})" for kind, rule in reconciliation.RULES.items()
 )
 
 
@@ -69,10 +69,10 @@ class Seen:
             epoch=epoch,
             stock=stock,
             orders=orders,
-            gate=gate.snapshot(sale),
-            answers={UUID(purchase): said for purchase, said in gate.all_answers(sale).items()},
-            bought=gate.all_bought(sale),
-            scripts=gate.scripts_known(),
+            gate=replica.snapshot(sale),
+            answers={UUID(purchase): said for purchase, said in replica.all_answers(sale).items()},
+            bought=replica.all_bought(sale),
+            scripts=replica.scripts_known(),
             faults=faults,
         )
 
@@ -175,11 +175,11 @@ def at_rest(seen: Seen, sale: int) -> None:
     """Somebody has looked after the sale, and nobody clicks: everything is answered, and whatever is
     unsold can be bought."""
     if seen.finished:
-        assert not gate.view_now(sale).mark
+        assert not replica.view_now(sale).mark
         return
     view = seen.gate.view
     assert view.warm
     assert not view.waiting
     assert seen.answers == seen.final()
     assert {sku: view.left(sku) for sku in seen.stock} == seen.stock
-    assert books.verify(sale).faults == {}
+    assert reconciliation.verify(sale).faults == {}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from inventory.gate import Answer, ColdGate
-from orders.sales import NotPossible, NotTold
+from inventory.gate.replica import Answer, ColdGate
+from orders.lifecycle import NotPossible, NotTold
 
 Passing = Callable[[bool], None]  # at a point: whether locks are held there
 

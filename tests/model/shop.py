@@ -15,10 +15,10 @@ from uuid import UUID
 from django.db import connection
 from django.utils.module_loading import import_string
 
-from flashsale import redis_clients
-from inventory import gate
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import caretaker, sales, settlement
+from orders import caretaker, lifecycle, settlement
 from tests import servers, stack
 from tests.cast import at_once
 from tests.model import backups
@@ -29,17 +29,17 @@ _BEFORE, _AFTER = True, False
 _POINTS = (
     ("orders.settlement._write", "before the commit", _BEFORE),
     ("orders.audit.write_down", "before the commit", _BEFORE),
-    ("orders.telling.tell", "committed", _BEFORE),
-    ("inventory.gate.lower_bell", "bell to be lowered", _BEFORE),
-    ("inventory.gate.read_line", "line read", _AFTER),
-    ("orders.telling.tale_since", "tale read", _AFTER),
-    ("inventory.gate.tell", "part told", _AFTER),
-    ("inventory.gate.cool", "marked", _AFTER),
-    ("inventory.gate.load_scripts", "scripts loaded", _AFTER),
-    ("inventory.gate.pulses", "pulse felt", _AFTER),
-    ("inventory.gate.empty", "emptied", _AFTER),
-    ("orders.telling._adopt_mark", "mark adopted", _AFTER),
-    ("inventory.gate.purge", "purged", _AFTER),
+    ("orders.replication.tell", "committed", _BEFORE),
+    ("inventory.gate.replica.lower_bell", "bell to be lowered", _BEFORE),
+    ("inventory.gate.replica.read_line", "line read", _AFTER),
+    ("orders.replication.tale_since", "tale read", _AFTER),
+    ("inventory.gate.replica.tell", "part told", _AFTER),
+    ("inventory.gate.replica.cool", "marked", _AFTER),
+    ("inventory.gate.replica.load_scripts", "scripts loaded", _AFTER),
+    ("inventory.gate.replica.pulses", "pulse felt", _AFTER),
+    ("inventory.gate.replica.empty", "emptied", _AFTER),
+    ("orders.replication._adopt_mark", "mark adopted", _AFTER),
+    ("inventory.gate.replica.purge", "purged", _AFTER),
 )
 POINTS = sorted({point for _, point, _ in _POINTS})
 
@@ -57,7 +57,9 @@ class Shop:
 
     def click(self, ticket: Ticket) -> str:
         verdict = _in_the_loop(
-            gate.admit(self.sale, *ticket, "192.0.2.1", per_shopper=0, per_address=0, bound=100_000)
+            replica.admit(
+                self.sale, *ticket, "192.0.2.1", per_shopper=0, per_address=0, bound=100_000
+            )
         )
         if verdict.answer:
             return f"{verdict.code} {verdict.answer.status} {verdict.answer.reason}"
@@ -80,35 +82,35 @@ class Shop:
     # --- Staff ------------------------------------------------------------------------------------
 
     def restock(self, sku: str, units: int) -> None:
-        sales.restock(self.products[sku], units, by="anna")
+        lifecycle.restock(self.products[sku], units, by="anna")
 
     def correct(self, sku: str, units: int) -> None:
-        sales.correct(self.products[sku], units, by="anna", reason="counted again")
+        lifecycle.correct(self.products[sku], units, by="anna", reason="counted again")
 
     def cancel(self, purchase: UUID) -> None:
-        sales.cancel(purchase, by="ben")
+        lifecycle.cancel(purchase, by="ben")
 
     def pause(self) -> None:
-        sales.pause(self.sale, by="anna")
+        lifecycle.pause(self.sale, by="anna")
 
     def resume(self) -> None:
-        sales.resume(self.sale, by="anna")
+        lifecycle.resume(self.sale, by="anna")
 
     def end(self) -> None:
-        sales.end(self.sale, by="anna")
+        lifecycle.end(self.sale, by="anna")
 
     def change_limit(self, limit: int) -> None:
-        sales.change_limit(self.sale, limit, by="anna")
+        lifecycle.change_limit(self.sale, limit, by="anna")
 
     def finish(self) -> None:
-        sales.finish_all()
+        lifecycle.finish_all()
 
     # --- Misfortune -------------------------------------------------------------------------------
 
     def restart(self, really: bool) -> None:
         """All comes back from the append-only file, but the scripts are forgotten."""
         if not really:
-            redis_clients.of(0).script_flush()
+            clients.of(0).script_flush()
             return
         servers.VALKEY.kill()
         stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
@@ -116,9 +118,9 @@ class Shop:
         _in_the_loop(_hang_up())
 
     def wipe(self, scripts_too: bool) -> None:
-        redis_clients.of(0).flushall()
+        clients.of(0).flushall()
         if scripts_too:
-            redis_clients.of(0).script_flush()
+            clients.of(0).script_flush()
 
     def replaced(self, empty: bool) -> None:
         """Redis is another one, and the caretaker has noticed before anybody else goes on."""
@@ -129,20 +131,20 @@ class Shop:
         self.heal()
 
     def keep_copy(self) -> None:
-        redis = redis_clients.of(0)
-        dumped = {key: redis.dump(key) for key in gate.keys(self.sale)}
+        redis = clients.of(0)
+        dumped = {key: redis.dump(key) for key in replica.keys(self.sale)}
         self.copies.append({key: value for key, value in dumped.items() if value})
 
     def bring_back_copy(self, number: int, noticed: bool) -> None:
         """Redis is restored from an older copy. It forgets the scripts, as whoever is started does;
         that it might go unnoticed is worse than it can be."""
-        with redis_clients.of(0).pipeline(transaction=True) as pipe:
-            pipe.delete(*gate.keys(self.sale))
+        with clients.of(0).pipeline(transaction=True) as pipe:
+            pipe.delete(*replica.keys(self.sale))
             for key, dumped in self.copies[number].items():
                 pipe.restore(key, 0, dumped)
             pipe.execute()
         if noticed:
-            redis_clients.of(0).script_flush()
+            clients.of(0).script_flush()
 
     def back_up(self) -> None:
         self.backups.append((backups.back_up(self.sale), len(self.copies)))
@@ -203,7 +205,7 @@ def _both(results: list[object]) -> None:
 
 async def _hang_up() -> None:
     """Otherwise a click may meet a connection that died with the server, and its answer is lost."""
-    await redis_clients.hang_up()
+    await clients.hang_up()
 
 
 def _in_the_loop(clicking: Any) -> Any:

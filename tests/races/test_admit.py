@@ -4,16 +4,16 @@ from typing import Any
 from uuid import UUID
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from inventory import gate
-from inventory.gate import Verdict
+from flashsale.redis import clients
+from inventory.gate import replica
+from inventory.gate.replica import Verdict
 from tests.cast import queue_up, skus
 
 
 def test_no_more_are_accepted_than_there_are_units(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     assert len(queue_up(sale, 200)) == 10
-    assert gate.view_now(sale.pk).flight == {skus(sale)[0]: 10}
+    assert replica.view_now(sale.pk).flight == {skus(sale)[0]: 10}
 
 
 def test_its_twin_that_looks_and_counts_in_two_calls_accepts_too_many(make_sale: MakeSale) -> None:
@@ -25,7 +25,7 @@ async def look_then_count(
     sale: int, purchase: UUID, shopper: UUID, sku: str, quantity: int, *args: Any, **rules: Any
 ) -> Verdict:
     """`admit` without the script: what it does in one call, done in two."""
-    if (await gate.view(sale)).left(sku) < quantity:
+    if (await replica.view(sale)).left(sku) < quantity:
         return Verdict("refused", reason="sold_out")
-    await redis_clients.send(sale, "HINCRBY", gate.keys(sale).flight, sku, quantity)
+    await clients.send(sale, "HINCRBY", replica.keys(sale).flight, sku, quantity)
     return Verdict("queued")

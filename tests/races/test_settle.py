@@ -10,10 +10,11 @@ from django.db import DatabaseError, IntegrityError
 from django.db.models import QuerySet
 
 from conftest import MakeSale
-from inventory import gate, stock
-from inventory.gate import Entry
+from inventory import stock
+from inventory.gate import replica
+from inventory.gate.replica import Entry
 from inventory.models import Product, Sale
-from orders import books, sales, settlement
+from orders import lifecycle, reconciliation, settlement
 from orders.models import Order
 from tests.cast import at_once, promise_too_much, queue_up
 
@@ -34,8 +35,8 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
     product = sale.products.get()
     results = at_once(
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(sales.restock, product.pk, 3, by="staff")] * 3,
-        *[partial(sales.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+        *[partial(lifecycle.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(lifecycle.cancel, order.pk, by="staff") for order in orders[:2] * 2],
     )
     settlement.settle(sale.pk)
     assert not [result for result in results if isinstance(result, Exception)]
@@ -44,7 +45,7 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
     assert product.stock + confirmed == 10 + 9
     assert sale.orders.count() == 45
     assert results[-4:].count(True) == 2  # cancelled twice, returned once
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> None:
@@ -66,7 +67,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
-            partial(sales.restock, product.pk, 3, by="staff"),
+            partial(lifecycle.restock, product.pk, 3, by="staff"),
         )
     forget_statements()
     assert both_have_read.n_waiting == 0
@@ -87,9 +88,9 @@ def forget_statements() -> None:
 
 def test_two_cancellations_at_once_return_the_units_once(make_sale: MakeSale) -> None:
     sale, [order, *_] = sold_some(make_sale)
-    results = at_once(*[partial(sales.cancel, order.pk, by="staff")] * 4)
+    results = at_once(*[partial(lifecycle.cancel, order.pk, by="staff")] * 4)
     assert sorted(map(str, results)) == ["False", "False", "False", "True"]
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale: MakeSale) -> None:
@@ -105,7 +106,7 @@ def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale:
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(Order, "save", save_together),
     ):
-        results = at_once(*[partial(sales.cancel, order.pk, by="staff")] * 2)
+        results = at_once(*[partial(lifecycle.cancel, order.pk, by="staff")] * 2)
     assert [result for result in results if isinstance(result, IntegrityError)]
 
 
@@ -118,9 +119,9 @@ def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: 
     settlement.settle(sale.pk)
     assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
     assert sale.orders.filter(status="confirmed").count() == 30
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def _line(sale: Sale) -> list[Entry]:
-    _, _, raw = gate.read_line(sale.pk, 100)
-    return gate.parse_line(raw)[0]
+    _, _, raw = replica.read_line(sale.pk, 100)
+    return replica.parse_line(raw)[0]

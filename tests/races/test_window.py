@@ -10,10 +10,11 @@ import pytest
 from django.utils import timezone
 
 from conftest import MakeSale
-from flashsale import redis_clients, shoppers
-from inventory import gate
+from flashsale.http import shoppers
+from flashsale.redis import clients
+from inventory.gate import replica
 from inventory.models import Sale
-from orders import sales, tickets
+from orders import lifecycle, tickets
 from orders.settlement import settle
 from tests import stack
 from tests.cast import JSON, skus
@@ -28,10 +29,10 @@ _EDGES = ("now >= tonumber(gate[4])", "now < tonumber(gate[3])")
 def _eval_admit(sale: Sale, script: str) -> list[str]:
     """One click, decided by a script that differs from ours."""
     shopper = shoppers.new_shopper()
-    reply: Any = redis_clients.of(0).eval(
+    reply: Any = clients.of(0).eval(
         script,
         11,
-        *gate.keys(sale.pk),
+        *replica.keys(sale.pk),
         *(f"{{sale:{sale.pk}}}:rate:{whose}" for whose in ("shopper", "address")),
         *(tickets.new_purchase(sale.pk).hex, shopper.hex, skus(sale)[0], 1),
         *(0, 0, 100_000),
@@ -54,7 +55,7 @@ def test_the_script_opens_and_closes_to_the_millisecond(
     sale = make_sale()
     moment = round(getattr(sale, edge).timestamp() * 1000) + milliseconds
     stopped = f"{{'{moment // 1000}', '{moment % 1000 * 1000}'}}"
-    script = gate._source("admit")
+    script = replica._source("admit")
     assert script.count(_CLOCK) == 1
     assert _eval_admit(sale, script.replace(_CLOCK, stopped)) == answer
 
@@ -74,7 +75,7 @@ def test_a_crowd_that_clicks_across_opening_and_close_buys_inside_the_window_onl
 def test_its_twin_without_a_look_at_the_clock_sells_outside_the_window(
     make_sale: MakeSale,
 ) -> None:
-    script = gate._source("admit")
+    script = replica._source("admit")
     for edge in _EDGES:
         assert edge in script
         script = script.replace(edge, "false")
@@ -90,7 +91,7 @@ def _opens_in_a_moment(make_sale: MakeSale) -> Sale:
     opens = timezone.now() + timedelta(seconds=BEFORE)
     opens = opens.replace(microsecond=opens.microsecond // 1000 * 1000)
     closes = opens + timedelta(seconds=OPEN_FOR)
-    sales.change_window(sale.pk, opens_at=opens, closes_at=closes, by="staff")
+    lifecycle.change_window(sale.pk, opens_at=opens, closes_at=closes, by="staff")
     sale.refresh_from_db()
     return sale
 

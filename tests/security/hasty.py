@@ -5,21 +5,21 @@ from typing import Any
 
 import uvicorn
 
-from flashsale import web
+from flashsale.http import server as http_server
 
 REQUEST_SECONDS = 1.0
 
-_configured = web.configuration
+_configured = http_server.configuration
 
 
-def configuration(application: Any = web.APPLICATION) -> uvicorn.Config:
+def configuration(application: Any = http_server.APPLICATION) -> uvicorn.Config:
     config = _configured(application)
     config.ws_ping_interval = config.ws_ping_timeout = 0.5
     return config
 
 
 if __name__ == "__main__":
-    web.REQUEST_SECONDS = REQUEST_SECONDS
-    web.UNACKNOWLEDGED = 500
-    web.configuration = configuration
-    web.main()
+    http_server.REQUEST_SECONDS = REQUEST_SECONDS
+    http_server.UNACKNOWLEDGED = 500
+    http_server.configuration = configuration
+    http_server.main()

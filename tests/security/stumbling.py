@@ -3,7 +3,7 @@
 
 from typing import Any, NoReturn
 
-from flashsale import web
+from flashsale.http import server as http_server
 
 
 def stumble(*_: Any, **__: Any) -> NoReturn:
@@ -12,10 +12,10 @@ def stumble(*_: Any, **__: Any) -> NoReturn:
 
 if __name__ == "__main__":
     from flashsale import asgi  # sets Django up
-    from inventory import gate
-    from orders import views
+    from inventory.gate import replica
+    from storefront import views
 
     assert asgi
-    gate.admit = stumble
+    replica.admit = stumble
     views._page_of_orders = stumble
-    web.main()
+    http_server.main()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import MakeSale
 from dashboard.tests.staff import session_of
-from flashsale.shoppers import cookie_value, new_shopper
+from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders.tickets import issue, new_purchase
 from tests.cast import skus

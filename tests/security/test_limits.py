@@ -14,7 +14,7 @@ import pytest
 
 from conftest import MakeSale
 from drills import http
-from flashsale.shoppers import cookie_value, new_shopper
+from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders import tickets
 from tests import stack

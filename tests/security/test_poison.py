@@ -12,13 +12,14 @@ import redis
 from channels.layers import get_channel_layer
 
 from conftest import MakeSale
-from flashsale import redis_clients
-from flashsale.shoppers import new_shopper
-from inventory import announce, gate
-from inventory.gate import Answer, Keys
+from flashsale.http.shoppers import new_shopper
+from flashsale.redis import clients
+from inventory import announce
+from inventory.corruption import OddGate
+from inventory.gate import replica
+from inventory.gate.replica import Answer, Keys
 from inventory.models import Sale
-from inventory.oddity import OddGate
-from orders import books, caretaker, settlement
+from orders import caretaker, reconciliation, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests import stack
@@ -61,7 +62,7 @@ def everybody_lives(web: Web, worker: stack.Process) -> Iterator[None]:
 
 def put(sale: Sale, entry: Fields, number: str = "*") -> None:
     """An entry in the sale's line, by hand."""
-    redis_clients.of(0).xadd(gate.keys(sale.pk).line, entry, id=number)
+    clients.of(0).xadd(replica.keys(sale.pk).line, entry, id=number)
 
 
 def entry(sale: Sale, fields: Fields) -> Fields:
@@ -79,7 +80,7 @@ def entry(sale: Sale, fields: Fields) -> Fields:
 def drained(sale: Sale) -> bool:
     """Warm, nobody in line, and nothing held back."""
     try:
-        seen = gate.snapshot(sale.pk)
+        seen = replica.snapshot(sale.pk)
     except OddGate:
         return False
     return seen.view.warm and not (seen.view.waiting or seen.view.flight or seen.held)
@@ -129,7 +130,7 @@ def test_what_is_no_purchase_is_taken_out_and_holds_nobody_up(
     stack.wait_for(lambda: confirmed(shopper, purchase), "the purchase behind them is settled")
     stack.wait_for(lambda: drained(sale), "they are out of the line")
     assert sale.orders.count() == 1
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 @pytest.mark.parametrize("fields", UNREADABLE.values(), ids=list(UNREADABLE))
@@ -139,12 +140,12 @@ def test_it_is_taken_out_also_where_the_gate_was_rebuilt_from_its_line(
     sale = make_sale()
     put(sale, entry(sale, fields))
     queue_up(sale, 1)
-    gate.empty(sale.pk)
+    replica.empty(sale.pk)
     caretaker.heal_all()
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert sale.orders.count() == 1
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 REJECTED: dict[str, Fields] = {
@@ -173,15 +174,15 @@ def test_a_purchase_that_cannot_be_processed_is_rejected_alone(
     for name, fields in REJECTED.items():
         put(sale, entry(sale, {"purchase": poison[name].hex, **fields}))
     if rebuilt:
-        gate.empty(sale.pk)
-        stack.wait_for(lambda: gate.view_now(sale.pk).warm, "the gate is rebuilt")
+        replica.empty(sale.pk)
+        stack.wait_for(lambda: replica.view_now(sale.pk).warm, "the gate is rebuilt")
     purchase = shopper.buy(sale).json()["purchase"]
     stack.wait_for(lambda: confirmed(shopper, purchase), "the purchase behind them is settled")
     stack.wait_for(lambda: drained(sale), "they are out of the line")
     orders = Order.objects.in_bulk(list(poison.values()))
     found = {name: (orders[each].status, orders[each].reason) for name, each in poison.items()}
     assert found == dict.fromkeys(REJECTED, ("rejected", "error"))
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_fields_that_nobody_knows_change_nothing(make_sale: MakeSale) -> None:
@@ -202,7 +203,7 @@ def test_one_purchase_many_times_is_one_order(make_sale: MakeSale) -> None:
     settlement.settle(sale.pk)
     stack.wait_for(lambda: sale.orders.exists() and drained(sale), "the line is settled")
     assert sale.orders.get().quantity == 1
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
@@ -222,7 +223,7 @@ def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
 def last_number(sale: Sale) -> int:
     """The moment in the line's latest id, in ms; 0 where the next will be the clock's."""
     try:
-        stream = redis_clients.of(0).xinfo_stream(gate.keys(sale.pk).line)
+        stream = clients.of(0).xinfo_stream(replica.keys(sale.pk).line)
     except redis.ResponseError:  # there is none
         return 0
     return int(stream["last-generated-id"].partition("-")[0])
@@ -241,16 +242,16 @@ def test_an_entry_from_the_far_future_takes_nobodys_place(
     purchase = bought(shopper, sale, shopper.ticket(sale))
     stack.wait_for(lambda: confirmed(shopper, purchase), "whoever came after it has an answer")
     stack.wait_for(lambda: drained(sale), "the line is settled")
-    stack.wait_for(lambda: last_number(sale) < 2 * gate.view_now(sale.pk).now, "ids begin anew")
-    assert books.verify(sale.pk).faults == {}
+    stack.wait_for(lambda: last_number(sale) < 2 * replica.view_now(sale.pk).now, "ids begin anew")
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web) -> None:
     sale = make_sale()
-    with redis_clients.of(0).pipeline() as pipe:
+    with clients.of(0).pipeline() as pipe:
         for number in range(1000):
             fields: Fields = {"what": str(number)} if number % 2 else entry(sale, {"sku": "x\0"})
-            pipe.xadd(gate.keys(sale.pk).line, fields)
+            pipe.xadd(replica.keys(sale.pk).line, fields)
         pipe.execute()
     shopper = Shopper(web.url)
     purchase = shopper.buy(sale).json()["purchase"]
@@ -263,11 +264,11 @@ def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web)
 
 
 def spoil(sale: Sale, name: str, how: Callable[[str], object]) -> None:
-    how(getattr(gate.keys(sale.pk), name))
+    how(getattr(replica.keys(sale.pk), name))
 
 
 def another_type(key: str) -> None:
-    valkey = redis_clients.of(0)
+    valkey = clients.of(0)
     valkey.delete(key)
     if key.endswith(":bell"):
         valkey.hset(key, "not", "ours")
@@ -288,8 +289,8 @@ def heals(make_sale: MakeSale, web: Web, spoilt: Callable[[Sale], object]) -> No
     another = bought(second, sale, second.ticket(sale))
     stack.wait_for(lambda: confirmed(second, another), "the second has bought")
     stack.wait_for(lambda: drained(sale), "the gate has healed")
-    assert gate.view_now(sale.pk).stock == {skus(sale)[0]: 8}
-    assert books.verify(sale.pk).faults == {}
+    assert replica.view_now(sale.pk).stock == {skus(sale)[0]: 8}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 @pytest.mark.parametrize("name", Keys._fields)
@@ -321,15 +322,15 @@ def test_garbage_in_a_gate_is_replaced(
     make_sale: MakeSale, web: Web, name: str, field: str, value: Any
 ) -> None:
     def spoilt(sale: Sale) -> None:
-        key, of = getattr(gate.keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
-        redis_clients.of(0).hset(key, of, value)
+        key, of = getattr(replica.keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
+        clients.of(0).hset(key, of, value)
 
     heals(make_sale, web, spoilt)
 
 
 def test_units_that_nobody_in_line_holds_are_free_again(make_sale: MakeSale) -> None:
     sale, shopper = make_sale(), new_shopper()
-    redis_clients.of(0).hset(gate.keys(sale.pk).held, shopper.hex, 999)
+    clients.of(0).hset(replica.keys(sale.pk).held, shopper.hex, 999)
     stack.wait_for(lambda: click(sale, shopper=shopper).code == "queued", "they may buy")
 
 
@@ -339,7 +340,7 @@ def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     make_sale: MakeSale, name: str, value: Any
 ) -> None:
     sale, shopper = make_sale(limit=2), new_shopper()
-    redis_clients.of(0).hset(getattr(gate.keys(sale.pk), name), shopper.hex, value)
+    clients.of(0).hset(getattr(replica.keys(sale.pk), name), shopper.hex, value)
     purchase = new_purchase(sale.pk)
 
     def accepted() -> bool:
@@ -352,7 +353,7 @@ def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     settlement.settle(sale.pk)
     stack.wait_for(lambda: Order.objects.filter(pk=purchase).exists(), "it is settled")
     stack.wait_for(lambda: drained(sale), "nothing is held back")
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,7 @@ def test_an_answer_that_cannot_be_read_is_read_from_postgresql(
         text = stored
         if isinstance(text, str):
             text = text.replace("SHOPPER", order.shopper.hex).replace("SKU", skus(sale)[0])
-        redis_clients.of(0).hset(gate.keys(sale.pk).answers, order.pk.hex, text)
+        clients.of(0).hset(replica.keys(sale.pk).answers, order.pk.hex, text)
 
     heals(make_sale, web, spoilt)
 
@@ -381,11 +382,11 @@ def test_a_purchase_in_line_whose_answer_is_spoilt_gets_its_order(
 ) -> None:
     sale = make_sale()
     purchases = queue_up(sale, 3)
-    redis_clients.of(0).hset(gate.keys(sale.pk).answers, purchases[1].hex, stored)
+    clients.of(0).hset(replica.keys(sale.pk).answers, purchases[1].hex, stored)
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert list(sale.orders.values_list("status", flat=True)) == ["confirmed"] * 3
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
@@ -395,9 +396,9 @@ def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
     first, second = Shopper(web.url), Shopper(web.url)
     theirs, mine = (uuid.UUID(each.buy(sale).json()["purchase"]) for each in (first, second))
     stack.wait_for(lambda: sale.orders.count() == 2, "both are settled")
-    recent = gate.keys(sale.pk).recent
+    recent = replica.keys(sale.pk).recent
     shopper = Order.objects.get(pk=mine).shopper.hex
-    redis_clients.of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
+    clients.of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
     page = second.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
     assert str(theirs) not in page
 
@@ -412,9 +413,9 @@ def test_a_spoilt_rate_stops_nobody(make_sale: MakeSale) -> None:
         shopper = new_shopper()
         key = f"{{sale:{sale.pk}}}:rate:{shopper.hex}"
         if stored == "a hash":
-            redis_clients.of(0).hset(key, "not", "ours")
+            clients.of(0).hset(key, "not", "ours")
         else:
-            redis_clients.of(0).set(key, stored)
+            clients.of(0).set(key, stored)
         assert click(sale, shopper=shopper, per_shopper=1).code == "queued"
         again = click(sale, shopper=shopper, per_shopper=1)
         assert (again.code, 0 < again.wait <= 1000) == ("rate_limited", True)
@@ -429,23 +430,23 @@ def test_one_spoilt_gate_leaves_the_caretaker_to_the_others(
 ) -> None:
     sick, well = make_sale(), make_sale()
     queue_up(well, 1)
-    gate.empty(well.pk)
-    monkeypatch.setattr(gate, "empty", lambda *_: False)  # it stays sick
+    replica.empty(well.pk)
+    monkeypatch.setattr(replica, "empty", lambda *_: False)  # it stays sick
     monkeypatch.setattr(caretaker, "_WAITED_TOO_LONG", -1)
     spoil(sick, name, another_type)
     caretaker.look_after_all()
-    assert gate.view_now(well.pk).warm
+    assert replica.view_now(well.pk).warm
     stack.wait_for(lambda: well.orders.count() == 1, "the other sale's line is settled")
 
 
 @pytest.mark.parametrize("key", ["{sale:letters}:gate", "{sale:}:gate", "{sale:-1}:gate"])
 def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, key: str) -> None:
     sale = make_sale()
-    valkey = redis_clients.of(0)
+    valkey = clients.of(0)
     valkey.set(key, "another program's")
     try:
         valkey.script_flush()
-        stack.wait_for(lambda: gate.scripts_known() and drained(sale), "the gates are rebuilt")
+        stack.wait_for(lambda: replica.scripts_known() and drained(sale), "the gates are rebuilt")
         assert valkey.get(key) == "another program's"
     finally:
         valkey.delete(key)
@@ -454,8 +455,8 @@ def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, k
 def test_a_spoilt_gate_is_rebuilt_also_when_redis_was_replaced(make_sale: MakeSale) -> None:
     sick, well = make_sale(), make_sale()
     spoil(sick, "gate", another_type)
-    redis_clients.of(0).script_flush()
-    stack.wait_for(lambda: gate.scripts_known() and drained(well), "the one is rebuilt")
+    clients.of(0).script_flush()
+    stack.wait_for(lambda: replica.scripts_known() and drained(well), "the one is rebuilt")
     stack.wait_for(lambda: drained(sick), "the other as well")
 
 
@@ -490,7 +491,7 @@ def test_noise_among_what_is_announced_is_passed_over(make_sale: MakeSale) -> No
 
     def say() -> bool:
         for noise in NOISE:
-            redis_clients.of(0).publish("channels__group__feeds", noise)
+            clients.of(0).publish("channels__group__feeds", noise)
         announce.changed(sale.pk, [[purchase.hex, "confirmed", "", "s" * 32, "shoe", 1]])
         return bool(heard)
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.shoppers import cookie_value, new_shopper
+from flashsale.http.shoppers import cookie_value, new_shopper
 from orders.settlement import settle
 from orders.tickets import new_purchase
 from tests.cast import HTMX, JSON, PAGE, Shopper

@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from conftest import MakeSale
-from flashsale.shoppers import new_shopper
+from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
-from orders import books, sales, settlement
+from orders import lifecycle, reconciliation, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, skus
@@ -39,7 +39,7 @@ def test_a_product_of_another_sale_is_not_sold_here(make_sale: MakeSale) -> None
     settlement.settle(sale.pk)
     assert fate(purchase) == ("rejected", "error")
     assert other.products.get().stock == 5
-    assert books.verify(sale.pk).faults == books.verify(other.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == reconciliation.verify(other.pk).faults == {}
 
 
 def test_more_than_there_is_is_rejected_and_leaves_the_rest_to_others(make_sale: MakeSale) -> None:
@@ -50,7 +50,7 @@ def test_more_than_there_is_is_rejected_and_leaves_the_rest_to_others(make_sale:
         assert click(sale, purchase, quantity=units).code == "queued"
     settlement.settle(sale.pk)
     assert (fate(first), fate(second)) == (("rejected", "sold_out"), ("confirmed", ""))
-    assert books.verify(sale.pk).faults == {}
+    assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_limit_lowered_after_the_click_counts(make_sale: MakeSale) -> None:
@@ -58,7 +58,7 @@ def test_a_limit_lowered_after_the_click_counts(make_sale: MakeSale) -> None:
     greedy, modest = new_purchase(sale.pk), new_purchase(sale.pk)
     for purchase, units in ((greedy, 3), (modest, 2)):
         assert click(sale, purchase, quantity=units).code == "queued"
-    sales.change_limit(sale.pk, 2, by="staff")
+    lifecycle.change_limit(sale.pk, 2, by="staff")
     settlement.settle(sale.pk)
     assert (fate(greedy), fate(modest)) == (("rejected", "limit"), ("confirmed", ""))
 

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, employ, session_of
-from flashsale.web import MOST_FRAME, MOST_SAID
+from flashsale.http.server import MOST_FRAME, MOST_SAID
 from tests import stack
 from tests.security import raw
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.shoppers import cookie_value, new_shopper, shopper_in
+from flashsale.http.shoppers import cookie_value, new_shopper, shopper_in
 from inventory.models import Sale
 from tests.cast import JSON, Shopper, skus
 from tests.contract.shapes import waiting

@@ -6,11 +6,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from bench import PARTS
+from bench.wrk import MISSING, installed
 from drills.arguments import number, whole, writable
-from drills.bench import PARTS
-from drills.bench.wrk import MISSING, installed
-from drills.private import ROOT
-from flashsale.commands import Failed, OperatorCommand
+from drills.private_shop import ROOT
+from ops.base_command import Failed, OperatorCommand
 
 _LONGEST = 60.0  # seconds of a load
 
@@ -54,7 +54,7 @@ class Command(OperatorCommand):
         """Does not return: the settings of this process name another shop's servers."""
         if not installed():
             raise Failed(MISSING)
-        bench = [sys.executable, "-m", "drills.bench"]
+        bench = [sys.executable, "-m", "bench"]
         for option in ("rounds", "seconds", "web"):
             bench += [f"--{option}", str(options[option])]
         if options["out"]:

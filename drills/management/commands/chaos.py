@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from drills.arguments import number, shoppers, writable
-from drills.private import ROOT
-from flashsale.commands import OperatorCommand
+from drills.private_shop import ROOT
+from ops.base_command import OperatorCommand
 
 _SHORTEST, _LONGEST = 0.25, 60.0  # minutes
 

@@ -21,9 +21,9 @@ from drills.habits import SHARES
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper, Site
 from flashsale import variables
-from flashsale.commands import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from inventory.models import Sale
-from orders import books
+from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
+from orders import reconciliation
 
 _LONGEST = 300.0  # seconds; each answer is kept until the report is written
 _SHARES = ", ".join(f"{share} % {habit}" for habit, (_, share) in SHARES.items())
@@ -89,7 +89,7 @@ class Command(OperatorCommand):
         with self._progress() as say:
             logs = crowd.shop(say)
         told = consistency.Books.read(sale, before, logs)
-        return Report(logs, consistency.faults_in(logs, told), books.verify(sale.pk))
+        return Report(logs, consistency.faults_in(logs, told), reconciliation.verify(sale.pk))
 
     @contextmanager
     def _progress(self) -> Iterator[Say | None]:

@@ -1,0 +1,204 @@
+"""What bends first when there is more of something: `python -m bench.growth --out FILE`.
+
+More products, stock, purchases in line, sales, shoppers, orders: for each number the same load on one sale.
+Ten to twenty minutes. Writes JSON, which `tools/plots.py` draws. What more web processes do, is said by
+`manage.py bench --web N`.
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench import machine, processor, wrk
+from bench.buying import empty
+from bench.figures import Results
+from bench.stage import Stage, end, stage
+from drills.arguments import writable
+from drills.private_shop import make_sale, say, wait_for
+from flashsale.http.server import allow_many_sockets
+
+if TYPE_CHECKING:
+    from inventory.models import Sale
+
+CONNECTIONS = 64
+_ROUNDS = 3
+_PLENTY = 100_000_000  # units
+_PATIENCE = 600.0  # seconds for a rebuild or a drain
+Point = dict[str, float]
+Series = Callable[[Stage], Iterator[Point]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--only", nargs="+", choices=SERIES, default=list(SERIES))
+    parser.add_argument("--out", type=writable, required=True)
+    options = parser.parse_args()
+    if not wrk.installed():
+        raise SystemExit(wrk.MISSING)
+    allow_many_sockets()
+    told: dict[str, Any] = {
+        "machine": machine.described(),
+        "connections": CONNECTIONS,
+        "series": {},
+    }
+    with stage(options.seconds, Results()) as ready:
+        for name in options.only:
+            points = told["series"][name] = []
+            for point in SERIES[name](ready):
+                say(f"{name}: {point}")
+                points.append(point)
+            options.out.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def by_products(ready: Stage) -> Iterator[Point]:
+    for number in (1, 10, 100, 1000):
+        with replace(ready, products=number).sale() as sale:
+            yield {"x": number} | _measured(ready, sale)
+
+
+def by_stock(ready: Stage) -> Iterator[Point]:
+    for number in (1, 1000, 1_000_000):
+        with replace(ready, units=number).sale() as sale:
+            yield {"x": number} | _measured(ready, sale)
+
+
+def by_line(ready: Stage) -> Iterator[Point]:
+    """A line that nobody settles, for the worker stands still; and how soon it is empty when it goes on."""
+    from inventory.gate import replica
+
+    for number in (0, 10_000, 100_000):
+        with ready.sale() as sale:
+            with _worker_stopped(ready):
+                while replica.view_now(sale.pk).waiting < number:
+                    wrk.load(ready.port, 256, 2, ready.clicks(sale, 2))
+                waiting = replica.view_now(sale.pk).waiting
+                point = {"x": waiting} | _measured(ready, sale, rounds=1)
+                waiting = replica.view_now(sale.pk).waiting
+            began = time.monotonic()
+            empty(sale)
+            yield point | {"settled_per_second": waiting / (time.monotonic() - began)}
+
+
+def by_sales(ready: Stage) -> Iterator[Point]:
+    """Open sales beside the one that is loaded."""
+    others: list[Sale] = []
+    for number in (1, 10, 100, 1000):
+        others += [make_sale(1, wait=False) for _ in range(number - 1 - len(others))]
+        with ready.sale() as sale:
+            yield {"x": number} | _measured(ready, sale)
+    for other in others:
+        end(other)
+
+
+def by_purchases(ready: Stage) -> Iterator[Point]:
+    """What each part keeps in memory, with more and more purchases in one sale."""
+    with ready.sale() as sale:
+        for number in (0, 100_000, 200_000, 300_000):
+            while sale.orders.count() < number:
+                wrk.load(ready.port, 256, 5, ready.clicks(sale, 5))
+                empty(sale)
+            yield {"x": sale.orders.count()} | processor.memory(ready.folder)
+
+
+def by_shoppers(ready: Stage) -> Iterator[Point]:
+    """Who has bought in this very sale: the gate knows each of them, and what they were answered."""
+    from flashsale.redis import clients
+    from inventory.gate import replica
+
+    for number in (0, 10_000, 100_000, 1_000_000):
+        with replace(ready, units=_PLENTY).sale() as sale:
+            key = sale.pk
+            _insert_orders(sale, number)
+            clients.of(0).flushall()
+            began = time.monotonic()
+            wait_for(lambda key=key: replica.view_now(key).warm, _PATIENCE)  # type: ignore[misc]
+            rebuilt = time.monotonic() - began
+            yield {"x": number} | _measured(ready, sale) | {"rebuilt_after": rebuilt}
+
+
+def by_orders(ready: Stage) -> Iterator[Point]:
+    """Orders of other sales, in the same table."""
+    from orders.models import Order
+
+    for number in (0, 1_000_000, 10_000_000):
+        past = make_sale(1, units=_PLENTY)
+        while (missing := number - Order.objects.count()) > 0:
+            _insert_orders(past, min(missing, 1_000_000))
+        end(past)
+        with ready.sale() as sale:
+            yield {"x": Order.objects.count()} | _measured(ready, sale)
+
+
+SERIES: dict[str, Series] = {
+    "products in the sale": by_products,
+    "stock": by_stock,
+    "purchases in line": by_line,
+    "open sales": by_sales,
+    "purchases, and memory": by_purchases,
+    "shoppers who have bought": by_shoppers,
+    "orders in the table": by_orders,  # those of the others count as well
+}
+
+
+# --- Helpers --------------------------------------------------------------------------------------
+
+
+def _measured(ready: Stage, sale: "Sale", rounds: int = _ROUNDS) -> Point:
+    """Medians. Where there is nothing to buy, what is answered is refusals."""
+    rates, latencies = [], []
+    for _ in range(rounds):
+        clicks = list(ready.clicks(sale, ready.seconds))
+        load = wrk.load(ready.port, CONNECTIONS, ready.seconds, clicks)
+        rates.append(sum(load.answers.values()) / load.seconds)
+        latencies.append(load.p99)
+    return {"per_second": statistics.median(rates), "p99": statistics.median(latencies)}
+
+
+@contextmanager
+def _worker_stopped(ready: Stage) -> Iterator[None]:
+    pids = processor.pids(ready.folder, "worker")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _insert_orders(sale: "Sale", number: int) -> None:
+    """Confirmed orders, as settlement would have made them, with ledger and stock."""
+    from django.db import connection, transaction
+
+    from inventory import stock
+
+    if number <= 0:
+        return
+    product = sale.products.get()
+    with transaction.atomic(), connection.cursor() as cursor:
+        stock.lock([product.pk])
+        cursor.execute(_ORDERS, [sale.pk, product.pk, sale.version, number])
+        stock.sell(sale.pk, sale.version, {product.pk: number})
+        cursor.execute(
+            "UPDATE inventory_sale SET confirmed = confirmed + %s WHERE id = %s", [number, sale.pk]
+        )
+
+
+_ORDERS = """
+INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
+                          reason, version, accepted_at, settled_at)
+SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 100, 'EUR', 'confirmed', '', %s, now(), now()
+FROM generate_series(1, %s)
+"""
+
+
+if __name__ == "__main__":
+    main()

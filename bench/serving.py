@@ -1,0 +1,51 @@
+"""Web processes of the bench's own, beside those of the private shop."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drills.private_shop import DEADLINE, HOST, ROOT, wait_for
+from flashsale.http.server import BACKLOG
+from flashsale.local.supervisor import end_with_parent
+
+
+@contextmanager
+def serving(module: str, processes: int = 2, **environment: str) -> Iterator[int]:
+    """The port on which so many processes of a web module listen together. What this process was told of
+    the shop, they are told, too."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen(BACKLOG)
+        fd, port = listener.fileno(), int(listener.getsockname()[1])
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-m", module, "--fd", str(fd)],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[fd],
+                preexec_fn=end_with_parent(),
+            )
+            for _ in range(processes)
+        ]
+        try:
+            wait_for(lambda: _serve(started))
+            yield port
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.wait(DEADLINE)
+
+
+def _serve(started: "list[subprocess.Popen[bytes]]") -> bool:
+    """Whether all of them have begun to: they say so where the dashboard reads it."""
+    from flashsale.observe import telemetry
+
+    if any(process.poll() is not None for process in started):
+        raise SystemExit("a web process of the bench did not start")
+    alive = {process.pid for process in telemetry.processes()}
+    return alive.issuperset(process.pid for process in started)

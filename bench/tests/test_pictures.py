@@ -1,0 +1,18 @@
+"""The document of the pages shows them as they were taken last."""
+
+import re
+
+from bench.pictures import document
+from drills.private_shop import ROOT
+
+DOCS = ROOT / "docs"
+
+
+def test_the_document_shows_exactly_the_pictures_that_there_are() -> None:
+    shown = set(re.findall(r'src="([^"]+)"', (DOCS / "pages.md").read_text()))
+    there = {f"img/pages/{path.name}" for path in (DOCS / "img" / "pages").iterdir()}
+    assert shown == there
+
+
+def test_the_document_is_the_one_that_the_command_writes() -> None:
+    assert (DOCS / "pages.md").read_text() == document()

@@ -1,0 +1,108 @@
+"""Staff log in with a password, and nobody guesses it: tries are counted by address and by name."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import caches
+from django.test import RequestFactory
+
+from dashboard import login
+from flashsale.local.valkey import Valkey
+from tests import stack
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[stack.Web]:
+    """Behind one proxy that it trusts, so that a test can come from any address."""
+    with stack.Web.running(TRUSTED_PROXIES="1") as web:
+        yield web
+
+
+@pytest.fixture(scope="module")
+def anna() -> User:
+    return User.objects.create_user("anna", password=PASSWORD, is_staff=True)
+
+
+def log_in(
+    web: stack.Web, name: str, password: str, address: str, forged: str = ""
+) -> httpx.Response:
+    seen = f"{forged}, {address}" if forged else address
+    with httpx.Client(base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=15) as browser:
+        page = browser.get("/admin/login/").text
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+        assert token
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": token[1]}
+        return browser.post("/admin/login/", data=form)
+
+
+def test_staff_log_in(web: stack.Web, anna: User) -> None:
+    answer = log_in(web, "anna", PASSWORD, "192.0.2.1")
+    assert answer.status_code == 302
+    cookie = answer.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_an_address_that_guesses_is_told_to_wait_also_when_it_guesses_right(
+    web: stack.Web, anna: User
+) -> None:
+    # Another window of the count may begin in between, which gives as many tries again.
+    tries = [log_in(web, "nobody", "guess", "192.0.2.2") for _ in range(21)]
+    statuses = Counter(answer.status_code for answer in tries)
+    assert statuses[200] <= 20
+    assert statuses[429] >= 1
+    limited = next(answer for answer in tries if answer.status_code == 429)
+    assert 1 <= int(limited.headers["Retry-After"]) <= 60
+    assert "tried too often" in limited.text
+    if tries[-1].status_code == 429:
+        assert log_in(web, "anna", PASSWORD, "192.0.2.2").status_code == 429
+    assert log_in(web, "anna", PASSWORD, "192.0.2.3").status_code == 302
+
+
+def test_a_forged_header_does_not_help(web: stack.Web) -> None:
+    forged = [f"198.51.100.{number}" for number in range(21)]
+    tries = [log_in(web, "nobody", "guess", "192.0.2.4", address) for address in forged]
+    assert 429 in {answer.status_code for answer in tries}
+
+
+def wait(name: str, address: str) -> int:
+    """What a try of that name is told, asked here: a password takes long to check."""
+    request = RequestFactory().post("/admin/login/", {"username": name})
+    request.scope = {"path": "", "headers": [], "client": (address, 1)}  # type: ignore[attr-defined]  # as under ASGI
+    return login._wait(request)
+
+
+@pytest.mark.parametrize("spelt", ["Victim-1", " victim-1 ", "\uff36ictim-1"])
+def test_a_name_that_many_addresses_guess_is_closed_for_a_while_however_it_is_spelt(
+    spelt: str,
+) -> None:
+    caches["default"].clear()
+    tries = [wait(spelt if n % 2 else "victim-1", f"203.0.113.{n}") for n in range(122)]
+    assert 0 < max(tries) <= 60
+    assert tries.index(max(tries)) >= 60
+
+
+def test_one_address_does_not_close_a_name() -> None:
+    assert max(wait("victim-2", "203.0.113.250") for _ in range(200)) > 0
+    assert wait("victim-2", "203.0.113.251") == 0
+
+
+def test_without_the_cache_nobody_is_let_in_and_told_so(
+    tmp_path_factory: pytest.TempPathFactory, anna: User
+) -> None:
+    cache = Valkey(tmp_path_factory.mktemp("cache"))
+    cache.start()
+    try:
+        with stack.Web.running(TRUSTED_PROXIES="1", CACHE_URL=cache.url) as web:
+            cache.stop()
+            answer = log_in(web, "anna", PASSWORD, "192.0.2.5")
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "2"
+    finally:
+        cache.stop()

@@ -1,0 +1,177 @@
+"""A shop of a drill's own: `manage.py up` in a folder that is thrown away, and nobody else's data.
+
+`shop` is for a process that has not set Django up: its settings name one shop, and here they are made to
+name the one that was just started.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import django
+
+from flashsale.local.supervisor import end_with_parent
+
+if TYPE_CHECKING:
+    from inventory.models import Sale
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEADLINE = 60.0  # seconds, for whatever a drill waits for
+
+# What would lead to the servers, or the key, of a shop that is in use.
+_ELSEWHERE = (
+    *("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "CHANNEL_URL"),
+    *("REDIS_CLUSTER", "SENTRY_DSN"),
+    *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "HOST", "TRUSTED_PROXIES", "ALLOWED_HOSTS"),
+)
+
+
+@contextmanager
+def shop(*options: str, **settings: str) -> Iterator[tuple[Path, int]]:
+    """An open shop: its folder and its port. `options` are of `manage.py up`. The settings of this process
+    name its servers.
+
+    Ends with SystemExit where it does not start. Whatever ends this process ends the shop.
+    """
+    with tempfile.TemporaryDirectory(prefix="flashsale-drill-") as name, socket.socket() as free:
+        folder = Path(name)
+        free.bind((HOST, 0))
+        port = int(free.getsockname()[1])
+        free.close()
+        for variable in _ELSEWHERE:
+            os.environ.pop(variable, None)
+        os.environ |= {
+            "VAR_DIR": name,
+            "PORT": str(port),
+            "RATE_PER_ADDRESS": "0",  # all of its shoppers come from this machine
+            "DJANGO_SETTINGS_MODULE": "flashsale.settings",
+            **settings,
+        }
+        with _up(folder / "up.log", *options):
+            django.setup()
+            yield folder, port
+
+
+@contextmanager
+def _up(log: Path, *options: str) -> Iterator[None]:
+    with log.open("wb") as output:
+        up = subprocess.Popen(
+            [sys.executable, "manage.py", "up", *options],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is ours to pass on, when the drill has ended
+            preexec_fn=end_with_parent(),
+        )
+    try:
+        wait_for(lambda: "is open" in log.read_text(errors="replace") or _ended(up, log))
+        yield
+    finally:
+        for number in _ENDING:  # once more, by somebody in a hurry: it would leave the rest behind
+            signal.signal(number, signal.SIG_IGN)
+        up.send_signal(signal.SIGTERM)
+        up.wait(DEADLINE)
+
+
+def _ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
+    if up.poll() is not None:
+        raise SystemExit(f"The shop did not start:\n{log.read_text(errors='replace')}")
+    return False
+
+
+def make_sale(
+    limit: int, products: int = 1, units: int = 1_000_000, *, wait: bool = True
+) -> "Sale":
+    """A sale of so many products and so many units of each, open now, its gate warm, unless nobody is to
+    `wait` for that."""
+    from django.db import transaction
+    from django.utils import timezone
+
+    from inventory import stock
+    from inventory.gate import replica
+    from inventory.models import Listing, Product, Sale, StockMovement
+    from orders import lifecycle
+
+    now = timezone.now()
+    name = f"drill-{time.time_ns()}"
+    with transaction.atomic():
+        sale = Sale.objects.create(
+            slug=name,
+            name=name,
+            opens_at=now - timedelta(minutes=1),
+            closes_at=now + timedelta(hours=3),
+            limit=limit,
+        )
+        for number in range(products):
+            sku = f"{name}-{number}"
+            product = Product.objects.create(sku=sku, name=sku, price=100, currency="EUR")
+            stock.move(product, units, StockMovement.Reason.RECEIVED, actor="drill")
+            Listing.objects.create(sale=sale, product=product, position=number)
+    lifecycle.schedule(sale.pk, by="drill")
+    if wait:
+        wait_for(lambda: replica.view_now(sale.pk).warm)
+    sale.refresh_from_db()
+    return sale
+
+
+TOKEN = "t" * 32  # of a form against forgery, the same in cookie and form
+
+
+def staff_cookie() -> str:
+    """The cookies of somebody who may run sales, and has a form open."""
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    browser = Client()
+    browser.force_login(User.objects.create_superuser(f"drill-{time.time_ns()}"))
+    session = browser.cookies[settings.SESSION_COOKIE_NAME].value
+    return f"{settings.SESSION_COOKIE_NAME}={session}; csrftoken={TOKEN}"
+
+
+class Worker:
+    """Work in a thread beside what a drill does. What it raises is raised by `stop`: a drill of which a
+    part has failed has shown nothing."""
+
+    def __init__(self, work: Callable[[threading.Event], None], name: str) -> None:
+        self._stopping = threading.Event()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._done = self._pool.submit(work, self._stopping)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._pool.shutdown()
+        self._done.result()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
+    """Ends with SystemExit where it does not become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit("waited too long")
+        time.sleep(0.005)
+
+
+def endings() -> list[signal.Signals]:
+    """The signals that ask this process to end; a hangup is none where it was started with nohup."""
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in _ENDING if number != signal.SIGHUP or not nohup]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)

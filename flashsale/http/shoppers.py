@@ -1,0 +1,45 @@
+"""Who buys: a signed cookie names a shopper. There is no session and nothing to look up."""
+
+import base64
+import binascii
+import secrets
+from uuid import UUID
+
+from flashsale.http import signing
+
+KEPT_FOR = 400 * 24 * 3600  # seconds; browsers keep no cookie longer
+_ID = 16
+
+
+def new_shopper() -> UUID:
+    return UUID(bytes=secrets.token_bytes(_ID), version=4)
+
+
+def cookie_name(secure: bool) -> str:
+    """`__Host-` pins the cookie to this host over HTTPS; browsers refuse the prefix over plain HTTP."""
+    return "__Host-shopper" if secure else "shopper"
+
+
+def cookie_value(shopper: UUID) -> str:
+    return base64.urlsafe_b64encode(shopper.bytes + signing.sign("shopper", shopper.bytes)).decode()
+
+
+def shopper_in(value: str | None) -> UUID | None:
+    """The shopper whom a cookie names, or None where it is missing or not signed by us."""
+    if not value or len(value) > 64:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(value)
+    except (binascii.Error, ValueError):
+        return None
+    if len(raw) != _ID + signing.LENGTH or not signing.signed("shopper", raw[:_ID], raw[_ID:]):
+        return None
+    return UUID(bytes=raw[:_ID])
+
+
+def set_cookie(shopper: UUID, secure: bool) -> str:
+    """The value of a `Set-Cookie` header."""
+    attributes = f"Path=/; Max-Age={KEPT_FOR}; HttpOnly; SameSite=Lax"
+    return f"{cookie_name(secure)}={cookie_value(shopper)}; {attributes}" + (
+        "; Secure" if secure else ""
+    )

@@ -1,0 +1,35 @@
+"""The embedded default: a private PostgreSQL and a private Valkey under `VAR_DIR`.
+
+Settings import this module, so it knows nothing of Django and starts nothing: it only reads what
+`postgres.py` and `valkey.py` remembered.
+"""
+
+import secrets
+from pathlib import Path
+
+from flashsale.local import private_files
+
+# Valid for whatever parses them, and nobody listens there: commands that need no server work.
+_NO_DATABASE = "postgres://flashsale:none@127.0.0.1:1/flashsale"
+_NO_REDIS = "redis://:none@127.0.0.1:1/0"
+
+
+def postgres_folder(var_dir: Path) -> Path:
+    return var_dir / "postgres"
+
+
+def valkey_folder(var_dir: Path) -> Path:
+    return var_dir / "valkey"
+
+
+def urls(var_dir: Path) -> tuple[str, str]:
+    """The URLs (database, Redis) of the embedded servers, running or not; placeholders at first."""
+    return (
+        private_files.read(postgres_folder(var_dir) / "url") or _NO_DATABASE,
+        private_files.read(valkey_folder(var_dir) / "url") or _NO_REDIS,
+    )
+
+
+def secret_key(var_dir: Path) -> str:
+    """The site's signing key, made when it is first asked for. Whoever asks gets the same one."""
+    return private_files.read_or_write(var_dir / "secret-key", lambda: secrets.token_urlsafe(50))

@@ -1,0 +1,95 @@
+"""Logs: a line each, for people in development and as JSON in production, with the purchase it is about.
+
+`purchase_steps` has a line for each step of a purchase from click to commit, if LOG_PURCHASES asks for it.
+"""
+
+import logging
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+# Of the request that is being answered. Each has a context of its own.
+_purchase: ContextVar[UUID | None] = ContextVar("purchase", default=None)
+
+purchase_steps = logging.getLogger("flashsale.purchases")
+
+
+def is_about(purchase: UUID) -> None:
+    """From now on what is logged while this request is answered names the purchase."""
+    _purchase.set(purchase)
+
+
+def purchase() -> str:
+    """What this request is about, if that is a purchase."""
+    about = _purchase.get()
+    return str(about) if about else ""
+
+
+def step(what: str, purchase: UUID | None = None, **more: Any) -> None:
+    """A step of this purchase, or of the request's."""
+    if purchase_steps.isEnabledFor(logging.INFO):
+        about = {"purchase": str(purchase)} if purchase else {}
+        purchase_steps.info(what, extra=about | more)
+
+
+def steps(decided: Iterable[tuple[UUID, str, dict[str, Any]]]) -> None:
+    """Of many at once, where nobody may ask for them."""
+    if purchase_steps.isEnabledFor(logging.INFO):
+        for purchase, what, more in decided:
+            step(what, purchase, **more)
+
+
+def configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, Any]:
+    """For Django's LOGGING."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"about": {"()": "flashsale.observe.logs.About"}},
+        "formatters": {
+            "line": {"()": "flashsale.observe.logs.Line"},
+            "json": {
+                "()": "pythonjsonlogger.json.JsonFormatter",
+                "format": "{asctime}{levelname}{name}{message}{process}",
+                "style": "{",
+                "rename_fields": {"asctime": "at", "levelname": "level", "name": "logger"},
+            },
+        },
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "filters": ["about"],
+                "formatter": "json" if as_json else "line",
+            }
+        },
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django.server": {"level": "WARNING"},
+            "httpx": {"level": "WARNING"},
+            purchase_steps.name: {"level": "INFO" if purchases else "CRITICAL"},
+        },
+    }
+
+
+class About(logging.Filter):
+    """Adds the purchase, where one is known and not said already. Takes out Django's request, in whose
+    address a ticket may stand, and where a wrong Host was noticed: anybody may send one, at any rate."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.__dict__.pop("request", None)
+        if record.name == "django.security.DisallowedHost":
+            record.exc_info = None
+        about = purchase()
+        if about and not hasattr(record, "purchase"):
+            record.purchase = about
+        return True
+
+
+class Line(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("{asctime} {levelname} {name}: {message}", style="{")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # logging's
+        line = super().formatMessage(record)
+        about = getattr(record, "purchase", "")
+        return f"{line} [purchase {about}]" if about else line

@@ -1,0 +1,170 @@
+"""The connections to the Redis of the gate and the line, and to that of telemetry.
+
+Time-outs and retries are chosen on purpose: redis-py 8 by itself sends a command that timed out up to
+ten more times. Those that may block send it once more where the connection was found broken (a restarted
+server), which the idempotent scripts allow, and never after a time-out. Server processes never do: there
+whoever clicked asks again, with the same ticket.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import redis
+import redis.asyncio
+from django.conf import settings
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from flashsale.redis import servers as redis_servers
+from flashsale.redis.pipe import Command, NotSent, Pipe
+
+TIMEOUT = 2.0  # seconds until a silent Redis counts as gone
+
+
+def of(sale: int) -> redis.Redis:
+    """For workers and commands, to the server that has the sale: thread-safe, one per process."""
+    return _client(redis_servers.now().of(sale))
+
+
+def shared_out(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]:
+    """Every server with those of these sales that it has."""
+    servers = redis_servers.now()
+    shares: dict[str, list[int]] = {url: [] for url in servers.urls}
+    for sale in sales:
+        shares[servers.of(sale)].append(sale)
+    return [(_client(url), share) for url, share in shares.items()]
+
+
+@cache
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        encoding_errors="surrogateescape",  # what is not of our making can be read, and taken out
+        socket_timeout=5,  # the rebuild tells thousands of answers in one script
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+
+
+@cache
+def telemetry() -> redis.Redis:
+    """For figures to look at, beside the cache: nobody waits for them for long."""
+    return redis.Redis.from_url(
+        settings.CACHE_URL,
+        decode_responses=True,
+        encoding_errors="replace",  # other programs may write there
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+
+
+# For the server processes: one per event loop and server.
+Loop = asyncio.AbstractEventLoop
+_pipes: WeakKeyDictionary[Loop, dict[str, Pipe]] = WeakKeyDictionary()
+_opening: WeakKeyDictionary[Loop, dict[str, asyncio.Task[Pipe]]] = WeakKeyDictionary()
+
+
+async def send(sale: int, *command: str | int) -> Any:
+    """One command to the server that has the sale, and its reply.
+
+    Raises NotSent where Redis could not be reached, another redis.RedisError where the command may or
+    may not have been carried out.
+    """
+    [reply] = await _ask(await _of(sale), (command,))
+    _raise(reply)
+    return reply
+
+
+async def send_together(sale: int, *commands: Command) -> list[Any]:
+    """The replies to commands that are carried out with nothing between them. Raises as `send` does."""
+    *queued, carried_out = await _ask(await _of(sale), (("MULTI",), *commands, ("EXEC",)))
+    # The first says why; those behind it, that they were not tried.
+    for reply in (*queued, carried_out):
+        _raise(reply)
+    for reply in carried_out:
+        _raise(reply)
+    return list(carried_out)
+
+
+async def reach() -> dict[str, redis.RedisError | None]:
+    """Every server, by where it is, and why it does not answer."""
+    try:
+        urls = (await redis_servers.known()).urls
+    except redis.RedisError as error:
+        return {redis_servers.place(settings.REDIS_URL): error}
+    failures = await asyncio.gather(*map(_failure, urls))
+    return dict(zip(map(redis_servers.place, urls), failures, strict=True))
+
+
+async def _failure(url: str) -> redis.RedisError | None:
+    try:
+        _raise(*await _ask(url, (("PING",),)))
+    except redis.RedisError as error:
+        return error
+    return None
+
+
+def _raise(reply: Any) -> None:
+    if isinstance(reply, redis_servers.NOT_HERE):
+        raise NotSent(str(reply)) from reply
+    if isinstance(reply, Exception):
+        raise reply
+
+
+async def _of(sale: int) -> str:
+    try:
+        return (await redis_servers.known()).of(sale)
+    except redis.RedisError as error:
+        raise NotSent(str(error)) from error
+
+
+async def _ask(url: str, commands: Sequence[Command]) -> list[Any]:
+    pipes = _pipes.get(asyncio.get_running_loop())
+    pipe = pipes.get(url) if pipes else None
+    if pipe is None or not pipe.usable:
+        try:
+            pipe = await _opened(url)
+        except (redis.RedisError, OSError) as error:
+            raise NotSent(str(error)) from error
+    return await pipe.send(commands)
+
+
+async def _opened(url: str) -> Pipe:
+    """A new pipe. However many want one, one is opened."""
+    openings = _opening.setdefault(asyncio.get_running_loop(), {})
+    opening = openings.get(url)
+    if opening is None or opening.done():
+        opening = openings[url] = asyncio.ensure_future(_open(url))
+    return await asyncio.shield(opening)
+
+
+async def _open(url: str) -> Pipe:
+    connecting = redis.asyncio.ConnectionPool.from_url(
+        url,
+        protocol=2,  # hashes come as lists, from whatever server
+        socket_timeout=TIMEOUT,
+        socket_connect_timeout=1,
+        retry=AsyncRetry(NoBackoff(), 0),
+        # With these redis-py keeps connections that a restart has broken.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
+    # Connecting is several questions, each with a time-out of its own.
+    async with asyncio.timeout(TIMEOUT):
+        pipe = await Pipe.open(connecting, TIMEOUT)
+    _pipes.setdefault(asyncio.get_running_loop(), {})[url] = pipe
+    return pipe
+
+
+async def hang_up() -> None:
+    """Closes the pipes of the running loop."""
+    loop = asyncio.get_running_loop()
+    _opening.pop(loop, None)
+    for pipe in _pipes.pop(loop, {}).values():
+        pipe.close()

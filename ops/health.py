@@ -1,0 +1,50 @@
+"""`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
+
+from django.db import DatabaseError, ProgrammingError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from flashsale.database import drop_broken_connections_soon, in_thread
+from flashsale.redis import clients
+
+
+async def livez(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+async def readyz(request: HttpRequest) -> JsonResponse:
+    database, database_words = await _postgresql()
+    gates, gate_words = await _redis()
+    ready = database and gates
+    parts = {"ready": ready, "postgresql": database_words, "redis": gate_words}
+    return JsonResponse(parts, status=200 if ready else 503)
+
+
+async def _redis() -> tuple[bool, str]:
+    """With some servers of a cluster away, the sales on the others go on: it can sell."""
+    reached = await clients.reach()
+    away = {place: type(error).__name__ for place, error in reached.items() if error}
+    if not away:
+        return True, "ok"
+    if len(reached) == 1:
+        return False, f"not reachable ({min(away.values())})"
+    which = ", ".join(f"{place} ({why})" for place, why in away.items())
+    return len(away) < len(reached), f"{len(away)} of {len(reached)} not reachable: {which}"
+
+
+async def _postgresql() -> tuple[bool, str]:
+    try:
+        await in_thread(_select)
+    except ProgrammingError:
+        return False, "not migrated"
+    except (DatabaseError, TimeoutError) as error:
+        await drop_broken_connections_soon()
+        return False, f"not reachable ({type(error).__name__})"
+    return True, "ok"
+
+
+def _select() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT FROM orders_order LIMIT 1")
+    finally:
+        connection.close()

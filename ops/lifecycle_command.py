@@ -1,0 +1,231 @@
+"""What the commands of a sale's life have in common: whom they name, and what they tell afterwards."""
+
+import getpass
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.management.base import CommandParser
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from inventory import announce
+from inventory.models import Product, Sale, sensible_moment
+from ops.base_command import FAILED, CommandFamily, Failed, UsageError, is_away, trouble
+from orders import lifecycle
+from orders.models import AuditEntry
+
+Facts = dict[str, Any]
+
+_ACTOR, _REASON = 150, 200  # characters that the audit keeps
+
+
+class LifecycleCommand(CommandFamily):
+    """Commands that change sales, stock or orders through `orders/lifecycle.py`, by whom and why.
+
+    A change that is committed and that the gate was not told is told as both, and fails.
+    """
+
+    refusals = (*CommandFamily.refusals, lifecycle.NotPossible, ObjectDoesNotExist)
+
+    def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
+        super().add_change_arguments(parser)
+        parser.add_argument(
+            "--by",
+            metavar="NAME",
+            type=_text(1, _ACTOR),
+            default=whoever_calls(),
+            help="who does it, for the audit (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--reason",
+            metavar="TEXT",
+            type=_text(0, _REASON),
+            required=needs_reason,
+            default="",
+            help="why, for the audit",
+        )
+
+    def run(self, **options: Any) -> int | None:
+        """A command ends so soon after its change that the pages would not hear of it at once."""
+        try:
+            return super().run(**options)
+        finally:
+            announce.finish()
+
+    def change(
+        self,
+        question: str,
+        work: Callable[[], object],
+        done: Callable[[], tuple[Facts, str]],
+        *,
+        dry_run: bool,
+        no_input: bool,
+        **_: Any,
+    ) -> int:
+        """Asks, does the work, and tells what stands afterwards: `done` gives it as JSON and in words.
+
+        Returns the exit code.
+        """
+        if not self.confirmed(question, dry_run=dry_run, no_input=no_input):
+            if self.as_json:
+                self.tell({"committed": False, "told": False, "would": question}, "")
+            return 0
+        try:
+            told = self._carry_out(work)
+            facts, words = done()
+        except (DatabaseError, InterfaceError) as error:
+            doubt = " Look whether it was done before you repeat it." if is_away(error) else ""
+            raise Failed(f"{trouble(error)}{doubt}") from error
+        self.tell({"committed": True, "told": told, **facts}, words)
+        return 0 if told else FAILED
+
+    def _carry_out(self, work: Callable[[], object]) -> bool:
+        """Does the work. Gives whether the gate was told of it."""
+        try:
+            work()
+        except lifecycle.NotTold as warning:
+            self.note(
+                f"{warning} The workers go on trying; look again with `manage.py sale show`"
+                " or `manage.py doctor`."
+            )
+            return False
+        return True
+
+
+def whoever_calls() -> str:
+    """The user of the operating system, told apart from the shop's accounts."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user needs no name
+        user = f"user {os.getuid()}"
+    return f"{user} (manage.py)"
+
+
+def find_sale(slug: str) -> Sale:
+    """Raises Failed, with slugs that look alike."""
+    sale = Sale.objects.filter(slug=slug).first()
+    if sale is None:
+        raise _unknown("sale", slug, Sale.objects.values_list("slug", flat=True))
+    return sale
+
+
+def find_product(sku: str) -> Product:
+    """Raises Failed, with skus that look alike."""
+    product = Product.objects.filter(sku=sku).first()
+    if product is None:
+        raise _unknown("product", sku, Product.objects.values_list("sku", flat=True))
+    return product
+
+
+def time_zone(name: str) -> ZoneInfo:
+    """Of an IANA name, for argparse."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ArgumentTypeError(f"there is no time zone {name!r}") from None
+
+
+def iso_time(text: str) -> datetime:
+    """An ISO 8601 time, for argparse; with its offset from UTC only where it states one."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        sensible_moment(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, ValidationError):
+        raise ArgumentTypeError(
+            f"{text!r} is no time such as 2026-12-01T18:00 or 2026-12-01T18:00+01:00"
+        ) from None
+    return moment
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A whole number from `least` up, for argparse."""
+
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise ArgumentTypeError(f"{text!r} is no whole number from {least} up")
+        return int(text)
+
+    return number
+
+
+def placed(moment: datetime, zone: ZoneInfo) -> datetime:
+    """The moment, read in `zone` where it states no offset. Raises UsageError where the clocks of the
+    zone show that time twice or never."""
+    if moment.tzinfo is not None:
+        return moment
+    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if first.utcoffset() != second.utcoffset():
+        shown = "never" if first.utcoffset() < second.utcoffset() else "twice"  # type: ignore[operator]  # both have a zone
+        raise UsageError(
+            f"{moment.isoformat()} is shown {shown} by the clocks of {zone.key}: add an offset from UTC."
+        )
+    return first
+
+
+def shown(moment: datetime, zone: ZoneInfo) -> str:
+    """`2026-12-01 18:00:00+01:00`, or without the offset in UTC; milliseconds where there are any."""
+    precision = "milliseconds" if moment.microsecond else "seconds"
+    text = moment.astimezone(zone).isoformat(sep=" ", timespec=precision)
+    return text.removesuffix("+00:00") if zone.key == "UTC" else text
+
+
+def window(sale: Sale, zone: ZoneInfo | None = None) -> str:
+    """From opening to close, in the sale's own zone unless another is given."""
+    zone = zone or ZoneInfo(sale.time_zone)
+    return f"{shown(sale.opens_at, zone)} to {shown(sale.closes_at, zone)} {zone.key}"
+
+
+def sale_facts(sale: Sale) -> Facts:
+    """What PostgreSQL says of a sale, for JSON."""
+    return {
+        "slug": sale.slug,
+        "name": sale.name,
+        "status": sale.status,
+        "phase": sale.phase(timezone.now()),
+        "state": sale.state(timezone.now()),
+        "opens_at": sale.opens_at,
+        "closes_at": sale.closes_at,
+        "time_zone": sale.time_zone,
+        "limit": sale.limit,
+        "confirmed": sale.confirmed,
+        "version": sale.version,
+        "finished": sale.finished,
+    }
+
+
+def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
+    """Rows of the audit, for JSON."""
+    return [
+        {
+            "at": entry.at,
+            "by": entry.actor,
+            "action": entry.action,
+            "subject": entry.subject,
+            "before": entry.before,
+            "after": entry.after,
+            "reason": entry.reason,
+        }
+        for entry in entries
+    ]
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> Failed:
+    by_small = {each.lower(): each for each in known}
+    alike = [by_small[small] for small in get_close_matches(name.lower(), by_small)]
+    hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+    return Failed(f"There is no {what} {name!r}.{hint}")
+
+
+def _text(least: int, most: int) -> Callable[[str], str]:
+    def text(given: str) -> str:
+        if not least <= len(given.strip()) <= most:
+            raise ArgumentTypeError(f"{least} to {most} characters, not {len(given.strip())}")
+        return given.strip()
+
+    return text

@@ -1,0 +1,270 @@
+"""`manage.py sale`: looks at sales, and steers them through `orders/lifecycle.py`."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+
+from flashsale.templatetags.money import money
+from inventory.models import Sale
+from ops import overview
+from ops.base_command import FAILED, UsageError
+from ops.lifecycle_command import (
+    Facts,
+    LifecycleCommand,
+    find_product,
+    find_sale,
+    iso_time,
+    placed,
+    sale_facts,
+    shown,
+    time_zone,
+    whole,
+    window,
+)
+from ops.overview import Overview
+from orders import lifecycle
+from orders.audit import change_in_words
+
+_UTC = ZoneInfo("UTC")
+
+
+class Step(NamedTuple):
+    """A change that needs to be told nothing but the sale."""
+
+    act: Callable[..., None]
+    question: str
+    help: str
+
+
+_STEPS = {
+    "schedule": Step(
+        lifecycle.schedule, "Let {} open and close by the clock", "Lets a draft open by the clock."
+    ),
+    "open": Step(lifecycle.go_live, "Open {} now", "Opens it now, before its time."),
+    "pause": Step(lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."),
+    "resume": Step(
+        lifecycle.resume, "Take clicks in {} again", "Takes clicks again after a pause."
+    ),
+    "end": Step(lifecycle.end, "End {} for good", "Closes it now, for good."),
+}
+
+
+class Command(LifecycleCommand):
+    help = "Looks at sales and steers them: see `manage.py sale COMMAND --help`."
+
+    def add_commands(self) -> None:
+        self.add_command("list", self._list, "All sales, the latest at the end.")
+        show = self.add_command("show", self._show, "One sale: products, gate, line, audit.")
+        show.add_argument("slug")
+        self._add_create(self.add_command("create", self._create, "Makes a draft, seen by nobody."))
+        for name, step in _STEPS.items():
+            parser = self.add_command(name, partial(self._step, step), step.help)
+            parser.add_argument("slug")
+            self.add_change_arguments(parser)
+        self._add_window(self.add_command("window", self._window, "Moves opening or close."))
+        self._add_limit(self.add_command("limit", self._limit, "Changes the units per shopper."))
+
+    def _add_create(self, parser: CommandParser) -> None:
+        parser.add_argument("slug", help="its part of the address: /sales/SLUG/")
+        parser.add_argument("--name", required=True)
+        parser.add_argument("--opens", required=True, type=iso_time, metavar="TIME")
+        parser.add_argument("--closes", required=True, type=iso_time, metavar="TIME")
+        parser.add_argument(
+            "--zone",
+            default=_UTC,
+            type=time_zone,
+            help="the sale's time zone, in which times without an offset are read (default: UTC)",
+        )
+        parser.add_argument(
+            "--limit", default=1, type=whole(1), metavar="UNITS", help="units per shopper"
+        )
+        parser.add_argument(
+            "--product", required=True, nargs="+", action="extend", metavar="SKU", dest="skus"
+        )
+        self.add_change_arguments(parser)
+
+    def _add_window(self, parser: CommandParser) -> None:
+        parser.add_argument("slug")
+        for name in ("--opens", "--closes"):
+            parser.add_argument(name, type=iso_time, metavar="TIME")
+        self.add_change_arguments(parser)
+
+    def _add_limit(self, parser: CommandParser) -> None:
+        parser.add_argument("slug")
+        parser.add_argument("units", type=whole(1))
+        self.add_change_arguments(parser)
+
+    # Looking
+
+    def _list(self, **_: Any) -> None:
+        listed = list(Sale.objects.order_by("opens_at", "id"))
+        now = timezone.now()
+        rows = [
+            (sale.slug, sale.state(now), window(sale), sale.limit, sale.confirmed)
+            for sale in listed
+        ]
+        headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "CONFIRMED")
+        self.tell([sale_facts(sale) for sale in listed], self.table(headings, rows))
+
+    def _show(self, *, slug: str, **_: Any) -> int:
+        """Exit code 1 where Redis, and so half of the truth, cannot be read."""
+        seen = overview.of(find_sale(slug))
+        lines = [*_heading(seen.sale), *_gate(seen), f"poison     {seen.poison} orders"]
+        words = ["\n".join(lines), self._products(seen.products), self._audit(seen)]
+        self.tell(seen.as_json(), "\n\n".join(words))
+        if seen.problem:
+            self.note(seen.problem)
+        return FAILED if seen.problem else 0
+
+    def _products(self, products: Iterable[Facts]) -> str:
+        rows = [
+            (
+                product["sku"],
+                f"{product['name']} {product['option']}".strip(),
+                money(product["price"], product["currency"]),
+                *(product[what] for what in ("stock", "in_flight", "left", "confirmed")),
+            )
+            for product in products
+        ]
+        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "CONFIRMED")
+        return self.table(headings, rows)
+
+    def _audit(self, seen: Overview) -> str:
+        zone = ZoneInfo(seen.sale.time_zone)
+        rows = [
+            (
+                shown(entry.at.replace(microsecond=0), zone),
+                entry.actor,
+                entry.get_action_display(),
+                entry.subject,
+                change_in_words(entry),
+                entry.reason,
+            )
+            for entry in seen.audit
+        ]
+        return self.table(("WHEN", "BY", "WHAT", "OF", "CHANGE", "REASON"), rows)
+
+    # Changing
+
+    def _create(
+        self,
+        *,
+        slug: str,
+        name: str,
+        opens: datetime,
+        closes: datetime,
+        zone: ZoneInfo,
+        limit: int,
+        skus: list[str],
+        by: str,
+        reason: str,
+        **options: Any,
+    ) -> int:
+        self._say_zone(zone, opens, closes)
+        planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
+        planned.opens_at, planned.closes_at = placed(opens, zone), placed(closes, zone)
+        products = [find_product(sku) for sku in skus]
+        return self.change(
+            f"Make the draft {slug}, {window(planned)}, limit {limit}, of {len(products)} products?",
+            lambda: lifecycle.create(
+                slug,
+                name,
+                planned.opens_at,
+                planned.closes_at,
+                skus=skus,
+                limit=limit,
+                time_zone=zone.key,
+                by=by,
+                reason=reason,
+            ),
+            lambda: _result(find_sale(slug)),
+            **options,
+        )
+
+    def _step(self, step: Step, *, slug: str, by: str, reason: str, **options: Any) -> int:
+        sale = find_sale(slug)
+        return self.change(
+            f"{step.question.format(_called(sale))}?",
+            lambda: step.act(sale.pk, by=by, reason=reason),
+            lambda: _result(find_sale(slug)),
+            **options,
+        )
+
+    def _window(
+        self,
+        *,
+        slug: str,
+        opens: datetime | None,
+        closes: datetime | None,
+        by: str,
+        reason: str,
+        **options: Any,
+    ) -> int:
+        if opens is None and closes is None:
+            raise UsageError("Say what to move: --opens, --closes or both.")
+        sale = find_sale(slug)
+        zone = ZoneInfo(sale.time_zone)
+        self._say_zone(zone, opens, closes)
+        opens_at, closes_at = (placed(time, zone) if time else None for time in (opens, closes))
+        planned = Sale(time_zone=sale.time_zone)
+        planned.opens_at = opens_at or sale.opens_at
+        planned.closes_at = closes_at or sale.closes_at
+        return self.change(
+            f"Move {_called(sale)} to {window(planned)}?",
+            lambda: lifecycle.change_window(
+                sale.pk, opens_at=opens_at, closes_at=closes_at, by=by, reason=reason
+            ),
+            lambda: _result(find_sale(slug)),
+            **options,
+        )
+
+    def _limit(self, *, slug: str, units: int, by: str, reason: str, **options: Any) -> int:
+        sale = find_sale(slug)
+        return self.change(
+            f"Change the limit of {_called(sale)} from {sale.limit} to {units}?",
+            lambda: lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
+            lambda: _result(find_sale(slug)),
+            **options,
+        )
+
+    def _say_zone(self, zone: ZoneInfo, *times: datetime | None) -> None:
+        if any(time is not None and time.tzinfo is None for time in times):
+            self.note(f"Times without an offset are read in {zone.key}.")
+
+
+def _called(sale: Sale) -> str:
+    return f"{sale.slug} ({sale.state(timezone.now())}, {window(sale)})"
+
+
+def _result(sale: Sale) -> tuple[Facts, str]:
+    words = f"{sale.slug}: {sale.state(timezone.now())}, {window(sale)}, limit {sale.limit}"
+    return {"sale": sale_facts(sale)}, words
+
+
+def _heading(sale: Sale) -> list[str]:
+    lines = [
+        f"{sale.slug}  {sale.name}",
+        f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
+        f" {sale.confirmed} orders confirmed",
+        f"window     {window(sale)}",
+    ]
+    if sale.time_zone != "UTC":
+        lines.append(f"           {window(sale, _UTC)}")
+    return lines
+
+
+def _gate(seen: Overview) -> list[str]:
+    view = seen.view
+    if view is None:
+        return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
+    state = "warm" if view.warm else "COLD: it accepts nothing until a worker has rebuilt it"
+    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
+    return [
+        f"gate       {state}, at version {view.version} of {seen.sale.version}",
+        f"line       {view.waiting} purchases{oldest}",
+    ]

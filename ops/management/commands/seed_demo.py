@@ -1,0 +1,112 @@
+"""`manage.py seed_demo`: three sales to look around in, and a staff account."""
+
+import secrets
+import tomllib
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files import File
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
+from django.utils import timezone
+
+from inventory import stock
+from inventory.models import Listing, Product, Sale, StockMovement
+from inventory.pictures import encoded_anew
+from orders import lifecycle
+
+_DEMO = Path(__file__).resolve().parents[2] / "demo"
+_STAFF = "staff"
+
+
+class Command(BaseCommand):
+    help = "Makes three demo sales (open, opening in ten minutes, ended) and a staff account."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--if-empty", action="store_true", help="do nothing if there are sales")
+
+    def handle(self, *args: Any, if_empty: bool, **options: Any) -> None:
+        demo = tomllib.loads((_DEMO / "sales.toml").read_text())["sales"]
+        drafts = Sale.objects.filter(slug__in=_slugs(demo), status=Sale.Status.DRAFT)
+        if not drafts.exists():  # else an earlier run was interrupted, and is finished here
+            if if_empty and Sale.objects.exists():
+                return
+            if Sale.objects.filter(slug__in=_slugs(demo)).exists():
+                raise CommandError("The demo's sales exist already.")
+            _make(demo)
+        try:
+            _open(demo)
+        except lifecycle.NotTold as error:
+            raise CommandError(f"{error} Start Redis and run this again.") from error
+        self._report(demo)
+        self._add_staff()
+
+    def _report(self, demo: list[dict[str, Any]]) -> None:
+        self.stdout.write("Demo sales:")
+        for sale in Sale.objects.filter(slug__in=_slugs(demo)).prefetch_related("products"):
+            state = "ended" if sale.ended() else f"opens at {sale.opens_at:%H:%M} UTC"
+            if not sale.ended() and sale.opens_at <= timezone.now():
+                state = f"open until {sale.closes_at:%H:%M} UTC"
+            products = len(sale.products.all())
+            self.stdout.write(f"  /sales/{sale.slug}/  {sale.name} ({state}; products: {products})")
+        if settings.RATE_PER_ADDRESS == 0:
+            self.stdout.write("RATE_PER_ADDRESS is 0: this demo limits no address.")
+
+    def _add_staff(self) -> None:
+        if User.objects.filter(username=_STAFF).exists():
+            self.stdout.write(f"Staff: the account '{_STAFF}' exists and keeps its password.")
+            return
+        password = secrets.token_urlsafe(12)
+        User.objects.create_superuser(_STAFF, password=password)
+        self.stdout.write(f"Staff: /admin/ as '{_STAFF}', password {password} (shown only now)")
+
+
+def _slugs(demo: Iterable[dict[str, Any]]) -> list[str]:
+    return [planned["slug"] for planned in demo]
+
+
+@transaction.atomic
+def _make(demo: Iterable[dict[str, Any]]) -> None:
+    """All sales as drafts, with their products: what has opened cannot be listed in any more."""
+    now = timezone.now().replace(microsecond=0)
+    for planned in demo:
+        sale = Sale.objects.create(
+            slug=planned["slug"],
+            name=planned["name"],
+            opens_at=now + timedelta(minutes=planned["opens_in"]),
+            closes_at=now + timedelta(minutes=planned["closes_in"]),
+            limit=planned["limit"],
+        )
+        for position, described in enumerate(planned["products"]):
+            Listing.objects.create(sale=sale, product=_product(**described), position=position)
+
+
+def _product(*, picture: str, stock: int, **described: Any) -> Product:
+    """A product as staff would make it: its picture goes the way of an upload."""
+    product = Product(**described)
+    with (_DEMO / picture).open("rb") as file:
+        product.picture = encoded_anew(File(file))
+    product.full_clean()
+    product.save()
+    _receive(product, stock)
+    return product
+
+
+def _receive(product: Product, units: int) -> None:
+    [locked] = stock.lock([product.pk])
+    stock.move(locked, units, StockMovement.Reason.RECEIVED, actor="seed_demo")
+
+
+def _open(demo: Iterable[dict[str, Any]]) -> None:
+    """Lets each go live, outside the transaction that made it: the gate is told after a commit."""
+    for planned in demo:
+        sale = Sale.objects.get(slug=planned["slug"])
+        if sale.status != Sale.Status.DRAFT:
+            continue
+        lifecycle.schedule(sale.pk, by="seed_demo")
+        if planned.get("ended"):
+            lifecycle.end(sale.pk, by="seed_demo")

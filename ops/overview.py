@@ -1,0 +1,90 @@
+"""A sale as an operator sees it: what PostgreSQL says and what its gate says, side by side."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import redis
+from django.db.models import Sum
+
+from inventory.gate import replica
+from inventory.gate.replica import View
+from inventory.models import Sale
+from ops.base_command import trouble
+from ops.lifecycle_command import Facts, audit_facts, sale_facts
+from orders.models import AuditEntry, Order
+
+_AUDIT_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Overview:
+    sale: Sale
+    view: View | None  # None where it has no gate, or where Redis cannot be asked
+    waited: int  # ms for which the head of the line has stood there
+    problem: str  # why Redis cannot be asked
+    products: list[Facts]
+    poison: int  # purchases that could not be decided
+    audit: list[AuditEntry]
+
+    def as_json(self) -> Facts:
+        return {
+            **sale_facts(self.sale),
+            "products": self.products,
+            "gate": self._gate(),
+            "poison": self.poison,
+            "audit": audit_facts(self.audit),
+        }
+
+    def _gate(self) -> Facts | None:
+        if self.view is None:
+            return {"error": self.problem} if self.problem else None
+        return {
+            "warm": self.view.warm,
+            "version": self.view.version,
+            "line": self.view.waiting,
+            "oldest_ms": self.waited,
+        }
+
+
+def of(sale: Sale) -> Overview:
+    """PostgreSQL is read after the gate: it only goes forward, so no gate seems to be ahead of it."""
+    view, waited, problem = _look(sale)
+    sale.refresh_from_db()
+    return Overview(
+        sale=sale,
+        view=view,
+        waited=waited,
+        problem=problem,
+        products=_products(sale, view),
+        poison=sale.orders.filter(reason=Order.Reason.ERROR).count(),
+        audit=list(AuditEntry.objects.filter(sale=sale)[:_AUDIT_SHOWN]),
+    )
+
+
+def _look(sale: Sale) -> tuple[View | None, int, str]:
+    if sale.finished or sale.status == Sale.Status.DRAFT:
+        return None, 0, ""
+    try:
+        return replica.view_now(sale.pk), replica.pulse(sale.pk).waited, ""
+    except redis.RedisError as error:
+        return None, 0, trouble(error)
+
+
+def _products(sale: Sale, view: View | None) -> list[Facts]:
+    confirmed = sale.orders.filter(status=Order.Status.CONFIRMED).order_by()
+    units = Counter(dict(confirmed.values_list("product").annotate(Sum("quantity"))))
+    listings = sale.listings.select_related("product").order_by("position", "id")
+    return [
+        {
+            "sku": product.sku,
+            "name": product.name,
+            "option": product.option,
+            "price": product.price,
+            "currency": product.currency,
+            "stock": product.stock,
+            "in_flight": view.flight.get(product.sku, 0) if view else None,
+            "left": view.left(product.sku) if view else None,
+            "confirmed": units[product.pk],
+        }
+        for product in (listing.product for listing in listings)
+    ]

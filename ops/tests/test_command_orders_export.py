@@ -1,0 +1,168 @@
+"""`manage.py orders_export`: orders as CSV, safe to open in a spreadsheet, and however many."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connection
+
+from conftest import MakeSale
+from inventory.models import Product, Sale
+from orders import caretaker, lifecycle, settlement
+from orders.models import Order
+from tests.cast import promise_too_much, queue_up
+from tests.operators import here, typed
+from tests.stack import DEADLINE, ROOT
+
+MANY = 50_000
+
+
+def sold(sale: Sale, shoppers: int) -> list[Order]:
+    queue_up(sale, shoppers)
+    settlement.settle(sale.pk)
+    return list(sale.orders.order_by("accepted_at", "pk"))
+
+
+def exported(*words: str) -> list[dict[str, str]]:
+    ran = here("orders_export", *words)
+    assert ran.code == 0, ran.err
+    return list(csv.DictReader(io.StringIO(ran.out)))
+
+
+def renamed(sale: Sale, **facts: str) -> None:
+    Product.objects.filter(listings__sale=sale).update(**facts)
+
+
+@pytest.fixture
+def crowded(make_sale: MakeSale) -> Sale:
+    """A sale that is over, in which very many were turned away."""
+    sale = make_sale(closes_in=-30, live=False)
+    Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price,"
+            " currency, status, reason, version, accepted_at, settled_at)"
+            " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 12900, 'EUR', 'rejected',"
+            " 'sold_out', 1, now() + n * interval '1 ms', now() FROM generate_series(1, %s) AS n",
+            [sale.pk, sale.products.get().pk, MANY],
+        )
+    return sale
+
+
+def test_an_order_is_a_line_with_its_money_and_its_times(make_sale: MakeSale) -> None:
+    sale = make_sale(limit=2)
+    queue_up(sale, 1, quantity=2)
+    settlement.settle(sale.pk)
+    [row], order = exported("--sale", sale.slug), sale.orders.get()
+    assert (row["order"], row["reference"], row["sale"]) == (
+        str(order.pk),
+        order.reference,
+        sale.slug,
+    )
+    assert (row["unit_price_minor"], row["total_minor"]) == ("12900", "25800")
+    assert (row["unit_price"], row["total"], row["currency"]) == ("129.00", "258.00", "EUR")
+    assert row["accepted_at"] == f"{order.accepted_at:%Y-%m-%dT%H:%M:%S}." + (
+        f"{order.accepted_at.microsecond // 1000:03}Z"
+    )
+
+
+def test_orders_stand_in_the_order_in_which_they_were_accepted(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=3)
+    orders = sold(sale, 5)
+    rows = exported("--sale", sale.slug)
+    assert [row["order"] for row in rows] == [str(order.pk) for order in orders]
+
+
+def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False)
+    renamed(sale, currency="JPY")
+    lifecycle.schedule(sale.pk, by="staff")
+    caretaker.look_after_all()
+    sold(sale, 1)
+    [row] = exported("--sale", sale.slug)
+    assert (row["unit_price_minor"], row["unit_price"]) == ("12900", "12900")
+
+
+@pytest.mark.parametrize(
+    "name", ['=HYPERLINK("https://example.com")', "+1", "-1", "@SUM(A1)", "\t=1", " =1"]
+)
+def test_no_cell_is_a_formula(make_sale: MakeSale, name: str) -> None:
+    sale = make_sale()
+    renamed(sale, name=name, option=name)
+    sold(sale, 1)
+    [row] = exported("--sale", sale.slug)
+    assert (row["product"], row["option"]) == (f"'{name}", f"'{name}")
+
+
+def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: MakeSale) -> None:
+    sale, name = make_sale(), 'Schuh, "rot"\n靴'
+    renamed(sale, name=name)
+    sold(sale, 1)
+    ran = typed("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
+    [row] = csv.DictReader(io.StringIO(ran.out))
+    assert row["product"] == name
+
+
+def test_orders_are_chosen_by_status(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=2)
+    promise_too_much(sale, 4)
+    sold(sale, 4)
+    lifecycle.cancel(sale.orders.filter(status="confirmed")[0].pk, by="staff")
+    rows = exported("--sale", sale.slug, "--status", "cancelled", "rejected")
+    assert sorted(row["status"] for row in rows) == ["cancelled", "rejected", "rejected"]
+
+
+def test_orders_are_chosen_by_when_they_were_accepted(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    sold(sale, 2)
+    [*_, last] = sold(sale, 2)
+    since = exported("--sale", sale.slug, "--since", last.accepted_at.isoformat())
+    until = exported("--sale", sale.slug, "--until", last.accepted_at.isoformat())
+    assert str(last.pk) in {row["order"] for row in since}
+    assert str(last.pk) not in {row["order"] for row in until}
+    assert len(since) + len(until) == 4
+
+
+@pytest.mark.parametrize("words", [("--status", "sold"), ("--since", "yesterday")])
+def test_malformed_words_are_exit_code_2(words: tuple[str, ...]) -> None:
+    ran = typed("orders_export", *words)
+    assert (ran.code, ran.out) == (2, "")
+
+
+def test_only_orders_are_written_to_the_output(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    sold(sale, 1)
+    ran = typed("orders_export", "--sale", sale.slug, "--since", "2001-01-01")
+    assert (ran.code, ran.out.count("\n")) == (0, 2)
+    assert ran.err == "Times without an offset are read in UTC.\n1 orders.\n"
+
+
+def test_a_reader_who_has_seen_enough_ends_it_quietly(crowded: Sale) -> None:
+    command = [sys.executable, "manage.py", "orders_export", "--sale", crowded.slug]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as export:
+        assert export.stdout
+        assert export.stderr
+        assert export.stdout.readline().startswith(b"order,reference,")
+        export.stdout.close()
+        assert (export.stderr.read(), export.wait(DEADLINE)) == (b"", 141)
+
+
+def test_many_orders_need_no_more_memory_than_few(crowded: Sale) -> None:
+    few = peak_memory("--sale", crowded.slug, "--status", "confirmed")
+    many = peak_memory("--sale", crowded.slug)
+    assert many - few < 12 << 20
+
+
+def peak_memory(*words: str) -> int:
+    """Bytes that the command had in memory at most."""
+    command = [sys.executable, "manage.py", "orders_export", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,64 @@
+"""`manage.py purge` takes what is over, and nothing else."""
+
+from datetime import timedelta
+
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+
+from conftest import MakeSale
+from flashsale.redis import clients
+from inventory.gate import replica
+from orders import lifecycle, settlement
+from tests.cast import queue_up
+from tests.operators import here, typed
+
+OVER = 10**12  # the number of a sale that an old copy of Redis has brought back
+
+
+def login(ends_in: timedelta) -> str:
+    session = SessionStore()
+    session.create()
+    Session.objects.filter(pk=session.session_key).update(expire_date=timezone.now() + ends_in)
+    return str(session.session_key)
+
+
+def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    queue_up(sale, 3)
+    settlement.settle(sale.pk)
+    clients.of(0).hset(replica.keys(OVER).gate, "version", 1)
+    over = make_sale()
+    here("purge")
+    clients.of(0).hset(replica.keys(OVER).gate, "version", 1)
+    lifecycle.end(over.pk, by="staff")
+    ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
+
+    counted = here("purge", "--dry-run", "--json")
+    assert counted.told == {"gates": 2, "sessions": 1}
+    assert OVER in replica.standing()
+    assert Session.objects.filter(pk=ended).exists()
+
+    assert here("purge").out.strip() == "Removed 2 gates of sales that are over, 1 ended logins."
+    assert replica.standing() & {OVER, over.pk} == set()
+    assert not Session.objects.filter(pk=ended).exists()
+    assert Session.objects.filter(pk=lasting).exists()
+    assert replica.view_now(sale.pk).warm
+    assert sale.orders.count() == 3
+    assert here("purge", "--json").told == {"gates": 0, "sessions": 0}
+
+
+def test_a_gate_whose_line_is_not_empty_stays(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    queue_up(sale, 1)
+    lifecycle.end(sale.pk, by="staff")
+    here("purge")
+    for options in (("--dry-run",), ()):
+        assert here("purge", "--json", *options).told["gates"] == 0
+    assert sale.pk in replica.standing()
+
+
+def test_without_redis_it_says_so() -> None:
+    ran = typed("purge", REDIS_URL="redis://127.0.0.1:1/0")
+    assert ran.code == 1
+    assert len(ran.err.strip().splitlines()) == 1

@@ -1,0 +1,200 @@
+"""`manage.py up` as an operator meets it: the whole shop, in folders and on ports of its own."""
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flashsale.local import embedded
+from flashsale.local.postgres import Postgres
+from flashsale.local.processes import identity
+from flashsale.local.valkey import Valkey
+from tests.stack import ROOT, wait_for
+
+ROLES = ("web-1", "web-2", "worker", "beat")
+
+
+class Up:
+    """One run of `manage.py up` on `var_dir`, with nothing of the tests' own servers to be seen."""
+
+    def __init__(self, var_dir: Path, **variables: str) -> None:
+        self.var_dir = var_dir
+        self.environment = environment(var_dir, **variables)
+        self.log = var_dir.with_name(f"{var_dir.name}.log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                manage("up"), cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+
+    @property
+    def written(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def url(self) -> str:
+        """Waits until it is announced."""
+        return wait_for(self._announced, f"an address in {self.log}")
+
+    def _announced(self) -> str:
+        assert self.process.poll() is None, self.written
+        found = re.search(r"The shop is open: +(\S+)", self.written)
+        return found[1] if found else ""
+
+    def pid(self, role: str) -> int:
+        return int((self.var_dir / "run" / role).read_text().split()[0])
+
+    def pids(self) -> list[int]:
+        servers = (
+            Postgres(embedded.postgres_folder(self.var_dir)).pid,
+            Valkey(embedded.valkey_folder(self.var_dir)).pid,
+        )
+        return [pid for pid in (*map(self.pid, ROLES), *servers) if pid]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(10)  # which is what it promises
+
+
+@contextlib.contextmanager
+def running(var_dir: Path, **variables: str) -> Iterator[Up]:
+    up = Up(var_dir, **variables)
+    try:
+        yield up
+    finally:
+        if up.process.poll() is None:
+            up.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with running(tmp_path_factory.mktemp("a shop") / "var") as up:
+        assert up.url
+        yield up
+
+
+def environment(var_dir: Path, **variables: str) -> dict[str, str]:
+    hidden = {"DATABASE_URL", "REDIS_URL", "FLASHSALE_EMBEDDED", "SECRET_KEY"}
+    kept = {name: value for name, value in os.environ.items() if name not in hidden}
+    return {**kept, "VAR_DIR": str(var_dir), "PORT": "0", **variables}
+
+
+def manage(*arguments: str) -> list[str]:
+    return [sys.executable, "manage.py", *arguments]
+
+
+def fails(var_dir: Path, **variables: str) -> str:
+    """What `up` says when it ends at once, with exit code 1."""
+    env = environment(var_dir, **variables)
+    ended = subprocess.run(
+        manage("up"), cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert ended.returncode == 1
+    return ended.stderr
+
+
+def all_gone(pids: list[int]) -> bool:
+    return not any(identity(pid) for pid in pids)
+
+
+class TestOpen:
+    @pytest.mark.parametrize("path", ["", "admin/login/", "readyz", "livez"])
+    def test_pages_are_there(self, shop: Up, path: str) -> None:
+        assert httpx.get(shop.url + path).status_code == 200
+
+    def test_the_demo_is_there(self, shop: Up) -> None:
+        answer = httpx.get(shop.url, headers={"Accept": "application/json"})
+        assert answer.json()["sales"]
+
+    def test_other_commands_find_its_servers(self, shop: Up) -> None:
+        command = manage("migrate", "--check")
+        subprocess.run(command, cwd=ROOT, env=environment(shop.var_dir), check=True)
+
+    def test_a_second_one_is_refused_and_told_why(self, shop: Up) -> None:
+        assert f"is already running: process {shop.process.pid}" in fails(shop.var_dir)
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_every_process_comes_back(self, shop: Up, role: str) -> None:
+        before = shop.pid(role)
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: shop.pid(role) != before, f"another {role}", seconds=2)
+
+    @pytest.mark.parametrize("kind", [Postgres, Valkey])
+    def test_every_server_comes_back_at_its_address(
+        self, shop: Up, kind: type[Postgres] | type[Valkey]
+    ) -> None:
+        server = kind(shop.var_dir / kind.__name__.lower())
+        before, url = server.pid, server.url
+        assert before
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: server.pid not in (before, None), "another server", seconds=2)
+        wait_for(server.ready, "it has recovered")
+        assert server.url == url
+        wait_for(lambda: httpx.get(shop.url + "readyz").status_code == 200, "the shop is ready")
+
+
+class TestStarting:
+    def test_a_busy_port_is_said_before_anything_is_started(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            said = fails(tmp_path, PORT=port)
+        assert said.count("\n") == 1
+        assert f"127.0.0.1:{port}: Address already in use. Choose another with PORT." in said
+        assert not embedded.postgres_folder(tmp_path).exists()
+
+    def test_a_malformed_port_is_named(self, tmp_path: Path) -> None:
+        assert "PORT" in fails(tmp_path, PORT="eighty")
+
+    def test_only_the_missing_server_is_embedded(self, tmp_path: Path) -> None:
+        given = Valkey(tmp_path / "given")
+        given.start()
+        try:
+            with running(
+                tmp_path / "var", REDIS_URL=given.url, SECRET_KEY=secrets.token_hex(32)
+            ) as up:
+                assert up.url
+                assert embedded.postgres_folder(up.var_dir).exists()
+                assert not embedded.valkey_folder(up.var_dir).exists()
+        finally:
+            given.stop()
+
+
+class TestStopping:
+    def test_everything_is_gone_within_ten_seconds(self, tmp_path: Path) -> None:
+        with running(tmp_path / "var") as up, socket.socket() as idle:
+            idle.connect(("127.0.0.1", httpx.URL(up.url).port or 0))
+            pids = up.pids()
+            assert len(pids) == len(ROLES) + 2
+            assert up.stop(signal.SIGINT) == 0
+            assert all_gone(pids)
+
+    def test_a_stop_while_it_starts_leaves_nothing(self, tmp_path: Path) -> None:
+        with running(tmp_path / "var") as up:
+            wait_for(lambda: "PostgreSQL is ready" in up.written, "the first server")
+            assert up.stop() == 0
+            assert not Postgres(embedded.postgres_folder(up.var_dir)).alive()
+            assert not Valkey(embedded.valkey_folder(up.var_dir)).alive()
+
+    def test_after_a_kill_the_next_one_takes_over(self, tmp_path: Path) -> None:
+        with running(tmp_path / "var") as killed:
+            assert killed.url
+            *ours, postgres, valkey = killed.pids()
+            killed.process.kill()
+            killed.process.wait()
+        began = time.monotonic()
+        with running(tmp_path / "var") as up:
+            assert up.url
+            assert time.monotonic() - began < 30
+            assert all_gone(ours)
+            assert up.pids()[-2:] == [postgres, valkey]
+            assert up.stop() == 0
+        assert all_gone([postgres, valkey])

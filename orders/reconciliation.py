@@ -1,0 +1,292 @@
+"""The books: whether stock, ledger, orders, gate and line agree, at any moment of a running sale.
+
+PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica that
+moves on while it is read: its numbers are read in one atomic look and compared with PostgreSQL rewound
+to the version at which the gate stood, and an answer that differs is asked about again, alone.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+from inventory.gate import replica
+from inventory.gate.replica import Answer
+from inventory.models import Sale
+from orders import replication
+
+_PATIENCE = 5.0  # seconds for a cold gate to be rebuilt, or an answer under way to arrive
+_PAUSE = 0.1
+_NAMED = 20  # of one kind of fault; the rest is counted
+
+_LEDGER = """
+SELECT p.sku, p.stock, coalesce(sum(m.delta), 0) AS ledger
+FROM inventory_product AS p LEFT JOIN inventory_stockmovement AS m ON m.product_id = p.id
+WHERE %(sale)s::bigint IS NULL
+   OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)
+GROUP BY p.id HAVING p.stock <> coalesce(sum(m.delta), 0)
+"""
+_SOLD = """
+SELECT p.sku, coalesce(o.units, 0) AS orders, coalesce(m.units, 0) AS ledger
+FROM inventory_product AS p
+LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM orders_order
+           WHERE status = 'confirmed' GROUP BY product_id) AS o ON o.product_id = p.id
+LEFT JOIN (SELECT product_id, -sum(delta) AS units FROM inventory_stockmovement
+           WHERE reason IN ('sold', 'cancelled') GROUP BY product_id) AS m ON m.product_id = p.id
+WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
+  AND (%(sale)s::bigint IS NULL
+       OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s))
+"""
+_OVER_LIMIT = """
+SELECT s.slug, o.shopper, sum(o.quantity) AS units, s.greatest_limit
+FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
+WHERE o.status = 'confirmed' AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
+GROUP BY s.id, o.shopper HAVING sum(o.quantity) > s.greatest_limit
+"""
+_STRANGE = """
+SELECT o.id, s.slug, o.version, s.version AS sale_version
+FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
+LEFT JOIN inventory_listing AS l ON l.sale_id = o.sale_id AND l.product_id = o.product_id
+WHERE (o.version > s.version OR (o.product_id IS NOT NULL AND l.id IS NULL))
+  AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
+"""
+_CANCELLED = """
+SELECT coalesce(o.id, m."order") AS id, o.status, m.units
+FROM (SELECT * FROM orders_order WHERE status = 'cancelled') AS o
+FULL JOIN (SELECT "order", sum(delta) AS units FROM inventory_stockmovement
+           WHERE reason = 'cancelled' GROUP BY "order") AS m ON m."order" = o.id
+WHERE o.quantity IS DISTINCT FROM m.units
+  AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
+"""
+_CONFIRMED = """
+SELECT s.slug, s.confirmed AS counted, count(o.id) AS orders
+FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.status = 'confirmed'
+WHERE %(sale)s::bigint IS NULL OR s.id = %(sale)s
+GROUP BY s.id HAVING s.confirmed <> count(o.id)
+"""
+# Stock as it stood at a version of the sale: what was moved after it is taken back.
+_STOCK_AT = """
+SELECT p.sku, p.stock - coalesce((
+           SELECT sum(m.delta) FROM inventory_stockmovement AS m
+           WHERE m.product_id = p.id AND m.sale_id = s.id AND m.sale_version > %(version)s), 0),
+       s.version
+FROM inventory_sale AS s
+JOIN inventory_listing AS l ON l.sale_id = s.id
+JOIN inventory_product AS p ON p.id = l.product_id
+WHERE s.id = %(sale)s
+"""
+_ORDERS = """
+SELECT replace(o.id::text, '-', ''), o.status, o.reason, replace(o.shopper::text, '-', ''),
+       coalesce(p.sku, ''), o.quantity
+FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
+WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)s::uuid)
+"""
+_UNITS = """
+SELECT replace(shopper::text, '-', ''), sum(quantity) FROM orders_order
+WHERE sale_id = %(sale)s AND status = 'confirmed'
+  AND (%(shopper)s::uuid IS NULL OR shopper = %(shopper)s::uuid)
+GROUP BY shopper
+"""
+_COUNTS = """
+SELECT status, count(*) FROM orders_order
+WHERE %(sale)s::bigint IS NULL OR sale_id = %(sale)s GROUP BY status
+"""
+RULES = {
+    "stock_is_not_the_ledger": _LEDGER,
+    "sold_is_not_the_orders": _SOLD,
+    "over_the_limit": _OVER_LIMIT,
+    "order_does_not_belong": _STRANGE,
+    "cancelled_not_returned_once": _CANCELLED,
+    "confirmed_is_not_the_orders": _CONFIRMED,
+}
+
+
+@dataclass
+class Report:
+    """What was counted, and what is wrong: faults by kind."""
+
+    counted: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def balanced(self) -> bool:
+        return not self.faults
+
+    def add(self, kind: str, **what: Any) -> None:
+        self.faults.setdefault(kind, []).append({k: str(v) for k, v in what.items()})
+
+    def take(self, other: "Report") -> None:
+        self.counted += other.counted
+        for kind, found in other.faults.items():
+            self.faults.setdefault(kind, []).extend(found)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "balanced": self.balanced,
+            "counted": dict(self.counted),
+            "faults": {
+                kind: {"count": len(found), "first": found[:_NAMED]}
+                for kind, found in self.faults.items()
+            },
+        }
+
+
+def verify(sale: int | None = None) -> Report:
+    """Checks all books, or those of one sale. Raises DatabaseError or RedisError where a store cannot
+    be read."""
+    report = Report()
+    check_rules(sale, report)
+    undrained = _undrained()
+    for each in sorted(undrained if sale is None else undrained & {sale}):
+        of_one = Report()
+        _compare_gate(each, of_one)
+        # A sale that was finished while it was compared has no gate to be right or wrong.
+        if not of_one.faults or each in _undrained():
+            report.take(of_one)
+    if sale is None:
+        standing = replica.standing()
+        for each in standing - _undrained():  # in this order: a sale may begin just now
+            report.add("gate_without_a_sale", sale=each)
+    return report
+
+
+def _undrained() -> set[int]:
+    unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
+    return set(unfinished.values_list("pk", flat=True))
+
+
+def check_rules(sale: int | None, report: Report) -> None:
+    """What must agree in PostgreSQL alone, at any moment; of one sale or of all."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute(_COUNTS, {"sale": sale})
+        report.counted.update(dict(cursor.fetchall()))
+        for kind, query in RULES.items():
+            cursor.execute(query, {"sale": sale})
+            columns = [column[0] for column in cursor.description or ()]
+            for row in cursor.fetchall():
+                report.add(kind, **dict(zip(columns, row, strict=True)))
+
+
+# --- The gate ------------------------------------------------------------------------------------
+
+
+def _compare_gate(sale: int, report: Report) -> None:
+    """One atomic look at the gate must agree with itself, and with PostgreSQL rewound to its version.
+    What differs beyond that is asked about again, for answers move on while they are read."""
+    seen = _warm_snapshot(sale)
+    if seen is None:
+        report.add("gate_is_cold", sale=sale)
+        return
+    report.counted["in_line"] += len(seen.line)
+    _compare_line(sale, seen, report)
+    _compare_stock(sale, seen, report)
+    _compare_rules(sale, seen.view, report)
+    _compare_each(sale, seen, report)
+
+
+def _warm_snapshot(sale: int) -> replica.Snapshot | None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        seen = replica.snapshot(sale)
+        if seen.view.warm or time.monotonic() > end:
+            return seen if seen.view.warm else None
+        time.sleep(_PAUSE)
+
+
+def _compare_line(sale: int, seen: replica.Snapshot, report: Report) -> None:
+    """In flight is what stands in the line, per product and per shopper."""
+    flight: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for entry in seen.line:
+        flight[entry.sku] += entry.quantity
+        held[entry.shopper.hex] += entry.quantity
+    if seen.unreadable:
+        report.add("line_cannot_be_read", sale=sale, entries=seen.unreadable)
+    if flight != seen.view.flight:
+        report.add("in_flight_is_not_the_line", sale=sale, line=flight, gate=seen.view.flight)
+    if held != seen.held:
+        report.add("held_is_not_the_line", sale=sale, shoppers=set(held) ^ set(seen.held))
+
+
+def _compare_stock(sale: int, seen: replica.Snapshot, report: Report) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_STOCK_AT, {"sale": sale, "version": seen.view.version})
+        rows = cursor.fetchall()
+    stock = {sku: units for sku, units, _ in rows}
+    stands = rows[0][2] if rows else 0
+    if seen.view.version > stands:
+        report.add("gate_is_ahead", sale=sale, gate=seen.view.version, postgresql=stands)
+    elif stock != seen.view.stock:
+        report.add("gate_stock_is_wrong", sale=sale, gate=seen.view.stock, postgresql=stock)
+
+
+def _compare_rules(sale: int, view: replica.View, report: Report) -> None:
+    """Every change of them is a version: at the same one they are the same."""
+    tale = replication.tale_since(sale, view.version)
+    if tale is None or tale.to != view.version:
+        return  # it has just moved on
+    rules = {name: getattr(view, name) for name in tale.rules}
+    if rules != tale.rules:
+        report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=tale.rules)
+
+
+def _compare_each(sale: int, seen: replica.Snapshot, report: Report) -> None:
+    """Every answer and every shopper's units: first all at once, then what differs one by one."""
+    answers, bought = replica.all_answers(sale), replica.all_bought(sale)
+    orders, units = _orders(sale), _units(sale)
+    report.counted["answers"] += len(answers)
+    purchases = {
+        purchase
+        for purchase in answers.keys() | orders.keys() | {e.purchase.hex for e in seen.line}
+        if answers.get(purchase) is None or answers.get(purchase) != orders.get(purchase)
+    }
+    shoppers = {
+        shopper
+        for shopper in bought.keys() | units.keys()
+        if bought.get(shopper, 0) != units.get(shopper, 0)
+    }
+    for purchase in _still_wrong(purchases, lambda purchase: _answered(sale, purchase)):
+        report.add("answer_is_not_the_order", sale=sale, purchase=purchase)
+    for shopper in _still_wrong(shoppers, lambda shopper: _counted(sale, shopper)):
+        report.add("bought_is_not_the_orders", sale=sale, shopper=shopper)
+
+
+def _still_wrong(suspects: set[str], right: Callable[[str], bool]) -> set[str]:
+    """The suspects that do not come right, however long a running sale is given to move on."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        suspects = {suspect for suspect in suspects if not right(suspect)}
+        if not suspects or time.monotonic() > end:
+            return suspects
+        time.sleep(_PAUSE)
+
+
+def _answered(sale: int, purchase: str) -> bool:
+    """Either both stores have the same final answer, or it waits in the line."""
+    answer, in_line = replica.one_answer(sale, purchase)
+    if answer is not None and answer.status == "queued":
+        return in_line
+    order = _orders(sale, purchase).get(purchase)
+    return answer is not None and answer == order and not in_line
+
+
+def _counted(sale: int, shopper: str) -> bool:
+    return replica.one_bought(sale, shopper) == _units(sale, shopper).get(shopper, 0)
+
+
+def _orders(sale: int, purchase: str | None = None) -> dict[str, Answer]:
+    """The orders as the gate keeps answers; all, or one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ORDERS, {"sale": sale, "purchase": purchase})
+        return {row[0]: Answer(*row[1:]) for row in cursor.fetchall()}
+
+
+def _units(sale: int, shopper: str | None = None) -> dict[str, int]:
+    """Units confirmed per shopper; of all, or of one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNITS, {"sale": sale, "shopper": shopper})
+        return {str(who): int(units) for who, units in cursor.fetchall()}

@@ -1,0 +1,168 @@
+"""Tells the gate what PostgreSQL has committed: the one way in which it learns anything.
+
+The gate is a replica and the sale's `version` its position. Settlement, staff actions, the caretaker
+and the rebuild of a cold gate all come here, so nothing drifts, a late tale is harmless, and a lost
+one heals.
+"""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from django.db import connection
+
+from flashsale.database import bounded
+from inventory import announce
+from inventory.gate import replica
+from inventory.models import Sale
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+_SHOWN = 500  # signs in the log of what was found
+_PART = 5_000  # answers that one script applies to a cold gate: some 20 ms of Redis' time
+_ANNOUNCED = 2_000  # outcomes in one message
+
+# One statement is one snapshot. Ids as the gate keeps them, and built by PostgreSQL: a rebuild reads
+# 100,000 rows, of which Python need not make objects.
+_TALE = """
+SELECT s.finished OR s.status = 'draft', s.version,
+    json_build_object(
+        'status', s.status, 'limit', s."limit",
+        'opens_at', round(extract(epoch FROM s.opens_at) * 1000),
+        'closes_at', round(extract(epoch FROM s.closes_at) * 1000)),
+    coalesce((SELECT json_object_agg(p.sku, p.stock)
+              FROM inventory_listing AS l JOIN inventory_product AS p ON p.id = l.product_id
+              WHERE l.sale_id = s.id), '{}'),
+    coalesce((SELECT json_agg(json_build_array(
+                  replace(o.id::text, '-', ''), o.status, o.reason,
+                  replace(o.shopper::text, '-', ''), coalesce(p.sku, ''), o.quantity))
+              FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
+              WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
+    coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
+              FROM (SELECT o.shopper,
+                           coalesce(sum(o.quantity) FILTER (WHERE o.status = 'confirmed'), 0) AS units
+                    FROM orders_order AS o
+                    WHERE o.sale_id = s.id AND (%(since)s = 0 OR o.shopper IN (
+                        SELECT shopper FROM orders_order
+                        WHERE sale_id = s.id AND version > %(since)s))
+                    GROUP BY o.shopper
+                    -- A gate that knows nothing need not be told of those who bought nothing.
+                    HAVING %(since)s > 0 OR bool_or(o.status = 'confirmed')) AS bought), '{}')
+FROM inventory_sale AS s WHERE s.id = %(sale)s
+"""
+
+
+def tell(sale: int, stands: int | None = None, known: replica.Tale | None = None) -> bool:
+    """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
+
+    `stands` is where the caller has just seen the gate stand, and `known` what the caller has committed
+    itself: PostgreSQL need not be asked for it, if the gate lacks just that. False where the caretaker
+    has to act first: the gate is new, wiped, or ahead (a restored backup). Must run outside a
+    transaction. Raises ColdGate and redis.RedisError.
+    """
+    return _tell(sale, stands, known=known)
+
+
+def warm(sale: int) -> bool:
+    """Rebuilds a cold gate and opens it. False if it was not to be, and may be tried again.
+
+    Most of it is told without a lock, for 100,000 answers take a second. The last short tale is told
+    and the gate opened under the sale's lock: whatever staff have committed before is in it, and
+    whatever they commit later finds a warm gate to tell.
+    """
+    mark = _adopt_mark(sale)
+    if not mark or not _tell(sale, None, mark=mark):
+        return False
+    with bounded():
+        Sale.objects.select_for_update(no_key=True).get(pk=sale)
+        stands, _ = replica.stands_at(sale)
+        tale = tale_since(sale, stands)
+        if tale is None:
+            return False
+        opened = _apply(sale, replace(tale, mark=mark, opens=True)) == tale.to
+    if opened:
+        announce.changed(sale)
+    return opened
+
+
+def start_over(sale: int, why: object) -> None:
+    """Has a gate that cannot be believed rebuilt from PostgreSQL and its line, by the next caretaker."""
+    log.error("sale %s: its gate cannot be believed and is rebuilt: %s", sale, str(why)[:_SHOWN])
+    replica.empty(sale)
+
+
+def _adopt_mark(sale: int) -> str:
+    """The gate's mark, made the sale's epoch; "" for a sale that is finished.
+
+    Under the lock: of several caretakers each stores the mark that really stands, and nobody puts one
+    on the gate of a sale that is just being finished.
+    """
+    with bounded():
+        locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
+        if locked.finished:
+            return ""
+        _, mark = replica.stands_at(sale)
+        if not mark:
+            mark = replica.fresh_mark()
+            replica.cool([sale], mark)
+        if locked.epoch != mark:
+            locked.epoch = mark
+            locked.save(update_fields=["epoch"])
+    return mark
+
+
+def _tell(
+    sale: int, stands: int | None, *, known: replica.Tale | None = None, mark: str = ""
+) -> bool:
+    if stands is None:
+        stands, _ = replica.stands_at(sale)
+    for _ in range(_ATTEMPTS):
+        if stands == 0 and not mark:
+            return False  # new or wiped: only `warm` may tell it everything
+        tale = known if known and known.since == stands else tale_since(sale, stands)
+        if tale is None or stands > tale.to:
+            return False
+        if stands == tale.to:
+            return True
+        before, stands = stands, _apply(sale, replace(tale, mark=mark))
+        if stands >= tale.to:
+            _announce(sale, tale.answers, news=not mark)
+            return True
+        if mark and stands == before:
+            return False  # it carries another mark by now
+    log.warning("sale %s: the gate kept moving while it was told", sale)
+    return False
+
+
+def _announce(sale: int, answers: list[list[Any]], news: bool) -> None:
+    """Tells the pages, in messages that any of them can take. What a rebuild tells again is not `news` to
+    anybody, but for the few that were decided just before."""
+    if not news and len(answers) > _ANNOUNCED:
+        answers = []
+    for first in range(0, max(1, len(answers)), _ANNOUNCED):
+        announce.changed(sale, answers[first : first + _ANNOUNCED])
+
+
+def _apply(sale: int, tale: replica.Tale) -> int:
+    """Where the gate stands after it. Only a cold gate is told in parts: see `Tale.parts`."""
+    size = _PART if tale.mark else max(1, len(tale.answers))
+    for part in tale.parts(size):
+        applied, stands = replica.tell(sale, part)
+        if not applied:
+            break
+    return stands
+
+
+def tale_since(sale: int, since: int) -> replica.Tale | None:
+    """What has changed after version `since`, from one database snapshot.
+
+    None for a sale that has no gate: a draft, or a finished one.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TALE, {"sale": sale, "since": since})
+        row = cursor.fetchone()
+    if row is None or row[0]:
+        return None
+    _, version, rules, stock, answers, bought = row
+    return replica.Tale(since, version, rules, stock, answers, bought)

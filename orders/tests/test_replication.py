@@ -1,0 +1,230 @@
+"""Cold gates: whatever happens to Redis, PostgreSQL's word is taken over before anything is sold."""
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from conftest import MakeSale
+from flashsale.redis import clients
+from inventory import announce
+from inventory.gate import replica
+from orders import caretaker, lifecycle, reconciliation, replication, settlement
+from tests.cast import at_once, click, queue_up, skus
+
+
+def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) -> None:
+    """Redis restored from a copy that was made before the last batch."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 3)
+    redis = clients.of(0)
+    keys = [key for key in replica.keys(sale.pk) if redis.exists(key)]
+    copy = {key: redis.dump(key) for key in keys}
+    settlement.settle(sale.pk)
+    queue_up(sale, 2)
+    settlement.settle(sale.pk)
+
+    redis.delete(*replica.keys(sale.pk))
+    for key, dumped in copy.items():
+        redis.restore(key, 0, dumped or b"")
+    redis.script_flush()
+    caretaker.look_after_all()
+    seen = replica.view_now(sale.pk)
+    assert seen.warm
+    assert (seen.stock, seen.flight, seen.waiting) == ({skus(sale)[0]: 5}, {}, 0)
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    queue_up(sale, 3)
+    clients.of(0).hset(replica.keys(sale.pk).gate, "version", sale.version + 7)
+    clients.of(0).hset(replica.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
+    assert not replication.tell(sale.pk)
+    caretaker.look_after_all()
+    seen = replica.view_now(sale.pk)
+    assert (seen.version, seen.warm, seen.waiting) == (sale.version, True, 3)
+    assert seen.flight == {skus(sale)[0]: 3}
+    settlement.settle(sale.pk)
+    assert sale.orders.count() == 3
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    redis = clients.of(0)
+    copy = {key: redis.dump(key) for key in replica.keys(sale.pk) if redis.exists(key)}
+    lifecycle.end(sale.pk, by="staff")
+    assert lifecycle.finish(sale.pk)
+    for key, dumped in copy.items():
+        redis.restore(key, 0, dumped or b"")
+    redis.script_flush()
+    caretaker.look_after_all()
+    assert sale.pk not in replica.standing()
+    assert queue_up(sale, 1) == []
+
+
+def test_a_lost_tale_heals(make_sale: MakeSale) -> None:
+    """A worker died between its commit and `tell`."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 3)
+    mark, _, raw = replica.read_line(sale.pk, 10)
+    assert settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
+    assert replica.view_now(sale.pk).waiting == 3
+    caretaker.look_after_all()
+    assert replica.view_now(sale.pk).waiting == 0
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_rebuild_in_parts_tells_everything(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "_PART", 4)
+    sale = make_sale(stock=30)
+    queue_up(sale, 30)
+    settlement.settle(sale.pk)
+    replica.forget([sale.pk])
+    caretaker.look_after_all()
+    assert len(replica.all_answers(sale.pk)) == 30
+    assert len(replica.all_bought(sale.pk)) == 30
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def after_part(number: int, happens: Callable[[], None], patch: pytest.MonkeyPatch) -> None:
+    """Something happens once so many parts of a tale are told."""
+    tell, parts = replica.tell, itertools.count(1)
+
+    def tell_and_go_on(sale: int, part: str) -> tuple[bool, int]:
+        told = tell(sale, part)
+        if next(parts) == number:
+            happens()
+        return told
+
+    patch.setattr(replica, "tell", tell_and_go_on)
+
+
+def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "_PART", 4)
+    sale = make_sale(stock=30)
+    queue_up(sale, 30)
+    settlement.settle(sale.pk)
+    replica.forget([sale.pk])
+    after_part(5, lambda: replica.forget([sale.pk]), monkeypatch)
+    caretaker.look_after_all()
+    assert not replica.view_now(sale.pk).warm
+    caretaker.look_after_all()
+    assert len(replica.all_answers(sale.pk)) == 30
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_gate_that_is_started_over_in_the_middle_of_a_rebuild_is_rebuilt_from_the_beginning(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "_PART", 5)
+    sale = make_sale(stock=12)
+    queue_up(sale, 12)
+    settlement.settle(sale.pk)
+    replica.forget([sale.pk])
+    after_part(1, lambda: replication.start_over(sale.pk, "somebody else looked"), monkeypatch)
+    caretaker.look_after_all()
+    caretaker.look_after_all()
+    assert replica.view_now(sale.pk).warm
+    assert len(replica.all_answers(sale.pk)) == len(replica.all_bought(sale.pk)) == 12
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=5)
+    replica.forget([sale.pk])
+    apply = replication._apply
+
+    def paused_before(number: int, tale: replica.Tale) -> int:
+        monkeypatch.setattr(replication, "_apply", apply)
+        at_once(partial(lifecycle.pause, sale.pk, by="staff"))
+        return apply(number, tale)
+
+    monkeypatch.setattr(replication, "_apply", paused_before)
+    caretaker.look_after_all()
+    assert replica.view_now(sale.pk).warm
+    assert click(sale).reason == "paused"
+
+
+def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    queue_up(sale, 2)
+    redis = clients.of(0)
+    redis.script_flush()
+    redis.config_set("maxmemory", "1mb")
+    try:
+        caretaker.look_after_all()
+        settlement.settle(sale.pk)
+    finally:
+        redis.config_set("maxmemory", "0")
+    assert sale.orders.count() == 2
+    assert replica.view_now(sale.pk).waiting == 0
+
+
+def test_one_sick_gate_keeps_no_other_cold(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick, well = make_sale(stock=5), make_sale(stock=5)
+    queue_up(sick, 1)
+    settlement.settle(sick.pk)
+    replica.forget([sick.pk, well.pk])
+    clients.of(0).set(replica.keys(sick.pk).answers, "of another type")
+    with monkeypatch.context() as patch:
+        patch.setattr(replica, "empty", lambda *_: False)  # it stays sick
+        caretaker.look_after_all()
+    assert replica.view_now(well.pk).warm
+    assert not replica.view_now(sick.pk).warm
+    caretaker.look_after_all()
+    assert replica.view_now(sick.pk).warm
+
+
+def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
+    make_sale: MakeSale,
+) -> None:
+    """It stands at the version, but never heard the answer that a purchase waits for."""
+    sale = make_sale(stock=5)
+    queue_up(sale, 1)
+    mark, _, raw = replica.read_line(sale.pk, 10)
+    assert settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
+    sale.refresh_from_db()
+    clients.of(0).hset(replica.keys(sale.pk).gate, "version", sale.version)
+    settlement.settle(sale.pk)
+    caretaker.look_after_all()
+    assert replica.view_now(sale.pk).waiting == 0
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_long_tale_is_announced_in_several_messages(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch and the one whose tale was lost are more than one message holds, and news all the same."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 5)
+    heard: list[int] = []
+    monkeypatch.setattr(replication, "_ANNOUNCED", 2)
+    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
+    settlement.settle(sale.pk)
+    assert heard == [2, 2, 1]
+
+
+def test_what_a_rebuild_tells_again_is_no_news(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=10)
+    queue_up(sale, 5)
+    settlement.settle(sale.pk)
+    heard: list[int] = []
+    monkeypatch.setattr(replication, "_ANNOUNCED", 2)
+    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
+    clients.of(0).flushall()
+    caretaker.look_after_all()
+    assert replica.view_now(sale.pk).warm
+    assert set(heard) == {0}

@@ -1,0 +1,63 @@
+"""`GET /sales/<slug>/calendar.ics`: a sale as an entry of the shopper's own calendar (RFC 5545)."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from icalendar import Alarm, Calendar, Event
+
+from flashsale.http.endpoint import Request, Response
+from storefront.feed import Watch
+from storefront.sale_page import failure, watched
+
+_OURS = "-//Flash Sale Engine//EN"
+_CALENDAR = b"text/calendar; charset=utf-8"
+_REMINDER = timedelta(minutes=5)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+async def calendar(request: Request, slug: str) -> Response:
+    """The entry of a sale that is not over, with a reminder before it opens."""
+    watch = await watched(request, slug)
+    if isinstance(watch, Response):
+        return watch
+    if watch.phase == "ended":
+        return failure(request, 404, "not_found", said="closed")
+    attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
+    return Response(200, _entry(watch, request), _CALENDAR, (attached,))
+
+
+def _entry(watch: Watch, request: Request) -> bytes:
+    number = f"sale-{watch.card.id}@{request.host}"  # the same each time: it replaces the entry
+    event = _event(watch, request, number)
+    calendar = Calendar.new(prodid=_OURS, uid=number, subcomponents=[event])
+    return bytes(calendar.to_ical())
+
+
+def _event(watch: Watch, request: Request, number: str) -> Event:
+    name = _printable(watch.card.name)
+    scheme = "https" if request.secure else "http"
+    return Event.new(
+        uid=number,
+        stamp=_moment(watch.now),
+        start=_moment(watch.opens_at),
+        end=_moment(watch.closes_at),
+        summary=name,
+        url=f"{scheme}://{request.host}/sales/{watch.card.slug}/",
+        subcomponents=[_reminder(name)],
+    )
+
+
+def _reminder(text: str) -> Alarm:
+    alarm = Alarm.new(description=text)
+    alarm.add("action", "DISPLAY")
+    alarm.add("trigger", -_REMINDER)
+    return alarm
+
+
+def _printable(text: str) -> str:
+    """On one line, without control characters: the format has none."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds // 1000, UTC)

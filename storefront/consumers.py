@@ -1,0 +1,57 @@
+"""Sockets: authorise, join, relay. The feed decides what is told."""
+
+from typing import Any
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import DatabaseError
+
+from flashsale.http.endpoint import TEXT_FRAME, Request
+from storefront import feed
+
+
+class SaleConsumer(AsyncWebsocketConsumer):
+    """`/ws/sales/<slug>/`: the stock for everybody, the outcomes for their shopper."""
+
+    # The feed listens for the whole process: a channel for each socket would repeat every message.
+    channel_layer_alias = "none"
+
+    watch: feed.Watch | None = None
+    subscriber: feed.Subscriber
+
+    async def connect(self) -> None:
+        request = Request(dict(self.scope))
+        try:
+            watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
+        except (DatabaseError, TimeoutError):
+            watch = None
+        if watch is None:
+            await self.close()
+            return
+        await self.accept()
+        self.watch = watch
+        extensions: Any = self.scope.get("extensions") or {}
+        write = extensions.get(TEXT_FRAME)
+        self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language, write)
+        watch.subscribe(self.subscriber)
+
+    async def disconnect(self, code: int) -> None:
+        if self.watch is not None:
+            self.watch.unsubscribe(self.subscriber)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """A page has nothing to say here: buying is a request."""
+
+    async def _relay(self, frame: str) -> None:
+        await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
+
+    async def websocket_receive(self, message: Any) -> None:
+        """Skips decoding what is not read."""
+
+
+class NoConsumer(AsyncWebsocketConsumer):
+    """Any other path: refused like a page that does not exist."""
+
+    channel_layer_alias = "none"
+
+    async def connect(self) -> None:
+        await self.close()

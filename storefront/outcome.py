@@ -1,0 +1,139 @@
+"""`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
+
+import re
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import redis
+from django.db import DatabaseError, connection
+
+from flashsale.database import in_thread
+from flashsale.http.endpoint import Request, Response, json_response
+from flashsale.observe import logs
+from inventory.gate import replica
+from inventory.gate.replica import Answer
+from orders.models import Order
+from orders.tickets import sale_of
+from storefront import feed, fragments
+from storefront.feed import Watch
+from storefront.own_purchases import answer_of
+from storefront.sale_page import RETRY, failure
+
+_ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
+
+
+async def outcome(request: Request, purchase: str) -> Response:
+    """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
+    if request.method not in ("GET", "HEAD"):
+        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+    if not request.trustworthy:
+        return failure(request, 403, "insecure")
+    if request.shopper is None:
+        return failure(request, 404, "not_found")
+    number = UUID(purchase)
+    try:
+        watch = await feed.current().watch_id(sale_of(number))
+        logs.is_about(number)  # not sooner: what was begun there is for everybody
+        found = await _find(number, watch) if watch else None
+    except (DatabaseError, TimeoutError, _Unsure):
+        return failure(request, 503, "busy", RETRY)
+    if watch is None or found is None or found.answer.shopper != request.shopper.hex:
+        return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
+    answer = found.answer
+    if request.wants_json:
+        return json_response(200, _as_json(number, found))
+    if request.from_htmx:
+        if answer.status == "queued":
+            return Response(204)  # nothing to swap in: the box goes on asking
+        return settled(request, watch, number, answer)
+    page = fragments.order_page(watch, request.language, number, *found)
+    return Response(200, page)
+
+
+def settled(
+    request: Request, watch: Watch, purchase: UUID, answer: Answer, status: int = 200
+) -> Response:
+    """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
+    box = fragments.outcome(watch, request.language, purchase, answer)
+    product = watch.card.product(answer.sku)
+    if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
+        return Response(status, box)
+    if _has_no_form(request):
+        return Response(status, box)
+    form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
+    return Response(status, form)
+
+
+class Found(NamedTuple):
+    """An answer, and what was agreed on: the price in minor units of the currency, and when. A gate that
+    was rebuilt does not know when."""
+
+    answer: Answer
+    unit_price: int
+    currency: str
+    accepted_at: datetime | None = None
+
+
+async def settled_order(purchase: UUID) -> Found | None:
+    """What PostgreSQL knows of a purchase. Raises DatabaseError or TimeoutError."""
+    return await in_thread(_settled_order, purchase)
+
+
+# --- Finding it -----------------------------------------------------------------------------------
+
+
+class _Unsure(Exception):
+    """Neither store has it, but the gate cannot be believed now: it may stand in the line."""
+
+
+async def _find(purchase: UUID, watch: Watch) -> Found | None:
+    """What is known of a purchase; None only after both stores were asked."""
+    try:
+        answer, accepted_at, warm = await replica.answer(watch.card.id, purchase)
+    except (redis.RedisError, OSError):
+        answer, accepted_at, warm = None, None, False
+    if answer is not None:
+        return _at_the_sales_price(watch, answer, accepted_at)
+    order = await settled_order(purchase)
+    if order is None and not warm and not watch.card.finished:
+        raise _Unsure
+    return order
+
+
+def _at_the_sales_price(watch: Watch, answer: Answer, accepted_at: datetime | None) -> Found:
+    """While there is a gate, the price on the card is the one that was agreed on: it is frozen."""
+    product = watch.card.product(answer.sku)
+    price, currency = (product.price, product.currency) if product else (0, "")
+    return Found(answer, price, currency, accepted_at)
+
+
+def _settled_order(purchase: UUID) -> Found | None:
+    try:
+        order = Order.objects.select_related("product").filter(pk=purchase).first()
+    finally:
+        connection.close()
+    if order is None:
+        return None
+    return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)
+
+
+def _has_no_form(request: Request) -> bool:
+    """Whether the box stands where it has used up no form: on the order's own page, or among what was
+    bought before (`?own`)."""
+    on_order_page = _ORDER_PAGE.match(request.header(b"hx-current-url")) is not None
+    return on_order_page or request.scope["query_string"] == b"own"
+
+
+def _as_json(purchase: UUID, found: Found) -> dict[str, object]:
+    answer = found.answer
+    return {
+        "purchase": str(purchase),
+        "status": answer.status,
+        "reason": answer.reason,
+        "product": answer.sku,
+        "quantity": answer.quantity,
+        "unit_price": found.unit_price,
+        "total": found.unit_price * answer.quantity,
+        "currency": found.currency,
+    }

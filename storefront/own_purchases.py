@@ -1,0 +1,50 @@
+"""The shopper's own purchases in a sale: after a reload, in a second tab, from another page."""
+
+import asyncio
+from uuid import UUID
+
+import redis
+from django.db import DatabaseError, connection
+
+from flashsale.database import in_thread
+from flashsale.http.endpoint import Request
+from inventory.gate import replica
+from inventory.gate.replica import Answer
+from orders.models import Order
+from storefront.feed import Watch
+from storefront.fragments import Purchase
+
+_PATIENCE = 1.0  # seconds: the page is shown without them, and asks again
+_SHOWN = 5
+
+
+async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
+    """The latest, newest first; None where nobody can say now."""
+    if request.shopper is None or not request.trustworthy or watch.phase == "upcoming":
+        return []  # nobody has bought: a crowd that waits costs Redis nothing
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await _purchases(request.shopper, watch)
+    except (redis.RedisError, DatabaseError, OSError):  # a time-out is an OSError, too
+        return None
+
+
+async def _purchases(shopper: UUID, watch: Watch) -> list[Purchase] | None:
+    own = await replica.own(watch.card.id, shopper)
+    if own is None and watch.phase == "ended":
+        return await in_thread(_orders, shopper, watch.card.id)  # it is finished, and its gate gone
+    return own
+
+
+def _orders(shopper: UUID, sale: int) -> list[Purchase]:
+    try:
+        own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
+        return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
+    finally:
+        connection.close()
+
+
+def answer_of(order: Order) -> Answer:
+    """An order as the gate would say it."""
+    sku = order.product.sku if order.product else ""
+    return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)

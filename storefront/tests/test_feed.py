@@ -1,0 +1,161 @@
+"""What pages are told over real sockets: who hears what, and that nothing is missed."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+from websockets import Origin
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from conftest import MakeSale
+from inventory import announce
+from inventory.models import Sale
+from orders import lifecycle
+from tests import stack
+from tests.cast import Shopper, promise_too_much
+
+SOON = 10.0  # seconds; the feed looks once a second by itself
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with stack.Web.running(RATE_PER_SHOPPER="0") as web, stack.worker():
+        yield web.url
+
+
+def opened(
+    url: str,
+    slug: str,
+    shopper: Shopper | None = None,
+    origin: str | None = "",
+    line: socket.socket | None = None,
+) -> ClientConnection:
+    """The socket of an open page, which is one of ours unless `origin` says otherwise."""
+    cookies = shopper.client.cookies if shopper else {}
+    cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return connect(
+        f"ws{url.removeprefix('http')}/ws/sales/{slug}/",
+        sock=line,
+        origin=None if origin is None else Origin(origin or url),
+        additional_headers={"Cookie": cookie} if cookie else {},
+        proxy=None,
+        ping_interval=None,
+        max_queue=1,  # what a test does not read stays on its way
+        legacy=True,  # a connection, not a manager of one
+    )
+
+
+def hears(page: ClientConnection, words: str) -> list[str]:
+    """The frames up to the one that holds `words`."""
+    frames = [str(page.recv(SOON))]
+    while words not in frames[-1]:
+        frames.append(str(page.recv(SOON)))
+    return frames
+
+
+def restock(sale: Sale, units: int) -> None:
+    lifecycle.restock(sale.products.get().pk, units, by="tests")
+
+
+def test_a_page_is_told_how_things_stand_as_soon_as_it_connects(
+    url: str, make_sale: MakeSale
+) -> None:
+    with opened(url, make_sale(stock=10).slug) as page:
+        first = str(page.recv(SOON))
+    assert "10 left" in first
+    assert 'data-phase="open"' in first
+
+
+def test_everybody_is_told_of_the_stock_and_only_the_shopper_of_an_outcome(
+    url: str, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock=10)
+    ada, bob = Shopper(url), Shopper(url)
+    ticket = ada.ticket(sale)
+    bob.ticket(sale)
+    with opened(url, sale.slug, ada) as adas, opened(url, sale.slug, bob) as bobs:
+        purchase = ada.buy(sale, ticket).json()["purchase"]
+        assert purchase in hears(adas, 'data-status="confirmed"')[-1]
+        restock(sale, 40)
+        heard_by_bob = hears(bobs, "49 left")
+    assert any(">9 left" in frame for frame in heard_by_bob)
+    assert not any(purchase in frame or "outcome" in frame for frame in heard_by_bob)
+
+
+def test_every_tab_of_a_shopper_hears_the_outcome(url: str, make_sale: MakeSale) -> None:
+    sale, ada = make_sale(), Shopper(url)
+    ticket = ada.ticket(sale)
+    with opened(url, sale.slug, ada) as one, opened(url, sale.slug, ada) as other:
+        ada.buy(sale, ticket)
+        hears(one, 'data-status="confirmed"')
+        hears(other, 'data-status="confirmed"')
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null", None])
+def test_pages_of_other_sites_get_no_socket(
+    url: str, make_sale: MakeSale, origin: str | None
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        opened(url, make_sale().slug, origin=origin)
+    assert refused.value.response.status_code == 403
+
+
+def test_a_sale_that_nobody_may_see_gets_no_socket(url: str, make_sale: MakeSale) -> None:
+    for slug in ("nowhere", make_sale(live=False).slug):
+        with pytest.raises(InvalidStatus):
+            opened(url, slug)
+
+
+def test_a_change_that_nobody_announced_is_found(url: str, make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    with opened(url, sale.slug) as page:
+        hears(page, "10 left")
+        promise_too_much(sale, 42)
+        hears(page, "42 left")
+
+
+def test_two_hundred_pages_hear_of_one_change(url: str, make_sale: MakeSale) -> None:
+    sale = make_sale(stock=10)
+    with contextlib.ExitStack() as crowd:
+        pages = [crowd.enter_context(opened(url, sale.slug)) for _ in range(200)]
+        restock(sale, 1)
+        for page in pages:
+            hears(page, "11 left")
+
+
+def test_a_slow_reader_holds_nobody_up_and_ends_with_the_newest_stock(
+    url: str, make_sale: MakeSale
+) -> None:
+    sale = make_sale(stock={f"shoe-{number}": 1 for number in range(30)})
+    with opened(url, sale.slug, line=_narrow(url)) as slow, opened(url, sale.slug) as quick:
+        for units in range(1000, 1200):
+            promise_too_much(sale, units)
+            announce.changed(sale.pk)
+            hears(quick, f"{units} left")
+        heard = hears(slow, "1199 left")
+    assert len(heard) < 150  # it was spared what had changed again meanwhile
+
+
+def _narrow(url: str) -> socket.socket:
+    """A connection that holds little on its way: the sender's buffers grow with the segments' size."""
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    host, _, port = url.removeprefix("http://").partition(":")
+    line.connect((host, int(port)))
+    return line
+
+
+def test_a_server_that_ends_closes_its_sockets(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    with stack.Web.running() as web:
+        pages = [opened(web.url, sale.slug) for _ in range(20)]
+        web.stop()
+        for page in pages:
+            with pytest.raises(ConnectionClosed) as closed:
+                hears(page, "no such words")
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012  # restarting: pages come again at once
+        assert web.wait() == 0

@@ -1,0 +1,64 @@
+"""Of the pictures that a crowd loads in the same second each is read once, and the latest are kept."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from storefront import media
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names that were read from the storage, which has every picture but `missing`."""
+    names: list[str] = []
+
+    def stored(name: str) -> bytes:
+        names.append(name)
+        if name == "missing":
+            raise FileNotFoundError(name)
+        return name.encode()
+
+    monkeypatch.setattr(media, "_stored", stored)
+    media._kept.clear()
+    yield names
+    media._kept.clear()
+
+
+async def ask(names: list[str]) -> list[bytes | BaseException]:
+    return await asyncio.gather(*map(media._content, names), return_exceptions=True)
+
+
+def test_a_crowd_has_a_picture_read_once(reads: list[str]) -> None:
+    assert asyncio.run(ask(["shoe"] * 100)) == [b"shoe"] * 100
+    assert asyncio.run(ask(["shoe"])) == [b"shoe"]
+    assert reads == ["shoe"]
+
+
+def test_the_picture_that_was_looked_at_longest_ago_makes_room(
+    reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(media, "_MOST_KEPT", 2)
+    for name in ("shoe", "boot", "shoe", "mug", "shoe", "boot"):
+        asyncio.run(ask([name]))
+    assert reads == ["shoe", "boot", "mug", "boot"]
+
+
+def test_asking_for_what_is_missing_makes_nothing_forgotten(reads: list[str]) -> None:
+    asyncio.run(ask(["shoe"]))
+    answers = asyncio.run(ask(["missing"] * 3))
+    assert {type(answer) for answer in answers} == {FileNotFoundError}
+    assert list(media._kept) == ["shoe"]
+    assert media._reading == {}
+
+
+def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(name: str) -> bytes:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(media, "PATIENCE", 0.01)
+    monkeypatch.setattr(media, "_read", hang)
+    [answer] = asyncio.run(ask(["shoe"]))
+    media._reading.clear()
+    assert isinstance(answer, TimeoutError)

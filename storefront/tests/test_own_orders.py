@@ -1,0 +1,163 @@
+"""A shopper finds what they bought, and nobody else does."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import OperationalError, connection
+from django.template.loader import render_to_string
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from flashsale.http import shoppers
+from inventory.models import Sale
+from orders import tickets
+from orders.models import Order
+from storefront import views
+
+MakeSale = Callable[..., Sale]
+
+
+def browser_of(shopper: UUID, secure: bool = False) -> Client:
+    browser = Client()
+    browser.cookies[shoppers.cookie_name(secure)] = shoppers.cookie_value(shopper)
+    return browser
+
+
+def page(browser: Client, **query: Any) -> str:
+    return browser.get("/orders/", query).content.decode()
+
+
+def an_order(sale: Sale, shopper: UUID, minutes_ago: int = 0, **values: Any) -> Order:
+    """An order of two units, confirmed unless `values` say otherwise."""
+    at = timezone.now() - timedelta(minutes=minutes_ago)
+    known = {
+        "product": sale.products.first(),
+        "status": "confirmed",
+        "quantity": 2,
+        "unit_price": 12900,
+        "currency": "EUR",
+        "accepted_at": at,
+    }
+    return Order.objects.create(
+        id=tickets.new_purchase(sale.pk),
+        sale=sale,
+        shopper=shopper,
+        version=sale.version,
+        settled_at=at,
+        **{**known, **values},
+    )
+
+
+def test_orders_are_listed_newest_first_with_what_they_cost(make_sale: MakeSale) -> None:
+    sale, anna = make_sale(), shoppers.new_shopper()
+    older, newer = an_order(sale, anna, minutes_ago=5), an_order(sale, anna)
+    shown = page(browser_of(anna))
+    assert shown.index(str(newer.pk)) < shown.index(str(older.pk))
+    assert "€258.00" in shown
+    assert f'href="/orders/{newer.pk}/">{newer.reference}</a>' in shown
+
+
+def test_nobody_sees_another_shoppers_orders(make_sale: MakeSale) -> None:
+    order = an_order(make_sale(), shoppers.new_shopper())
+    assert str(order.pk) not in page(browser_of(shoppers.new_shopper()))
+
+
+@pytest.mark.parametrize("cookie", [None, "", "nonsense", "é", "A" * 64])
+def test_without_a_valid_cookie_the_list_is_empty(cookie: str | None) -> None:
+    browser = Client()
+    if cookie is not None:
+        browser.cookies["shopper"] = cookie
+    assert "Nothing here yet" in page(browser)
+
+
+def test_a_cookie_that_was_tampered_with_names_nobody(make_sale: MakeSale) -> None:
+    anna = shoppers.new_shopper()
+    order = an_order(make_sale(), anna)
+    browser = browser_of(anna)
+    browser.cookies["shopper"] = "B" + shoppers.cookie_value(anna)[1:]
+    assert str(order.pk) not in page(browser)
+
+
+def test_over_https_the_pinned_cookie_counts(make_sale: MakeSale) -> None:
+    anna = shoppers.new_shopper()
+    order = an_order(make_sale(), anna)
+    assert (
+        str(order.pk) in browser_of(anna, secure=True).get("/orders/", secure=True).content.decode()
+    )
+    assert str(order.pk) not in browser_of(anna).get("/orders/", secure=True).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"status": "rejected", "reason": "sold_out"}, "Sold out before your turn"),
+        ({"status": "rejected", "reason": "limit"}, "More than one shopper may buy"),
+        ({"status": "rejected", "reason": "error"}, "Could not be processed"),
+        ({"status": "rejected", "reason": "error", "product": None}, "Unknown product"),
+        ({"status": "cancelled"}, "Cancelled"),
+    ],
+)
+def test_every_answer_is_said_in_words(
+    make_sale: MakeSale, values: dict[str, Any], words: str
+) -> None:
+    anna = shoppers.new_shopper()
+    an_order(make_sale(), anna, **values)
+    shown = page(browser_of(anna))
+    assert words in shown
+    assert "€" not in shown  # nothing is owed
+
+
+def test_many_orders_are_shown_in_pages(make_sale: MakeSale) -> None:
+    sale, anna = make_sale(), shoppers.new_shopper()
+    orders = [an_order(sale, anna, minutes_ago=number) for number in range(21)]
+    first, second = page(browser_of(anna)), page(browser_of(anna), page=2)
+    assert str(orders[0].pk) in first
+    assert str(orders[20].pk) not in first
+    assert str(orders[20].pk) in second
+    assert page(browser_of(anna), page="nonsense").count("<tr>") == first.count("<tr>")
+
+
+def test_when_it_was_is_said_in_the_time_of_the_sale(make_sale: MakeSale) -> None:
+    sale, anna = make_sale(), shoppers.new_shopper()
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
+    at = datetime(2026, 7, 1, 15, 5, tzinfo=UTC)
+    an_order(sale, anna, accepted_at=at)
+    shown = page(browser_of(anna))
+    assert '<time datetime="2026-07-01T15:05:00+00:00">2 July 2026, 00:05</time>' in shown
+    assert "(Asia/Tokyo)" in shown
+
+
+def test_whoever_renders_the_list_asks_nobody(make_sale: MakeSale) -> None:
+    anna = shoppers.new_shopper()
+    an_order(make_sale(), anna)
+    orders = views._page_of_orders(anna, "1")
+    with CaptureQueriesContext(connection) as captured:
+        render_to_string("storefront/own_orders.html", {"page": orders})
+    assert len(captured) == 0
+
+
+def test_the_list_is_only_read() -> None:
+    assert Client().post("/orders/").status_code == 405
+
+
+@pytest.mark.parametrize("error", [TimeoutError, OperationalError])
+def test_while_postgresql_is_away_it_says_when_to_come_back(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(views, "in_thread", away)
+    answer = browser_of(shoppers.new_shopper()).get("/orders/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert 'data-code="busy"' in answer.content.decode()
+
+
+def test_the_list_is_kept_by_nobody() -> None:
+    answer = Client().get("/orders/")
+    assert set(answer["Cache-Control"].split(", ")) == {"private", "no-store"}
+    assert answer["Vary"] == "Accept, Accept-Language, Cookie"
