@@ -43,9 +43,9 @@ def serving(module: str, processes: int = 2, **environment: str) -> Iterator[int
 
 def _serve(started: "list[subprocess.Popen[bytes]]") -> bool:
     """Whether all of them have begun to: they say so where the dashboard reads it."""
-    from flashsale.observe import telemetry
+    from flashsale.observe import telemetry_reader
 
     if any(process.poll() is not None for process in started):
         raise SystemExit("a web process of the bench did not start")
-    alive = {process.pid for process in telemetry.processes()}
+    alive = {process.pid for process in telemetry_reader.processes()}
     return alive.issuperset(process.pid for process in started)

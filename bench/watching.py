@@ -130,9 +130,9 @@ def _add_a_unit(sale: "Sale") -> float:
 
 def _memory() -> int:
     """Bytes that the web processes of the shop hold."""
-    from flashsale.observe import telemetry
+    from flashsale.observe import telemetry_reader
 
-    webs = [one.pid for one in telemetry.processes() if one.role == "web" and one.alive]
+    webs = [one.pid for one in telemetry_reader.processes() if one.role == "web" and one.alive]
     return sum(resident(pid) for pid in webs)
 
 

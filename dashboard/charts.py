@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from flashsale.observe.telemetry import ANSWERS, Latency, Second, latency, merged
+from flashsale.observe.telemetry import ANSWERS
+from flashsale.observe.telemetry_reader import Latency, Second, latency, merged
 
 Point = list[float | None]
 

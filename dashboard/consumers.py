@@ -10,7 +10,7 @@ from dashboard import live
 from dashboard.access import may_still_look, session_key
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request
-from storefront.feed import Subscriber
+from flashsale.http.sockets import Subscriber
 
 
 class DashboardConsumer(AsyncWebsocketConsumer):

@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from dashboard.access import may_still_look
-from dashboard.snapshot import Observer, Patience, Snapshot
-from storefront.feed import Frame, Subscriber
+from dashboard.reading import Observer, Patience
+from dashboard.snapshot import Snapshot
+from flashsale.http.sockets import Frame, Subscriber
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dashboard.snapshot import SaleFigures, Snapshot, observer
-from flashsale.observe import telemetry
+from dashboard.reading import observer
+from dashboard.snapshot import SaleFigures, Snapshot
+from flashsale.observe import telemetry, telemetry_reader
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -124,11 +125,11 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 def _histogram(name: str, words: str, buckets: Counter[int]) -> HistogramMetricFamily:
     bounds = (*BOUNDS, math.inf)
-    counts = telemetry.up_to(buckets, bounds)
+    counts = telemetry_reader.up_to(buckets, bounds)
     labels = [f"{bound:g}" if bound < math.inf else "+Inf" for bound in bounds]
     return HistogramMetricFamily(
         f"flashsale_{name}_seconds",
         words,
         buckets=list(zip(labels, counts, strict=True)),
-        sum_value=telemetry.total_seconds(buckets),
+        sum_value=telemetry_reader.total_seconds(buckets),
     )

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
 from dashboard.controls import Control, Outcome
-from dashboard.snapshot import observer
+from dashboard.reading import observer
 from inventory.models import Product, Sale
 
 

@@ -42,11 +42,9 @@ from storefront.consumers import (
     SaleConsumer,
 )
 from storefront.outcome import outcome
+from storefront.responses import failure
 from storefront.sale_list import front
-from storefront.sale_page import (
-    failure,
-    sale,
-)
+from storefront.sale_page import sale
 
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from channels.layers import get_channel_layer
 
-from inventory.gate.replica import Answer
+from inventory.gate.entries import Answer
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from redis.retry import Retry
 
 from flashsale import variables
 from flashsale.http import signing
-from flashsale.observe import telemetry
+from flashsale.observe import telemetry_reader
 from flashsale.redis import servers
 from ops.findings import Finding, Groups, State, failed, ok, warning
 
@@ -334,7 +334,7 @@ def _now_at(client: redis.Redis) -> float:
 
 
 def processes() -> Iterator[Finding]:
-    alive = [process for process in telemetry.processes() if process.alive]
+    alive = [process for process in telemetry_reader.processes() if process.alive]
     for role, (lacking, without) in _ROLES.items():
         mine = [process for process in alive if process.role == role]
         if mine:
@@ -357,7 +357,7 @@ def keys() -> Iterator[Finding]:
     ours = signing.name_of_key()
     others = [
         process
-        for process in telemetry.processes()
+        for process in telemetry_reader.processes()
         if process.alive and process.role == "web" and process.gauges.get("key", ours) != ours
     ]
     if others:
@@ -381,7 +381,9 @@ def database_connections() -> Iterator[Finding]:
     )
     pool: dict[str, Any] = settings.DATABASES["default"]["OPTIONS"].get("pool") or {}
     each = pool.get("max_size") or variables.whole("DATABASE_POOL", 12, least=1)
-    alive = sum(process.alive and process.role != "beat" for process in telemetry.processes())
+    alive = sum(
+        process.alive and process.role != "beat" for process in telemetry_reader.processes()
+    )
     seen = (
         f"{used} of {allowed} connections are taken; {alive} processes may take {each} each"
         " (DATABASE_POOL)."

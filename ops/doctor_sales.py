@@ -8,7 +8,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from inventory.gate import replica
-from inventory.gate.replica import Pulse
+from inventory.gate.state import WAITS_LONG, Pulse
 from inventory.models import Sale
 from ops.findings import Finding, Groups, failed, ok, warning
 from orders.models import Order
@@ -41,7 +41,7 @@ def gates() -> Iterator[Finding]:
 def lines() -> Iterator[Finding]:
     slugs = dict(_undrained().values_list("pk", "slug"))
     waiting = {slugs[sale]: pulse.waited for sale, pulse in replica.pulses(slugs).items()}
-    slow = {slug: waited for slug, waited in waiting.items() if waited > replica.WAITS_LONG}
+    slow = {slug: waited for slug, waited in waiting.items() if waited > WAITS_LONG}
     for slug, waited in slow.items():
         seen = f"The oldest purchase in its line has waited for {waited / 1000:.0f} s."
         advice = "Is a worker alive, and PostgreSQL quick? Its log says what it stumbles over."

@@ -7,7 +7,7 @@ import redis
 from django.db.models import Sum
 
 from inventory.gate import replica
-from inventory.gate.replica import View
+from inventory.gate.state import View
 from inventory.models import Sale
 from ops.base_command import trouble
 from ops.lifecycle_command import Facts, audit_facts, sale_facts

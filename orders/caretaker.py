@@ -21,7 +21,8 @@ from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import OddGate
 from inventory.gate import replica
-from inventory.gate.replica import Pulse
+from inventory.gate.scripts import ColdGate
+from inventory.gate.state import Pulse
 from inventory.models import Sale
 from orders import replication, tasks
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
 CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
-_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, replica.ColdGate, *NOT_HERE)
+_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, ColdGate, *NOT_HERE)
 _SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
 

@@ -22,6 +22,7 @@ from flashsale.redis import clients
 from inventory import stock
 from inventory.constraint_messages import said_by
 from inventory.gate import replica
+from inventory.gate.scripts import ColdGate
 from inventory.models import (
     MOST_UNITS,
     Listing,
@@ -387,7 +388,7 @@ def _tell(sale: int) -> None:
     try:
         if replication.tell(sale) or not replica.view_now(sale).warm:
             return
-    except replica.ColdGate:
+    except ColdGate:
         return
     except redis.RedisError as error:
         raise NotTold(

@@ -14,7 +14,8 @@ from typing import Any
 from django.db import connection, transaction
 
 from inventory.gate import replica
-from inventory.gate.replica import Answer
+from inventory.gate.entries import Answer
+from inventory.gate.state import Snapshot, View
 from inventory.models import Sale
 from orders import replication
 
@@ -188,7 +189,7 @@ def _compare_gate(sale: int, report: Report) -> None:
     _compare_each(sale, seen, report)
 
 
-def _warm_snapshot(sale: int) -> replica.Snapshot | None:
+def _warm_snapshot(sale: int) -> Snapshot | None:
     end = time.monotonic() + _PATIENCE
     while True:
         seen = replica.snapshot(sale)
@@ -197,7 +198,7 @@ def _warm_snapshot(sale: int) -> replica.Snapshot | None:
         time.sleep(_PAUSE)
 
 
-def _compare_line(sale: int, seen: replica.Snapshot, report: Report) -> None:
+def _compare_line(sale: int, seen: Snapshot, report: Report) -> None:
     """In flight is what stands in the line, per product and per shopper."""
     flight: Counter[str] = Counter()
     held: Counter[str] = Counter()
@@ -212,7 +213,7 @@ def _compare_line(sale: int, seen: replica.Snapshot, report: Report) -> None:
         report.add("held_is_not_the_line", sale=sale, shoppers=set(held) ^ set(seen.held))
 
 
-def _compare_stock(sale: int, seen: replica.Snapshot, report: Report) -> None:
+def _compare_stock(sale: int, seen: Snapshot, report: Report) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_STOCK_AT, {"sale": sale, "version": seen.view.version})
         rows = cursor.fetchall()
@@ -224,7 +225,7 @@ def _compare_stock(sale: int, seen: replica.Snapshot, report: Report) -> None:
         report.add("gate_stock_is_wrong", sale=sale, gate=seen.view.stock, postgresql=stock)
 
 
-def _compare_rules(sale: int, view: replica.View, report: Report) -> None:
+def _compare_rules(sale: int, view: View, report: Report) -> None:
     """Every change of them is a version: at the same one they are the same."""
     tale = replication.tale_since(sale, view.version)
     if tale is None or tale.to != view.version:
@@ -234,7 +235,7 @@ def _compare_rules(sale: int, view: replica.View, report: Report) -> None:
         report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=tale.rules)
 
 
-def _compare_each(sale: int, seen: replica.Snapshot, report: Report) -> None:
+def _compare_each(sale: int, seen: Snapshot, report: Report) -> None:
     """Every answer and every shopper's units: first all at once, then what differs one by one."""
     answers, bought = replica.all_answers(sale), replica.all_bought(sale)
     orders, units = _orders(sale), _units(sale)

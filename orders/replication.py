@@ -14,6 +14,7 @@ from django.db import connection
 from flashsale.database import bounded
 from inventory import announce
 from inventory.gate import replica
+from inventory.gate.delta import Tale
 from inventory.models import Sale
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 
 
-def tell(sale: int, stands: int | None = None, known: replica.Tale | None = None) -> bool:
+def tell(sale: int, stands: int | None = None, known: Tale | None = None) -> bool:
     """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
 
     `stands` is where the caller has just seen the gate stand, and `known` what the caller has committed
@@ -112,9 +113,7 @@ def _adopt_mark(sale: int) -> str:
     return mark
 
 
-def _tell(
-    sale: int, stands: int | None, *, known: replica.Tale | None = None, mark: str = ""
-) -> bool:
+def _tell(sale: int, stands: int | None, *, known: Tale | None = None, mark: str = "") -> bool:
     if stands is None:
         stands, _ = replica.stands_at(sale)
     for _ in range(_ATTEMPTS):
@@ -144,7 +143,7 @@ def _announce(sale: int, answers: list[list[Any]], news: bool) -> None:
         announce.changed(sale, answers[first : first + _ANNOUNCED])
 
 
-def _apply(sale: int, tale: replica.Tale) -> int:
+def _apply(sale: int, tale: Tale) -> int:
     """Where the gate stands after it. Only a cold gate is told in parts: see `Tale.parts`."""
     size = _PART if tale.mark else max(1, len(tale.answers))
     for part in tale.parts(size):
@@ -154,7 +153,7 @@ def _apply(sale: int, tale: replica.Tale) -> int:
     return stands
 
 
-def tale_since(sale: int, since: int) -> replica.Tale | None:
+def tale_since(sale: int, since: int) -> Tale | None:
     """What has changed after version `since`, from one database snapshot.
 
     None for a sale that has no gate: a draft, or a finished one.
@@ -165,4 +164,4 @@ def tale_since(sale: int, since: int) -> replica.Tale | None:
     if row is None or row[0]:
         return None
     _, version, rules, stock, answers, bought = row
-    return replica.Tale(since, version, rules, stock, answers, bought)
+    return Tale(since, version, rules, stock, answers, bought)

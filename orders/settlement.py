@@ -24,7 +24,8 @@ from flashsale.observe.tracing import Step
 from inventory import stock
 from inventory.corruption import OddGate
 from inventory.gate import replica
-from inventory.gate.replica import Entry
+from inventory.gate.delta import Tale
+from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import bell, replication, tickets
 from orders.models import Order
@@ -123,7 +124,7 @@ def _settle(sale: int) -> None:
     bell.ring(sale)
 
 
-def decide(sale: int, mark: str, entries: list[Entry]) -> replica.Tale | None:
+def decide(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
     """Makes orders of these purchases. Gives what a gate is to be told that stands where PostgreSQL stood
     before. None where it is not ours to do: somebody else settles, or the line was read from a gate that
     has been replaced since."""
@@ -134,7 +135,7 @@ def decide(sale: int, mark: str, entries: list[Entry]) -> replica.Tale | None:
         return _decide(sale, mark, entries[:_ONE_BY_ONE], _record_one_by_one)
 
 
-def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> replica.Tale | None:
+def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> Tale | None:
     """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
     key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
     with transaction.atomic():
@@ -150,7 +151,7 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> re
         fresh, bought = _fresh(entries, known)
         if sale.epoch != mark:
             return None
-        tale = replica.Tale(sale.version, sale.version)
+        tale = Tale(sale.version, sale.version)
         if fresh:
             sale.version += 1
             before = {product.sku: product.stock for product in products}, dict(bought)
@@ -161,12 +162,12 @@ def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> re
     return tale
 
 
-def _committed(sale: int, tale: replica.Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
+def _committed(sale: int, tale: Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
     for purchase, status, reason, *_ in tale.answers:
         yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": tale.to}
 
 
-def _since_accepted(sale: int, fresh: list[Entry], tale: replica.Tale) -> Iterator[Step]:
+def _since_accepted(sale: int, fresh: list[Entry], tale: Tale) -> Iterator[Step]:
     accepted = {entry.purchase: entry.accepted_at for entry in fresh}
     for purchase, status, about in _committed(sale, tale):
         yield Step(purchase, accepted[purchase], {"outcome": status, **about})
@@ -222,7 +223,7 @@ def _only_one_busy() -> bool:
 def _decidable(sale: int, raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
     """What can be decided. A purchase of another sale is that sale's to decide: its order here would be
     its answer there."""
-    entries, _ = replica.parse_line(raw)
+    entries, _ = parse_line(raw)
     return [entry for entry in entries if tickets.sale_of(entry.purchase) == sale]
 
 
@@ -346,7 +347,7 @@ def _array(values: Iterable[str | int]) -> str:
 
 def _tale(
     version: int, decisions: Iterable[Decision], left: dict[str, int], bought: dict[UUID, int]
-) -> replica.Tale:
+) -> Tale:
     """What this batch has changed: as much as one question to PostgreSQL would say after it, for nobody
     else can have changed the sale under its lock. `left` and `bought` are from before the batch, and are
     counted on."""
@@ -361,7 +362,7 @@ def _tale(
             left[sku] -= units
             bought[buyer] = bought.get(buyer, 0) + units
     units_of = {buyer.hex: units for buyer, units in bought.items()}
-    return replica.Tale(version - 1, version, stock=left, answers=answers, bought=units_of)
+    return Tale(version - 1, version, stock=left, answers=answers, bought=units_of)
 
 
 def _poison(entry: Entry) -> Decision:

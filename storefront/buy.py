@@ -20,15 +20,15 @@ from flashsale.http.endpoint import BodyTooLarge, Header, Request, Response, jso
 from flashsale.observe import logs, telemetry, tracing
 from flashsale.observe.tracing import Step
 from flashsale.redis.pipe import NotSent
-from inventory.gate import replica
-from inventory.gate.replica import Answer, Verdict
+from inventory.gate import admission
+from inventory.gate.entries import Answer, Verdict
 from inventory.models import MOST_UNITS
 from orders import bell, tickets
 from orders.models import Order
 from storefront import feed, fragments
-from storefront.feed import Watch
+from storefront.live_sale import Watch
 from storefront.outcome import settled, settled_order
-from storefront.sale_page import RETRY, cookie_for, failure
+from storefront.responses import RETRY, cookie_for, failure
 
 MOST_BYTES = 4096
 _FORM = "application/x-www-form-urlencoded"
@@ -149,7 +149,7 @@ def _units(quantity: str) -> int:
 
 
 async def _admit(click: Click) -> Verdict:
-    return await replica.admit(
+    return await admission.admit(
         click.watch.card.id,
         click.purchase,
         click.shopper,

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from icalendar import Alarm, Calendar, Event
 
 from flashsale.http.endpoint import Request, Response
-from storefront.feed import Watch
-from storefront.sale_page import failure, watched
+from storefront.live_sale import Watch
+from storefront.responses import failure
+from storefront.sale_page import watched
 
 _OURS = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"

@@ -6,7 +6,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 
 from flashsale.http.endpoint import TEXT_FRAME, Request
-from storefront import feed
+from flashsale.http.sockets import Subscriber
+from storefront import feed, live_sale
 
 
 class SaleConsumer(AsyncWebsocketConsumer):
@@ -15,8 +16,8 @@ class SaleConsumer(AsyncWebsocketConsumer):
     # The feed listens for the whole process: a channel for each socket would repeat every message.
     channel_layer_alias = "none"
 
-    watch: feed.Watch | None = None
-    subscriber: feed.Subscriber
+    watch: live_sale.Watch | None = None
+    subscriber: Subscriber
 
     async def connect(self) -> None:
         request = Request(dict(self.scope))
@@ -31,7 +32,7 @@ class SaleConsumer(AsyncWebsocketConsumer):
         self.watch = watch
         extensions: Any = self.scope.get("extensions") or {}
         write = extensions.get(TEXT_FRAME)
-        self.subscriber = feed.Subscriber(self._relay, request.shopper, request.language, write)
+        self.subscriber = Subscriber(self._relay, request.shopper, request.language, write)
         watch.subscribe(self.subscriber)
 
     async def disconnect(self, code: int) -> None:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from inventory.gate.replica import Answer
+from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
 from storefront import rendered as kept
 from storefront.catalogue import ProductCard, SaleCard
-from storefront.feed import Watch
+from storefront.live_sale import Watch
 from storefront.rendered import Kept, place
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.

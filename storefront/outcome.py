@@ -11,14 +11,14 @@ from django.db import DatabaseError, connection
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request, Response, json_response
 from flashsale.observe import logs
-from inventory.gate import replica
-from inventory.gate.replica import Answer
+from inventory.gate import admission
+from inventory.gate.entries import Answer
 from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments
-from storefront.feed import Watch
+from storefront.live_sale import Watch
 from storefront.own_purchases import answer_of
-from storefront.sale_page import RETRY, failure
+from storefront.responses import RETRY, failure
 
 _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
@@ -90,7 +90,7 @@ class _Unsure(Exception):
 async def _find(purchase: UUID, watch: Watch) -> Found | None:
     """What is known of a purchase; None only after both stores were asked."""
     try:
-        answer, accepted_at, warm = await replica.answer(watch.card.id, purchase)
+        answer, accepted_at, warm = await admission.answer(watch.card.id, purchase)
     except (redis.RedisError, OSError):
         answer, accepted_at, warm = None, None, False
     if answer is not None:

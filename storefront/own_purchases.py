@@ -8,11 +8,11 @@ from django.db import DatabaseError, connection
 
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request
-from inventory.gate import replica
-from inventory.gate.replica import Answer
+from inventory.gate import admission
+from inventory.gate.entries import Answer
 from orders.models import Order
-from storefront.feed import Watch
 from storefront.fragments import Purchase
+from storefront.live_sale import Watch
 
 _PATIENCE = 1.0  # seconds: the page is shown without them, and asks again
 _SHOWN = 5
@@ -30,7 +30,7 @@ async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
 
 
 async def _purchases(shopper: UUID, watch: Watch) -> list[Purchase] | None:
-    own = await replica.own(watch.card.id, shopper)
+    own = await admission.own(watch.card.id, shopper)
     if own is None and watch.phase == "ended":
         return await in_thread(_orders, shopper, watch.card.id)  # it is finished, and its gate gone
     return own

@@ -21,7 +21,7 @@ from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_ti
 from flashsale.http.endpoint import JSON, Request, Response, utc
 from inventory.models import Listing, Product, Sale
 from storefront import rendered
-from storefront.sale_page import RETRY, failure
+from storefront.responses import RETRY, failure
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
-from uuid import UUID
 
 from django.db import DatabaseError
 
@@ -10,9 +9,8 @@ from flashsale.http import shoppers
 from flashsale.http.endpoint import Header, Request, Response, json_response, utc
 from orders import tickets
 from storefront import feed, fragments, own_purchases
-from storefront.feed import Watch
-
-RETRY = (b"retry-after", b"1")
+from storefront.live_sale import Watch
+from storefront.responses import RETRY, cookie_for, failure
 
 
 async def sale(request: Request, slug: str) -> Response:
@@ -57,22 +55,6 @@ async def _live(request: Request, watch: Watch) -> Response:
     known = b"no" if bought is None else b"yes"
     headers = ((b"x-now", str(watch.now).encode()), (b"x-own", known))
     return Response(200, frame + boxes, headers=headers)
-
-
-def cookie_for(request: Request, shopper: UUID) -> Header:
-    return b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()
-
-
-def failure(request: Request, status: int, code: str, *headers: Header, said: str = "") -> Response:
-    """What is wrong, in the shape that was asked for; to people in the words of `said`, where these are
-    others than the code's."""
-    if request.wants_json:
-        return json_response(status, {"error": code}, *headers)
-    code = said or code
-    if request.from_htmx:
-        return Response(status, fragments.notice(code, request.language).encode(), headers=headers)
-    page = fragments.message_page(code, request.language, status)
-    return Response(status, page, headers=headers)
 
 
 def _as_json(watch: Watch, ticket: str) -> dict[str, object]:

@@ -16,8 +16,9 @@ from django.db import connection, transaction
 from flashsale.http.shoppers import new_shopper
 from flashsale.redis import clients
 from inventory import stock
-from inventory.gate import replica
-from inventory.gate.replica import Verdict
+from inventory.gate import admission
+from inventory.gate.entries import Verdict
+from inventory.gate.scripts import keys
 from inventory.models import Product, Sale, StockMovement
 from orders.tickets import new_purchase
 
@@ -127,7 +128,7 @@ def click(
     """One click at the gate, without the server in front of it."""
     product = sku or skus(sale)[0]
     return in_loop(
-        lambda: replica.admit(
+        lambda: admission.admit(
             sale.pk,
             purchase or new_purchase(sale.pk),
             shopper or new_shopper(),
@@ -142,7 +143,7 @@ def click(
 
 
 def queue_up(
-    sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = replica.admit
+    sale: Sale, shoppers: int, *, sku: str = "", quantity: int = 1, admit: Admit = admission.admit
 ) -> list[UUID]:
     """So many new shoppers click at once. Gives the accepted purchases."""
 
@@ -190,7 +191,7 @@ def hears_the_bell() -> bool:
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):
-        clients.of(0).hset(replica.keys(sale.pk).stock, sku, units)
+        clients.of(0).hset(keys(sale.pk).stock, sku, units)
 
 
 def at_once(*work: Callable[[], object]) -> list[object]:

@@ -11,11 +11,14 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 
 from conftest import MakeSale
-from dashboard import snapshot
-from dashboard.snapshot import Observer, Patience, SaleFigures
+from dashboard import alarms as alarms_module
+from dashboard import reading, snapshot
+from dashboard.reading import Observer, Patience
+from dashboard.snapshot import SaleFigures
 from flashsale.observe import telemetry
 from flashsale.redis import clients
-from inventory.gate import replica
+from inventory.gate import replica, state
+from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import lifecycle, replication, settlement
 from orders.models import Order
@@ -26,8 +29,8 @@ from tests.stack import ROOT, wait_for
 @pytest.fixture(autouse=True)
 def all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the sales that other tests have left."""
-    monkeypatch.setattr(snapshot, "SHOWN", 1000)
-    monkeypatch.setattr(snapshot, "_OVER_SHOWN", 1000)
+    monkeypatch.setattr(reading, "SHOWN", 1000)
+    monkeypatch.setattr(reading, "_OVER_SHOWN", 1000)
 
 
 def of(sale: Sale, observer: Observer | None = None) -> SaleFigures:
@@ -86,7 +89,7 @@ def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     make_sale: MakeSale, key: str, field: str, value: str
 ) -> None:
     odd, sound = make_sale(stock=3), make_sale(stock=4)
-    name = getattr(replica.keys(odd.pk), key)
+    name = getattr(keys(odd.pk), key)
     if key == "line":
         clients.of(0).set(name, "no stream")
     else:
@@ -133,7 +136,7 @@ def test_a_gate_that_stays_behind_is_an_alarm(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale, observer = make_sale(), Observer()
-    monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
+    monkeypatch.setattr(alarms_module, "BEHIND_TOO_LONG", 0.0)
     raise_version(sale)
     assert "gate-behind" not in alarms(observer)  # every change leaves it behind for a moment
     assert "gate-behind" in alarms(observer)
@@ -144,7 +147,7 @@ def test_a_gate_that_follows_in_a_rush_is_none(
 ) -> None:
     """At each look it has reached what was wanted, and more is wanted."""
     sale, observer = make_sale(), Observer()
-    monkeypatch.setattr(snapshot, "_BEHIND_TOO_LONG", 0.0)
+    monkeypatch.setattr(alarms_module, "BEHIND_TOO_LONG", 0.0)
     for _ in range(5):
         replication.tell(sale.pk)
         raise_version(sale)
@@ -160,7 +163,7 @@ def test_a_line_that_waits_is_an_alarm(
 ) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    monkeypatch.setattr(replica, "WAITS_LONG", -1)
+    monkeypatch.setattr(state, "WAITS_LONG", -1)
     assert "line-waits" in alarms(Observer())
 
 
@@ -171,7 +174,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
     purchase = click(sale)
     assert purchase.code == "queued"
     _, _, [(entry, fields)] = replica.read_line(sale.pk, 1)
-    line = replica.keys(sale.pk).line
+    line = keys(sale.pk).line
     clients.of(0).xdel(line, entry)
     clients.of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
     settlement.settle(sale.pk)
@@ -183,7 +186,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
 
 
 def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
-    clients.telemetry().delete(telemetry._PROCESSES)
+    clients.telemetry().delete(telemetry.PROCESSES_KEY)
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
@@ -209,7 +212,7 @@ def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
     sale = make_sale(stock=7)
     observer.look()
     queue_up(sale, 2)
-    monkeypatch.setattr(snapshot, "_read_books", refuse)
+    monkeypatch.setattr(reading, "_read_books", refuse)
     seen = of(sale, observer)
     assert (seen.waiting, seen.in_flight, seen.left) == (2, 2, 5)
     assert "postgresql-down" in alarms(observer)

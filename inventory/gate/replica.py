@@ -7,366 +7,29 @@ or restored, and `NOSCRIPT` is how everybody learns at once that the gate is col
 for the caretaker, after it has marked every gate.
 """
 
-import json
 import logging
 import re
 import secrets
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import cache
-from hashlib import sha1
-from pathlib import Path
-from typing import Any, NamedTuple
-from uuid import UUID
+from collections.abc import Iterable
+from typing import Any
 
 import redis
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import NoScriptError
 
 from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
-from inventory.corruption import OddGate, in_words, is_odd, plain, whole
+from inventory.corruption import OddGate, in_words, plain, whole
+from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
+from inventory.gate.scripts import SCRIPTS, ColdGate, Keys, digest, keys, source
+from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view, view_commands
 
 log = logging.getLogger(__name__)
-
-_LUA = Path(__file__).parent.parent / "lua"
-SCRIPTS = ("admit", "own", "tell", "lower_bell", "purge", "empty", "drop")
-
-
-class ColdGate(Exception):
-    """Redis does not know our scripts: it was restarted, wiped or replaced."""
-
-
-class Keys(NamedTuple):
-    """The keys of a sale's gate, in the order in which every script takes them."""
-
-    gate: str
-    stock: str
-    flight: str
-    bought: str
-    held: str
-    answers: str
-    line: str
-    bell: str
-    recent: str
-
-
-@cache
-def keys(sale: int) -> Keys:
-    return Keys(*(f"{{sale:{sale}}}:{name}" for name in Keys._fields))
-
-
-@cache
-def _digest(script: str) -> str:
-    return sha1(_source(script).encode(), usedforsecurity=False).hexdigest()
-
-
-@cache
-def _source(script: str) -> str:
-    return (_LUA / f"{script}.lua").read_text()
 
 
 # --- What the gate says ----------------------------------------------------------------------
 
 
-class Answer(NamedTuple):
-    """What is known of a purchase: `queued`, or the order's status."""
-
-    status: str
-    reason: str
-    shopper: str
-    sku: str
-    quantity: int
-
-    @classmethod
-    def parse(cls, stored: str) -> "Answer":
-        """Raises ValueError for what neither `admit` nor `tell` writes."""
-        status, reason, shopper, sku, quantity = stored.split("|", 5)[:5]
-        if status not in _STATUSES or not _UNITS.match(quantity):
-            raise ValueError("no answer of ours")
-        return cls(status, reason, shopper, sku, int(quantity))
-
-
-_STATUSES = ("queued", "confirmed", "rejected", "cancelled")
-
-
-class Verdict(NamedTuple):
-    """What `admit` decided; the codes are listed in `lua/admit.lua`."""
-
-    code: str
-    answer: Answer | None = None
-    reason: str = ""
-    wait: int = 0  # ms until a rate allows another
-    ring: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An accepted, undecided purchase, as it stands in the line."""
-
-    id: str
-    purchase: UUID
-    shopper: UUID
-    sku: str
-    quantity: int
-    accepted_at: datetime
-
-    @classmethod
-    def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
-        """Whose purchase it is must be readable; the rest, where it is not, becomes what settlement
-        rejects: no product, no units. Raises KeyError or ValueError for what nobody can be told."""
-        purchase, shopper = fields["purchase"], fields["shopper"]
-        if not (_HEX.match(purchase) and _HEX.match(shopper)):
-            raise ValueError("no purchase of ours")
-        sku, quantity = fields.get("sku", ""), fields.get("quantity", "")
-        return cls(
-            entry_id,
-            UUID(purchase),
-            UUID(shopper),
-            sku if _SKU.match(sku) else "",
-            int(quantity) if _UNITS.match(quantity) else 0,
-            _moment(entry_id),
-        )
-
-
-# As `admit` writes them. `lua/empty.lua` counts by the same.
-_HEX = re.compile(r"\A[0-9a-f]{32}\Z")
-_SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
-_UNITS = re.compile(r"\A[0-9]{1,5}\Z")
-_AHEAD = 24 * 3600.0  # seconds
-
-
-def _moment(entry_id: str) -> datetime:
-    """When the entry was put in line. One far ahead of the clock says nothing, and may be later than any
-    moment that can be written down: it counts as of now."""
-    seconds, now = int(entry_id.partition("-")[0]) / 1000, time.time()
-    return datetime.fromtimestamp(now if seconds > now + _AHEAD else seconds, UTC)
-
-
-def parse_line(raw: Iterable[tuple[str, dict[str, str]]]) -> tuple[list[Entry], list[str]]:
-    """The entries of a line as read, and the ids of those that cannot be."""
-    entries, unreadable = [], []
-    for entry, fields in raw:
-        try:
-            entries.append(Entry.parse(entry, fields))
-        except (KeyError, ValueError):
-            unreadable.append(entry)
-    return entries, unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The gate as read in one transaction. Times are Redis' clock in ms."""
-
-    version: int
-    warm: bool
-    mark: str
-    status: str
-    opens_at: int
-    closes_at: int
-    limit: int
-    stock: dict[str, int]
-    flight: dict[str, int]
-    waiting: int
-    now: int
-
-    def left(self, sku: str) -> int:
-        """Units that can be bought now."""
-        return max(0, self.stock.get(sku, 0) - self.flight.get(sku, 0))
-
-
-WAITS_LONG = (
-    2_000  # ms in the line, until staff are told: the caretaker takes what has waited for 1 s
-)
-
-
-class Pulse(NamedTuple):
-    """As much of a gate as says whether somebody has to look after it."""
-
-    version: int
-    mark: str
-    warm: bool
-    waited: int  # ms for which the head of the line has stood there
-    odd: str = ""  # why it has to be built anew
-    stuck: bool = False  # something is held back, and nobody stands in line for it
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What must agree with itself at any moment."""
-
-    view: View
-    held: dict[str, int]  # units in flight by shopper
-    line: list[Entry]
-    unreadable: list[str]  # entries that are not of `admit`'s making
-
-
-@dataclass(frozen=True, slots=True)
-class Tale:
-    """What `tell` tells; the fields are explained in `lua/tell.lua`."""
-
-    since: int
-    to: int
-    rules: dict[str, Any] = field(default_factory=dict)
-    stock: dict[str, int] = field(default_factory=dict)
-    answers: list[list[Any]] = field(default_factory=list)
-    bought: dict[str, int] = field(default_factory=dict)
-    mark: str = ""
-    opens: bool = False
-
-    def parts(self, size: int) -> Iterator[str]:
-        """The tale as JSON, in parts of at most `size` answers; the last one moves rules, stock and
-        version. Only a cold gate may be told in several: a warm one would sell between them."""
-        bought = list(self.bought.items())
-        count = max(1, -(-max(len(self.answers), len(bought)) // size))
-        for number in range(count):
-            cut = slice(number * size, (number + 1) * size)
-            last = number == count - 1
-            yield json.dumps(
-                {
-                    "from": self.since,
-                    "to": self.to,
-                    "last": last,
-                    "mark": self.mark or False,
-                    "opens": last and self.opens,
-                    "rules": self.rules if last else {},
-                    "stock": self.stock if last else {},
-                    "answers": self.answers[cut],
-                    "bought": dict(bought[cut]),
-                }
-            )
-
-
 # --- For the server processes ------------------------------------------------------------------
-
-
-async def admit(
-    sale: int,
-    purchase: UUID,
-    shopper: UUID,
-    sku: str,
-    quantity: int,
-    address: str,
-    *,
-    per_shopper: int,
-    per_address: int,
-    bound: int,
-) -> Verdict:
-    """Decides one click, in one round trip. Idempotent by `purchase`.
-
-    Raises NotSent where nothing has happened, and another redis.RedisError where the answer was lost:
-    the purchase may be in the line or not.
-    """
-    tag = f"{{sale:{sale}}}:rate"
-    buyer = shopper.hex
-    try:
-        reply = await clients.send(
-            sale,
-            "EVALSHA",
-            _digest("admit"),
-            11,
-            *keys(sale),
-            f"{tag}:{buyer}",
-            f"{tag}:{address}",
-            purchase.hex,
-            buyer,
-            sku,
-            quantity,
-            per_shopper,
-            per_address,
-            bound,
-        )
-    except NoScriptError:
-        return Verdict("cold")
-    except OutOfMemoryError:  # at the first write: nothing was written
-        return Verdict("busy")
-    except ResponseError as error:
-        if is_odd(error):
-            await _report(sale)
-        raise
-    code, *rest = reply
-    if code in ("known", "reused") and (found := _answer_in(rest[0])):
-        return Verdict(code, answer=found)
-    if code in ("known", "reused", "odd"):
-        await _report(sale)
-        return Verdict("busy")
-    if code == "queued":
-        return Verdict(code, ring=rest[0] == 1)
-    if code == "refused":
-        return Verdict(code, reason=rest[0])
-    if code == "rate_limited":
-        return Verdict(code, wait=rest[0])
-    return Verdict(code)
-
-
-async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
-    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
-    be believed if it knows nothing."""
-    k = keys(sale)
-    stored = await clients.send(sale, "HGET", k.answers, purchase.hex)
-    if stored is None:
-        return None, None, await clients.send(sale, "HGET", k.gate, "warm") == "1"
-    found = _answer_in(stored)
-    if found is None:
-        await _report(sale)
-        return None, None, False
-    return found, _accepted_at(stored), True
-
-
-_UNREADABLE = Answer("unreadable", "", "", "", 0)
-
-
-def _answer_in(stored: str) -> Answer | None:
-    try:
-        return Answer.parse(stored)
-    except ValueError:
-        return None
-
-
-def _accepted_at(stored: str) -> datetime | None:
-    entry = stored.split("|")[5:]
-    try:
-        return _moment(entry[0]) if entry else None
-    except (ValueError, OverflowError):  # it was told in a rebuild, which does not know
-        return None
-
-
-async def _report(sale: int) -> None:
-    """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
-    log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
-    with suppress(RedisError, OSError):  # it will be met again
-        await clients.send(sale, "HSET", keys(sale).gate, "odd", "1")
-
-
-async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
-    """The shopper's latest purchases in the sale, newest first; None of a gate that is cold or gone.
-
-    Raises redis.RedisError.
-    """
-    k = keys(sale)
-    try:
-        found = await clients.send(
-            sale, "EVALSHA", _digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
-        )
-    except NoScriptError:
-        return None
-    if found is None:
-        return None
-    own = []
-    for purchase, stored in zip(found[::2], found[1::2], strict=True):
-        answer = _answer_in(stored)
-        if answer and answer.shopper == shopper.hex:  # and what is of our making
-            own.append((UUID(purchase), answer))
-    return own
-
-
-async def view(sale: int) -> View:
-    """The gate as it stands. Raises OddGate and redis.RedisError."""
-    with in_words():
-        *hashes, waiting, now = await clients.send_together(sale, *_view_commands(sale))
-        return _view([*map(_pairs, hashes), waiting, map(int, now)])
 
 
 # --- For workers and commands --------------------------------------------------------------------
@@ -377,7 +40,7 @@ def view_now(sale: int) -> View:
     with clients.of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         with in_words():
-            return _view(pipe.execute())
+            return parse_view(pipe.execute())
 
 
 def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str, str]]]]:
@@ -473,7 +136,7 @@ def _oddities(server: redis.Redis, sales: list[int]) -> dict[int, str]:
             for key in keys(sale):
                 pipe.type(key)
         replies = pipe.execute(raise_on_error=False)
-    each = _VIEW + len(_TYPES)
+    each = VIEW_REPLIES + len(_TYPES)
     shares = {sale: replies[n * each : (n + 1) * each] for n, sale in enumerate(sales)}
     return {sale: _oddity(share) for sale, share in shares.items() if _is_here(share)}
 
@@ -482,10 +145,10 @@ def _oddity(replies: list[Any]) -> str:
     try:
         with in_words():
             _raise_errors(replies)
-            for name, found, ours in zip(Keys._fields, replies[_VIEW:], _TYPES, strict=True):
+            for name, found, ours in zip(Keys._fields, replies[VIEW_REPLIES:], _TYPES, strict=True):
                 if found not in (ours, "none"):
                     raise ValueError(f"{name} is a {found}")
-            _view(replies[:_VIEW])
+            parse_view(replies[:VIEW_REPLIES])
     except OddGate as error:
         return str(error)
     return ""
@@ -548,14 +211,14 @@ def snapshot(sale: int) -> Snapshot:
             *view, held, entries = pipe.execute()
             line, unreadable = parse_line(entries)
             held = {shopper: whole(units) for shopper, units in held.items()}
-            return Snapshot(_view(view), held, line, unreadable)
+            return Snapshot(parse_view(view), held, line, unreadable)
 
 
 def all_answers(sale: int) -> dict[str, Answer]:
     """Every answer by purchase, read in steps: not of one moment."""
     with in_words():
         found = clients.of(sale).hscan_iter(keys(sale).answers, count=1000)
-        return {purchase: _answer_in(stored) or _UNREADABLE for purchase, stored in found}
+        return {purchase: parse_answer(stored) or UNREADABLE for purchase, stored in found}
 
 
 def all_bought(sale: int) -> dict[str, int]:
@@ -571,7 +234,7 @@ def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     stored = clients.of(sale).hget(k.answers, purchase)
     if stored is None:
         return None, False
-    answer = _answer_in(str(stored)) or _UNREADABLE
+    answer = parse_answer(str(stored)) or UNREADABLE
     entry = str(stored).rpartition("|")[2]
     if answer.status != "queued" or not _ENTRY.match(entry):
         return answer, False
@@ -589,7 +252,7 @@ def one_bought(sale: int, shopper: str) -> int:
 
 def scripts_known(*servers: redis.Redis) -> bool:
     """Whether these, or all, know our scripts; of one that does not, no gate may be believed."""
-    digests = [_digest(script) for script in SCRIPTS]
+    digests = [digest(script) for script in SCRIPTS]
     return all(all(server.script_exists(*digests)) for server in servers or _all())
 
 
@@ -600,7 +263,7 @@ def fresh_mark() -> str:
 def cool(sales: Iterable[int], mark: str) -> None:
     """Puts a mark on these gates: none of them answers until it was told under it."""
     for sale in sales:
-        clients.of(sale).eval(_source("cool"), 1, keys(sale).gate, mark)
+        clients.of(sale).eval(source("cool"), 1, keys(sale).gate, mark)
 
 
 def forget(sales: Iterable[int]) -> None:
@@ -627,7 +290,7 @@ def load_scripts(*servers: redis.Redis) -> None:
     """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would answer."""
     for server in servers or _all():
         for script in SCRIPTS:
-            server.script_load(_source(script))
+            server.script_load(source(script))
 
 
 def _all() -> list[redis.Redis]:
@@ -637,53 +300,11 @@ def _all() -> list[redis.Redis]:
 def _run(sale: int, script: str, script_keys: tuple[str, ...], *args: str | float) -> Any:
     try:
         with in_words():
-            return clients.of(sale).evalsha(_digest(script), len(script_keys), *script_keys, *args)
+            return clients.of(sale).evalsha(digest(script), len(script_keys), *script_keys, *args)
     except NoScriptError as error:
         raise ColdGate(script) from error
 
 
-_VIEW = 5  # replies to `_ask_view`
-
-
 def _ask_view(pipe: Any, sale: int) -> None:
-    for command in _view_commands(sale):
+    for command in view_commands(sale):
         pipe.execute_command(*command)
-
-
-def _view_commands(sale: int) -> tuple[tuple[str, ...], ...]:
-    k = keys(sale)
-    hashes = (("HGETALL", key) for key in (k.gate, k.stock, k.flight))
-    return (*hashes, ("XLEN", k.line), ("TIME",))
-
-
-def _pairs(flat: list[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _view(replies: list[Any]) -> View:
-    """Raises ValueError and TypeError for what is not of our making."""
-    gate, stock, flight, waiting, (seconds, microseconds) = replies
-    moments = [whole(gate.get(name)) for name in ("opens_at", "closes_at")]
-    if not all(0 <= moment < _LATEST for moment in moments):
-        raise ValueError(f"{moments} are no moments")
-    if gate.get("warm") == "1" and (
-        gate.get("status") not in _RULED or whole(gate.get("limit")) < 1
-    ):
-        raise ValueError("no rules of ours")
-    return View(
-        version=whole(gate.get("version")),
-        warm=gate.get("warm") == "1",
-        mark=plain(gate.get("mark")),
-        status=gate.get("status", ""),
-        opens_at=moments[0],
-        closes_at=moments[1],
-        limit=whole(gate.get("limit")),
-        stock={sku: whole(units) for sku, units in stock.items()},
-        flight={sku: whole(units) for sku, units in flight.items()},
-        waiting=waiting,
-        now=seconds * 1000 + microseconds // 1000,
-    )
-
-
-_RULED = ("live", "paused", "ended")
-_LATEST = 32_503_680_000_000  # ms: the year 3000, which no sale reaches

@@ -7,7 +7,9 @@ from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from flashsale.redis import clients
 from inventory.gate import replica
-from inventory.gate.replica import Tale, Verdict
+from inventory.gate.delta import Tale
+from inventory.gate.entries import Verdict
+from inventory.gate.scripts import ColdGate
 from orders import caretaker, lifecycle, settlement
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up, skus
@@ -152,7 +154,7 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     clients.of(0).script_flush()
     assert click(sale).code == "cold"
-    with pytest.raises(replica.ColdGate):
+    with pytest.raises(ColdGate):
         replica.lower_bell(sale.pk)
     caretaker.look_after_all()
     assert click(sale).code == "queued"

@@ -9,7 +9,8 @@ from django.utils import timezone
 from conftest import MakeSale
 from flashsale.observe import telemetry
 from flashsale.redis import clients
-from inventory.gate import replica
+from inventory.gate import state
+from inventory.gate.scripts import keys
 from inventory.models import Sale
 from ops import doctor_sales
 from ops.findings import Check, Finding, State
@@ -60,20 +61,20 @@ def test_a_gate_that_is_cold_or_behind_fails(
     make_sale: MakeSale, field: str, value: str | int, seen: str
 ) -> None:
     sale = make_sale()
-    clients.of(0).hset(replica.keys(sale.pk).gate, field, value)
+    clients.of(0).hset(keys(sale.pk).gate, field, value)
     [finding] = about(sale, doctor_sales.gates)
     assert (finding.state, seen in finding.seen) == (State.FAILED, True)
 
 
 def test_a_gate_that_is_ahead_of_postgresql_fails(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.of(0).hincrby(replica.keys(sale.pk).gate, "version", 5)
+    clients.of(0).hincrby(keys(sale.pk).gate, "version", 5)
     assert "ahead of PostgreSQL" in about(sale, doctor_sales.gates)[0].seen
 
 
 def test_a_gate_that_is_told_a_moment_later_is_well(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.of(0).hset(replica.keys(sale.pk).gate, "version", 1)
+    clients.of(0).hset(keys(sale.pk).gate, "version", 1)
     caretaker.heal_all()
     assert about(sale, doctor_sales.gates) == []
 
@@ -84,7 +85,7 @@ def test_a_line_that_waits_for_long_fails(
     sale = make_sale()
     queue_up(sale, 1)
     assert about(sale, doctor_sales.lines) == []
-    monkeypatch.setattr(replica, "WAITS_LONG", -1)
+    monkeypatch.setattr(state, "WAITS_LONG", -1)
     assert about(sale, doctor_sales.lines)[0].state == State.FAILED
 
 
@@ -122,7 +123,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
 
 
 def test_the_command_fails_where_anything_has_failed() -> None:
-    clients.telemetry().delete(telemetry._PROCESSES)  # nobody runs a web process here
+    clients.telemetry().delete(telemetry.PROCESSES_KEY)  # nobody runs a web process here
     ran = here("doctor", "--json")
     states = {(one["about"], one["state"]) for one in ran.told["findings"]}
     assert (ran.code, ran.told["healthy"]) == (1, False)

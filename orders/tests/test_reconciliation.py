@@ -14,6 +14,7 @@ from django.db import connection
 from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
+from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import lifecycle, reconciliation, settlement
 from tests.cast import at_once, queue_up, skus
@@ -109,12 +110,12 @@ def test_an_order_that_was_tampered_with_is_found(
 )
 def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, fault: str) -> None:
     name = skus(sold)[0] if field == "sku" else field
-    clients.of(0).hincrby(getattr(replica.keys(sold.pk), key), name, 1)
+    clients.of(0).hincrby(getattr(keys(sold.pk), key), name, 1)
     assert fault in faults(sold)
 
 
 def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
-    clients.of(0).hdel(replica.keys(sold.pk).answers, next(iter(replica.all_answers(sold.pk))))
+    clients.of(0).hdel(keys(sold.pk).answers, next(iter(replica.all_answers(sold.pk))))
     assert "answer_is_not_the_order" in faults(sold)
 
 
@@ -148,7 +149,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_3(sold: Sale) -> None:
     told = io.StringIO()
     call_command("verify", sale=sold.slug, stdout=told)
     assert "The books balance" in told.getvalue()
-    clients.of(0).hincrby(replica.keys(sold.pk).stock, skus(sold)[0], 1)
+    clients.of(0).hincrby(keys(sold.pk).stock, skus(sold)[0], 1)
     told = io.StringIO()
     with pytest.raises(SystemExit, match="3"):
         call_command("verify", sale=sold.slug, json=True, stdout=told)

@@ -9,7 +9,9 @@ import pytest
 from conftest import MakeSale
 from flashsale.redis import clients
 from inventory import announce
-from inventory.gate import replica
+from inventory.gate import replica, scripts
+from inventory.gate.delta import Tale
+from inventory.gate.entries import parse_line
 from orders import caretaker, lifecycle, reconciliation, replication, settlement
 from tests.cast import at_once, click, queue_up, skus
 
@@ -19,13 +21,13 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
     sale = make_sale(stock=10)
     queue_up(sale, 3)
     redis = clients.of(0)
-    keys = [key for key in replica.keys(sale.pk) if redis.exists(key)]
+    keys = [key for key in scripts.keys(sale.pk) if redis.exists(key)]
     copy = {key: redis.dump(key) for key in keys}
     settlement.settle(sale.pk)
     queue_up(sale, 2)
     settlement.settle(sale.pk)
 
-    redis.delete(*replica.keys(sale.pk))
+    redis.delete(*scripts.keys(sale.pk))
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()
@@ -39,8 +41,8 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
 def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    clients.of(0).hset(replica.keys(sale.pk).gate, "version", sale.version + 7)
-    clients.of(0).hset(replica.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
+    clients.of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
+    clients.of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
     assert not replication.tell(sale.pk)
     caretaker.look_after_all()
     seen = replica.view_now(sale.pk)
@@ -54,7 +56,7 @@ def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: Mak
 def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     redis = clients.of(0)
-    copy = {key: redis.dump(key) for key in replica.keys(sale.pk) if redis.exists(key)}
+    copy = {key: redis.dump(key) for key in scripts.keys(sale.pk) if redis.exists(key)}
     lifecycle.end(sale.pk, by="staff")
     assert lifecycle.finish(sale.pk)
     for key, dumped in copy.items():
@@ -70,7 +72,7 @@ def test_a_lost_tale_heals(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
     mark, _, raw = replica.read_line(sale.pk, 10)
-    assert settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
+    assert settlement.decide(sale.pk, mark, parse_line(raw)[0])
     assert replica.view_now(sale.pk).waiting == 3
     caretaker.look_after_all()
     assert replica.view_now(sale.pk).waiting == 0
@@ -143,7 +145,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
     replica.forget([sale.pk])
     apply = replication._apply
 
-    def paused_before(number: int, tale: replica.Tale) -> int:
+    def paused_before(number: int, tale: Tale) -> int:
         monkeypatch.setattr(replication, "_apply", apply)
         at_once(partial(lifecycle.pause, sale.pk, by="staff"))
         return apply(number, tale)
@@ -176,7 +178,7 @@ def test_one_sick_gate_keeps_no_other_cold(
     queue_up(sick, 1)
     settlement.settle(sick.pk)
     replica.forget([sick.pk, well.pk])
-    clients.of(0).set(replica.keys(sick.pk).answers, "of another type")
+    clients.of(0).set(scripts.keys(sick.pk).answers, "of another type")
     with monkeypatch.context() as patch:
         patch.setattr(replica, "empty", lambda *_: False)  # it stays sick
         caretaker.look_after_all()
@@ -193,9 +195,9 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     sale = make_sale(stock=5)
     queue_up(sale, 1)
     mark, _, raw = replica.read_line(sale.pk, 10)
-    assert settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
+    assert settlement.decide(sale.pk, mark, parse_line(raw)[0])
     sale.refresh_from_db()
-    clients.of(0).hset(replica.keys(sale.pk).gate, "version", sale.version)
+    clients.of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
     settlement.settle(sale.pk)
     caretaker.look_after_all()
     assert replica.view_now(sale.pk).waiting == 0

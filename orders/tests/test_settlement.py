@@ -9,6 +9,8 @@ from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from flashsale.redis import clients
 from inventory.gate import replica
+from inventory.gate.entries import parse_line
+from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement
 from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
 from orders.models import Order
@@ -18,7 +20,7 @@ from tests.cast import click, promise_too_much, queue_up, skus
 
 def line(sale: Sale) -> list[str]:
     """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
-    entries: Any = clients.of(0).xrange(replica.keys(sale.pk).line)
+    entries: Any = clients.of(0).xrange(keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
 
@@ -35,7 +37,7 @@ def stray(sale: Sale, **fields: str) -> str:
         "quantity": "1",
         **fields,
     }
-    return str(clients.of(0).xadd(replica.keys(sale.pk).line, entry))
+    return str(clients.of(0).xadd(keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -168,7 +170,7 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
-    clients.of(0).xadd(replica.keys(sale.pk).line, {"what": "is this"})
+    clients.of(0).xadd(keys(sale.pk).line, {"what": "is this"})
     queue_up(sale, 2)
     settlement.settle(sale.pk)
     assert list(statuses(sale).values()) == ["confirmed"] * 2
@@ -192,7 +194,7 @@ def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> No
     mark, _, raw = replica.read_line(sale.pk, 10)
     replica.cool([sale.pk], "another")
     caretaker.look_after_all()
-    assert not settlement.decide(sale.pk, mark, replica.parse_line(raw)[0])
+    assert not settlement.decide(sale.pk, mark, parse_line(raw)[0])
     assert sale.orders.count() == 0
     settlement.settle(sale.pk)
     assert sale.orders.count() == 2

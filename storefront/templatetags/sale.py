@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django import template
 
 from storefront.catalogue import ProductCard, stock_level
-from storefront.feed import Watch
+from storefront.live_sale import Watch
 
 register = template.Library()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from flashsale.http.shoppers import new_shopper
 from storefront import fragments
 from storefront.catalogue import ProductCard, SaleCard
-from storefront.feed import Watch
+from storefront.live_sale import Watch
 from tests.cast import forms
 
 SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)

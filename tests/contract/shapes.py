@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from inventory.gate import replica
-from inventory.gate.replica import View
+from inventory.gate.state import View
 from inventory.models import Sale
 from tests.cast import HTMX, JSON, PAGE, Shopper
 

@@ -11,7 +11,7 @@ import yaml
 
 from conftest import MakeSale
 from dashboard.metrics import families
-from dashboard.snapshot import Observer
+from dashboard.reading import Observer
 from tests.stack import ROOT
 
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"

@@ -58,14 +58,14 @@ BEFORE, AFTER = "before", "after"
 # Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
 # are under way.
 POINTS = {
-    "before_admit": Point(SERVING, "inventory.gate.replica.admit", BEFORE, 15),
-    "after_admit": Point(SERVING, "inventory.gate.replica.admit", AFTER, 15),
+    "before_admit": Point(SERVING, "inventory.gate.admission.admit", BEFORE, 15),
+    "after_admit": Point(SERVING, "inventory.gate.admission.admit", AFTER, 15),
     "before_the_bell": Point(SERVING, "orders.bell.ring", BEFORE, 2),
     "before_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", BEFORE, 2),
     "after_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", AFTER, 2),
     "before_the_answer": Point(SERVING, "storefront.buy._answer", AFTER, 15),
     "after_the_answer": Point(SERVING, "flashsale.http.endpoint.answer", AFTER, 15, of_a_click),
-    "the_line_is_read": Point(SETTLING, "inventory.gate.replica.parse_line", AFTER, 2),
+    "the_line_is_read": Point(SETTLING, "inventory.gate.entries.parse_line", AFTER, 2),
     "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),
     "before_commit": Point(SETTLING, "orders.settlement._write", AFTER, 2),
     "after_commit": Point(SETTLING, "orders.settlement._decide", AFTER, 2),

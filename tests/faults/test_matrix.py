@@ -7,7 +7,7 @@ from pathlib import Path
 from flashsale import database
 from flashsale.redis import clients
 from orders import caretaker
-from storefront import feed, own_purchases
+from storefront import live_sale, own_purchases
 from tests.faults import test_redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -17,7 +17,7 @@ STATED = {
     "PATIENCE": database.PATIENCE,
     "LOCK_TIMEOUT": float(database.LOCK_TIMEOUT.removesuffix("s")),
     "IDLE_TIMEOUT": float(database.IDLE_TIMEOUT.removesuffix("s")),
-    "TICK": feed.TICK,
+    "TICK": live_sale.TICK,
     "LOOK_EVERY": caretaker.LOOK_EVERY,
     "_WAITED_TOO_LONG": caretaker._WAITED_TOO_LONG / 1000,
     "_PATIENCE": own_purchases._PATIENCE,

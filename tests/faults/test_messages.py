@@ -11,7 +11,7 @@ from websockets.typing import Origin
 from conftest import MakeSale
 from flashsale.redis.clients import TIMEOUT
 from inventory.models import Sale
-from storefront.feed import TICK
+from storefront.live_sale import TICK
 from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import Crowd, final, settled_and_balanced, within

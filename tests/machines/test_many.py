@@ -28,7 +28,7 @@ from drills import shopper as drill
 from drills.shopper import Log, Site
 from flashsale.database import drop_broken_connections
 from flashsale.redis import servers as redis_servers
-from inventory.gate import replica as gate
+from inventory.gate import scripts
 from inventory.models import Sale
 from orders import lifecycle, settlement
 from tests import servers, stack
@@ -225,7 +225,7 @@ def test_a_sale_is_found_where_its_slot_has_moved(shop: Machines, make_sale: Mak
         ticket = shopper.ticket(sale)
         assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
         assert settled_and_balanced(sale)
-        assert target.client.exists(gate.keys(sale.pk).gate)
+        assert target.client.exists(scripts.keys(sale.pk).gate)
     finally:
         move_slot_of(sale, target, source, shop)
         stack.wait_for(lambda: redis_servers.now().of(sale.pk) == source.url, "it is back")
@@ -289,7 +289,7 @@ def leads(server: Master) -> bool:
 
 def move_slot_of(sale: Sale, source: Master, target: Master, shop: Machines) -> int:
     """The slot with its keys, of which there are so many; nobody sells meanwhile."""
-    slot = int(source.cluster("KEYSLOT", gate.keys(sale.pk).gate))
+    slot = int(source.cluster("KEYSLOT", scripts.keys(sale.pk).gate))
     target.cluster("SETSLOT", slot, "IMPORTING", source.cluster("MYID"))
     source.cluster("SETSLOT", slot, "MIGRATING", target.cluster("MYID"))
     where = urlsplit(target.url)

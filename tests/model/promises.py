@@ -11,7 +11,8 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from inventory.gate import replica
-from inventory.gate.replica import Answer, Snapshot
+from inventory.gate.entries import Answer
+from inventory.gate.state import Snapshot
 from orders import reconciliation
 from tests.model.reference import Reference, Step, Ticket
 

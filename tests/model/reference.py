@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from inventory.gate.replica import Answer, ColdGate
+from inventory.gate.entries import Answer
+from inventory.gate.scripts import ColdGate
 from orders.lifecycle import NotPossible, NotTold
 
 Passing = Callable[[bool], None]  # at a point: whether locks are held there

@@ -16,7 +16,8 @@ from django.db import connection
 from django.utils.module_loading import import_string
 
 from flashsale.redis import clients
-from inventory.gate import replica
+from inventory.gate import admission
+from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import caretaker, lifecycle, settlement
 from tests import servers, stack
@@ -57,7 +58,7 @@ class Shop:
 
     def click(self, ticket: Ticket) -> str:
         verdict = _in_the_loop(
-            replica.admit(
+            admission.admit(
                 self.sale, *ticket, "192.0.2.1", per_shopper=0, per_address=0, bound=100_000
             )
         )
@@ -132,14 +133,14 @@ class Shop:
 
     def keep_copy(self) -> None:
         redis = clients.of(0)
-        dumped = {key: redis.dump(key) for key in replica.keys(self.sale)}
+        dumped = {key: redis.dump(key) for key in keys(self.sale)}
         self.copies.append({key: value for key, value in dumped.items() if value})
 
     def bring_back_copy(self, number: int, noticed: bool) -> None:
         """Redis is restored from an older copy. It forgets the scripts, as whoever is started does;
         that it might go unnoticed is worse than it can be."""
         with clients.of(0).pipeline(transaction=True) as pipe:
-            pipe.delete(*replica.keys(self.sale))
+            pipe.delete(*keys(self.sale))
             for key, dumped in self.copies[number].items():
                 pipe.restore(key, 0, dumped)
             pipe.execute()

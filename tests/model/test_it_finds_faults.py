@@ -11,8 +11,10 @@ from django.db import IntegrityError
 from conftest import MakeSale
 from flashsale.database import Rows
 from flashsale.redis import clients
-from inventory.gate import replica
-from inventory.gate.replica import Entry
+from inventory.gate import scripts
+from inventory.gate.delta import Tale
+from inventory.gate.entries import Entry
+from inventory.gate.scripts import digest, keys
 from orders import settlement
 from tests.model.machine import play
 
@@ -22,18 +24,18 @@ ENOUGH = 30  # sales
 @contextmanager
 def script(name: str, guard: str, instead: str) -> Iterator[None]:
     """That script with another line in it."""
-    source = replica._source
+    source = scripts.source
     assert guard in source(name)
 
     def flawed(script: str) -> str:
         return source(script).replace(guard, instead) if script == name else source(script)
 
-    replica._digest.cache_clear()
+    digest.cache_clear()
     try:
-        with patch.object(replica, "_source", flawed):
+        with patch.object(scripts, "source", flawed):
             yield
     finally:
-        replica._digest.cache_clear()
+        digest.cache_clear()
 
 
 def late_tales_apply() -> AbstractContextManager[object]:
@@ -55,8 +57,8 @@ def what_is_decided_stays_in_flight() -> AbstractContextManager[object]:
 def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]:
     decide = settlement.decide
 
-    def forgetful(sale: int, mark: str, entries: list[Entry]) -> replica.Tale | None:
-        clients.of(0).xdel(replica.keys(sale).line, *[entry.id for entry in entries])
+    def forgetful(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
+        clients.of(0).xdel(keys(sale).line, *[entry.id for entry in entries])
         return decide(sale, mark, entries)
 
     return patch.object(settlement, "decide", forgetful)
@@ -74,7 +76,7 @@ def orders_are_made_again() -> AbstractContextManager[object]:
 def the_last_comes_first() -> AbstractContextManager[object]:
     decide = settlement.decide
 
-    def backwards(sale: int, mark: str, entries: list[Entry]) -> replica.Tale | None:
+    def backwards(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
         return decide(sale, mark, entries[::-1])
 
     return patch.object(settlement, "decide", backwards)

@@ -5,8 +5,9 @@ from uuid import UUID
 
 from conftest import MakeSale
 from flashsale.redis import clients
-from inventory.gate import replica
-from inventory.gate.replica import Verdict
+from inventory.gate import admission, replica
+from inventory.gate.entries import Verdict
+from inventory.gate.scripts import keys
 from tests.cast import queue_up, skus
 
 
@@ -25,7 +26,7 @@ async def look_then_count(
     sale: int, purchase: UUID, shopper: UUID, sku: str, quantity: int, *args: Any, **rules: Any
 ) -> Verdict:
     """`admit` without the script: what it does in one call, done in two."""
-    if (await replica.view(sale)).left(sku) < quantity:
+    if (await admission.view(sale)).left(sku) < quantity:
         return Verdict("refused", reason="sold_out")
-    await clients.send(sale, "HINCRBY", replica.keys(sale).flight, sku, quantity)
+    await clients.send(sale, "HINCRBY", keys(sale).flight, sku, quantity)
     return Verdict("queued")

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from conftest import MakeSale
 from inventory import stock
 from inventory.gate import replica
-from inventory.gate.replica import Entry
+from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import lifecycle, reconciliation, settlement
 from orders.models import Order
@@ -124,4 +124,4 @@ def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: 
 
 def _line(sale: Sale) -> list[Entry]:
     _, _, raw = replica.read_line(sale.pk, 100)
-    return replica.parse_line(raw)[0]
+    return parse_line(raw)[0]

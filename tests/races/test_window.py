@@ -12,7 +12,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from flashsale.http import shoppers
 from flashsale.redis import clients
-from inventory.gate import replica
+from inventory.gate.scripts import keys, source
 from inventory.models import Sale
 from orders import lifecycle, tickets
 from orders.settlement import settle
@@ -32,7 +32,7 @@ def _eval_admit(sale: Sale, script: str) -> list[str]:
     reply: Any = clients.of(0).eval(
         script,
         11,
-        *replica.keys(sale.pk),
+        *keys(sale.pk),
         *(f"{{sale:{sale.pk}}}:rate:{whose}" for whose in ("shopper", "address")),
         *(tickets.new_purchase(sale.pk).hex, shopper.hex, skus(sale)[0], 1),
         *(0, 0, 100_000),
@@ -55,7 +55,7 @@ def test_the_script_opens_and_closes_to_the_millisecond(
     sale = make_sale()
     moment = round(getattr(sale, edge).timestamp() * 1000) + milliseconds
     stopped = f"{{'{moment // 1000}', '{moment % 1000 * 1000}'}}"
-    script = replica._source("admit")
+    script = source("admit")
     assert script.count(_CLOCK) == 1
     assert _eval_admit(sale, script.replace(_CLOCK, stopped)) == answer
 
@@ -75,7 +75,7 @@ def test_a_crowd_that_clicks_across_opening_and_close_buys_inside_the_window_onl
 def test_its_twin_without_a_look_at_the_clock_sells_outside_the_window(
     make_sale: MakeSale,
 ) -> None:
-    script = replica._source("admit")
+    script = source("admit")
     for edge in _EDGES:
         assert edge in script
         script = script.replace(edge, "false")

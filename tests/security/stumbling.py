@@ -12,10 +12,10 @@ def stumble(*_: Any, **__: Any) -> NoReturn:
 
 if __name__ == "__main__":
     from flashsale import asgi  # sets Django up
-    from inventory.gate import replica
+    from inventory.gate import admission
     from storefront import views
 
     assert asgi
-    replica.admit = stumble
+    admission.admit = stumble
     views._page_of_orders = stumble
     http_server.main()

@@ -17,7 +17,8 @@ from flashsale.redis import clients
 from inventory import announce
 from inventory.corruption import OddGate
 from inventory.gate import replica
-from inventory.gate.replica import Answer, Keys
+from inventory.gate.entries import Answer
+from inventory.gate.scripts import Keys, keys
 from inventory.models import Sale
 from orders import caretaker, reconciliation, settlement
 from orders.models import Order
@@ -62,7 +63,7 @@ def everybody_lives(web: Web, worker: stack.Process) -> Iterator[None]:
 
 def put(sale: Sale, entry: Fields, number: str = "*") -> None:
     """An entry in the sale's line, by hand."""
-    clients.of(0).xadd(replica.keys(sale.pk).line, entry, id=number)
+    clients.of(0).xadd(keys(sale.pk).line, entry, id=number)
 
 
 def entry(sale: Sale, fields: Fields) -> Fields:
@@ -223,7 +224,7 @@ def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
 def last_number(sale: Sale) -> int:
     """The moment in the line's latest id, in ms; 0 where the next will be the clock's."""
     try:
-        stream = clients.of(0).xinfo_stream(replica.keys(sale.pk).line)
+        stream = clients.of(0).xinfo_stream(keys(sale.pk).line)
     except redis.ResponseError:  # there is none
         return 0
     return int(stream["last-generated-id"].partition("-")[0])
@@ -251,7 +252,7 @@ def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web)
     with clients.of(0).pipeline() as pipe:
         for number in range(1000):
             fields: Fields = {"what": str(number)} if number % 2 else entry(sale, {"sku": "x\0"})
-            pipe.xadd(replica.keys(sale.pk).line, fields)
+            pipe.xadd(keys(sale.pk).line, fields)
         pipe.execute()
     shopper = Shopper(web.url)
     purchase = shopper.buy(sale).json()["purchase"]
@@ -264,7 +265,7 @@ def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web)
 
 
 def spoil(sale: Sale, name: str, how: Callable[[str], object]) -> None:
-    how(getattr(replica.keys(sale.pk), name))
+    how(getattr(keys(sale.pk), name))
 
 
 def another_type(key: str) -> None:
@@ -322,7 +323,7 @@ def test_garbage_in_a_gate_is_replaced(
     make_sale: MakeSale, web: Web, name: str, field: str, value: Any
 ) -> None:
     def spoilt(sale: Sale) -> None:
-        key, of = getattr(replica.keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
+        key, of = getattr(keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
         clients.of(0).hset(key, of, value)
 
     heals(make_sale, web, spoilt)
@@ -330,7 +331,7 @@ def test_garbage_in_a_gate_is_replaced(
 
 def test_units_that_nobody_in_line_holds_are_free_again(make_sale: MakeSale) -> None:
     sale, shopper = make_sale(), new_shopper()
-    clients.of(0).hset(replica.keys(sale.pk).held, shopper.hex, 999)
+    clients.of(0).hset(keys(sale.pk).held, shopper.hex, 999)
     stack.wait_for(lambda: click(sale, shopper=shopper).code == "queued", "they may buy")
 
 
@@ -340,7 +341,7 @@ def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     make_sale: MakeSale, name: str, value: Any
 ) -> None:
     sale, shopper = make_sale(limit=2), new_shopper()
-    clients.of(0).hset(getattr(replica.keys(sale.pk), name), shopper.hex, value)
+    clients.of(0).hset(getattr(keys(sale.pk), name), shopper.hex, value)
     purchase = new_purchase(sale.pk)
 
     def accepted() -> bool:
@@ -371,7 +372,7 @@ def test_an_answer_that_cannot_be_read_is_read_from_postgresql(
         text = stored
         if isinstance(text, str):
             text = text.replace("SHOPPER", order.shopper.hex).replace("SKU", skus(sale)[0])
-        clients.of(0).hset(replica.keys(sale.pk).answers, order.pk.hex, text)
+        clients.of(0).hset(keys(sale.pk).answers, order.pk.hex, text)
 
     heals(make_sale, web, spoilt)
 
@@ -382,7 +383,7 @@ def test_a_purchase_in_line_whose_answer_is_spoilt_gets_its_order(
 ) -> None:
     sale = make_sale()
     purchases = queue_up(sale, 3)
-    clients.of(0).hset(replica.keys(sale.pk).answers, purchases[1].hex, stored)
+    clients.of(0).hset(keys(sale.pk).answers, purchases[1].hex, stored)
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert list(sale.orders.values_list("status", flat=True)) == ["confirmed"] * 3
@@ -396,7 +397,7 @@ def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
     first, second = Shopper(web.url), Shopper(web.url)
     theirs, mine = (uuid.UUID(each.buy(sale).json()["purchase"]) for each in (first, second))
     stack.wait_for(lambda: sale.orders.count() == 2, "both are settled")
-    recent = replica.keys(sale.pk).recent
+    recent = keys(sale.pk).recent
     shopper = Order.objects.get(pk=mine).shopper.hex
     clients.of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
     page = second.client.get(f"/sales/{sale.slug}/", headers=PAGE).text

@@ -13,8 +13,8 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from conftest import MakeSale
-from storefront import catalogue, feed
-from storefront.feed import Frame, Subscriber
+from flashsale.http.sockets import Frame, Subscriber
+from storefront import catalogue, live_sale
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 200_000])
@@ -83,12 +83,12 @@ def test_in_a_rush_a_crowd_is_told_the_stock_as_seldom_as_it_is_large(
 ) -> None:
     """What changes twice in such a pause is told once."""
     crowd, pace = 20, 0.01
-    monkeypatch.setattr(feed, "_PACE", pace)
+    monkeypatch.setattr(live_sale, "_PACE", pace)
     card = catalogue.card(pk=make_sale(stock=5).pk)
     assert card
 
     async def rush() -> tuple[float, int]:
-        watch, told, all_told = feed.Watch(card), Counter[str](), asyncio.Event()
+        watch, told, all_told = live_sale.Watch(card), Counter[str](), asyncio.Event()
 
         def write(wire: bytes) -> bool:
             told["frames"] += 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from flashsale.observe import telemetry
+from flashsale.observe import telemetry, telemetry_reader
 from flashsale.redis import clients
 from tests import stack
 from tests.cast import at_once
@@ -35,7 +35,7 @@ def nothing_counted() -> Iterator[None]:
 
 def counted() -> Counter[str]:
     telemetry.flush(ME)
-    return telemetry.totals([SALE])[SALE].clicks[SALE]
+    return telemetry_reader.totals([SALE])[SALE].clicks[SALE]
 
 
 def test_clicks_are_counted_by_sale_and_answer() -> None:
@@ -80,7 +80,7 @@ def test_a_second_stays_where_it_was_counted() -> None:
     telemetry.count_settled(SALE, 7)
     [second] = telemetry._seconds
     telemetry.flush(ME)
-    history = telemetry.History(seconds=5)
+    history = telemetry_reader.History(seconds=5)
 
     def found() -> list[int]:
         return [s.at for s in history.read() if s.settled[SALE] == 7]
@@ -91,12 +91,12 @@ def test_a_second_stays_where_it_was_counted() -> None:
 
 def test_percentiles_are_right_to_within_three_per_cent() -> None:
     taken = [random.lognormvariate(2, 1) / 1000 for _ in range(5000)]
-    found = telemetry.latency(Counter(telemetry._bucket(seconds) for seconds in taken))
+    found = telemetry_reader.latency(Counter(telemetry._bucket(seconds) for seconds in taken))
     cuts = statistics.quantiles([seconds * 1000 for seconds in taken], n=100)
     assert found.p50 == pytest.approx(cuts[49], rel=0.03)
     assert found.p95 == pytest.approx(cuts[94], rel=0.03)
     assert found.p99 == pytest.approx(cuts[98], rel=0.05)
-    assert telemetry.latency(Counter()).p50 is None
+    assert telemetry_reader.latency(Counter()).p50 is None
 
 
 def timed(kind: str) -> Counter[int]:
@@ -109,7 +109,10 @@ def test_a_click_is_timed_to_its_answer_and_to_its_confirmation() -> None:
     telemetry.count_accepted("a", time.perf_counter() - 0.1)
     telemetry._clicked["a"] -= 0.2
     telemetry.count_outcomes([("a", "confirmed")])
-    accept, confirm = telemetry.latency(timed("accept")), telemetry.latency(timed("confirm"))
+    accept, confirm = (
+        telemetry_reader.latency(timed("accept")),
+        telemetry_reader.latency(timed("confirm")),
+    )
     assert accept.p50
     assert confirm.p50
     assert 97 <= accept.p50 < 1_000  # ms
@@ -152,7 +155,9 @@ def test_what_is_over_and_written_down_is_not_kept_here() -> None:
     telemetry.flush(ME)
     telemetry.flush(ME)
     assert {now - second for second in telemetry._seconds} == {0, 5}
-    assert {s.at for s in telemetry.History(seconds=90).read() if s.answers["limit"]} >= {now - 60}
+    assert {s.at for s in telemetry_reader.History(seconds=90).read() if s.answers["limit"]} >= {
+        now - 60
+    }
 
 
 def test_what_a_process_counted_last_is_not_lost_with_it() -> None:
@@ -160,18 +165,18 @@ def test_what_a_process_counted_last_is_not_lost_with_it() -> None:
     counts = f"from flashsale import telemetry as t; t.start('worker'); t.count_settled({sale}, 3)"
     code = f"import django; django.setup(); {counts}"
     subprocess.run([sys.executable, "-c", code], cwd=stack.ROOT, check=True, timeout=stack.DEADLINE)
-    assert telemetry.totals([int(sale)])[int(sale)].settled.total() == 3
+    assert telemetry_reader.totals([int(sale)])[int(sale)].settled.total() == 3
 
 
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:
     now = time.time()
     for name, age in (("worker:a:1:x", 0), ("worker:b:2:x", 20), ("worker:c:3:x", 100)):
         told = json.dumps({"at": now - age, "sockets": 3})
-        clients.telemetry().hset(telemetry._PROCESSES, name, told)
-    ours = [process for process in telemetry.processes() if process.host in "abc"]
+        clients.telemetry().hset(telemetry.PROCESSES_KEY, name, told)
+    ours = [process for process in telemetry_reader.processes() if process.host in "abc"]
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
-    clients.telemetry().hdel(telemetry._PROCESSES, "worker:a:1:x", "worker:b:2:x")
+    clients.telemetry().hdel(telemetry.PROCESSES_KEY, "worker:a:1:x", "worker:b:2:x")
 
 
 @pytest.mark.parametrize(
@@ -187,36 +192,36 @@ def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> 
     ],
 )
 def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> None:
-    second = telemetry.Second(1)
+    second = telemetry_reader.Second(1)
     second.take({"another program": written, "ours": '{"clicks|1|limit": 2}'})
     assert second.answers == {"limit": 2}
-    assert telemetry.latency(second.accept) == telemetry.Latency()
+    assert telemetry_reader.latency(second.accept) == telemetry_reader.Latency()
     strange: dict[Any, Any] = {"nobody": written, "web:a:b:c": written, "web:a:1:x": '{"at": null}'}
-    clients.telemetry().hset(telemetry._PROCESSES, mapping=strange)
-    assert not [process for process in telemetry.processes() if process.host == "a"]
-    clients.telemetry().hdel(telemetry._PROCESSES, *strange)
+    clients.telemetry().hset(telemetry.PROCESSES_KEY, mapping=strange)
+    assert not [process for process in telemetry_reader.processes() if process.host == "a"]
+    clients.telemetry().hdel(telemetry.PROCESSES_KEY, *strange)
 
 
 def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
     """Redis' clock was put back: nobody knows when it was."""
     name, told = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
-    clients.telemetry().hset(telemetry._PROCESSES, name, told)
-    [process] = [process for process in telemetry.processes() if process.host == "ahead"]
+    clients.telemetry().hset(telemetry.PROCESSES_KEY, name, told)
+    [process] = [process for process in telemetry_reader.processes() if process.host == "ahead"]
     assert not process.alive
-    clients.telemetry().hdel(telemetry._PROCESSES, name)
+    clients.telemetry().hdel(telemetry.PROCESSES_KEY, name)
 
 
 def test_bytes_of_other_programs_are_passed_over() -> None:
-    clients.of(0).hset(telemetry._PROCESSES, b"\xff", b"\xfe")
-    telemetry.processes()
-    clients.of(0).hdel(telemetry._PROCESSES, b"\xff")
+    clients.of(0).hset(telemetry.PROCESSES_KEY, b"\xff", b"\xfe")
+    telemetry_reader.processes()
+    clients.of(0).hdel(telemetry.PROCESSES_KEY, b"\xff")
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:
-    seconds = [telemetry.Second(1), telemetry.Second(2)]
+    seconds = [telemetry_reader.Second(1), telemetry_reader.Second(2)]
     for second in seconds:
         written = {"clicks|1|accepted": 2, "clicks|2|accepted": 3, "settled|1|": 4}
         second.take({"a process": json.dumps(written)})
-    whole = telemetry.merged(seconds)
+    whole = telemetry_reader.merged(seconds)
     assert (whole.at, whole.answers["accepted"], whole.settled[1]) == (2, 10, 8)
-    assert telemetry.latency(whole.accept) == telemetry.Latency()
+    assert telemetry_reader.latency(whole.accept) == telemetry_reader.Latency()

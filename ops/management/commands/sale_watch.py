@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from dashboard.snapshot import Observer, SaleFigures, Snapshot
+from dashboard.reading import Observer
+from dashboard.snapshot import SaleFigures, Snapshot
 from dashboard.templatetags.figures import ms, units
 from ops.base_command import OperatorCommand
 from ops.lifecycle_command import find_sale, whole

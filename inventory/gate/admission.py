@@ -1,0 +1,125 @@
+"""What web processes ask the gate: may this click buy, what became of it, what is left."""
+
+import logging
+from contextlib import suppress
+from datetime import datetime
+from uuid import UUID
+
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
+
+from flashsale.redis import clients
+from inventory.corruption import in_words, is_odd
+from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
+from inventory.gate.scripts import digest, keys
+from inventory.gate.state import View, pairs, parse_view, view_commands
+
+log = logging.getLogger(__name__)
+
+
+async def admit(
+    sale: int,
+    purchase: UUID,
+    shopper: UUID,
+    sku: str,
+    quantity: int,
+    address: str,
+    *,
+    per_shopper: int,
+    per_address: int,
+    bound: int,
+) -> Verdict:
+    """Decides one click, in one round trip. Idempotent by `purchase`.
+
+    Raises NotSent where nothing has happened, and another redis.RedisError where the answer was lost:
+    the purchase may be in the line or not.
+    """
+    tag = f"{{sale:{sale}}}:rate"
+    buyer = shopper.hex
+    try:
+        reply = await clients.send(
+            sale,
+            "EVALSHA",
+            digest("admit"),
+            11,
+            *keys(sale),
+            f"{tag}:{buyer}",
+            f"{tag}:{address}",
+            purchase.hex,
+            buyer,
+            sku,
+            quantity,
+            per_shopper,
+            per_address,
+            bound,
+        )
+    except NoScriptError:
+        return Verdict("cold")
+    except OutOfMemoryError:  # at the first write: nothing was written
+        return Verdict("busy")
+    except ResponseError as error:
+        if is_odd(error):
+            await _report(sale)
+        raise
+    code, *rest = reply
+    if code in ("known", "reused") and (found := parse_answer(rest[0])):
+        return Verdict(code, answer=found)
+    if code in ("known", "reused", "odd"):
+        await _report(sale)
+        return Verdict("busy")
+    if code == "queued":
+        return Verdict(code, ring=rest[0] == 1)
+    if code == "refused":
+        return Verdict(code, reason=rest[0])
+    if code == "rate_limited":
+        return Verdict(code, wait=rest[0])
+    return Verdict(code)
+
+
+async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
+    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
+    be believed if it knows nothing."""
+    k = keys(sale)
+    stored = await clients.send(sale, "HGET", k.answers, purchase.hex)
+    if stored is None:
+        return None, None, await clients.send(sale, "HGET", k.gate, "warm") == "1"
+    found = parse_answer(stored)
+    if found is None:
+        await _report(sale)
+        return None, None, False
+    return found, accepted_at_of(stored), True
+
+
+async def _report(sale: int) -> None:
+    """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
+    log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
+    with suppress(RedisError, OSError):  # it will be met again
+        await clients.send(sale, "HSET", keys(sale).gate, "odd", "1")
+
+
+async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
+    """The shopper's latest purchases in the sale, newest first; None of a gate that is cold or gone.
+
+    Raises redis.RedisError.
+    """
+    k = keys(sale)
+    try:
+        found = await clients.send(
+            sale, "EVALSHA", digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
+        )
+    except NoScriptError:
+        return None
+    if found is None:
+        return None
+    own = []
+    for purchase, stored in zip(found[::2], found[1::2], strict=True):
+        answer = parse_answer(stored)
+        if answer and answer.shopper == shopper.hex:  # and what is of our making
+            own.append((UUID(purchase), answer))
+    return own
+
+
+async def view(sale: int) -> View:
+    """The gate as it stands. Raises OddGate and redis.RedisError."""
+    with in_words():
+        *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
+        return parse_view([*map(pairs, hashes), waiting, map(int, now)])
