@@ -79,7 +79,7 @@ def make_sale() -> Iterator[MakeSale]:
     # Out of the way of later tests, also where a twin has broken its gate.
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
-    replica.forget(made)
+    replica.remove(made)
 
 
 @pytest.fixture

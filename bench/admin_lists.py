@@ -162,7 +162,7 @@ def sell(orders: int) -> "Sale":
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     lifecycle.schedule(sale.pk, by="bench")
-    wait_for(lambda: replica.view_now(sale.pk).warm)
+    wait_for(lambda: replica.read_view(sale.pk).ready)
     sale.refresh_from_db()
     return sale
 

@@ -37,14 +37,14 @@ return {'queued', redis.call('SETNX', KEYS[8], entry)}
 """
 # What it reads before it says that a sale is not open, and before it says that somebody has enough.
 READING_LITTLE = """
-redis.call('HMGET', KEYS[1], 'warm', 'status', 'opens_at', 'closes_at', 'limit')
+redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
 redis.call('HGET', KEYS[6], ARGV[1])
 redis.call('HGET', KEYS[2], ARGV[3])
 redis.call('TIME')
 return {'refused', 'closed'}
 """
 READING = """
-redis.call('HMGET', KEYS[1], 'warm', 'status', 'opens_at', 'closes_at', 'limit')
+redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
 redis.call('HGET', KEYS[6], ARGV[1])
 redis.call('HGET', KEYS[2], ARGV[3])
 redis.call('TIME')
@@ -54,7 +54,17 @@ redis.call('HGET', KEYS[3], ARGV[3])
 return {'refused', 'sold_out'}
 """
 TAG = "{bare}"
-_NAMES = ("gate", "stock", "flight", "bought", "held", "answers", "line", "bell", "recent")
+_NAMES = (
+    "gate",
+    "stock",
+    "in_flight",
+    "bought",
+    "in_flight_by_shopper",
+    "answers",
+    "line",
+    "bell",
+    "recent",
+)
 _KEYS = [f"{TAG}:{name}" for name in _NAMES]
 _BYTES = re.compile(r"\A/bytes/(\d{1,7})\Z")
 _ANSWER = b'{"purchase": "00000000-0000-0000-0000-000000000000", "status": "queued"}'

@@ -85,7 +85,7 @@ def accepted(stage: Stage, connections: int) -> None:
 def empty(sale: "Sale") -> None:
     from inventory.gate import replica
 
-    wait_for(lambda: replica.view_now(sale.pk).waiting == 0)
+    wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
 
 
 def sql_batches(stage: Stage) -> None:

@@ -162,12 +162,12 @@ def _held(ready: Stage) -> Point:
     """Memory and connections."""
     from django.db import connection
 
-    from flashsale.redis import clients as redis_clients
+    from flashsale.redis import clients as clients_module
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         [backends] = cursor.fetchone()
-    clients = redis_clients.of(0).info("clients")["connected_clients"]
+    clients = clients_module.client_of(0).info("clients")["connected_clients"]
     webs = processor.pids(ready.folder, "web")
     files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in webs)
     counted = dict(zip(CONNECTIONS, (backends, clients, files), strict=True))

@@ -77,11 +77,11 @@ def by_line(ready: Stage) -> Iterator[Point]:
     for number in (0, 10_000, 100_000):
         with ready.sale() as sale:
             with _worker_stopped(ready):
-                while replica.view_now(sale.pk).waiting < number:
+                while replica.read_view(sale.pk).waiting < number:
                     wrk.load(ready.port, 256, 2, ready.clicks(sale, 2))
-                waiting = replica.view_now(sale.pk).waiting
+                waiting = replica.read_view(sale.pk).waiting
                 point = {"x": waiting} | _measured(ready, sale, rounds=1)
-                waiting = replica.view_now(sale.pk).waiting
+                waiting = replica.read_view(sale.pk).waiting
             began = time.monotonic()
             empty(sale)
             yield point | {"settled_per_second": waiting / (time.monotonic() - began)}
@@ -117,9 +117,9 @@ def by_shoppers(ready: Stage) -> Iterator[Point]:
         with replace(ready, units=_PLENTY).sale() as sale:
             key = sale.pk
             _insert_orders(sale, number)
-            clients.of(0).flushall()
+            clients.client_of(0).flushall()
             began = time.monotonic()
-            wait_for(lambda key=key: replica.view_now(key).warm, _PATIENCE)  # type: ignore[misc]
+            wait_for(lambda key=key: replica.read_view(key).ready, _PATIENCE)  # type: ignore[misc]
             rebuilt = time.monotonic() - began
             yield {"x": number} | _measured(ready, sale) | {"rebuilt_after": rebuilt}
 

@@ -254,7 +254,7 @@ def sell_all_but(shop: Shop, left: dict[str, int]) -> None:
         units = product.stock - left[product.sku]
         for begun in range(0, units, sale.limit):
             buy_as_somebody(shop, sale, product.sku, min(sale.limit, units - begun))
-    wait_for(lambda: replica.view_now(sale.pk).waiting == 0)
+    wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
 
 
 def buy_as_somebody(shop: Shop, sale: "Sale", sku: str, quantity: int) -> None:

@@ -80,7 +80,7 @@ def prepare_bare() -> None:
     """An empty line for the bare servers, and scripts that Redis knows."""
     from flashsale.redis import clients
 
-    client = clients.of(0)
+    client = clients.client_of(0)
     for script in (WRITING, READING, READING_LITTLE):
         client.script_load(script)
     for key in client.scan_iter(match=f"{TAG}:*"):

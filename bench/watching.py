@@ -109,20 +109,20 @@ def _add_a_unit(sale: "Sale") -> float:
     """As staff do; but here it is known when it was committed."""
     from django.db import connection
 
-    from flashsale.database import bounded
+    from flashsale.database import bounded_transaction
     from inventory import stock
     from inventory.models import Sale, StockMovement
     from orders import replication
 
     try:
-        with bounded():
+        with bounded_transaction():
             locked = Sale.objects.select_for_update(no_key=True).get(pk=sale.pk)
             [product] = stock.lock([locked.products.get().pk])
             locked.version += 1
             locked.save(update_fields=["version"])
             stock.move(product, 1, StockMovement.Reason.RECEIVED, told=[locked], actor="bench")
         committed = time.perf_counter()
-        replication.tell(sale.pk)
+        replication.replicate(sale.pk)
         return committed
     finally:
         connection.close()

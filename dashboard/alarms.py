@@ -28,7 +28,9 @@ def alarms_of(snapshot: Snapshot) -> Iterable[Alarm]:
     redis_answers = next(part for part in snapshot.parts if part.name == "Redis").ok
     for figures in snapshot.sales:
         if redis_answers and figures.gate == "unknown":
-            yield Alarm("gate-odd", f"{figures.sale.name}: what stands in its gate cannot be read.")
+            yield Alarm(
+                "gate-corrupt", f"{figures.sale.name}: what stands in its gate cannot be read."
+            )
         yield from _sale_alarms(figures)
 
 
@@ -36,8 +38,8 @@ def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
     name = figures.sale.name
     if figures.state == "upcoming, paused":
         yield Alarm("paused-before", f"{name}: it is paused, and will not open unless resumed.")
-    if figures.gate == "cold":
-        yield Alarm("gate-cold", f"{name}: the gate is cold, clicks are told to try again.")
+    if figures.gate == "not_ready":
+        yield Alarm("gate-not-ready", f"{name}: the gate is cold, clicks are told to try again.")
     if figures.oldest is not None and figures.oldest > WAITS_LONG:
         yield Alarm("line-waits", f"{name}: the line has waited for {figures.oldest / 1000:.1f} s.")
     if figures.waiting is not None and figures.waiting > _LINE_FULL * settings.LINE_BOUND:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from flashsale.observe.telemetry import ANSWERS
-from flashsale.observe.telemetry_reader import Latency, Second, latency, merged
+from flashsale.observe.telemetry_reader import Latency, Second, latency, merge
 
 Point = list[float | None]
 
@@ -61,7 +61,7 @@ class Minute(NamedTuple):
 def minutes(seconds: Sequence[Second]) -> Iterator[Minute]:
     """The same per minute, the latest first, as far as something happened."""
     for end in range(len(seconds), 0, -_MINUTE):
-        whole = merged(seconds[max(0, end - _MINUTE) : end])
+        whole = merge(seconds[max(0, end - _MINUTE) : end])
         answers = whole.answers
         if answers or whole.settled:
             yield Minute(

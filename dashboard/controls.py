@@ -17,10 +17,10 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
-from inventory.constraint_messages import said_by
+from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
 from orders import lifecycle
-from orders.lifecycle import NotPossible, NotTold
+from orders.lifecycle import NotPossible, NotReplicated
 from orders.models import Order
 
 log = logging.getLogger(__name__)
@@ -81,12 +81,12 @@ class Control(forms.Form):
             made = type(self).function(subject.pk, by=by, **self.arguments(subject))
         except NotPossible as refusal:
             return Outcome("refused", f"{called}: {refusal}")
-        except NotTold as late:
+        except NotReplicated as late:
             return Outcome("late", f"{called}: {late}")
         except ObjectDoesNotExist:
             return Outcome("refused", f"{called} is there no more.")
         except IntegrityError as refusal:
-            return Outcome("refused", f"{called}: {said_by(refusal)}")
+            return Outcome("refused", f"{called}: {explain(refusal)}")
         except (Error, redis.RedisError) as error:
             log.warning("%s of %s: %s", self.name, called, error)
             return _unfinished(called, error)

@@ -84,7 +84,7 @@ class Live:
         frames = await asyncio.to_thread(self._frames, languages)
         for watcher in watchers:
             if watcher in self._watchers:
-                watcher.subscriber.tell_live(frames[watcher.subscriber.language])
+                watcher.subscriber.push_live(frames[watcher.subscriber.language])
 
     def _send_away(self, watchers: Iterable[Watcher], code: int) -> None:
         """Beside the tick: one that does not read would hold it up."""

@@ -80,14 +80,14 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield alarms
 
 
-_WARM = {"warm": 1, "cold": 0}  # a draft has no gate
+_READY = {"ready": 1, "not_ready": 0}  # a draft has no gate
 
 _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
     "line_purchases": ("Purchases that wait", lambda seen: seen.waiting),
     "line_age_seconds": ("How long its head has waited", lambda seen: _seconds(seen.oldest)),
     "version": ("PostgreSQL's", lambda seen: seen.sale.version),
     "gate_version": ("Where the gate stands", lambda seen: seen.gate_version),
-    "gate_warm": ("1 where it can sell, 0 where it is cold", lambda seen: _WARM.get(seen.gate)),
+    "gate_ready": ("1 where it can sell, 0 where it is cold", lambda seen: _READY.get(seen.gate)),
     "poison_orders": ("Rejected, for they could not be processed", lambda seen: seen.poison),
     "confirmed_orders": ("Confirmed and not cancelled", lambda seen: seen.sale.confirmed),
 }
@@ -125,7 +125,7 @@ def _seconds(milliseconds: int | None) -> float | None:
 
 def _histogram(name: str, words: str, buckets: Counter[int]) -> HistogramMetricFamily:
     bounds = (*BOUNDS, math.inf)
-    counts = telemetry_reader.up_to(buckets, bounds)
+    counts = telemetry_reader.count_up_to(buckets, bounds)
     labels = [f"{bound:g}" if bound < math.inf else "+Inf" for bound in bounds]
     return HistogramMetricFamily(
         f"flashsale_{name}_seconds",

@@ -51,7 +51,7 @@ RECENT = 10  # seconds of which latencies are told
 
 
 @dataclass(frozen=True, slots=True)
-class _Books:
+class _Stored:
     """As PostgreSQL has it."""
 
     sales: list[Sale] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Observer:
 
     def __init__(self, only: int | None = None) -> None:
         self._only = only
-        self._books = _Books()
+        self._books = _Stored()
         self._counted = _Counted()
         self._history = telemetry_reader.History()
         # Sales whose gate is behind: which version it has to reach, and since when.
@@ -151,7 +151,7 @@ class Observer:
         counted, telemetry_part = self._read_telemetry([sale.pk for sale in books.sales])
         now = gates.now if gates else timezone.now()
         second = counted.history[-1] if counted.history else Second(int(now.timestamp()))
-        recent = telemetry_reader.merged(counted.history[-RECENT:])
+        recent = telemetry_reader.merge(counted.history[-RECENT:])
         snapshot = Snapshot(
             at=now,
             sales=[_figures(sale, books, gates, counted, second, now) for sale in books.sales],
@@ -169,9 +169,9 @@ class Observer:
         )
         return replace(snapshot, alarms=[*alarms_of(snapshot), *self._gates_behind(snapshot)])
 
-    def _read_books(self) -> tuple[_Books, Part]:
+    def _read_books(self) -> tuple[_Stored, Part]:
         try:
-            self._books = self._postgresql.ask(lambda: _read_books(self._only))
+            self._books = self._postgresql.ask(lambda: _read_postgresql(self._only))
         except (DatabaseError, TimeoutError) as error:
             words = f"not reachable ({type(error).__name__}); showing what was last known"
             return self._books, Part("PostgreSQL", False, words)
@@ -208,9 +208,9 @@ class Observer:
         self._behind = behind
 
 
-def _read_books(only: int | None) -> _Books:
+def _read_postgresql(only: int | None) -> _Stored:
     try:
-        return _read_all_books(only)
+        return _read_stored(only)
     except DatabaseError:
         drop_broken_connections()
         raise
@@ -233,7 +233,7 @@ def _sales(only: int | None) -> tuple[list[Sale], int]:
     return [*ahead[:SHOWN], *over[:_OVER_SHOWN]], max(0, unfinished.count() - SHOWN)
 
 
-def _read_all_books(only: int | None) -> _Books:
+def _read_stored(only: int | None) -> _Stored:
     began = time.perf_counter()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -248,7 +248,7 @@ def _read_all_books(only: int | None) -> _Books:
     for listing in listings.order_by("position", "id"):
         products[listing.sale_id].append(listing.product)
     poisoned = Order.objects.filter(reason=Order.Reason.ERROR, sale__in=sales)
-    return _Books(
+    return _Stored(
         sales=sales,
         hidden_sales=hidden,
         products=products,
@@ -265,9 +265,9 @@ def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
     words: list[str] = []
     failed: list[str] = []
     try:
-        shares = clients.shared_out(sales)
+        shares = clients.group_by_server(sales)
         for server, share in shares:
-            where = f"{_place(server)}: " if len(shares) > 1 else ""
+            where = f"{_address_of(server)}: " if len(shares) > 1 else ""
             try:
                 gates, told, failure = _read_server(server, share)
             except (redis.RedisError, OSError) as error:
@@ -284,7 +284,7 @@ def _read_gates(sales: list[int]) -> tuple[_Gates | None, Part]:
     return _Gates(seen[0].now, {sale: of for some in seen for sale, of in some.gates.items()}), part
 
 
-def _place(server: redis.Redis) -> str:
+def _address_of(server: redis.Redis) -> str:
     reached = server.get_connection_kwargs()
     return f"{reached.get('host')}:{reached.get('port')}"
 
@@ -306,7 +306,7 @@ def _read_gate(sale: int) -> _Gate | None:
     """None for one in which something stands that no script of ours writes: it is no other sale's
     trouble. Raises redis.RedisError where Redis is away."""
     try:
-        return _Gate(replica.view_now(sale), replica.pulse(sale))
+        return _Gate(replica.read_view(sale), replica.read_pulse(sale))
     except (ValueError, TypeError, redis.ResponseError) as error:
         log.warning("sale %s: its gate cannot be read: %s", sale, error)
         return None
@@ -321,7 +321,7 @@ def _took(began: float) -> str:
 
 def _figures(
     sale: Sale,
-    books: _Books,
+    books: _Stored,
     gates: _Gates | None,
     counted: _Counted,
     second: Second,
@@ -350,7 +350,7 @@ def _figures(
 def _product_figures(product: Product, state: str, seen: _Gate | None) -> ProductFigures:
     if state == "unknown":
         return ProductFigures(product, None, None)
-    in_flight = seen.view.flight.get(product.sku, 0) if seen else 0
+    in_flight = seen.view.in_flight.get(product.sku, 0) if seen else 0
     return ProductFigures(product, in_flight, max(0, product.stock - in_flight))
 
 
@@ -359,4 +359,4 @@ def _gate_state(sale: Sale, gates: _Gates | None, seen: _Gate | None) -> str:
         return "none"
     if gates is None or seen is None:
         return "unknown"
-    return "warm" if seen.view.warm else "cold"
+    return "ready" if seen.view.ready else "not_ready"

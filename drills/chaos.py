@@ -79,7 +79,7 @@ def drill(
         logs = throng.shop(tell)
     say("reading the books")
     drop_broken_connections()
-    wait_for(lambda: replica.view_now(sale.pk).warm)
+    wait_for(lambda: replica.read_view(sale.pk).ready)
     told = consistency.Books.read(sale, before, logs)
     report = Report(logs, consistency.faults_in(logs, told), reconciliation.verify(sale.pk))
     return Aftermath(

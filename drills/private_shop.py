@@ -123,7 +123,7 @@ def make_sale(
             Listing.objects.create(sale=sale, product=product, position=number)
     lifecycle.schedule(sale.pk, by="drill")
     if wait:
-        wait_for(lambda: replica.view_now(sale.pk).warm)
+        wait_for(lambda: replica.read_view(sale.pk).ready)
     sale.refresh_from_db()
     return sale
 

@@ -63,7 +63,7 @@ class Staff:
         """What could not be done is done the next time; what is committed untold, the caretaker tells."""
         try:
             yield
-        except (DatabaseError, redis.RedisError, lifecycle.NotTold) as error:
+        except (DatabaseError, redis.RedisError, lifecycle.NotReplicated) as error:
             log.debug("left for the next time: %s", error)
             self.seen.away += 1
             drop_broken_connections()

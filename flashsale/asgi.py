@@ -43,7 +43,7 @@ from storefront.consumers import (
 )
 from storefront.outcome import outcome
 from storefront.responses import failure
-from storefront.sale_list import front
+from storefront.sale_list import sale_list
 from storefront.sale_page import sale
 
 EXPRESS = (
@@ -54,7 +54,7 @@ EXPRESS = (
         re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"),
         outcome,
     ),
-    (re.compile(r"\A/\Z"), front),
+    (re.compile(r"\A/\Z"), sale_list),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),
 )
 
@@ -82,11 +82,11 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
             await endpoint.answer(scope, receive, send, decide, **match.groupdict())
             return
     if scope["path"].startswith(settings.STATIC_URL):
-        await static_file(scope, receive, endpoint.shielded(scope, send, files=True))
+        await static_file(scope, receive, endpoint.shield_send(scope, send, files=True))
     elif scope["path"] in _ASKED_INSIDE:
-        await django(_by_our_name(scope), receive, endpoint.shielded(scope, send))
+        await django(_by_our_name(scope), receive, endpoint.shield_send(scope, send))
     elif not _readable_by_others(scope):
-        await django(scope, receive, endpoint.shielded(scope, send))
+        await django(scope, receive, endpoint.shield_send(scope, send))
     else:
         await endpoint.answer(scope, receive, send, insecure)
 
@@ -141,7 +141,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             garbage.keep_for_good()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await clients.hang_up()
+            await clients.close_pipes()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

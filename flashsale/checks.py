@@ -15,7 +15,7 @@ from django.utils.translation import to_locale
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from flashsale.redis import servers as redis_servers
+from flashsale.redis import servers as servers_module
 
 # "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
 REDIS_MUST = {
@@ -87,14 +87,14 @@ def languages(**_: Any) -> Iterable[CheckMessage]:
 def redis_durability(**_: Any) -> Iterable[CheckMessage]:
     """An acceptance is on Redis' disk before the shopper reads it, or the shop does not start."""
     try:
-        servers = redis_servers.read_all()
+        servers = servers_module.read_configured()
     except (redis.RedisError, OSError) as error:
         yield Error(f"Redis cannot be asked: {type(error).__name__}.", id="flashsale.E004")
         return
     where = "Redis"
     for url in servers.urls:
         if len(servers.urls) > 1:
-            where = f"Redis at {redis_servers.place(url)}"
+            where = f"Redis at {servers_module.address_of(url)}"
         yield from _durability(url, where)
 
 

@@ -34,7 +34,7 @@ BOUNDS: Statement = (
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
+def bounded_transaction() -> Iterator[None]:
     """A transaction that neither waits for a lock nor stands still with one for long."""
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -42,7 +42,7 @@ def bounded() -> Iterator[None]:
         yield
 
 
-def ask(*statements: Statement) -> list[Rows]:
+def ask_together(*statements: Statement) -> list[Rows]:
     """The rows that each of these gives; each must be of the kind that gives rows. They take one round
     trip, are carried out one after the other, each with a snapshot of its own, and end at the first
     that PostgreSQL refuses.

@@ -6,6 +6,6 @@ from zoneinfo import ZoneInfo
 from django.utils.formats import date_format
 
 
-def written(moment: datetime, zone: str = "UTC") -> str:
+def format_moment(moment: datetime, zone: str = "UTC") -> str:
     """`27 Nov 2026, 18:00:00`, by the clocks of `zone`."""
     return date_format(moment.astimezone(ZoneInfo(zone)), "j M Y, H:i:s")

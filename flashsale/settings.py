@@ -273,7 +273,7 @@ OTEL_TRACES_SAMPLER_ARG = variables.share("OTEL_TRACES_SAMPLER_ARG", 1.0)
 SENTRY_DSN = variables.sentry("SENTRY_DSN")
 
 LOG_LEVEL = variables.choice("LOG_LEVEL", "INFO", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOGGING = logs.configuration(
+LOGGING = logs.logging_configuration(
     LOG_LEVEL,
     as_json=variables.choice("LOG_FORMAT", "JSON" if PRODUCTION else "LINE", "JSON", "LINE")
     == "JSON",

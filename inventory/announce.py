@@ -28,7 +28,7 @@ _sending: set[Future[None]] = set()
 Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
 
 
-def changed(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
+def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
     """Tells every feed that the sale's gate has moved, and what became of these purchases.
 
     Never waits and never raises: whoever calls it has already committed.
@@ -39,7 +39,7 @@ def changed(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
     sending.add_done_callback(_sending.discard)
 
 
-def finish() -> None:
+def flush() -> None:
     """Waits until what was announced is sent, for a process that would end before it is. At most a
     moment longer than one message may take."""
     wait(set(_sending), timeout=_PATIENCE + 0.5)
@@ -99,7 +99,7 @@ def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
     return int(message["sale"]), outcomes
 
 
-def legible(purchase: str, answer: Answer) -> tuple[str, Answer]:
+def parse_outcome(purchase: str, answer: Answer) -> tuple[str, Answer]:
     """An outcome that is to be shown. Raises ValueError or TypeError for one that `changed` never sends."""
     status, reason, shopper, sku, quantity = answer
     return UUID(purchase).hex, Answer(str(status), str(reason), shopper, str(sku), int(quantity))

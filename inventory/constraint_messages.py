@@ -13,7 +13,7 @@ _EXPLAINED = {
 }
 
 
-def said_by(refusal: IntegrityError) -> str:
+def explain(refusal: IntegrityError) -> str:
     """Why the change was refused: our words for a constraint, else PostgreSQL's own first line."""
     diagnostics = getattr(refusal.__cause__, "diag", None)
     constraint = getattr(diagnostics, "constraint_name", None)

@@ -7,28 +7,28 @@ from contextlib import contextmanager
 from redis.exceptions import ResponseError
 
 
-class OddGate(ResponseError):
+class CorruptGate(ResponseError):
     """Something stands in the gate that no script of ours writes. It is no other sale's trouble, and
     heals: `empty` and a rebuild leave nothing of it."""
 
 
 @contextmanager
-def in_words() -> Iterator[None]:
+def raise_as_corrupt() -> Iterator[None]:
     """Whatever shows that something in the gate is not of our making, as OddGate."""
     try:
         yield
     except (ValueError, TypeError, IndexError) as error:
-        raise OddGate(str(error)) from error
+        raise CorruptGate(str(error)) from error
     except ResponseError as error:
-        if is_odd(error):
-            raise OddGate(str(error)) from error
+        if is_corrupt(error):
+            raise CorruptGate(str(error)) from error
         raise
 
 
-def is_odd(error: ResponseError) -> bool:
+def is_corrupt(error: ResponseError) -> bool:
     """Whether it is the data that a command or script stumbled over. Of whatever else Redis refuses the
     gate is innocent."""
-    return isinstance(error, OddGate) or any(words in str(error) for words in _OF_DATA)
+    return isinstance(error, CorruptGate) or any(words in str(error) for words in _OF_DATA)
 
 
 _OF_DATA = (
@@ -47,7 +47,7 @@ _WHOLE = re.compile(r"\A-?[0-9]{1,300}\Z")
 _MOST = 2**53  # further Lua does not count
 
 
-def whole(stored: str | bytes | None) -> int:
+def parse_count(stored: str | bytes | None) -> int:
     """Raises ValueError for what is no whole number, or absurd."""
     written = str(stored or "0")
     if not _WHOLE.match(written):  # Python reads more than Lua: 1_0, or the digits of other scripts
@@ -58,7 +58,7 @@ def whole(stored: str | bytes | None) -> int:
     return number
 
 
-def plain(stored: str | bytes | None) -> str:
+def parse_epoch(stored: str | bytes | None) -> str:
     """A mark; none for what nobody has put there as one: it is replaced."""
-    mark = str(stored or "")
-    return mark if len(mark) <= 32 and mark.isprintable() else ""
+    epoch = str(stored or "")
+    return epoch if len(epoch) <= 32 and epoch.isprintable() else ""

@@ -25,7 +25,7 @@ def picture_path(instance: Model, filename: str) -> str:
     return f"products/{filename}"
 
 
-def encoded_anew(upload: "File[bytes]") -> "ContentFile[bytes]":
+def reencode(upload: "File[bytes]") -> "ContentFile[bytes]":
     """The picture as WebP, upright, at most LONGEST_EDGE wide and high, named by its content.
 
     Raises ValidationError for what is no picture, or an unreasonably large one.

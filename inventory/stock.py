@@ -47,7 +47,7 @@ def lock(products: Iterable[int]) -> list[Product]:
 _SOLD = ("id", "sku", "price", "currency", "stock")
 
 
-def locking_listed(sale: int, skus: Iterable[str]) -> Statement:
+def lock_statement(sale: int, skus: Iterable[str]) -> Statement:
     """Locks those of the sale's products in the same order, for `locked` to read."""
     require_transaction()
     wanted = sorted(set(skus)) or [""]  # no product's
@@ -59,7 +59,7 @@ def locking_listed(sale: int, skus: Iterable[str]) -> Statement:
     return statement, [given[place] for place in places]
 
 
-def locked(rows: Rows) -> list[Product]:
+def read_locked(rows: Rows) -> list[Product]:
     """The products that were locked, with what settlement needs of them."""
     return [Product.from_db("default", _SOLD, row) for row in rows]
 

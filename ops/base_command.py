@@ -95,8 +95,8 @@ class OperatorCommand(BaseCommand):
             self._tell_failure(_words(refusal))
             raise Failed(_words(refusal)) from refusal
         except (DatabaseError, InterfaceError, redis.RedisError) as error:
-            self._tell_failure(trouble(error))
-            raise Failed(trouble(error)) from error
+            self._tell_failure(describe_failure(error))
+            raise Failed(describe_failure(error)) from error
         if code:
             sys.exit(code)
 
@@ -169,7 +169,7 @@ class CommandFamily(OperatorCommand):
         return act(**options)
 
 
-def trouble(error: Exception) -> str:
+def describe_failure(error: Exception) -> str:
     """A line for an operator about a PostgreSQL or a Redis that did not do what it was asked."""
     if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
         return "Somebody else is changing this just now and takes long. Please try again."

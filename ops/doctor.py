@@ -207,9 +207,9 @@ def _asked(query: str, *values: str) -> list[tuple[Any, ...]]:
 
 def gate_redis() -> Iterator[Finding]:
     told: dict[str, dict[str, Any]] = {}
-    urls = servers.read_all().urls
+    urls = servers.read_configured().urls
     for url in urls:
-        place = servers.place(url)
+        place = servers.address_of(url)
         try:
             with _client(url) as client:
                 told[place] = client.info()
@@ -265,7 +265,7 @@ def _other_redis(about: str, variable: str) -> Iterator[Finding]:
         return
     with _client(url) as client:
         told: dict[str, Any] = client.info()
-    yield ok(about, f"{_version(told)} answers at {servers.place(url)}.")
+    yield ok(about, f"{_version(told)} answers at {servers.address_of(url)}.")
     yield from _refuse_replica(about, told)
 
 
@@ -297,9 +297,9 @@ def _version(told: dict[str, Any]) -> str:
 def clocks() -> Iterator[Finding]:
     """Redis' clock opens and closes sales, PostgreSQL's and this machine's date what staff do."""
     apart = {}
-    urls = servers.read_all().urls
+    urls = servers.read_configured().urls
     for url in urls:
-        name = "Redis" if len(urls) == 1 else servers.place(url)
+        name = "Redis" if len(urls) == 1 else servers.address_of(url)
         try:
             with _client(url) as client:
                 apart[name] = _ahead(partial(_now_at, client))
@@ -354,7 +354,7 @@ _ROLES = {
 
 def keys() -> Iterator[Finding]:
     """Of all web processes: what one of them signs, the others have to know."""
-    ours = signing.name_of_key()
+    ours = signing.key_number()
     others = [
         process
         for process in telemetry_reader.processes()

@@ -20,7 +20,7 @@ _NAMED = 5  # sales in one finding
 
 
 def scripts() -> Iterator[Finding]:
-    if replica.scripts_known():
+    if replica.knows_scripts():
         yield ok("scripts", "Redis knows those of the gate.")
     else:
         seen = "Redis does not know those of the gate: it was started or replaced, and all is cold."
@@ -40,7 +40,7 @@ def gates() -> Iterator[Finding]:
 
 def lines() -> Iterator[Finding]:
     slugs = dict(_undrained().values_list("pk", "slug"))
-    waiting = {slugs[sale]: pulse.waited for sale, pulse in replica.pulses(slugs).items()}
+    waiting = {slugs[sale]: pulse.waited for sale, pulse in replica.read_pulses(slugs).items()}
     slow = {slug: waited for slug, waited in waiting.items() if waited > WAITS_LONG}
     for slug, waited in slow.items():
         seen = f"The oldest purchase in its line has waited for {waited / 1000:.0f} s."
@@ -106,7 +106,7 @@ def _undrained() -> QuerySet[Sale]:
 
 def _wrong_gates() -> dict[str, str]:
     """What is wrong with the gates of sales, by slug."""
-    pulses = replica.pulses(_undrained().values_list("pk", flat=True))
+    pulses = replica.read_pulses(_undrained().values_list("pk", flat=True))
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it really is.
     found = {
         sale.slug: _wrong(sale, pulses[sale.pk]) for sale in _undrained().filter(pk__in=pulses)
@@ -115,7 +115,7 @@ def _wrong_gates() -> dict[str, str]:
 
 
 def _wrong(sale: Sale, pulse: Pulse) -> str:
-    if not pulse.warm or pulse.mark != sale.epoch:
+    if not pulse.ready or pulse.epoch != sale.epoch:
         return "Its gate is cold: every click is answered with `busy`."
     if pulse.version > sale.version:
         return f"Its gate is ahead of PostgreSQL: at {pulse.version}, not {sale.version}."

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
-from ops.base_command import FAILED, CommandFamily, Failed, UsageError, is_away, trouble
+from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import lifecycle
 from orders.models import AuditEntry
 
@@ -39,7 +39,7 @@ class LifecycleCommand(CommandFamily):
             "--by",
             metavar="NAME",
             type=_text(1, _ACTOR),
-            default=whoever_calls(),
+            default=default_actor(),
             help="who does it, for the audit (default: %(default)s)",
         )
         parser.add_argument(
@@ -56,7 +56,7 @@ class LifecycleCommand(CommandFamily):
         try:
             return super().run(**options)
         finally:
-            announce.finish()
+            announce.flush()
 
     def change(
         self,
@@ -81,7 +81,7 @@ class LifecycleCommand(CommandFamily):
             facts, words = done()
         except (DatabaseError, InterfaceError) as error:
             doubt = " Look whether it was done before you repeat it." if is_away(error) else ""
-            raise Failed(f"{trouble(error)}{doubt}") from error
+            raise Failed(f"{describe_failure(error)}{doubt}") from error
         self.tell({"committed": True, "told": told, **facts}, words)
         return 0 if told else FAILED
 
@@ -89,7 +89,7 @@ class LifecycleCommand(CommandFamily):
         """Does the work. Gives whether the gate was told of it."""
         try:
             work()
-        except lifecycle.NotTold as warning:
+        except lifecycle.NotReplicated as warning:
             self.note(
                 f"{warning} The workers go on trying; look again with `manage.py sale show`"
                 " or `manage.py doctor`."
@@ -98,7 +98,7 @@ class LifecycleCommand(CommandFamily):
         return True
 
 
-def whoever_calls() -> str:
+def default_actor() -> str:
     """The user of the operating system, told apart from the shop's accounts."""
     try:
         user = getpass.getuser()
@@ -143,7 +143,7 @@ def iso_time(text: str) -> datetime:
     return moment
 
 
-def whole(least: int) -> Callable[[str], int]:
+def whole_number(least: int) -> Callable[[str], int]:
     """A whole number from `least` up, for argparse."""
 
     def number(text: str) -> int:
@@ -154,7 +154,7 @@ def whole(least: int) -> Callable[[str], int]:
     return number
 
 
-def placed(moment: datetime, zone: ZoneInfo) -> datetime:
+def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
     """The moment, read in `zone` where it states no offset. Raises UsageError where the clocks of the
     zone show that time twice or never."""
     if moment.tzinfo is not None:
@@ -168,7 +168,7 @@ def placed(moment: datetime, zone: ZoneInfo) -> datetime:
     return first
 
 
-def shown(moment: datetime, zone: ZoneInfo) -> str:
+def format_in_zone(moment: datetime, zone: ZoneInfo) -> str:
     """`2026-12-01 18:00:00+01:00`, or without the offset in UTC; milliseconds where there are any."""
     precision = "milliseconds" if moment.microsecond else "seconds"
     text = moment.astimezone(zone).isoformat(sep=" ", timespec=precision)
@@ -178,7 +178,7 @@ def shown(moment: datetime, zone: ZoneInfo) -> str:
 def window(sale: Sale, zone: ZoneInfo | None = None) -> str:
     """From opening to close, in the sale's own zone unless another is given."""
     zone = zone or ZoneInfo(sale.time_zone)
-    return f"{shown(sale.opens_at, zone)} to {shown(sale.closes_at, zone)} {zone.key}"
+    return f"{format_in_zone(sale.opens_at, zone)} to {format_in_zone(sale.closes_at, zone)} {zone.key}"
 
 
 def sale_facts(sale: Sale) -> Facts:

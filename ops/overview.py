@@ -9,7 +9,7 @@ from django.db.models import Sum
 from inventory.gate import replica
 from inventory.gate.state import View
 from inventory.models import Sale
-from ops.base_command import trouble
+from ops.base_command import describe_failure
 from ops.lifecycle_command import Facts, audit_facts, sale_facts
 from orders.models import AuditEntry, Order
 
@@ -39,14 +39,14 @@ class Overview:
         if self.view is None:
             return {"error": self.problem} if self.problem else None
         return {
-            "warm": self.view.warm,
+            "ready": self.view.ready,
             "version": self.view.version,
             "line": self.view.waiting,
             "oldest_ms": self.waited,
         }
 
 
-def of(sale: Sale) -> Overview:
+def read_overview(sale: Sale) -> Overview:
     """PostgreSQL is read after the gate: it only goes forward, so no gate seems to be ahead of it."""
     view, waited, problem = _look(sale)
     sale.refresh_from_db()
@@ -65,9 +65,9 @@ def _look(sale: Sale) -> tuple[View | None, int, str]:
     if sale.finished or sale.status == Sale.Status.DRAFT:
         return None, 0, ""
     try:
-        return replica.view_now(sale.pk), replica.pulse(sale.pk).waited, ""
+        return replica.read_view(sale.pk), replica.read_pulse(sale.pk).waited, ""
     except redis.RedisError as error:
-        return None, 0, trouble(error)
+        return None, 0, describe_failure(error)
 
 
 def _products(sale: Sale, view: View | None) -> list[Facts]:
@@ -82,7 +82,7 @@ def _products(sale: Sale, view: View | None) -> list[Facts]:
             "price": product.price,
             "currency": product.currency,
             "stock": product.stock,
-            "in_flight": view.flight.get(product.sku, 0) if view else None,
+            "in_flight": view.in_flight.get(product.sku, 0) if view else None,
             "left": view.left(product.sku) if view else None,
             "confirmed": units[product.pk],
         }

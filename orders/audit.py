@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from flashsale.database import require_transaction
-from flashsale.moments import written
+from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
 from inventory.models import Product, Sale
 from orders.models import AuditEntry, Order
@@ -25,7 +25,7 @@ _TOLD: dict[type, tuple[str, ...]] = {
 
 
 @contextmanager
-def audited(
+def auditing(
     action: AuditEntry.Action,
     subject: Subject,
     *,
@@ -72,7 +72,7 @@ def write_down(
     )
 
 
-def written_down(key: UUID | None) -> bool:
+def is_written_down(key: UUID | None) -> bool:
     """Whether a request with this key was carried out before."""
     return key is not None and AuditEntry.objects.filter(key=key).exists()
 
@@ -112,7 +112,7 @@ _CALLED = {
 _MOMENTS = ("opens_at", "closes_at")
 
 
-def change_in_words(entry: AuditEntry) -> str:
+def describe_change(entry: AuditEntry) -> str:
     """`stock 3 → 7`; what was not there before, as `stock 7`."""
     return ", ".join(_one_change(entry, name) for name in entry.after)
 
@@ -126,7 +126,7 @@ def _one_change(entry: AuditEntry, name: str) -> str:
 
 def _value(entry: AuditEntry, name: str, value: Any) -> str:
     if name in _MOMENTS:
-        return f"{written(datetime.fromisoformat(value))} UTC"
+        return f"{format_moment(datetime.fromisoformat(value))} UTC"
     if name == "price":
         return _price(entry, value)
     return f"{value:,}" if isinstance(value, int) else str(value) or "nothing"

@@ -19,9 +19,9 @@ from django.db.models import QuerySet
 from flashsale.database import drop_broken_connections
 from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
-from inventory.corruption import OddGate
+from inventory.corruption import CorruptGate
 from inventory.gate import replica
-from inventory.gate.scripts import ColdGate
+from inventory.gate.scripts import GateNotReady
 from inventory.gate.state import Pulse
 from inventory.models import Sale
 from orders import replication, tasks
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
 CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
-_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, ColdGate, *NOT_HERE)
+_REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, GateNotReady, *NOT_HERE)
 _SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
 
@@ -84,7 +84,7 @@ def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:
     """With the sales that it has. In a cluster side by side: a server that is slow or away keeps nobody
     else's sales waiting, and its own round goes on while others begin the next. Raises what went wrong
     where that was so everywhere."""
-    shares = clients.shared_out(_undrained().values_list("pk", flat=True))
+    shares = clients.group_by_server(_undrained().values_list("pk", flat=True))
     if len(shares) == 1:
         work(*shares[0])
         return
@@ -119,15 +119,15 @@ def _alone(
 
 
 def _heal_all(server: redis.Redis, sales: list[int]) -> None:
-    if not replica.scripts_known(server):
+    if not replica.knows_scripts(server):
         _start_over(server)
         log.info("Redis was started or replaced: %d gates are rebuilt", len(sales))
-    pulses = replica.pulses(sales)
-    odd = replica.oddities(_in_turn(server, sales))
+    pulses = replica.read_pulses(sales)
+    corrupt = replica.find_corrupt(_in_turn(server, sales))
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=pulses):
         with _apart(sale.pk):
-            _heal(sale, pulses[sale.pk], odd.get(sale.pk, ""))
+            _heal(sale, pulses[sale.pk], corrupt.get(sale.pk, ""))
 
 
 _turns: dict[redis.Redis, Iterator[int]] = {}
@@ -141,25 +141,25 @@ def _in_turn(server: redis.Redis, sales: list[int]) -> list[int]:
 
 
 def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
-    for sale, pulse in replica.pulses(sales).items():
+    for sale, pulse in replica.read_pulses(sales).items():
         if pulse.waited > _WAITED_TOO_LONG:
             with _apart(sale):
                 tasks.settle.apply((sale,), throw=True)
 
 
-def _heal(sale: Sale, pulse: Pulse, odd: str) -> None:
+def _heal(sale: Sale, pulse: Pulse, corrupt: str) -> None:
     if pulse.stuck:
         replica.lower_bell(sale.pk)
-    if why := odd or pulse.odd:
-        replication.start_over(sale.pk, why)
-        replication.warm(sale.pk)
-    elif pulse.version > sale.version and replica.empty(sale.pk, sale.version):
+    if why := corrupt or pulse.corrupt:
+        replication.discard_gate(sale.pk, why)
+        replication.rebuild(sale.pk)
+    elif pulse.version > sale.version and replica.empty_gate(sale.pk, sale.version):
         log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
-        replication.warm(sale.pk)
-    elif not pulse.warm or pulse.mark != sale.epoch:
-        replication.warm(sale.pk)
+        replication.rebuild(sale.pk)
+    elif not pulse.ready or pulse.epoch != sale.epoch:
+        replication.rebuild(sale.pk)
     elif pulse.version < sale.version:
-        replication.tell(sale.pk)
+        replication.replicate(sale.pk)
 
 
 @contextmanager
@@ -171,8 +171,8 @@ def _apart(sale: int) -> Iterator[None]:
         log.warning("sale %s: its keys are on the way to another server: %s", sale, error)
     except _REDIS_AWAY:
         raise
-    except OddGate as error:
-        replication.start_over(sale, error)
+    except CorruptGate as error:
+        replication.discard_gate(sale, error)
     except DatabaseError as error:
         log.warning("sale %s: left for the next round: %s", sale, error)
         drop_broken_connections()
@@ -184,10 +184,10 @@ def _start_over(server: redis.Redis) -> None:
     """It has forgotten the scripts: it was restarted, replaced or restored, and no gate in it may be
     believed, also not one that an old copy has brought back. All are marked before the scripts are
     loaded, for from then on they answer."""
-    standing = replica.standing(server)
+    standing = replica.list_gates(server)
     undrained = set(_undrained().values_list("pk", flat=True))
-    replica.cool(standing, replica.fresh_mark())
-    replica.forget(standing - undrained)
+    replica.begin_epoch(standing, replica.new_epoch())
+    replica.remove(standing - undrained)
     replica.load_scripts(server)
 
 

@@ -17,12 +17,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
-from flashsale.database import bounded
+from flashsale.database import bounded_transaction
 from flashsale.redis import clients
 from inventory import stock
-from inventory.constraint_messages import said_by
+from inventory.constraint_messages import explain
 from inventory.gate import replica
-from inventory.gate.scripts import ColdGate
+from inventory.gate.scripts import GateNotReady
 from inventory.models import (
     MOST_UNITS,
     Listing,
@@ -32,7 +32,7 @@ from inventory.models import (
     sensible_moment,
 )
 from orders import replication
-from orders.audit import Action, audited, write_down, written_down
+from orders.audit import Action, auditing, is_written_down, write_down
 from orders.models import AuditEntry, Order
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class NotPossible(Exception):
     """The sale or order is not in a state in which this can be done. Says why, for staff."""
 
 
-class NotTold(Exception):
+class NotReplicated(Exception):
     """The change is committed, but clicks are not decided by it yet; the caretaker keeps telling."""
 
 
@@ -76,7 +76,7 @@ def create(
         time_zone=time_zone,
     )
     sale.full_clean(validate_constraints=False)
-    with _in_words(), bounded():
+    with _explain_refusals(), bounded_transaction():
         sale.save()
         for position, product in enumerate(_products(skus)):
             Listing.objects.create(sale=sale, product=product, position=position)
@@ -87,9 +87,9 @@ def create(
 def schedule(sale: int, *, by: str, reason: str = "") -> None:
     """Lets a draft open and close by the clock, in its window."""
     with (
-        _in_words(),
+        _explain_refusals(),
         _changing([sale]) as (locked,),
-        audited(Action.SCHEDULED, locked, by=by, reason=reason),
+        auditing(Action.SCHEDULED, locked, by=by, reason=reason),
     ):
         _offer_products(locked)
         _set_status(locked, Status.LIVE, {Status.DRAFT})
@@ -98,9 +98,9 @@ def schedule(sale: int, *, by: str, reason: str = "") -> None:
 def go_live(sale: int, *, by: str, reason: str = "") -> None:
     """Opens a draft, or a sale that still waits for its opening, now."""
     with (
-        _in_words(),
+        _explain_refusals(),
         _changing([sale]) as (locked,),
-        audited(Action.OPENED, locked, by=by, reason=reason),
+        auditing(Action.OPENED, locked, by=by, reason=reason),
     ):
         _offer_products(locked)
         if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
@@ -111,18 +111,18 @@ def go_live(sale: int, *, by: str, reason: str = "") -> None:
 
 def pause(sale: int, *, by: str, reason: str = "") -> None:
     """Refuses every click from when this returns. What was accepted stays accepted."""
-    with _changing([sale]) as (locked,), audited(Action.PAUSED, locked, by=by, reason=reason):
+    with _changing([sale]) as (locked,), auditing(Action.PAUSED, locked, by=by, reason=reason):
         _set_status(locked, Status.PAUSED, {Status.LIVE})
 
 
 def resume(sale: int, *, by: str, reason: str = "") -> None:
-    with _changing([sale]) as (locked,), audited(Action.RESUMED, locked, by=by, reason=reason):
+    with _changing([sale]) as (locked,), auditing(Action.RESUMED, locked, by=by, reason=reason):
         _set_status(locked, Status.LIVE, {Status.PAUSED})
 
 
 def end(sale: int, *, by: str, reason: str = "") -> None:
     """Closes it now, for good. What was accepted is still decided."""
-    with _changing([sale]) as (locked,), audited(Action.ENDED, locked, by=by, reason=reason):
+    with _changing([sale]) as (locked,), auditing(Action.ENDED, locked, by=by, reason=reason):
         _set_status(locked, Status.ENDED, {Status.LIVE, Status.PAUSED})
         # Its window ends as well: its products may be in another sale's from now on.
         soonest = locked.opens_at + timedelta(milliseconds=1)
@@ -140,9 +140,9 @@ def change_window(
     """Moves the opening of a sale that has not opened, or the close of one that has not ended; of a
     draft anything."""
     with (
-        _in_words(),
+        _explain_refusals(),
         _changing([sale]) as (locked,),
-        audited(Action.WINDOW, locked, by=by, reason=reason),
+        auditing(Action.WINDOW, locked, by=by, reason=reason),
     ):
         if locked.status != Status.DRAFT:
             _refuse_ended(locked)
@@ -164,7 +164,7 @@ def change_limit(sale: int, limit: int, *, by: str, reason: str = "") -> None:
     """Sets the units per shopper; what was bought under a greater limit stays bought."""
     if not 1 <= limit <= MOST_UNITS:
         raise NotPossible(f"A limit is a number from 1 to {MOST_UNITS:,}.")
-    with _changing([sale]) as (locked,), audited(Action.LIMIT, locked, by=by, reason=reason):
+    with _changing([sale]) as (locked,), auditing(Action.LIMIT, locked, by=by, reason=reason):
         _refuse_ended(locked)
         locked.limit = limit
 
@@ -206,9 +206,9 @@ def cancel(order: UUID, *, by: str, reason: str = "") -> bool:
 def finish_all() -> None:
     """Finishes every sale that has ended and drained, so that its products may be sold elsewhere."""
     unfinished = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
-    for server, share in clients.shared_out(unfinished.values_list("pk", flat=True)):
+    for server, share in clients.group_by_server(unfinished.values_list("pk", flat=True)):
         try:
-            standing = replica.standing(server)
+            standing = replica.list_gates(server)
         except redis.RedisError as error:
             log.warning("a server of the gates is away, its sales are finished later: %s", error)
             continue
@@ -229,10 +229,10 @@ def _forget_ghosts(standing: set[int]) -> None:
     sale's lock, for a draft may be scheduled just now."""
     selling = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
     for ghost in standing - set(selling.values_list("pk", flat=True)):
-        with bounded():
+        with bounded_transaction():
             sale = Sale.objects.filter(pk=ghost).select_for_update(no_key=True).first()
             if sale is None or sale.finished or sale.status == Status.DRAFT:
-                replica.forget([ghost])
+                replica.remove([ghost])
 
 
 def finish(sale: int) -> bool:
@@ -242,10 +242,10 @@ def finish(sale: int) -> bool:
     script that looks at Redis' own clock and line: nothing can be accepted after it. A process killed
     before the commit leaves a sale without a gate, which is built again and finished in the next round.
     """
-    with bounded():
+    with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         # Staff may have moved its close, which the gate need not have heard yet.
-        if not locked.ended() or not replica.purge(sale):
+        if not locked.ended() or not replica.purge_gate(sale):
             return False
         locked.finished = True
         locked.status = Status.ENDED
@@ -319,7 +319,7 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
         if locked.status != Order.Status.CONFIRMED:
             raise NotPossible("A rejected order cannot be cancelled.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
-        with audited(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
+        with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
             locked.status = Order.Status.CANCELLED
             locked.version = sale.version
             locked.save(update_fields=["status", "version"])
@@ -343,12 +343,12 @@ def _move(
     try:
         with _changing(_selling(product)) as sales:
             locked = _lock_product(product, sales)
-            if written_down(key):
+            if is_written_down(key):
                 raise _DoneBefore
             if locked.stock + units < 0:
                 raise NotPossible(f"Only {locked.stock} units are in stock.")
             sale = next(iter(sales), None)
-            with audited(action, locked, by=by, reason=reason, sale=sale, key=key):
+            with auditing(action, locked, by=by, reason=reason, sale=sale, key=key):
                 stock.move(locked, units, movement, told=sales, actor=by, note=reason)
     except _DoneBefore:
         return False
@@ -356,19 +356,19 @@ def _move(
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _explain_refusals() -> Iterator[None]:
     """What PostgreSQL refuses by a rule, as the reason for which it is not possible."""
     try:
         yield
     except IntegrityError as refusal:
-        raise NotPossible(said_by(refusal)) from refusal
+        raise NotPossible(explain(refusal)) from refusal
 
 
 @contextmanager
 def _changing(sales: Iterable[int]) -> Iterator[list[Sale]]:
     """These sales, locked by key and saved with a raised version; told after the commit."""
     sales = set(sales)
-    with bounded():
+    with bounded_transaction():
         locked = list(
             Sale.objects.select_for_update(no_key=True).filter(pk__in=sales).order_by("pk")
         )
@@ -380,21 +380,23 @@ def _changing(sales: Iterable[int]) -> Iterator[list[Sale]]:
         for sale in locked:
             sale.save()
     for sale in locked:
-        _tell(sale.pk)
+        _replicate(sale.pk)
 
 
-def _tell(sale: int) -> None:
+def _replicate(sale: int) -> None:
     """A cold gate needs no telling: it accepts nothing until the caretaker has told it everything."""
     try:
-        if replication.tell(sale) or not replica.view_now(sale).warm:
+        if replication.replicate(sale) or not replica.read_view(sale).ready:
             return
-    except ColdGate:
+    except GateNotReady:
         return
     except redis.RedisError as error:
-        raise NotTold(
+        raise NotReplicated(
             "The change is made, but Redis cannot be reached: clicks do not follow it yet."
         ) from error
-    raise NotTold("The change is made, but the gate has not taken it over yet: clicks will follow.")
+    raise NotReplicated(
+        "The change is made, but the gate has not taken it over yet: clicks will follow."
+    )
 
 
 def _selling(product: int) -> list[int]:

@@ -148,7 +148,7 @@ def verify(sale: int | None = None) -> Report:
         if not of_one.faults or each in _undrained():
             report.take(of_one)
     if sale is None:
-        standing = replica.standing()
+        standing = replica.list_gates()
         for each in standing - _undrained():  # in this order: a sale may begin just now
             report.add("gate_without_a_sale", sale=each)
     return report
@@ -178,9 +178,9 @@ def check_rules(sale: int | None, report: Report) -> None:
 def _compare_gate(sale: int, report: Report) -> None:
     """One atomic look at the gate must agree with itself, and with PostgreSQL rewound to its version.
     What differs beyond that is asked about again, for answers move on while they are read."""
-    seen = _warm_snapshot(sale)
+    seen = _ready_snapshot(sale)
     if seen is None:
-        report.add("gate_is_cold", sale=sale)
+        report.add("gate_is_not_ready", sale=sale)
         return
     report.counted["in_line"] += len(seen.line)
     _compare_line(sale, seen, report)
@@ -189,28 +189,32 @@ def _compare_gate(sale: int, report: Report) -> None:
     _compare_each(sale, seen, report)
 
 
-def _warm_snapshot(sale: int) -> Snapshot | None:
+def _ready_snapshot(sale: int) -> Snapshot | None:
     end = time.monotonic() + _PATIENCE
     while True:
-        seen = replica.snapshot(sale)
-        if seen.view.warm or time.monotonic() > end:
-            return seen if seen.view.warm else None
+        seen = replica.read_snapshot(sale)
+        if seen.view.ready or time.monotonic() > end:
+            return seen if seen.view.ready else None
         time.sleep(_PAUSE)
 
 
 def _compare_line(sale: int, seen: Snapshot, report: Report) -> None:
     """In flight is what stands in the line, per product and per shopper."""
-    flight: Counter[str] = Counter()
-    held: Counter[str] = Counter()
+    in_flight: Counter[str] = Counter()
+    in_flight_by_shopper: Counter[str] = Counter()
     for entry in seen.line:
-        flight[entry.sku] += entry.quantity
-        held[entry.shopper.hex] += entry.quantity
+        in_flight[entry.sku] += entry.quantity
+        in_flight_by_shopper[entry.shopper.hex] += entry.quantity
     if seen.unreadable:
         report.add("line_cannot_be_read", sale=sale, entries=seen.unreadable)
-    if flight != seen.view.flight:
-        report.add("in_flight_is_not_the_line", sale=sale, line=flight, gate=seen.view.flight)
-    if held != seen.held:
-        report.add("held_is_not_the_line", sale=sale, shoppers=set(held) ^ set(seen.held))
+    if in_flight != seen.view.in_flight:
+        report.add("in_flight_is_not_the_line", sale=sale, line=in_flight, gate=seen.view.in_flight)
+    if in_flight_by_shopper != seen.in_flight_by_shopper:
+        report.add(
+            "in_flight_by_shopper_is_not_the_line",
+            sale=sale,
+            shoppers=set(in_flight_by_shopper) ^ set(seen.in_flight_by_shopper),
+        )
 
 
 def _compare_stock(sale: int, seen: Snapshot, report: Report) -> None:
@@ -227,17 +231,17 @@ def _compare_stock(sale: int, seen: Snapshot, report: Report) -> None:
 
 def _compare_rules(sale: int, view: View, report: Report) -> None:
     """Every change of them is a version: at the same one they are the same."""
-    tale = replication.tale_since(sale, view.version)
-    if tale is None or tale.to != view.version:
+    delta = replication.delta_since(sale, view.version)
+    if delta is None or delta.to != view.version:
         return  # it has just moved on
-    rules = {name: getattr(view, name) for name in tale.rules}
-    if rules != tale.rules:
-        report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=tale.rules)
+    rules = {name: getattr(view, name) for name in delta.rules}
+    if rules != delta.rules:
+        report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=delta.rules)
 
 
 def _compare_each(sale: int, seen: Snapshot, report: Report) -> None:
     """Every answer and every shopper's units: first all at once, then what differs one by one."""
-    answers, bought = replica.all_answers(sale), replica.all_bought(sale)
+    answers, bought = replica.read_answers(sale), replica.read_bought(sale)
     orders, units = _orders(sale), _units(sale)
     report.counted["answers"] += len(answers)
     purchases = {
@@ -268,7 +272,7 @@ def _still_wrong(suspects: set[str], right: Callable[[str], bool]) -> set[str]:
 
 def _answered(sale: int, purchase: str) -> bool:
     """Either both stores have the same final answer, or it waits in the line."""
-    answer, in_line = replica.one_answer(sale, purchase)
+    answer, in_line = replica.read_answer(sale, purchase)
     if answer is not None and answer.status == "queued":
         return in_line
     order = _orders(sale, purchase).get(purchase)
@@ -276,7 +280,7 @@ def _answered(sale: int, purchase: str) -> bool:
 
 
 def _counted(sale: int, shopper: str) -> bool:
-    return replica.one_bought(sale, shopper) == _units(sale, shopper).get(shopper, 0)
+    return replica.read_bought_by(sale, shopper) == _units(sale, shopper).get(shopper, 0)
 
 
 def _orders(sale: int, purchase: str | None = None) -> dict[str, Answer]:

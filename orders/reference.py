@@ -25,7 +25,7 @@ def reference(purchase: UUID) -> str:
     return f"{sale}-{''.join(signs)}"
 
 
-def purchases_of(text: str) -> tuple[UUID, UUID] | None:
+def purchase_range(text: str) -> tuple[UUID, UUID] | None:
     """The first and the last purchase id that a reference can mean; None if `text` is none.
 
     Its hyphen may be a space, or missing. Spaces elsewhere are passed over only beside a hyphen: without

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.db import connection
 
-from flashsale.database import bounded
+from flashsale.database import bounded_transaction
 from inventory import announce
 from inventory.gate import replica
-from inventory.gate.delta import Tale
+from inventory.gate.delta import Delta
 from inventory.models import Sale
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _ANNOUNCED = 2_000  # outcomes in one message
 
 # One statement is one snapshot. Ids as the gate keeps them, and built by PostgreSQL: a rebuild reads
 # 100,000 rows, of which Python need not make objects.
-_TALE = """
+_DELTA = """
 SELECT s.finished OR s.status = 'draft', s.version,
     json_build_object(
         'status', s.status, 'limit', s."limit",
@@ -54,7 +54,7 @@ FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 
 
-def tell(sale: int, stands: int | None = None, known: Tale | None = None) -> bool:
+def replicate(sale: int, stands: int | None = None, known: Delta | None = None) -> bool:
     """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
 
     `stands` is where the caller has just seen the gate stand, and `known` what the caller has committed
@@ -62,73 +62,75 @@ def tell(sale: int, stands: int | None = None, known: Tale | None = None) -> boo
     has to act first: the gate is new, wiped, or ahead (a restored backup). Must run outside a
     transaction. Raises ColdGate and redis.RedisError.
     """
-    return _tell(sale, stands, known=known)
+    return _replicate(sale, stands, known=known)
 
 
-def warm(sale: int) -> bool:
+def rebuild(sale: int) -> bool:
     """Rebuilds a cold gate and opens it. False if it was not to be, and may be tried again.
 
     Most of it is told without a lock, for 100,000 answers take a second. The last short tale is told
     and the gate opened under the sale's lock: whatever staff have committed before is in it, and
     whatever they commit later finds a warm gate to tell.
     """
-    mark = _adopt_mark(sale)
-    if not mark or not _tell(sale, None, mark=mark):
+    epoch = _adopt_epoch(sale)
+    if not epoch or not _replicate(sale, None, epoch=epoch):
         return False
-    with bounded():
+    with bounded_transaction():
         Sale.objects.select_for_update(no_key=True).get(pk=sale)
-        stands, _ = replica.stands_at(sale)
-        tale = tale_since(sale, stands)
-        if tale is None:
+        stands, _ = replica.position(sale)
+        delta = delta_since(sale, stands)
+        if delta is None:
             return False
-        opened = _apply(sale, replace(tale, mark=mark, opens=True)) == tale.to
+        opened = _apply(sale, replace(delta, epoch=epoch, opens=True)) == delta.to
     if opened:
-        announce.changed(sale)
+        announce.announce_change(sale)
     return opened
 
 
-def start_over(sale: int, why: object) -> None:
+def discard_gate(sale: int, why: object) -> None:
     """Has a gate that cannot be believed rebuilt from PostgreSQL and its line, by the next caretaker."""
     log.error("sale %s: its gate cannot be believed and is rebuilt: %s", sale, str(why)[:_SHOWN])
-    replica.empty(sale)
+    replica.empty_gate(sale)
 
 
-def _adopt_mark(sale: int) -> str:
+def _adopt_epoch(sale: int) -> str:
     """The gate's mark, made the sale's epoch; "" for a sale that is finished.
 
     Under the lock: of several caretakers each stores the mark that really stands, and nobody puts one
     on the gate of a sale that is just being finished.
     """
-    with bounded():
+    with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         if locked.finished:
             return ""
-        _, mark = replica.stands_at(sale)
-        if not mark:
-            mark = replica.fresh_mark()
-            replica.cool([sale], mark)
-        if locked.epoch != mark:
-            locked.epoch = mark
+        _, epoch = replica.position(sale)
+        if not epoch:
+            epoch = replica.new_epoch()
+            replica.begin_epoch([sale], epoch)
+        if locked.epoch != epoch:
+            locked.epoch = epoch
             locked.save(update_fields=["epoch"])
-    return mark
+    return epoch
 
 
-def _tell(sale: int, stands: int | None, *, known: Tale | None = None, mark: str = "") -> bool:
+def _replicate(
+    sale: int, stands: int | None, *, known: Delta | None = None, epoch: str = ""
+) -> bool:
     if stands is None:
-        stands, _ = replica.stands_at(sale)
+        stands, _ = replica.position(sale)
     for _ in range(_ATTEMPTS):
-        if stands == 0 and not mark:
+        if stands == 0 and not epoch:
             return False  # new or wiped: only `warm` may tell it everything
-        tale = known if known and known.since == stands else tale_since(sale, stands)
-        if tale is None or stands > tale.to:
+        delta = known if known and known.since == stands else delta_since(sale, stands)
+        if delta is None or stands > delta.to:
             return False
-        if stands == tale.to:
+        if stands == delta.to:
             return True
-        before, stands = stands, _apply(sale, replace(tale, mark=mark))
-        if stands >= tale.to:
-            _announce(sale, tale.answers, news=not mark)
+        before, stands = stands, _apply(sale, replace(delta, epoch=epoch))
+        if stands >= delta.to:
+            _announce(sale, delta.answers, news=not epoch)
             return True
-        if mark and stands == before:
+        if epoch and stands == before:
             return False  # it carries another mark by now
     log.warning("sale %s: the gate kept moving while it was told", sale)
     return False
@@ -140,28 +142,28 @@ def _announce(sale: int, answers: list[list[Any]], news: bool) -> None:
     if not news and len(answers) > _ANNOUNCED:
         answers = []
     for first in range(0, max(1, len(answers)), _ANNOUNCED):
-        announce.changed(sale, answers[first : first + _ANNOUNCED])
+        announce.announce_change(sale, answers[first : first + _ANNOUNCED])
 
 
-def _apply(sale: int, tale: Tale) -> int:
+def _apply(sale: int, delta: Delta) -> int:
     """Where the gate stands after it. Only a cold gate is told in parts: see `Tale.parts`."""
-    size = _PART if tale.mark else max(1, len(tale.answers))
-    for part in tale.parts(size):
-        applied, stands = replica.tell(sale, part)
+    size = _PART if delta.epoch else max(1, len(delta.answers))
+    for part in delta.parts(size):
+        applied, stands = replica.apply_part(sale, part)
         if not applied:
             break
     return stands
 
 
-def tale_since(sale: int, since: int) -> Tale | None:
+def delta_since(sale: int, since: int) -> Delta | None:
     """What has changed after version `since`, from one database snapshot.
 
     None for a sale that has no gate: a draft, or a finished one.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TALE, {"sale": sale, "since": since})
+        cursor.execute(_DELTA, {"sale": sale, "since": since})
         row = cursor.fetchone()
     if row is None or row[0]:
         return None
     _, version, rules, stock, answers, bought = row
-    return Tale(since, version, rules, stock, answers, bought)
+    return Delta(since, version, rules, stock, answers, bought)

@@ -22,12 +22,12 @@ class Expired(NamedTuple):
 
 def purge(*, really: bool = True) -> Expired:
     """Removes it, or only counts. Raises redis.RedisError and django.db.Error."""
-    standing = replica.standing()
+    standing = replica.list_gates()
     sessions = Session.objects.filter(expire_date__lt=timezone.now()).count()
     if not really:
         unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-        kept = {s.pk for s in unfinished if not s.ended() or replica.view_now(s.pk).waiting}
+        kept = {s.pk for s in unfinished if not s.ended() or replica.read_view(s.pk).waiting}
         return Expired(len(standing - kept), sessions)
     lifecycle.finish_all()
     SessionStore.clear_expired()
-    return Expired(len(standing - replica.standing()), sessions)
+    return Expired(len(standing - replica.list_gates()), sessions)

@@ -18,13 +18,13 @@ from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from flashsale.database import BOUNDS, Rows, Statement, ask
+from flashsale.database import BOUNDS, Rows, Statement, ask_together
 from flashsale.observe import logs, telemetry, tracing
 from flashsale.observe.tracing import Step
 from inventory import stock
-from inventory.corruption import OddGate
+from inventory.corruption import CorruptGate
 from inventory.gate import replica
-from inventory.gate.delta import Tale
+from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import bell, replication, tickets
@@ -95,15 +95,15 @@ def settle(sale: int) -> None:
     with _busy():
         try:
             _settle(sale)
-        except OddGate as error:
-            replication.start_over(sale, error)
+        except CorruptGate as error:
+            replication.discard_gate(sale, error)
 
 
 def _settle(sale: int) -> None:
     head = last = ""
     settled = 0
     for _ in range(ROUNDS):
-        mark, stands, raw = replica.read_line(sale, BATCH)
+        epoch, stands, raw = replica.read_line(sale, BATCH)
         if not raw:
             if last and _only_one_busy() and replica.wait_for_line(sale, last, LINGER):
                 continue
@@ -112,11 +112,11 @@ def _settle(sale: int) -> None:
             continue
         if raw[0][0] == head and not _drop_strays(sale, raw):
             # Its orders are made and told, and still it waits: the gate has lost its way.
-            replication.start_over(sale, "the line does not move")
+            replication.discard_gate(sale, "the line does not move")
             return
         head, last = raw[0][0], raw[-1][0]
-        tale = decide(sale, mark, _decidable(sale, raw))
-        if tale is None or not replication.tell(sale, stands, tale):
+        delta = decide(sale, epoch, _decidable(sale, raw))
+        if delta is None or not replication.replicate(sale, stands, delta):
             return
         settled += len(raw)
         if settled >= TURN:
@@ -124,52 +124,54 @@ def _settle(sale: int) -> None:
     bell.ring(sale)
 
 
-def decide(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
+def decide(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
     """Makes orders of these purchases. Gives what a gate is to be told that stands where PostgreSQL stood
     before. None where it is not ours to do: somebody else settles, or the line was read from a gate that
     has been replaced since."""
     try:
-        return _decide(sale, mark, entries, _record)
+        return _decide(sale, epoch, entries, _record)
     except _DATA_ERRORS:
         log.warning("sale %s: a batch failed and is settled entry by entry", sale, exc_info=True)
-        return _decide(sale, mark, entries[:_ONE_BY_ONE], _record_one_by_one)
+        return _decide(sale, epoch, entries[:_ONE_BY_ONE], _record_one_by_one)
 
 
-def _decide(sale_id: int, mark: str, entries: list[Entry], record: Record) -> Tale | None:
+def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> Delta | None:
     """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
     key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
     with transaction.atomic():
-        _, alone = ask(BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale_id]))
+        _, alone = ask_together(
+            BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale_id])
+        )
         if alone != [(True,)]:
             return None
-        locked, listed, known = ask(
+        locked, listed, known = ask_together(
             (_locking(), [sale_id]),
-            stock.locking_listed(sale_id, {entry.sku for entry in entries}),
+            stock.lock_statement(sale_id, {entry.sku for entry in entries}),
             _looking_up(sale_id, entries),
         )
-        sale, products = _sale(sale_id, locked), stock.locked(listed)
+        sale, products = _sale(sale_id, locked), stock.read_locked(listed)
         fresh, bought = _fresh(entries, known)
-        if sale.epoch != mark:
+        if sale.epoch != epoch:
             return None
-        tale = Tale(sale.version, sale.version)
+        delta = Delta(sale.version, sale.version)
         if fresh:
             sale.version += 1
             before = {product.sku: product.stock for product in products}, dict(bought)
-            tale = _tale(sale.version, record(sale, fresh, products, bought), *before)
+            delta = _delta_of_batch(sale.version, record(sale, fresh, products, bought), *before)
     telemetry.count_settled(sale_id, len(fresh))
-    logs.steps(_committed(sale_id, tale))
-    tracing.steps("settlement", _since_accepted(sale_id, fresh, tale))
-    return tale
+    logs.log_steps(_committed(sale_id, delta))
+    tracing.write_spans("settlement", _since_accepted(sale_id, fresh, delta))
+    return delta
 
 
-def _committed(sale: int, tale: Tale) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
-    for purchase, status, reason, *_ in tale.answers:
-        yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": tale.to}
+def _committed(sale: int, delta: Delta) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
+    for purchase, status, reason, *_ in delta.answers:
+        yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": delta.to}
 
 
-def _since_accepted(sale: int, fresh: list[Entry], tale: Tale) -> Iterator[Step]:
+def _since_accepted(sale: int, fresh: list[Entry], delta: Delta) -> Iterator[Step]:
     accepted = {entry.purchase: entry.accepted_at for entry in fresh}
-    for purchase, status, about in _committed(sale, tale):
+    for purchase, status, about in _committed(sale, delta):
         yield Step(purchase, accepted[purchase], {"outcome": status, **about})
 
 
@@ -233,7 +235,7 @@ def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
     readable = {entry.id for entry in _decidable(sale, raw)}
     dropped = False
     for entry, fields in raw:
-        if replica.drop(sale, entry, fields["purchase"] if entry in readable else ""):
+        if replica.drop_entry(sale, entry, fields["purchase"] if entry in readable else ""):
             dropped = True
             seen = repr(fields)[:_SHOWN]
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, seen)
@@ -345,9 +347,9 @@ def _array(values: Iterable[str | int]) -> str:
     return "{" + ",".join([str(value) or '""' for value in values]) + "}"
 
 
-def _tale(
+def _delta_of_batch(
     version: int, decisions: Iterable[Decision], left: dict[str, int], bought: dict[UUID, int]
-) -> Tale:
+) -> Delta:
     """What this batch has changed: as much as one question to PostgreSQL would say after it, for nobody
     else can have changed the sale under its lock. `left` and `bought` are from before the batch, and are
     counted on."""
@@ -362,7 +364,7 @@ def _tale(
             left[sku] -= units
             bought[buyer] = bought.get(buyer, 0) + units
     units_of = {buyer.hex: units for buyer, units in bought.items()}
-    return Tale(version - 1, version, stock=left, answers=answers, bought=units_of)
+    return Delta(version - 1, version, stock=left, answers=answers, bought=units_of)
 
 
 def _poison(entry: Entry) -> Decision:

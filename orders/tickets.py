@@ -54,7 +54,7 @@ def purchase_on(ticket: str, sale: int, shopper: UUID) -> UUID | None:
     if _written(raw) != ticket:
         return None
     purchase, signature = raw[:_ID], raw[_ID:]
-    if len(purchase) != _ID or not signing.signed("ticket", purchase + shopper.bytes, signature):
+    if len(purchase) != _ID or not signing.is_signed("ticket", purchase + shopper.bytes, signature):
         return None
     found = UUID(bytes=purchase)
     return found if sale_of(found) == sale else None

@@ -26,8 +26,8 @@ from inventory.models import MOST_UNITS
 from orders import bell, tickets
 from orders.models import Order
 from storefront import feed, fragments
-from storefront.live_sale import Watch
-from storefront.outcome import settled, settled_order
+from storefront.live_sale import LiveSale
+from storefront.outcome import find_order, render_settled
 from storefront.responses import RETRY, cookie_for, failure
 
 MOST_BYTES = 4096
@@ -47,7 +47,7 @@ class Click:
     """A buy with a ticket that we have made for its shopper."""
 
     request: Request
-    watch: Watch
+    live: LiveSale
     purchase: UUID
     shopper: UUID
     ticket: str
@@ -63,26 +63,26 @@ async def buy(request: Request, slug: str) -> Response:
     clicked_at = time.perf_counter()
     try:
         fields = await _fields(request)
-        watch = await _watch(slug)
+        live = await _watch(slug)
     except Refusal as refusal:
         telemetry.count_click(0, "invalid" if refusal.status < 500 else "error")
         return _no_click(request, refusal)
-    click = _click(request, watch, fields)
+    click = _click(request, live, fields)
     if click is None:
-        telemetry.count_click(watch.card.id, "invalid")
-        return _fresh_ticket(request, watch, fields.get("product", ""))
+        telemetry.count_click(live.card.id, "invalid")
+        return _fresh_ticket(request, live, fields.get("product", ""))
     try:
         verdict = await _admit(click)
     except NotSent:
-        telemetry.count_click(watch.card.id, "error")
-        logs.step("not asked", sale=watch.card.id, status=503)
+        telemetry.count_click(live.card.id, "error")
+        logs.log_step("not asked", sale=live.card.id, status=503)
         return _try_again(click, {"error": "busy"}, "busy")
     except redis.RedisError:
-        telemetry.count_click(watch.card.id, "error")
-        logs.step("unknown", sale=watch.card.id, status=503)
+        telemetry.count_click(live.card.id, "error")
+        logs.log_step("unknown", sale=live.card.id, status=503)
         return _try_again(click, {"error": "unknown", "purchase": str(click.purchase)}, "unknown")
     if verdict.ring:
-        bell.ring(watch.card.id)
+        bell.ring(live.card.id)
     response = await _answer(click, verdict)
     _count(click, verdict, response.status, clicked_at)
     return response
@@ -120,25 +120,25 @@ async def _fields(request: Request) -> dict[str, str]:
     return fields
 
 
-async def _watch(slug: str) -> Watch:
+async def _watch(slug: str) -> LiveSale:
     try:
-        watch = await feed.current().watch(slug)
+        live = await feed.current().live_sale(slug)
     except (DatabaseError, TimeoutError) as error:
         raise Refusal(503, "busy", RETRY) from error
-    if watch is None:
+    if live is None:
         raise Refusal(404, "not_found")
-    return watch
+    return live
 
 
-def _click(request: Request, watch: Watch, fields: dict[str, str]) -> Click | None:
+def _click(request: Request, live: LiveSale, fields: dict[str, str]) -> Click | None:
     """The click, if the ticket is ours and its shopper's."""
     ticket, shopper = fields.get("ticket", ""), request.shopper
-    purchase = tickets.purchase_on(ticket, watch.card.id, shopper) if shopper else None
+    purchase = tickets.purchase_on(ticket, live.card.id, shopper) if shopper else None
     if shopper is None or purchase is None:
         return None
     units = _units(fields.get("quantity", "1"))
-    logs.is_about(purchase)
-    return Click(request, watch, purchase, shopper, ticket, fields.get("product", ""), units)
+    logs.bind_purchase(purchase)
+    return Click(request, live, purchase, shopper, ticket, fields.get("product", ""), units)
 
 
 def _units(quantity: str) -> int:
@@ -150,7 +150,7 @@ def _units(quantity: str) -> int:
 
 async def _admit(click: Click) -> Verdict:
     return await admission.admit(
-        click.watch.card.id,
+        click.live.card.id,
         click.purchase,
         click.shopper,
         click.sku,
@@ -191,11 +191,11 @@ _COUNTED_WITHOUT_GATE = {
 def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> None:
     """For the dashboard: how it was answered, and how soon."""
     counted = _COUNTED.get(verdict.reason or verdict.code, "error")
-    if verdict.code == "cold":  # decided by PostgreSQL, where the sale is finished
+    if verdict.code == "not_ready":  # decided by PostgreSQL, where the sale is finished
         counted = _COUNTED_WITHOUT_GATE.get(status, "error")
-    telemetry.count_click(click.watch.card.id, counted)
-    logs.step(verdict.code, sale=click.watch.card.id, reason=verdict.reason, status=status)
-    tracing.steps("click", _clicked(click, verdict, status, clicked_at))
+    telemetry.count_click(click.live.card.id, counted)
+    logs.log_step(verdict.code, sale=click.live.card.id, reason=verdict.reason, status=status)
+    tracing.write_spans("click", _clicked(click, verdict, status, clicked_at))
     if verdict.code == "queued":
         telemetry.count_accepted(click.purchase.hex, clicked_at)
 
@@ -203,7 +203,7 @@ def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> No
 def _clicked(click: Click, verdict: Verdict, status: int, clicked_at: float) -> Iterator[Step]:
     about = {"answer": verdict.code, "reason": verdict.reason}
     took = time.perf_counter() - clicked_at
-    yield Step(click.purchase, took, {**about, "sale": click.watch.card.id, "status": status})
+    yield Step(click.purchase, took, {**about, "sale": click.live.card.id, "status": status})
 
 
 # --- Answering ----------------------------------------------------------------------------------
@@ -234,25 +234,25 @@ async def _answer(click: Click, verdict: Verdict) -> Response:
         case "product" | "quantity":
             return _refused(click, 422, {"error": verdict.code}, verdict.code)
         case "foreign":
-            return _fresh_ticket(click.request, click.watch, click.sku)
-        case "cold":
+            return _fresh_ticket(click.request, click.live, click.sku)
+        case "not_ready":
             return await _without_gate(click)
     return _try_again(click, {"error": "busy"}, "busy")
 
 
 async def _without_gate(click: Click) -> Response:
     """The gate of a finished sale is gone, and PostgreSQL knows every answer. Any other is cold."""
-    if not click.watch.card.finished:
+    if not click.live.card.finished:
         return _try_again(click, {"error": "busy"}, "busy")
     try:
-        order = await settled_order(click.purchase)
+        order = await find_order(click.purchase)
     except (DatabaseError, TimeoutError):
         return _try_again(click, {"error": "busy"}, "busy")
     if order is None:
         return _refused(click, 409, {"status": "refused", "reason": "closed"}, "closed")
     answer = order.answer
     if answer.shopper != click.shopper.hex:
-        return _fresh_ticket(click.request, click.watch, click.sku)
+        return _fresh_ticket(click.request, click.live, click.sku)
     same = (answer.sku, answer.quantity) == (click.sku, click.quantity)
     if not same and answer.reason != Order.Reason.ERROR:  # of a poison entry they were not kept
         return _reused(click, answer)
@@ -265,7 +265,7 @@ def _accepted(click: Click, answer: Answer) -> Response:
     if answer.status != "queued":
         content["reason"] = answer.reason
     if answer.status == Order.Status.REJECTED and _wants_fragment(click.request):
-        return settled(click.request, click.watch, click.purchase, answer)
+        return render_settled(click.request, click.live, click.purchase, answer)
     status = 202 if answer.status == "queued" else 200
     ticket = click.ticket if answer.status == "queued" else ""
     return _shaped(click, status, content, lambda: _outcome(click, answer, ticket), _order(click))
@@ -279,7 +279,7 @@ def _reused(click: Click, answer: Answer) -> Response:
     }
     reused = answer._replace(reason="ticket_reused")
     if answer.status == Order.Status.REJECTED and _wants_fragment(click.request):
-        return settled(click.request, click.watch, click.purchase, reused, 422)
+        return render_settled(click.request, click.live, click.purchase, reused, 422)
     return _shaped(click, 422, content, lambda: _outcome(click, reused), _order(click))
 
 
@@ -289,7 +289,7 @@ def _refused(
     """Nothing is used up: the same form may be sent again."""
     # The notice is the same for every product and quantity, and kept as one.
     refused = click.answer("refused", code)._replace(sku="", quantity=0)
-    to = f"/sales/{click.watch.card.slug}/?message={code}"
+    to = f"/sales/{click.live.card.slug}/?message={code}"
     return _shaped(click, status, content, lambda: _outcome(click, refused), to, *headers)
 
 
@@ -302,12 +302,12 @@ def _try_again(click: Click, content: dict[str, Any], code: str) -> Response:
         notice = fragments.notice(code, request.language)
         return Response(503, notice.encode(), headers=(RETRY, fragments.INSIDE))
     page = fragments.retry_page(
-        click.watch, request.language, click.ticket, click.sku, click.quantity, code
+        click.live, request.language, click.ticket, click.sku, click.quantity, code
     )
     return Response(503, page, headers=(RETRY,))
 
 
-def _fresh_ticket(request: Request, watch: Watch, sku: str) -> Response:
+def _fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
     """403: nothing is said about a ticket that is not this shopper's, but a page gets a new one."""
     if request.wants_json:
         return json_response(403, {"error": "ticket"})
@@ -317,12 +317,12 @@ def _fresh_ticket(request: Request, watch: Watch, sku: str) -> Response:
         shopper = shoppers.new_shopper()
         cookie = (cookie_for(request, shopper),)
     if not request.from_htmx:
-        return redirect(f"/sales/{watch.card.slug}/?message=ticket", *cookie)
+        return redirect(f"/sales/{live.card.slug}/?message=ticket", *cookie)
     notice = fragments.notice("ticket", request.language)
-    product = watch.card.product(sku)
+    product = live.card.product(sku)
     if product is None:
         return Response(403, notice.encode(), headers=(*cookie, fragments.INSIDE))
-    form = fragments.fresh_form(watch, request.language, product, shopper, notice)
+    form = fragments.fresh_form(live, request.language, product, shopper, notice)
     return Response(403, form, headers=cookie)
 
 
@@ -342,7 +342,7 @@ def _shaped(
 
 
 def _outcome(click: Click, answer: Answer, ticket: str = "") -> bytes:
-    return fragments.outcome(click.watch, click.request.language, click.purchase, answer, ticket)
+    return fragments.outcome(click.live, click.request.language, click.purchase, answer, ticket)
 
 
 def _order(click: Click) -> str:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from icalendar import Alarm, Calendar, Event
 
 from flashsale.http.endpoint import Request, Response
-from storefront.live_sale import Watch
+from storefront.live_sale import LiveSale
 from storefront.responses import failure
-from storefront.sale_page import watched
+from storefront.sale_page import find_live_sale
 
 _OURS = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"
@@ -18,32 +18,32 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 async def calendar(request: Request, slug: str) -> Response:
     """The entry of a sale that is not over, with a reminder before it opens."""
-    watch = await watched(request, slug)
-    if isinstance(watch, Response):
-        return watch
-    if watch.phase == "ended":
+    live = await find_live_sale(request, slug)
+    if isinstance(live, Response):
+        return live
+    if live.phase == "ended":
         return failure(request, 404, "not_found", said="closed")
     attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
-    return Response(200, _entry(watch, request), _CALENDAR, (attached,))
+    return Response(200, _entry(live, request), _CALENDAR, (attached,))
 
 
-def _entry(watch: Watch, request: Request) -> bytes:
-    number = f"sale-{watch.card.id}@{request.host}"  # the same each time: it replaces the entry
-    event = _event(watch, request, number)
+def _entry(live: LiveSale, request: Request) -> bytes:
+    number = f"sale-{live.card.id}@{request.host}"  # the same each time: it replaces the entry
+    event = _event(live, request, number)
     calendar = Calendar.new(prodid=_OURS, uid=number, subcomponents=[event])
     return bytes(calendar.to_ical())
 
 
-def _event(watch: Watch, request: Request, number: str) -> Event:
-    name = _printable(watch.card.name)
+def _event(live: LiveSale, request: Request, number: str) -> Event:
+    name = _printable(live.card.name)
     scheme = "https" if request.secure else "http"
     return Event.new(
         uid=number,
-        stamp=_moment(watch.now),
-        start=_moment(watch.opens_at),
-        end=_moment(watch.closes_at),
+        stamp=_moment(live.now),
+        start=_moment(live.opens_at),
+        end=_moment(live.closes_at),
         summary=name,
-        url=f"{scheme}://{request.host}/sales/{watch.card.slug}/",
+        url=f"{scheme}://{request.host}/sales/{live.card.slug}/",
         subcomponents=[_reminder(name)],
     )
 

@@ -16,28 +16,28 @@ class SaleConsumer(AsyncWebsocketConsumer):
     # The feed listens for the whole process: a channel for each socket would repeat every message.
     channel_layer_alias = "none"
 
-    watch: live_sale.Watch | None = None
+    live: live_sale.LiveSale | None = None
     subscriber: Subscriber
 
     async def connect(self) -> None:
         request = Request(dict(self.scope))
         try:
-            watch = await feed.current().watch(self.scope["url_route"]["kwargs"]["slug"])
+            live = await feed.current().live_sale(self.scope["url_route"]["kwargs"]["slug"])
         except (DatabaseError, TimeoutError):
-            watch = None
-        if watch is None:
+            live = None
+        if live is None:
             await self.close()
             return
         await self.accept()
-        self.watch = watch
+        self.live = live
         extensions: Any = self.scope.get("extensions") or {}
         write = extensions.get(TEXT_FRAME)
         self.subscriber = Subscriber(self._relay, request.shopper, request.language, write)
-        watch.subscribe(self.subscriber)
+        live.subscribe(self.subscriber)
 
     async def disconnect(self, code: int) -> None:
-        if self.watch is not None:
-            self.watch.unsubscribe(self.subscriber)
+        if self.live is not None:
+            self.live.unsubscribe(self.subscriber)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """A page has nothing to say here: buying is a request."""

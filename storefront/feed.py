@@ -17,7 +17,7 @@ from flashsale.observe import telemetry
 from inventory import announce
 from inventory.gate.entries import Answer
 from storefront import catalogue
-from storefront.live_sale import TICK, Watch, in_background
+from storefront.live_sale import TICK, LiveSale, in_background
 
 log = logging.getLogger(__name__)
 
@@ -30,37 +30,37 @@ class Feed:
     """All sales that this process watches."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, Watch] = {}
-        self._loading: dict[str, asyncio.Task[Watch | None]] = {}
+        self._live_sales: dict[str, LiveSale] = {}
+        self._loading: dict[str, asyncio.Task[LiveSale | None]] = {}
         self._unknown: dict[str, float] = {}
-        key = signing.name_of_key()
+        key = signing.key_number()
         telemetry.start("web", lambda: {"sockets": self.sockets, "key": key})
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
 
     @property
     def sockets(self) -> int:
         """How many are open."""
-        return sum(len(watch.subscribers) for watch in list(self._watches.values()))
+        return sum(len(live.subscribers) for live in list(self._live_sales.values()))
 
-    async def watch(self, slug: str) -> Watch | None:
+    async def live_sale(self, slug: str) -> LiveSale | None:
         """The sale of that slug; None if there is none. Raises DatabaseError or TimeoutError where a
         sale that was not asked for lately cannot be read."""
-        watch = self._watches.get(slug)
-        if watch is None:
-            watch = await self._load_once(slug)
-        if watch is not None:
-            watch.asked_at = time.monotonic()
-        return watch
+        live = self._live_sales.get(slug)
+        if live is None:
+            live = await self._load_once(slug)
+        if live is not None:
+            live.asked_at = time.monotonic()
+        return live
 
-    async def watch_id(self, sale: int) -> Watch | None:
+    async def live_sale_by_id(self, sale: int) -> LiveSale | None:
         """The same by number: purchases carry it."""
-        for watch in self._watches.values():
-            if watch.card.id == sale:
-                return watch
+        for live in self._live_sales.values():
+            if live.card.id == sale:
+                return live
         card = await in_thread(catalogue.card, pk=sale)
-        return await self.watch(card.slug) if card else None
+        return await self.live_sale(card.slug) if card else None
 
-    async def _load_once(self, slug: str) -> Watch | None:
+    async def _load_once(self, slug: str) -> LiveSale | None:
         """A crowd that arrives at once has the sale read once."""
         if time.monotonic() < self._unknown.get(slug, 0):
             return None
@@ -68,7 +68,7 @@ class Feed:
             self._loading[slug] = asyncio.ensure_future(self._load(slug))
         return await asyncio.shield(self._loading[slug])
 
-    async def _load(self, slug: str) -> Watch | None:
+    async def _load(self, slug: str) -> LiveSale | None:
         try:
             card = await in_thread(catalogue.card, slug=slug)
             if card is None:
@@ -76,10 +76,10 @@ class Feed:
                     self._unknown.clear()
                 self._unknown[slug] = time.monotonic() + _UNKNOWN_KEPT
                 return None
-            watch = Watch(card)
-            await watch.refresh()
-            self._watches[slug] = watch
-            return watch
+            live = LiveSale(card)
+            await live.refresh()
+            self._live_sales[slug] = live
+            return live
         finally:
             del self._loading[slug]
 
@@ -94,19 +94,19 @@ class Feed:
 
     def _heard(self, sale: int, outcomes: list[tuple[str, Answer]]) -> None:
         telemetry.count_outcomes((purchase, answer.status) for purchase, answer in outcomes)
-        for watch in self._watches.values():
-            if watch.card.id == sale:
-                watch.tell_outcomes(outcomes)
-                in_background(watch.refresh())
+        for live in self._live_sales.values():
+            if live.card.id == sale:
+                live.push_outcomes(outcomes)
+                in_background(live.refresh())
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            for slug, watch in list(self._watches.items()):
-                if watch.subscribers or time.monotonic() - watch.asked_at < _UNUSED:
-                    in_background(watch.refresh())
+            for slug, live in list(self._live_sales.items()):
+                if live.subscribers or time.monotonic() - live.asked_at < _UNUSED:
+                    in_background(live.refresh())
                 else:
-                    del self._watches[slug]
+                    del self._live_sales[slug]
 
 
 _feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()

@@ -16,8 +16,8 @@ from orders import tickets
 from orders.reference import reference
 from storefront import rendered as kept
 from storefront.catalogue import ProductCard, SaleCard
-from storefront.live_sale import Watch
-from storefront.rendered import Kept, place
+from storefront.live_sale import LiveSale
+from storefront.rendered import Rendered, placeholder
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
@@ -71,76 +71,76 @@ class Choice:
 class SalePage(NamedTuple):
     """A rendered page, and what it shows."""
 
-    body: Kept
+    body: Rendered
     revision: int
     phase: str
     products: tuple[ProductCard, ...]
     rendered_at: int
 
-    def shows(self, watch: Watch) -> bool:
-        if self.phase != watch.phase or self.products != watch.card.products:
+    def shows(self, live: LiveSale) -> bool:
+        if self.phase != live.phase or self.products != live.card.products:
             return False
-        return self.revision == watch.revision or watch.now - self.rendered_at < _PAGE_KEPT
+        return self.revision == live.revision or live.now - self.rendered_at < _PAGE_KEPT
 
 
-_pages: WeakKeyDictionary[Watch, dict[str, SalePage]] = WeakKeyDictionary()
+_pages: WeakKeyDictionary[LiveSale, dict[str, SalePage]] = WeakKeyDictionary()
 
 
 def sale_page(
-    watch: Watch, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
+    live: LiveSale, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
 ) -> bytes:
     """The page of a sale, with a fresh ticket in each form, and the shopper's own purchases: None where
     they could not be asked for."""
     values = {
-        "now": str(watch.now),
+        "now": str(live.now),
         "notice": notice(code, language) if code in NOTICES else "",
         "own-known": "no" if own is None else "yes",
     }
-    for number, products in enumerate(watch.card.choices):
-        purchase = tickets.new_purchase(watch.card.id)
+    for number, products in enumerate(live.card.choices):
+        purchase = tickets.new_purchase(live.card.id)
         values[f"purchase-{number}"] = str(purchase)
         values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
         skus = {product.sku for product in products}
         bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
-        values[f"own-{number}"] = own_purchases(watch, language, bought).decode()
-    return _kept_page(watch, language).fill(values)
+        values[f"own-{number}"] = own_purchases(live, language, bought).decode()
+    return _kept_page(live, language).fill(values)
 
 
 def own_purchases(
-    watch: Watch, language: str, own: Sequence[Purchase], swap: bool = False
+    live: LiveSale, language: str, own: Sequence[Purchase], swap: bool = False
 ) -> bytes:
     """What became of these purchases; to be swapped in where they stand, or where they are new."""
     return b"".join(
-        outcome(watch, language, mine, answer, own=True, swap=swap) for mine, answer in own
+        outcome(live, language, mine, answer, own=True, swap=swap) for mine, answer in own
     )
 
 
-def _kept_page(watch: Watch, language: str) -> Kept:
-    pages = _pages.setdefault(watch, {})
+def _kept_page(live: LiveSale, language: str) -> Rendered:
+    pages = _pages.setdefault(live, {})
     page = pages.get(language)
-    if page is None or not page.shows(watch):
-        body = kept.render("storefront/sale.html", language, _page_context(watch))
-        page = SalePage(body, watch.revision, watch.phase, watch.card.products, watch.now)
+    if page is None or not page.shows(live):
+        body = kept.render("storefront/sale.html", language, _page_context(live))
+        page = SalePage(body, live.revision, live.phase, live.card.products, live.now)
         pages[language] = page
     return page.body
 
 
-def _page_context(watch: Watch) -> dict[str, object]:
+def _page_context(live: LiveSale) -> dict[str, object]:
     choices = [
         Choice(
             products,
-            place(f"ticket-{number}"),
-            place(f"purchase-{number}"),
-            place(f"own-{number}"),
+            placeholder(f"ticket-{number}"),
+            placeholder(f"purchase-{number}"),
+            placeholder(f"own-{number}"),
         )
-        for number, products in enumerate(watch.card.choices)
+        for number, products in enumerate(live.card.choices)
     ]
     return {
-        "watch": watch,
+        "live": live,
         "choices": choices,
-        "now": place("now"),
-        "notice": place("notice"),
-        "own_known": place("own-known"),
+        "now": placeholder("now"),
+        "notice": placeholder("notice"),
+        "own_known": placeholder("own-known"),
     }
 
 
@@ -150,7 +150,7 @@ def notice(code: str, language: str) -> str:
 
 
 def outcome(
-    watch: Watch,
+    live: LiveSale,
     language: str,
     purchase: UUID,
     answer: Answer,
@@ -163,49 +163,55 @@ def outcome(
     values = {"purchase": str(purchase), "ticket": ticket}
     context = {
         "answer": answer._replace(shopper=""),
-        "purchase": place("purchase"),
-        "ticket": place("ticket") if ticket else "",
+        "purchase": placeholder("purchase"),
+        "ticket": placeholder("ticket") if ticket else "",
         "own": own,
         "swap": swap,
     }
-    return _rendered_once(watch, "storefront/_outcome.html", language, context).fill(values)
+    return _rendered_once(live, "storefront/_outcome.html", language, context).fill(values)
 
 
-_drawers: WeakKeyDictionary[Watch, tuple[SaleCard, dict[Hashable, Kept]]] = WeakKeyDictionary()
+_drawers: WeakKeyDictionary[LiveSale, tuple[SaleCard, dict[Hashable, Rendered]]] = (
+    WeakKeyDictionary()
+)
 
 
-def _rendered_once(watch: Watch, template: str, language: str, context: Mapping[str, Any]) -> Kept:
+def _rendered_once(
+    live: LiveSale, template: str, language: str, context: Mapping[str, Any]
+) -> Rendered:
     """A fragment about one answer (`context["answer"]`), kept for as long as the sale's card says the
     same."""
-    card, drawer = _drawers.get(watch, (None, {}))
-    if card is not watch.card or len(drawer) >= _DRAWER:
+    card, drawer = _drawers.get(live, (None, {}))
+    if card is not live.card or len(drawer) >= _DRAWER:
         drawer = {}
-        _drawers[watch] = watch.card, drawer
+        _drawers[live] = live.card, drawer
     key = (template, language, *context.values())
     if key not in drawer:
-        product = watch.card.product(context["answer"].sku)
-        drawer[key] = kept.render(
-            template, language, {**context, "watch": watch, "product": product}
-        )
+        product = live.card.product(context["answer"].sku)
+        drawer[key] = kept.render(template, language, {**context, "live": live, "product": product})
     return drawer[key]
 
 
 def fresh_form(
-    watch: Watch, language: str, product: ProductCard, shopper: UUID, before: str
+    live: LiveSale, language: str, product: ProductCard, shopper: UUID, before: str
 ) -> bytes:
     """The form that sells a product, with a fresh ticket, below the outcome or notice that made it
     necessary. The page puts it in the place of the form that asked."""
-    purchase = tickets.new_purchase(watch.card.id)
-    products = next(choice for choice in watch.card.choices if product in choice)
-    choice = Choice(products, place("ticket"), place("purchase"), chosen=product.sku)
-    context: Mapping[str, object] = {"watch": watch, "choice": choice, "before": place("before")}
+    purchase = tickets.new_purchase(live.card.id)
+    products = next(choice for choice in live.card.choices if product in choice)
+    choice = Choice(products, placeholder("ticket"), placeholder("purchase"), chosen=product.sku)
+    context: Mapping[str, object] = {
+        "live": live,
+        "choice": choice,
+        "before": placeholder("before"),
+    }
     rendered = kept.render("storefront/_buy.html", language, context)
     ticket = tickets.ticket_for(purchase, shopper)
     return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
 
 
 def order_page(
-    watch: Watch,
+    live: LiveSale,
     language: str,
     purchase: UUID,
     answer: Answer,
@@ -219,16 +225,16 @@ def order_page(
         "unit_price": unit_price,
         "total": unit_price * answer.quantity,
         "currency": currency,
-        "purchase": place("purchase"),
-        "reference": place("reference"),
-        "accepted": place("accepted") if accepted_at else "",
+        "purchase": placeholder("purchase"),
+        "reference": placeholder("reference"),
+        "accepted": placeholder("accepted") if accepted_at else "",
         "ticket": "",
     }
     values = {"purchase": str(purchase), "reference": reference(purchase)}
     if accepted_at:
         second = accepted_at.replace(microsecond=0)
-        values["accepted"] = _moment(second, watch.card.time_zone, language)
-    return _rendered_once(watch, "storefront/order.html", language, context).fill(values)
+        values["accepted"] = _moment(second, live.card.time_zone, language)
+    return _rendered_once(live, "storefront/order.html", language, context).fill(values)
 
 
 @lru_cache(maxsize=4096)
@@ -239,7 +245,7 @@ def _moment(second: datetime, time_zone: str, language: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _kept_message(code: str, language: str, status: int) -> Kept:
+def _kept_message(code: str, language: str, status: int) -> Rendered:
     return kept.render("storefront/message.html", language, {"code": code, "status": status})
 
 
@@ -249,13 +255,13 @@ def message_page(code: str, language: str, status: int) -> bytes:
 
 
 def retry_page(
-    watch: Watch, language: str, ticket: str, sku: str, quantity: int, code: str
+    live: LiveSale, language: str, ticket: str, sku: str, quantity: int, code: str
 ) -> bytes:
     """The page of a plain form whose answer is not known: it holds the same form with the same ticket."""
     context = {
-        "watch": watch,
+        "live": live,
         "code": code,
-        "product": watch.card.product(sku),
+        "product": live.card.product(sku),
         "sku": sku,
         "ticket": ticket,
         "quantity": quantity,

@@ -19,7 +19,7 @@ from inventory.gate.state import View
 from storefront import catalogue
 from storefront import rendered as kept
 from storefront.catalogue import ProductCard, SaleCard, stock_level
-from storefront.rendered import Kept, place
+from storefront.rendered import Rendered, placeholder
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _CARD_KEPT = 5.0  # seconds until names, texts and pictures are read again
 _PACE = 40e-6
 
 
-class Watch:
+class LiveSale:
     """A sale as this process knows it."""
 
     def __init__(self, card: SaleCard) -> None:
@@ -46,11 +46,11 @@ class Watch:
         self._shown: object = None
         # Rendered since what a page shows has changed: a crowd connects in the same second.
         self._live_frames: dict[str, Frame] = {}
-        self._outcome_frames: dict[tuple[Answer, str], Kept] = {}
+        self._outcome_frames: dict[tuple[Answer, str], Rendered] = {}
         self._reading: asyncio.Task[None] | None = None
         self._again = False
-        self._telling: asyncio.TimerHandle | None = None
-        self._tell_again_at = 0.0
+        self._pushing: asyncio.TimerHandle | None = None
+        self._push_again_at = 0.0
 
     # What a page shows. Where there is no gate (finished, or Redis is wiped), the card says it.
 
@@ -61,19 +61,19 @@ class Watch:
 
     @property
     def opens_at(self) -> int:
-        return (self._told or self.card).opens_at
+        return (self._from_gate or self.card).opens_at
 
     @property
     def closes_at(self) -> int:
-        return (self._told or self.card).closes_at
+        return (self._from_gate or self.card).closes_at
 
     @property
     def limit(self) -> int:
-        return (self._told or self.card).limit
+        return (self._from_gate or self.card).limit
 
     @property
     def phase(self) -> str:
-        status = (self._told or self.card).status
+        status = (self._from_gate or self.card).status
         if self.card.finished or status == "ended" or self.now >= self.closes_at:
             return "ended"
         if self.now < self.opens_at:
@@ -83,7 +83,7 @@ class Watch:
     @property
     def opens_as(self) -> str:
         """The phase that its opening will bring: pages turn to it by themselves."""
-        return "paused" if (self._told or self.card).status == "paused" else "open"
+        return "paused" if (self._from_gate or self.card).status == "paused" else "open"
 
     @property
     def badge(self) -> str:
@@ -97,10 +97,10 @@ class Watch:
 
     def left(self, product: ProductCard) -> int:
         """Units that can be bought now."""
-        return self._told.left(product.sku) if self._told else product.stock
+        return self._from_gate.left(product.sku) if self._from_gate else product.stock
 
     @property
-    def _told(self) -> View | None:
+    def _from_gate(self) -> View | None:
         """The view, where there is a gate that has been told of the sale."""
         return self.view if self.view and self.view.status and not self.card.finished else None
 
@@ -121,7 +121,7 @@ class Watch:
             self._again = False
             self._read_card_if_due()
             try:
-                self.view = view = await admission.view(self.card.id)
+                self.view = view = await admission.read_view(self.card.id)
             except (redis.RedisError, OSError) as error:
                 log.warning("sale %s: showing the last known state (%r)", self.card.slug, error)
                 return
@@ -177,30 +177,30 @@ class Watch:
         self.revision += 1
         self._live_frames.clear()
         self._outcome_frames.clear()
-        if self._telling is None:
-            self._telling = asyncio.get_running_loop().call_later(
-                max(0.0, self._tell_again_at - time.monotonic()), self._tell_live
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().call_later(
+                max(0.0, self._push_again_at - time.monotonic()), self._push_live
             )
 
-    def _tell_live(self) -> None:
+    def _push_live(self) -> None:
         """Tells all sockets the present state: at once after a pause, and in a rush so seldom that most of
         the time is left for those who buy."""
-        self._telling = None
-        self._tell_again_at = time.monotonic() + _PACE * len(self.subscribers)
+        self._pushing = None
+        self._push_again_at = time.monotonic() + _PACE * len(self.subscribers)
         for subscriber in self.subscribers:
-            subscriber.tell_live(self.live_frame(subscriber.language))
+            subscriber.push_live(self.live_frame(subscriber.language))
 
     # Telling
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """From now on the socket hears of the sale; it gets the present state at once."""
         self.subscribers.add(subscriber)
-        subscriber.tell_live(self.live_frame(subscriber.language))
+        subscriber.push_live(self.live_frame(subscriber.language))
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         self.subscribers.discard(subscriber)
 
-    def tell_outcomes(self, outcomes: Iterable[tuple[str, Answer]]) -> None:
+    def push_outcomes(self, outcomes: Iterable[tuple[str, Answer]]) -> None:
         """Gives each of these outcomes to its shopper's sockets, and to nobody else."""
         if not self.subscribers:
             return
@@ -210,16 +210,18 @@ class Watch:
         for heard in outcomes:
             for subscriber in waiting.get(heard[1].shopper, ()):
                 try:
-                    frame = self._outcome_frame(*announce.legible(*heard), subscriber.language)
+                    frame = self._outcome_frame(
+                        *announce.parse_outcome(*heard), subscriber.language
+                    )
                 except (ValueError, TypeError) as error:
                     log.warning("an outcome that was announced cannot be read: %r", error)
                 else:
-                    subscriber.tell_outcome(frame)
+                    subscriber.push_outcome(frame)
 
     def live_frame(self, language: str) -> Frame:
         """The parts of the page that change for everybody, to be swapped in where they stand."""
         if language not in self._live_frames:
-            rendered = kept.render("storefront/_live.html", language, {"watch": self, "swap": True})
+            rendered = kept.render("storefront/_live.html", language, {"live": self, "swap": True})
             self._live_frames[language] = Frame.of(rendered.fill({}).decode())
         return self._live_frames[language]
 
@@ -227,9 +229,9 @@ class Watch:
         alike = (answer._replace(shopper=""), language)
         if alike not in self._outcome_frames:
             context = {
-                "watch": self,
+                "live": self,
                 "swap": True,
-                "purchase": place("purchase"),
+                "purchase": placeholder("purchase"),
                 "answer": answer,
                 "product": self.card.product(answer.sku),
             }

@@ -16,7 +16,7 @@ from inventory.gate.entries import Answer
 from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments
-from storefront.live_sale import Watch
+from storefront.live_sale import LiveSale
 from storefront.own_purchases import answer_of
 from storefront.responses import RETRY, failure
 
@@ -33,12 +33,12 @@ async def outcome(request: Request, purchase: str) -> Response:
         return failure(request, 404, "not_found")
     number = UUID(purchase)
     try:
-        watch = await feed.current().watch_id(sale_of(number))
-        logs.is_about(number)  # not sooner: what was begun there is for everybody
-        found = await _find(number, watch) if watch else None
+        live = await feed.current().live_sale_by_id(sale_of(number))
+        logs.bind_purchase(number)  # not sooner: what was begun there is for everybody
+        found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _Unsure):
         return failure(request, 503, "busy", RETRY)
-    if watch is None or found is None or found.answer.shopper != request.shopper.hex:
+    if live is None or found is None or found.answer.shopper != request.shopper.hex:
         return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
     answer = found.answer
     if request.wants_json:
@@ -46,22 +46,22 @@ async def outcome(request: Request, purchase: str) -> Response:
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap in: the box goes on asking
-        return settled(request, watch, number, answer)
-    page = fragments.order_page(watch, request.language, number, *found)
+        return render_settled(request, live, number, answer)
+    page = fragments.order_page(live, request.language, number, *found)
     return Response(200, page)
 
 
-def settled(
-    request: Request, watch: Watch, purchase: UUID, answer: Answer, status: int = 200
+def render_settled(
+    request: Request, live: LiveSale, purchase: UUID, answer: Answer, status: int = 200
 ) -> Response:
     """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
-    box = fragments.outcome(watch, request.language, purchase, answer)
-    product = watch.card.product(answer.sku)
+    box = fragments.outcome(live, request.language, purchase, answer)
+    product = live.card.product(answer.sku)
     if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
         return Response(status, box)
     if _has_no_form(request):
         return Response(status, box)
-    form = fragments.fresh_form(watch, request.language, product, request.shopper, box.decode())
+    form = fragments.fresh_form(live, request.language, product, request.shopper, box.decode())
     return Response(status, form)
 
 
@@ -75,9 +75,9 @@ class Found(NamedTuple):
     accepted_at: datetime | None = None
 
 
-async def settled_order(purchase: UUID) -> Found | None:
+async def find_order(purchase: UUID) -> Found | None:
     """What PostgreSQL knows of a purchase. Raises DatabaseError or TimeoutError."""
-    return await in_thread(_settled_order, purchase)
+    return await in_thread(_find_order, purchase)
 
 
 # --- Finding it -----------------------------------------------------------------------------------
@@ -87,28 +87,28 @@ class _Unsure(Exception):
     """Neither store has it, but the gate cannot be believed now: it may stand in the line."""
 
 
-async def _find(purchase: UUID, watch: Watch) -> Found | None:
+async def _find(purchase: UUID, live: LiveSale) -> Found | None:
     """What is known of a purchase; None only after both stores were asked."""
     try:
-        answer, accepted_at, warm = await admission.answer(watch.card.id, purchase)
+        answer, accepted_at, ready = await admission.read_answer(live.card.id, purchase)
     except (redis.RedisError, OSError):
-        answer, accepted_at, warm = None, None, False
+        answer, accepted_at, ready = None, None, False
     if answer is not None:
-        return _at_the_sales_price(watch, answer, accepted_at)
-    order = await settled_order(purchase)
-    if order is None and not warm and not watch.card.finished:
+        return _at_the_sales_price(live, answer, accepted_at)
+    order = await find_order(purchase)
+    if order is None and not ready and not live.card.finished:
         raise _Unsure
     return order
 
 
-def _at_the_sales_price(watch: Watch, answer: Answer, accepted_at: datetime | None) -> Found:
+def _at_the_sales_price(live: LiveSale, answer: Answer, accepted_at: datetime | None) -> Found:
     """While there is a gate, the price on the card is the one that was agreed on: it is frozen."""
-    product = watch.card.product(answer.sku)
+    product = live.card.product(answer.sku)
     price, currency = (product.price, product.currency) if product else (0, "")
     return Found(answer, price, currency, accepted_at)
 
 
-def _settled_order(purchase: UUID) -> Found | None:
+def _find_order(purchase: UUID) -> Found | None:
     try:
         order = Order.objects.select_related("product").filter(pk=purchase).first()
     finally:

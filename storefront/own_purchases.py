@@ -12,27 +12,27 @@ from inventory.gate import admission
 from inventory.gate.entries import Answer
 from orders.models import Order
 from storefront.fragments import Purchase
-from storefront.live_sale import Watch
+from storefront.live_sale import LiveSale
 
 _PATIENCE = 1.0  # seconds: the page is shown without them, and asks again
 _SHOWN = 5
 
 
-async def purchases(request: Request, watch: Watch) -> list[Purchase] | None:
+async def find_purchases(request: Request, live: LiveSale) -> list[Purchase] | None:
     """The latest, newest first; None where nobody can say now."""
-    if request.shopper is None or not request.trustworthy or watch.phase == "upcoming":
+    if request.shopper is None or not request.trustworthy or live.phase == "upcoming":
         return []  # nobody has bought: a crowd that waits costs Redis nothing
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await _purchases(request.shopper, watch)
+            return await _purchases(request.shopper, live)
     except (redis.RedisError, DatabaseError, OSError):  # a time-out is an OSError, too
         return None
 
 
-async def _purchases(shopper: UUID, watch: Watch) -> list[Purchase] | None:
-    own = await admission.own(watch.card.id, shopper)
-    if own is None and watch.phase == "ended":
-        return await in_thread(_orders, shopper, watch.card.id)  # it is finished, and its gate gone
+async def _purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | None:
+    own = await admission.read_own_purchases(live.card.id, shopper)
+    if own is None and live.phase == "ended":
+        return await in_thread(_orders, shopper, live.card.id)  # it is finished, and its gate gone
     return own
 
 

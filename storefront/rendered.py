@@ -18,12 +18,12 @@ _INDENTATION = re.compile(r"\n[ \t]+")  # a fifth of a page; no text of ours nee
 _MARKER = re.compile(rf"\[\[{_TOKEN}:([a-z0-9_-]+)\]\]")
 
 
-def place(name: str) -> str:
+def placeholder(name: str) -> str:
     """The marker that a template puts where `name` is to be filled in."""
     return f"[[{_TOKEN}:{name}]]"
 
 
-class Kept:
+class Rendered:
     """A rendered body with places."""
 
     def __init__(self, html: str) -> None:
@@ -38,7 +38,7 @@ class Kept:
         return b"".join(parts)
 
 
-def render(template: str, language: str, context: Mapping[str, Any]) -> Kept:
+def render(template: str, language: str, context: Mapping[str, Any]) -> Rendered:
     """Renders a template in a language, without a request, and without the template's indentation."""
     with translation.override(language):
-        return Kept(_INDENTATION.sub("\n", render_to_string(template, dict(context))))
+        return Rendered(_INDENTATION.sub("\n", render_to_string(template, dict(context))))

@@ -18,7 +18,7 @@ from django.db.models import Prefetch, Q
 from django.utils import timezone
 
 from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
-from flashsale.http.endpoint import JSON, Request, Response, utc
+from flashsale.http.endpoint import JSON, Request, Response, format_utc
 from inventory.models import Listing, Product, Sale
 from storefront import rendered
 from storefront.responses import RETRY, failure
@@ -30,11 +30,11 @@ _KEPT = 1.0  # seconds until the list is read again
 _WAIT = 0.25  # seconds for which somebody who could see an older list waits for a newer one
 
 
-async def front(request: Request) -> Response:
+async def sale_list(request: Request) -> Response:
     """All sales that shoppers may see, as they are now."""
     if request.method not in ("GET", "HEAD"):
         return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
-    shown = await _front.shown()
+    shown = await _sale_list.shown()
     if shown is None:
         return failure(request, 503, "busy", RETRY)
     if request.wants_json:
@@ -60,12 +60,12 @@ class ListedSale:
             "slug": self.sale.slug,
             "name": self.sale.name,
             "phase": self.phase,
-            "opens_at": utc(self.sale.opens_at),
-            "closes_at": utc(self.sale.closes_at),
+            "opens_at": format_utc(self.sale.opens_at),
+            "closes_at": format_utc(self.sale.closes_at),
         }
 
 
-class Shown:
+class RenderedList:
     """The list at one moment, rendered once per language."""
 
     def __init__(self, sales: Iterable[Sale], now: datetime) -> None:
@@ -91,16 +91,16 @@ class Shown:
         return json.dumps({"sales": [listed.as_json() for listed in self.sales]}).encode()
 
 
-class Front:
+class SaleList:
     """The list as this process knows it."""
 
     def __init__(self) -> None:
         self._sales: list[Sale] | None = None
-        self._shown: Shown | None = None
+        self._shown: RenderedList | None = None
         self._reading: asyncio.Task[None] | None = None
         self._began = 0.0
 
-    async def shown(self) -> Shown | None:
+    async def shown(self) -> RenderedList | None:
         """The list; None where it was never read, and cannot be read now."""
         reading = self._read_again_if_due()
         if not reading.done():
@@ -110,7 +110,7 @@ class Front:
             return None
         now = timezone.now()
         if self._shown is None or not self._shown.holds(now):
-            self._shown = Shown(self._sales, now)
+            self._shown = RenderedList(self._sales, now)
         return self._shown
 
     def _read_again_if_due(self) -> asyncio.Task[None]:
@@ -131,7 +131,7 @@ class Front:
             self._shown = None
 
 
-_front = Front()
+_sale_list = SaleList()
 
 
 def public_sales() -> list[Sale]:

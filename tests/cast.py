@@ -177,7 +177,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
         try:
             return await work()
         finally:
-            await clients.hang_up()
+            await clients.close_pipes()
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
@@ -185,13 +185,13 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 def hears_the_bell() -> bool:
     """Whether a worker has started altogether."""
-    return any(client["cmd"] == "brpop" for client in clients.of(0).client_list())
+    return any(client["cmd"] == "brpop" for client in clients.client_of(0).client_list())
 
 
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):
-        clients.of(0).hset(keys(sale.pk).stock, sku, units)
+        clients.client_of(0).hset(keys(sale.pk).stock, sku, units)
 
 
 def at_once(*work: Callable[[], object]) -> list[object]:

@@ -58,7 +58,7 @@ def _mutation(promise: int, name: str, test: str, *changes: tuple[str, str, str]
 _SETTLEMENT, _ADMIT, _TELL = (
     "orders/settlement.py",
     "inventory/lua/admit.lua",
-    "inventory/lua/tell.lua",
+    "inventory/lua/apply.lua",
 )
 _GATE = "inventory/gate/replica.py"
 
@@ -131,7 +131,7 @@ MUTATIONS = (
         "inventory/tests/test_gate.py::test_a_late_tale_changes_nothing",
         (
             _TELL,
-            "if stands < told.from or stands > told.to or (stands == told.to and not cold) then",
+            "if stands < delta.from or stands > delta.to or (stands == delta.to and not cold) then",
             "if false then",
         ),
     ),

@@ -44,7 +44,7 @@ def test_a_batch_takes_the_same_statements_whatever_its_size(
 
 
 def calls(command: str) -> int:
-    told = clients.of(0).info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
+    told = clients.client_of(0).info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
     return int(told["calls"])
 
 

@@ -20,8 +20,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from dashboard.controls import Control
-from flashsale.database import bounded
-from inventory.constraint_messages import said_by
+from flashsale.database import bounded_transaction
+from inventory.constraint_messages import explain
 from orders.audit import Action, facts, write_down
 from orders.models import AuditEntry
 
@@ -208,12 +208,12 @@ class Edited(StaffAdmin):
         if request.method != "POST":
             return super().changeform_view(request, *args, **kwargs)
         try:
-            with bounded():
+            with bounded_transaction():
                 return super().changeform_view(request, *args, **kwargs)
         except IntegrityError as refusal:
             for name in request.FILES:
                 request.FILES[name].seek(0)  # type: ignore[union-attr]  # one file: read once more
-            request.refusal = said_by(refusal)  # type: ignore[attr-defined]  # for `get_form`
+            request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
             return super().changeform_view(request, *args, **kwargs)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -255,10 +255,10 @@ class Edited(StaffAdmin):
         if request.method != "POST":
             return super().delete_view(request, object_id, extra_context)
         try:
-            with bounded():
+            with bounded_transaction():
                 return super().delete_view(request, object_id, extra_context)
         except IntegrityError as refusal:
-            self.message_user(request, said_by(refusal), messages.ERROR)
+            self.message_user(request, explain(refusal), messages.ERROR)
             return HttpResponseRedirect(self._address("change", object_id))
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from dashboard.admin.base import ReadOnly, Tool
-from flashsale.moments import written
+from flashsale.moments import format_moment
 from inventory.models import StockMovement
-from orders.audit import change_in_words
+from orders.audit import describe_change
 from orders.models import AuditEntry
-from orders.reference import purchases_of, reference
+from orders.reference import purchase_range, reference
 
 
 def audit_of(request: HttpRequest, **subject: Any) -> list[Tool]:
@@ -47,7 +47,7 @@ class HistoryAdmin(ReadOnly):
 
     @admin.display(description="at (UTC)")
     def when(self, row: StockMovement | AuditEntry) -> str:
-        return written(row.at)
+        return format_moment(row.at)
 
 
 @admin.register(StockMovement)
@@ -94,7 +94,7 @@ def _orders_meant_by(text: str) -> tuple[UUID, UUID] | None:
     try:
         return (one := UUID(text.strip())), one
     except ValueError:
-        return purchases_of(text)
+        return purchase_range(text)
 
 
 @admin.register(AuditEntry)
@@ -108,7 +108,7 @@ class AuditEntryAdmin(HistoryAdmin):
 
     @admin.display(description="before → after")
     def change(self, entry: AuditEntry) -> str:
-        return change_in_words(entry)
+        return describe_change(entry)
 
     @admin.display(description="order")
     def of_order(self, entry: AuditEntry) -> str:

@@ -11,11 +11,11 @@ from django.http import HttpRequest
 from dashboard import controls
 from dashboard.admin.base import ReadOnly, Tool
 from dashboard.admin.history import audit_of
-from flashsale.moments import written
+from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
 from inventory.models import Sale
 from orders.models import Order
-from orders.reference import purchases_of
+from orders.reference import purchase_range
 
 _SALES_SHOWN = 15
 
@@ -66,11 +66,11 @@ class OrderAdmin(ReadOnly):
 
     @admin.display(description="accepted (UTC)")
     def accepted(self, order: Order) -> str:
-        return written(order.accepted_at)
+        return format_moment(order.accepted_at)
 
     @admin.display(description="settled (UTC)")
     def settled(self, order: Order) -> str:
-        return written(order.settled_at)
+        return format_moment(order.settled_at)
 
     @admin.display(description="unit price")
     def unit(self, order: Order) -> str:
@@ -97,7 +97,7 @@ class OrderAdmin(ReadOnly):
         try:
             wanted = UUID(search_term.strip())
         except ValueError:
-            ids = purchases_of(search_term)
+            ids = purchase_range(search_term)
             if ids and (found := queryset.filter(pk__range=ids)).exists():
                 return found, False
             return super().get_search_results(request, queryset, search_term)

@@ -16,7 +16,7 @@ from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
 from flashsale.templatetags.money import money
 from inventory.models import Product
-from inventory.pictures import Picture, encoded_anew
+from inventory.pictures import Picture, reencode
 
 
 class MinorUnits(forms.IntegerField):
@@ -29,7 +29,7 @@ class ProductForm(SideBySide):
     def clean_picture(self) -> Any:
         """A new picture is encoded anew; False, which stands for "remove it", stays."""
         picture = self.cleaned_data["picture"]
-        return encoded_anew(picture) if isinstance(picture, UploadedFile) else picture
+        return reencode(picture) if isinstance(picture, UploadedFile) else picture
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()

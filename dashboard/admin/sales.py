@@ -13,7 +13,7 @@ from django.utils import timezone
 from dashboard import controls
 from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
-from flashsale.moments import written
+from flashsale.moments import format_moment
 from inventory.models import MOST_UNITS, Listing, Sale
 
 Status = Sale.Status
@@ -112,16 +112,16 @@ class SaleAdmin(Edited):
 
     @admin.display(description="opens (UTC)", ordering="opens_at")
     def opens(self, sale: Sale) -> str:
-        return written(sale.opens_at)
+        return format_moment(sale.opens_at)
 
     @admin.display(description="closes (UTC)", ordering="closes_at")
     def closes(self, sale: Sale) -> str:
-        return written(sale.closes_at)
+        return format_moment(sale.closes_at)
 
     @admin.display(description="as shoppers read it")
     def window(self, sale: Sale) -> str:
         zone = sale.time_zone
-        opens, closes = written(sale.opens_at, zone), written(sale.closes_at, zone)
+        opens, closes = format_moment(sale.opens_at, zone), format_moment(sale.closes_at, zone)
         return f"{opens} to {closes} ({zone})"
 
     def described(self, subject: Sale) -> str:

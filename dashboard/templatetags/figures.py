@@ -9,7 +9,7 @@ from django import template
 from dashboard.charts import SAID
 from dashboard.snapshot import Snapshot
 from flashsale.observe.telemetry import ANSWERS
-from orders.audit import change_in_words
+from orders.audit import describe_change
 from orders.models import AuditEntry
 
 register = template.Library()
@@ -71,4 +71,4 @@ def clock(seconds: int) -> datetime:
 @register.filter
 def change(entry: AuditEntry) -> str:
     """What an audit row tells: `stock 3 → 7`."""
-    return change_in_words(entry)
+    return describe_change(entry)

@@ -177,7 +177,7 @@ def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff)
 
 def test_a_gate_that_has_not_heard_of_it_is_told_to_staff(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.of(0).hset(keys(sale.pk).gate, "version", 10**9)
+    clients.client_of(0).hset(keys(sale.pk).gate, "version", 10**9)
     [said] = anna.confirms("pause", sale)
     assert "The change is made" in said
     assert Sale.objects.get(pk=sale.pk).status == "paused"

@@ -4,7 +4,7 @@ from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, listed, page_of
 from inventory.models import Product, StockMovement
 from orders import lifecycle, settlement
-from orders.audit import change_in_words
+from orders.audit import describe_change
 from orders.models import AuditEntry
 from tests.cast import queue_up, stocked
 
@@ -22,16 +22,16 @@ def test_a_change_is_told_in_words(make_sale: MakeSale) -> None:
     lifecycle.restock(sale.products.get().pk, 1400, by="anna")
     lifecycle.change_limit(sale.pk, 2, by="anna")
     lifecycle.pause(sale.pk, by="anna")
-    told = [change_in_words(entry) for entry in sale.audit.all()[:3]]
+    told = [describe_change(entry) for entry in sale.audit.all()[:3]]
     assert told == ["status live → paused", "units per shopper 1 → 2", "stock 3 → 1,403"]
 
 
 def test_moments_and_prices_are_told_as_people_write_them() -> None:
     product = Product(sku="words", name="Shoe", price=1, currency="EUR")
     price = AuditEntry(product=product, before={"price": 12900}, after={"price": 9900})
-    assert change_in_words(price) == "price €129.00 → €99.00"
+    assert describe_change(price) == "price €129.00 → €99.00"
     opens = AuditEntry(before={}, after={"opens_at": "2026-11-27T18:00:00+00:00", "option": ""})
-    assert change_in_words(opens) == "opens 27 Nov 2026, 18:00:00 UTC, option nothing"
+    assert describe_change(opens) == "opens 27 Nov 2026, 18:00:00 UTC, option nothing"
 
 
 def test_the_audit_is_searched_by_subject_and_by_who_did_it(make_sale: MakeSale) -> None:

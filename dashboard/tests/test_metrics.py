@@ -74,7 +74,7 @@ def test_it_counts_what_happened(web: str, make_sale: MakeSale) -> None:
     assert one(now, "clicks_total", sale=sale.slug, answer="sold_out") == 0
     assert one(now, "sale_line_purchases", sale=sale.slug) == 1
     assert one(now, "sale_confirmed_orders", sale=sale.slug) == 3
-    assert one(now, "sale_gate_warm", sale=sale.slug) == 1
+    assert one(now, "sale_gate_ready", sale=sale.slug) == 1
     assert one(now, "sale_version", sale=sale.slug) == one(now, "sale_gate_version", sale=sale.slug)
     assert one(now, "units_left", sale=sale.slug, product=sale.products.get().sku) == 3
     assert one(now, "store_up", store="postgresql") == 1
@@ -97,5 +97,5 @@ def is_complete(web: str, sale: Sale) -> bool:
 
 def test_times_are_counted_up_to_each_bound() -> None:
     timed = Counter({telemetry._bucket(seconds): 2 for seconds in (0.004, 0.2, 30)})
-    assert telemetry_reader.up_to(timed, (0.005, 0.25, 10, float("inf"))) == [2, 4, 4, 6]
+    assert telemetry_reader.count_up_to(timed, (0.005, 0.25, 10, float("inf"))) == [2, 4, 4, 6]
     assert telemetry_reader.total_seconds(timed) == pytest.approx(60.4, rel=0.05)

@@ -71,15 +71,15 @@ def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
 
 def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
     sale = make_sale()
-    replica.cool([sale.pk], "cold")
-    assert of(sale).gate == "cold"
-    assert "gate-cold" in alarms(Observer())
+    replica.begin_epoch([sale.pk], "not_ready")
+    assert of(sale).gate == "not_ready"
+    assert "gate-not-ready" in alarms(Observer())
 
 
 @pytest.mark.parametrize(
     ("key", "field", "value"),
     [
-        ("flight", "sku", "x"),
+        ("in_flight", "sku", "x"),
         ("stock", "sku", "1.5"),
         ("gate", "opens_at", "nan"),
         ("line", "", ""),
@@ -88,17 +88,17 @@ def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
 def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     make_sale: MakeSale, key: str, field: str, value: str
 ) -> None:
-    odd, sound = make_sale(stock=3), make_sale(stock=4)
-    name = getattr(keys(odd.pk), key)
+    corrupt, sound = make_sale(stock=3), make_sale(stock=4)
+    name = getattr(keys(corrupt.pk), key)
     if key == "line":
-        clients.of(0).set(name, "no stream")
+        clients.client_of(0).set(name, "no stream")
     else:
-        sku = odd.products.get().sku
-        clients.of(0).hset(name, sku if field == "sku" else field, value)
+        sku = corrupt.products.get().sku
+        clients.client_of(0).hset(name, sku if field == "sku" else field, value)
     observer = Observer()
-    assert of(odd, observer).left is None
+    assert of(corrupt, observer).left is None
     assert of(sound, observer).left == 4
-    assert "gate-odd" in alarms(observer)
+    assert "gate-corrupt" in alarms(observer)
 
 
 def test_a_sale_that_is_paused_before_its_opening_does_not_look_as_if_it_opened(
@@ -149,7 +149,7 @@ def test_a_gate_that_follows_in_a_rush_is_none(
     sale, observer = make_sale(), Observer()
     monkeypatch.setattr(alarms_module, "BEHIND_TOO_LONG", 0.0)
     for _ in range(5):
-        replication.tell(sale.pk)
+        replication.replicate(sale.pk)
         raise_version(sale)
         assert "gate-behind" not in alarms(observer)
 
@@ -175,8 +175,8 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
     assert purchase.code == "queued"
     _, _, [(entry, fields)] = replica.read_line(sale.pk, 1)
     line = keys(sale.pk).line
-    clients.of(0).xdel(line, entry)
-    clients.of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
+    clients.client_of(0).xdel(line, entry)
+    clients.client_of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
     settlement.settle(sale.pk)
     observer = Observer()
     assert of(sale, observer).poison == 1
@@ -186,7 +186,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
 
 
 def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
-    clients.telemetry().delete(telemetry.PROCESSES_KEY)
+    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
@@ -212,7 +212,7 @@ def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
     sale = make_sale(stock=7)
     observer.look()
     queue_up(sale, 2)
-    monkeypatch.setattr(reading, "_read_books", refuse)
+    monkeypatch.setattr(reading, "_read_postgresql", refuse)
     seen = of(sale, observer)
     assert (seen.waiting, seen.in_flight, seen.left) == (2, 2, 5)
     assert "postgresql-down" in alarms(observer)
@@ -229,8 +229,8 @@ def test_without_redis_what_postgresql_knows_is_shown(
     alive = observer.look().processes
     queue_up(sale, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(clients, "shared_out", away)
-        patch.setattr(clients, "telemetry", away)
+        patch.setattr(clients, "group_by_server", away)
+        patch.setattr(clients, "telemetry_client", away)
         seen = of(sale, observer)
         red = alarms(observer)
         assert observer.look().processes == alive  # as they were last heard of

@@ -198,7 +198,7 @@ async def _send(request: Request, send: Send, response: Response) -> None:
 
 
 def _common(content_type: bytes, kept_by: tuple[Header, ...], secure: bool) -> list[Header]:
-    return [(b"content-type", content_type), *kept_by, *shield(secure)]
+    return [(b"content-type", content_type), *kept_by, *shield_headers(secure)]
 
 
 @lru_cache(maxsize=32)
@@ -218,7 +218,7 @@ def json_response(status: int, content: dict[str, Any], *headers: Header) -> Res
     return Response(status, json.dumps(content).encode(), JSON, headers)
 
 
-def utc(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """A moment in JSON: UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -228,12 +228,12 @@ def redirect(to: str, *headers: Header) -> Response:
     return Response(303, b"", PLAIN, ((b"location", to.encode("ascii")), *headers))
 
 
-def shielded(scope: Scope, send: Send, *, files: bool = False) -> Send:
+def shield_send(scope: Scope, send: Send, *, files: bool = False) -> Send:
     """Sends the answers of others, Django's pages or static files, with what every answer carries."""
 
     async def send_shielded(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            carried = shield(_secure(scope), page=not files or message["status"] >= 400)
+            carried = shield_headers(_secure(scope), page=not files or message["status"] >= 400)
             names = {name.lower() for name, _ in message["headers"]}
             missing = [header for header in carried if header[0] not in names]
             message = {**message, "headers": [*message["headers"], *missing]}
@@ -243,7 +243,7 @@ def shielded(scope: Scope, send: Send, *, files: bool = False) -> Send:
 
 
 @lru_cache(maxsize=4)
-def shield(secure: bool, *, page: bool = True) -> list[Header]:
+def shield_headers(secure: bool, *, page: bool = True) -> list[Header]:
     """What every answer carries, and tells the browser to keep others out. A file that pages load needs
     no policy of a page."""
     headers = [

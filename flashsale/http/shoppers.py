@@ -32,7 +32,7 @@ def shopper_in(value: str | None) -> UUID | None:
         raw = base64.urlsafe_b64decode(value)
     except (binascii.Error, ValueError):
         return None
-    if len(raw) != _ID + signing.LENGTH or not signing.signed("shopper", raw[:_ID], raw[_ID:]):
+    if len(raw) != _ID + signing.LENGTH or not signing.is_signed("shopper", raw[:_ID], raw[_ID:]):
         return None
     return UUID(bytes=raw[:_ID])
 

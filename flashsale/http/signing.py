@@ -17,7 +17,7 @@ def _keys(purpose: str) -> tuple[bytes, ...]:
     return tuple(hmac.digest(s.encode(), b"flashsale." + purpose.encode(), sha256) for s in secrets)
 
 
-def name_of_key() -> int:
+def key_number() -> int:
     """A number for the key that signs, which tells it from others and says nothing else about it. Less than
     2**48, so that a float holds it."""
     return int.from_bytes(_keys("name")[0][:6], "big")
@@ -28,7 +28,7 @@ def sign(purpose: str, message: bytes) -> bytes:
     return hmac.digest(_keys(purpose)[0], message, "sha256")[:LENGTH]
 
 
-def signed(purpose: str, message: bytes, signature: bytes) -> bool:
+def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
     """Whether one of our keys made `signature` for `message`."""
     for key in _keys(purpose):
         made = hmac.digest(key, message, "sha256")[:LENGTH]

@@ -56,12 +56,12 @@ class Subscriber:
         self._outcomes: deque[str] = deque()
         self._sending: asyncio.Task[None] | None = None
 
-    def tell_live(self, frame: Frame) -> None:
+    def push_live(self, frame: Frame) -> None:
         if not self._written(frame):
             self._live = frame.text
             self._wake()
 
-    def tell_outcome(self, frame: Frame) -> None:
+    def push_outcome(self, frame: Frame) -> None:
         if not self._written(frame):
             self._outcomes.append(frame.text)
             self._wake()

@@ -29,7 +29,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
-def fate(returncode: int | None) -> str:
+def describe_end(returncode: int | None) -> str:
     """How a process ended, in words, from what `Popen.returncode` says."""
     if returncode is None:
         return "ended"

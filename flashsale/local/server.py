@@ -101,7 +101,7 @@ class Server(ABC):
 
     def fate(self) -> str:
         """How it ended, in words."""
-        return processes.fate(None if self._process is None else self._process.poll())
+        return processes.describe_end(None if self._process is None else self._process.poll())
 
     def ready(self) -> bool:
         """Whether it answers, as the application would be answered."""

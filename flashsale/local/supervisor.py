@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Protocol, Self, TextIO
 
-from flashsale.local.processes import fate, identity
+from flashsale.local.processes import describe_end, identity
 from flashsale.local.server import ServerError
 
 TICK_SECONDS = 0.1
@@ -53,7 +53,7 @@ def only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-class Kept(Protocol):
+class Supervised(Protocol):
     """What a supervisor keeps running."""
 
     @property
@@ -174,7 +174,7 @@ class Process:
         return self._process is not None and self._process.poll() is None
 
     def fate(self) -> str:
-        return fate(self.returncode)
+        return describe_end(self.returncode)
 
     def terminate(self) -> None:
         if self._process is not None:
@@ -218,7 +218,7 @@ class Supervisor:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.asked_to_stop = False
-        self._groups: list[list[_Watch]] = []
+        self._groups: list[list[_Restarts]] = []
         self._handlers: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> Self:
@@ -238,12 +238,12 @@ class Supervisor:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal() gave us
 
-    def keep(self, *things: Kept) -> None:
+    def keep(self, *things: Supervised) -> None:
         """Starts what does not run yet, and from now on whatever of it dies.
 
         Things kept by one call are stopped together. Raises what their `launch` raises.
         """
-        self._groups.append([_Watch(thing) for thing in things])
+        self._groups.append([_Restarts(thing) for thing in things])
         for thing in things:
             if not thing.alive():
                 thing.launch()
@@ -279,7 +279,7 @@ class Supervisor:
             for watch in group:
                 self._look_after(watch)
 
-    def _look_after(self, watch: "_Watch") -> None:
+    def _look_after(self, watch: "_Restarts") -> None:
         if watch.thing.alive():
             return
         if watch.due is None:
@@ -289,7 +289,7 @@ class Supervisor:
         if watch.is_due():
             self._start_again(watch)
 
-    def _start_again(self, watch: "_Watch") -> None:
+    def _start_again(self, watch: "_Restarts") -> None:
         """A start that fails is found dead at the next tick, and so lengthens the pause."""
         watch.started()
         try:
@@ -307,7 +307,7 @@ class Supervisor:
         self._groups.clear()
         self.output.drain()
 
-    def _stop(self, things: Sequence[Kept], end: float) -> None:
+    def _stop(self, things: Sequence[Supervised], end: float) -> None:
         for thing in things:
             if thing.alive():
                 thing.terminate()
@@ -318,7 +318,7 @@ class Supervisor:
             self._all_gone(things, time.monotonic() + KILLED_SECONDS)
         self.output.drain()
 
-    def _all_gone(self, things: Sequence[Kept], end: float) -> bool:
+    def _all_gone(self, things: Sequence[Supervised], end: float) -> bool:
         while any(thing.alive() for thing in things):
             if time.monotonic() > end:
                 return False
@@ -330,10 +330,10 @@ class Supervisor:
 
 
 @dataclass
-class _Watch:
+class _Restarts:
     """How often a thing has died of late, and when it is to be started again."""
 
-    thing: Kept
+    thing: Supervised
     since: float = field(default_factory=time.monotonic)
     deaths: int = 0
     due: float | None = None

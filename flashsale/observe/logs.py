@@ -15,32 +15,32 @@ _purchase: ContextVar[UUID | None] = ContextVar("purchase", default=None)
 purchase_steps = logging.getLogger("flashsale.purchases")
 
 
-def is_about(purchase: UUID) -> None:
+def bind_purchase(purchase: UUID) -> None:
     """From now on what is logged while this request is answered names the purchase."""
     _purchase.set(purchase)
 
 
-def purchase() -> str:
+def bound_purchase() -> str:
     """What this request is about, if that is a purchase."""
     about = _purchase.get()
     return str(about) if about else ""
 
 
-def step(what: str, purchase: UUID | None = None, **more: Any) -> None:
+def log_step(what: str, purchase: UUID | None = None, **more: Any) -> None:
     """A step of this purchase, or of the request's."""
     if purchase_steps.isEnabledFor(logging.INFO):
         about = {"purchase": str(purchase)} if purchase else {}
         purchase_steps.info(what, extra=about | more)
 
 
-def steps(decided: Iterable[tuple[UUID, str, dict[str, Any]]]) -> None:
+def log_steps(decided: Iterable[tuple[UUID, str, dict[str, Any]]]) -> None:
     """Of many at once, where nobody may ask for them."""
     if purchase_steps.isEnabledFor(logging.INFO):
         for purchase, what, more in decided:
-            step(what, purchase, **more)
+            log_step(what, purchase, **more)
 
 
-def configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, Any]:
+def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, Any]:
     """For Django's LOGGING."""
     return {
         "version": 1,
@@ -79,7 +79,7 @@ class About(logging.Filter):
         record.__dict__.pop("request", None)
         if record.name == "django.security.DisallowedHost":
             record.exc_info = None
-        about = purchase()
+        about = bound_purchase()
         if about and not hasattr(record, "purchase"):
             record.purchase = about
         return True

@@ -39,6 +39,6 @@ def _without_secrets(event: "Event", hint: "Hint") -> "Event":
             "method": request.get("method"),
             "url": urlsplit(str(request.get("url", "")))._replace(query="", fragment="").geturl(),
         }
-    if purchase := logs.purchase():
+    if purchase := logs.bound_purchase():
         event.setdefault("tags", {})["purchase"] = purchase
     return event

@@ -176,7 +176,7 @@ def flush(name: str) -> None:
     """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
     global _offset
     _forget()
-    client = clients.telemetry()
+    client = clients.telemetry_client()
     seconds, microseconds = client.time()
     _offset = seconds + microseconds / 1e6 - time.time()
     changed_seconds, changed_sales = _take()
@@ -226,7 +226,7 @@ def _take() -> tuple[dict[int, str], dict[int, str]]:
 
 def _live(name: str, gauges: Mapping[str, int]) -> None:
     at = time.time() + _offset
-    clients.telemetry().hset(PROCESSES_KEY, name, json.dumps({"at": at, **gauges}))
+    clients.telemetry_client().hset(PROCESSES_KEY, name, json.dumps({"at": at, **gauges}))
 
 
 # --- Reading -------------------------------------------------------------------------------------

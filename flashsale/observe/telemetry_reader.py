@@ -113,7 +113,7 @@ def _parsed(name: str, units: object) -> tuple[str, int, str, int]:
     return kind, int(which), answer, units
 
 
-def merged(seconds: Iterable[Second]) -> Second:
+def merge(seconds: Iterable[Second]) -> Second:
     """These seconds as one."""
     whole = Second(0)
     for second in seconds:
@@ -122,7 +122,7 @@ def merged(seconds: Iterable[Second]) -> Second:
     return whole
 
 
-def up_to(buckets: Counter[int], seconds: Iterable[float]) -> list[int]:
+def count_up_to(buckets: Counter[int], seconds: Iterable[float]) -> list[int]:
     """How many were timed with at most so many seconds each, of `Second.accept` or `Second.confirm`."""
     return [
         sum(units for bucket, units in buckets.items() if _milliseconds(bucket) <= bound * 1000)
@@ -149,7 +149,7 @@ def latency(buckets: Counter[int]) -> Latency:
 
 def processes() -> list[Process]:
     """Who was heard of in the last minute. Raises redis.RedisError."""
-    client = clients.telemetry()
+    client = clients.telemetry_client()
     seconds, microseconds = client.time()
     now = seconds + microseconds / 1e6
     found = []
@@ -174,7 +174,7 @@ def totals(sales: Iterable[int]) -> dict[int, Second]:
     """All that was counted of these sales, until nobody has clicked there for a week, or the cache was
     emptied. Raises redis.RedisError."""
     sales = list(sales)
-    with clients.telemetry().pipeline(transaction=False) as pipe:
+    with clients.telemetry_client().pipeline(transaction=False) as pipe:
         for sale in sales:
             pipe.hgetall(totals_key(sale))
         replies = pipe.execute()
@@ -197,7 +197,7 @@ class History:
     def read(self) -> list[Second]:
         """Whole seconds, the oldest first, up to the last that every process has had the time to pass
         on. Raises redis.RedisError."""
-        client = clients.telemetry()
+        client = clients.telemetry_client()
         seconds, microseconds = client.time()
         end = int(seconds + microseconds / 1e6 - 2 * FLUSH_EVERY)
         wanted = range(end - self._length, end)

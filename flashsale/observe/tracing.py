@@ -38,7 +38,7 @@ def start(role: str) -> None:
         _tracer = tracer(role)
 
 
-def steps(name: str, taken: Iterable[Step]) -> None:
+def write_spans(name: str, taken: Iterable[Step]) -> None:
     """Writes a span for each. Of the iterable nothing is asked where nobody is to be told."""
     if _tracer:
         now = time.time_ns()

@@ -21,19 +21,20 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from flashsale.redis import servers as redis_servers
+from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
 
 TIMEOUT = 2.0  # seconds until a silent Redis counts as gone
 
 
-def of(sale: int) -> redis.Redis:
+def client_of(sale: int) -> redis.Redis:
     """For workers and commands, to the server that has the sale: thread-safe, one per process."""
-    return _client(redis_servers.now().of(sale))
+    return _client(servers_module.current().of(sale))
 
 
-def shared_out(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]:
+def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]:
     """Every server with those of these sales that it has."""
-    servers = redis_servers.now()
+    servers = servers_module.current()
     shares: dict[str, list[int]] = {url: [] for url in servers.urls}
     for sale in sales:
         shares[servers.of(sale)].append(sale)
@@ -53,7 +54,7 @@ def _client(url: str) -> redis.Redis:
 
 
 @cache
-def telemetry() -> redis.Redis:
+def telemetry_client() -> redis.Redis:
     """For figures to look at, beside the cache: nobody waits for them for long."""
     return redis.Redis.from_url(
         settings.CACHE_URL,
@@ -93,14 +94,14 @@ async def send_together(sale: int, *commands: Command) -> list[Any]:
     return list(carried_out)
 
 
-async def reach() -> dict[str, redis.RedisError | None]:
+async def ping_all() -> dict[str, redis.RedisError | None]:
     """Every server, by where it is, and why it does not answer."""
     try:
-        urls = (await redis_servers.known()).urls
+        urls = (await servers_module.current_in_loop()).urls
     except redis.RedisError as error:
-        return {redis_servers.place(settings.REDIS_URL): error}
+        return {servers_module.address_of(settings.REDIS_URL): error}
     failures = await asyncio.gather(*map(_failure, urls))
-    return dict(zip(map(redis_servers.place, urls), failures, strict=True))
+    return dict(zip(map(servers_module.address_of, urls), failures, strict=True))
 
 
 async def _failure(url: str) -> redis.RedisError | None:
@@ -120,7 +121,7 @@ def _raise(reply: Any) -> None:
 
 async def _of(sale: int) -> str:
     try:
-        return (await redis_servers.known()).of(sale)
+        return (await servers_module.current_in_loop()).of(sale)
     except redis.RedisError as error:
         raise NotSent(str(error)) from error
 
@@ -162,7 +163,7 @@ async def _open(url: str) -> Pipe:
     return pipe
 
 
-async def hang_up() -> None:
+async def close_pipes() -> None:
     """Closes the pipes of the running loop."""
     loop = asyncio.get_running_loop()
     _opening.pop(loop, None)

@@ -72,7 +72,7 @@ _last = _UNSEEN
 _asked: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[Servers]] = WeakKeyDictionary()
 
 
-def now() -> Servers:
+def current() -> Servers:
     """As they are, or were a second ago. Blocks where it has to look, for some seconds at most. Raises
     redis.RedisError where they were never seen and cannot be asked."""
     if not settings.REDIS_CLUSTER:
@@ -89,7 +89,7 @@ def now() -> Servers:
     return _last.servers
 
 
-async def known() -> Servers:
+async def current_in_loop() -> Servers:
     """`now` for an event loop, which goes on with the old map while a new one is read, and waits for the
     first one no longer than `_PATIENCE`."""
     if not settings.REDIS_CLUSTER:
@@ -102,7 +102,7 @@ async def known() -> Servers:
     loop = asyncio.get_running_loop()
     asked = _asked.get(loop)
     if asked is None or asked.done():
-        asked = _asked[loop] = loop.run_in_executor(None, now)
+        asked = _asked[loop] = loop.run_in_executor(None, current)
         asked.add_done_callback(lambda done: done.exception())  # whoever waits raises it
     if last.servers:
         return last.servers
@@ -120,7 +120,7 @@ def _look() -> None:
         try:
             seen = read(url)
         except redis.RedisError as error:
-            log.warning("the cluster's map cannot be read at %s: %s", place(url), error)
+            log.warning("the cluster's map cannot be read at %s: %s", address_of(url), error)
             failure = error
             _order = (*(known for known in _order if known != url), url)
         else:
@@ -134,7 +134,7 @@ def _look() -> None:
 _order: tuple[str, ...] = ()
 
 
-def read_all() -> Servers:
+def read_configured() -> Servers:
     """As the one at REDIS_URL tells now. Raises redis.RedisError, also where it is no cluster's."""
     return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else _alone(settings.REDIS_URL)
 
@@ -180,7 +180,7 @@ def _url(host: str, port: int, asked: str) -> str:
     ).geturl()
 
 
-def place(url: str) -> str:
+def address_of(url: str) -> str:
     """An address without user and password."""
     parts = urlsplit(url)
     if parts.scheme == "unix":

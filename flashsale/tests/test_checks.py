@@ -42,7 +42,7 @@ def production(settings: Settings) -> Settings:
 @contextmanager
 def redis_set(name: str, value: str) -> Iterator[None]:
     """The tests' own Redis with another setting."""
-    client = clients.of(0)
+    client = clients.client_of(0)
     before = str(client.config_get(name)[name])
     client.config_set(name, value)
     try:
@@ -144,7 +144,7 @@ def test_a_redis_known_to_lose_purchases_is_not_acknowledged(settings: Settings)
 @pytest.fixture
 def secretive_redis(settings: Settings) -> Iterator[Settings]:
     """Redis as some providers offer it: it answers everything but CONFIG."""
-    client = clients.of(0)
+    client = clients.client_of(0)
     client.acl_setuser("guest", enabled=True, passwords=["+guest"], commands=["+@all", "-config"])
     parts = urlsplit(settings.REDIS_URL)
     settings.REDIS_URL = f"redis://guest:guest@{parts.hostname}:{parts.port}/0"

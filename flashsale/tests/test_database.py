@@ -11,8 +11,8 @@ from flashsale.database import (
     IDLE_TIMEOUT,
     LOCK_TIMEOUT,
     TRANSACTION_TIMEOUT,
-    ask,
-    bounded,
+    ask_together,
+    bounded_transaction,
 )
 from tests.stack import wait_for
 
@@ -36,7 +36,7 @@ def setting(name: str) -> str:
 )
 def test_a_bound_ends_with_its_transaction(name: str, bound: str) -> None:
     before = setting(name)
-    with bounded():
+    with bounded_transaction():
         assert setting(name) == bound
     assert setting(name) == before != bound
 
@@ -45,25 +45,27 @@ def test_a_bound_ends_with_its_transaction(name: str, bound: str) -> None:
 def twice_the_same() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE together (id int PRIMARY KEY)")
-    ask(*[("INSERT INTO together VALUES (%s) RETURNING id", [number]) for number in (1, 1, 2)])
+    ask_together(
+        *[("INSERT INTO together VALUES (%s) RETURNING id", [number]) for number in (1, 1, 2)]
+    )
 
 
 def test_what_is_asked_together_comes_in_the_order_of_the_questions() -> None:
     asked = [("SELECT %s::int", [number]) for number in range(5)]
-    assert ask(*asked) == [[(number,)] for number in range(5)]
+    assert ask_together(*asked) == [[(number,)] for number in range(5)]
 
 
 def test_what_is_asked_has_the_values_that_were_given() -> None:
     odd = "%s '; SELECT 1 -- \\ %%"
     named = ("SELECT %(odd)s || '%%' || %(odd)s", {"odd": odd})
-    assert ask(("SELECT %s", [odd]), named) == [[(odd,)], [(f"{odd}%{odd}",)]]
+    assert ask_together(("SELECT %s", [odd]), named) == [[(odd,)], [(f"{odd}%{odd}",)]]
 
 
 def test_what_postgresql_refuses_is_raised_as_djangos_error_and_undone() -> None:
     with pytest.raises(IntegrityError):
         twice_the_same()
     with pytest.raises(DatabaseError, match="does not exist"), transaction.atomic():
-        ask(("SELECT 1", []), ("SELECT * FROM together", []))
+        ask_together(("SELECT 1", []), ("SELECT * FROM together", []))
 
 
 def test_who_stands_still_after_several_questions_loses_the_transaction() -> None:
@@ -75,10 +77,10 @@ def test_who_stands_still_after_several_questions_loses_the_transaction() -> Non
 
 @transaction.atomic
 def stand_still() -> None:
-    ask(("SELECT set_config('idle_in_transaction_session_timeout', '50ms', true)", []))
-    ask(("SELECT 1", []), ("SELECT 2", []))
+    ask_together(("SELECT set_config('idle_in_transaction_session_timeout', '50ms', true)", []))
+    ask_together(("SELECT 1", []), ("SELECT 2", []))
     wait_for(ended(connection.connection), "PostgreSQL ends the session")
-    ask(("SELECT 3", []))
+    ask_together(("SELECT 3", []))
 
 
 def ended(session: psycopg.Connection[object]) -> Callable[[], bool]:

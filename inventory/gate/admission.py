@@ -8,7 +8,7 @@ from uuid import UUID
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from flashsale.redis import clients
-from inventory.corruption import in_words, is_odd
+from inventory.corruption import is_corrupt, raise_as_corrupt
 from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
 from inventory.gate.scripts import digest, keys
 from inventory.gate.state import View, pairs, parse_view, view_commands
@@ -53,17 +53,17 @@ async def admit(
             bound,
         )
     except NoScriptError:
-        return Verdict("cold")
+        return Verdict("not_ready")
     except OutOfMemoryError:  # at the first write: nothing was written
         return Verdict("busy")
     except ResponseError as error:
-        if is_odd(error):
+        if is_corrupt(error):
             await _report(sale)
         raise
     code, *rest = reply
     if code in ("known", "reused") and (found := parse_answer(rest[0])):
         return Verdict(code, answer=found)
-    if code in ("known", "reused", "odd"):
+    if code in ("known", "reused", "corrupt"):
         await _report(sale)
         return Verdict("busy")
     if code == "queued":
@@ -75,13 +75,13 @@ async def admit(
     return Verdict(code)
 
 
-async def answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
+async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
     """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
     be believed if it knows nothing."""
     k = keys(sale)
     stored = await clients.send(sale, "HGET", k.answers, purchase.hex)
     if stored is None:
-        return None, None, await clients.send(sale, "HGET", k.gate, "warm") == "1"
+        return None, None, await clients.send(sale, "HGET", k.gate, "ready") == "1"
     found = parse_answer(stored)
     if found is None:
         await _report(sale)
@@ -93,10 +93,10 @@ async def _report(sale: int) -> None:
     """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
     log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
     with suppress(RedisError, OSError):  # it will be met again
-        await clients.send(sale, "HSET", keys(sale).gate, "odd", "1")
+        await clients.send(sale, "HSET", keys(sale).gate, "corrupt", "1")
 
 
-async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
+async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
     """The shopper's latest purchases in the sale, newest first; None of a gate that is cold or gone.
 
     Raises redis.RedisError.
@@ -104,7 +104,7 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
     k = keys(sale)
     try:
         found = await clients.send(
-            sale, "EVALSHA", digest("own"), 3, k.gate, k.answers, k.recent, shopper.hex
+            sale, "EVALSHA", digest("own_purchases"), 3, k.gate, k.answers, k.recent, shopper.hex
         )
     except NoScriptError:
         return None
@@ -118,8 +118,8 @@ async def own(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
     return own
 
 
-async def view(sale: int) -> View:
+async def read_view(sale: int) -> View:
     """The gate as it stands. Raises OddGate and redis.RedisError."""
-    with in_words():
+    with raise_as_corrupt():
         *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
         return parse_view([*map(pairs, hashes), waiting, map(int, now)])

@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Tale:
-    """What `tell` tells; the fields are explained in `lua/tell.lua`."""
+class Delta:
+    """What `tell` tells; the fields are explained in `lua/apply.lua`."""
 
     since: int
     to: int
@@ -16,7 +16,7 @@ class Tale:
     stock: dict[str, int] = field(default_factory=dict)
     answers: list[list[Any]] = field(default_factory=list)
     bought: dict[str, int] = field(default_factory=dict)
-    mark: str = ""
+    epoch: str = ""
     opens: bool = False
 
     def parts(self, size: int) -> Iterator[str]:
@@ -32,7 +32,7 @@ class Tale:
                     "from": self.since,
                     "to": self.to,
                     "last": last,
-                    "mark": self.mark or False,
+                    "epoch": self.epoch or False,
                     "opens": last and self.opens,
                     "rules": self.rules if last else {},
                     "stock": self.stock if last else {},

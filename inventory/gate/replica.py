@@ -18,9 +18,9 @@ from redis.exceptions import NoScriptError
 
 from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
-from inventory.corruption import OddGate, in_words, plain, whole
+from inventory.corruption import CorruptGate, parse_count, parse_epoch, raise_as_corrupt
 from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
-from inventory.gate.scripts import SCRIPTS, ColdGate, Keys, digest, keys, source
+from inventory.gate.scripts import SCRIPTS, GateNotReady, Keys, digest, keys, source
 from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view, view_commands
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 # --- For workers and commands --------------------------------------------------------------------
 
 
-def view_now(sale: int) -> View:
+def read_view(sale: int) -> View:
     """`view`, for code that may block."""
-    with clients.of(sale).pipeline(transaction=True) as pipe:
+    with clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
-        with in_words():
+        with raise_as_corrupt():
             return parse_view(pipe.execute())
 
 
@@ -47,26 +47,26 @@ def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str,
     """The gate's mark and version, and the oldest undecided purchases in the order of their
     acceptance, raw: `parse_line` reads them."""
     k = keys(sale)
-    with clients.of(sale).pipeline(transaction=True) as pipe, in_words():
-        pipe.hmget(k.gate, "mark", "version")
+    with clients.client_of(sale).pipeline(transaction=True) as pipe, raise_as_corrupt():
+        pipe.hmget(k.gate, "epoch", "version")
         pipe.xrange(k.line, count=most)
-        (mark, version), entries = pipe.execute()
-        return plain(mark), whole(version), entries
+        (epoch, version), entries = pipe.execute()
+        return parse_epoch(epoch), parse_count(version), entries
 
 
 def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
     """Waits until something stands in the line behind the entry `after`, at most so long."""
     line = keys(sale).line
-    with in_words():
-        return bool(clients.of(sale).xread({line: after}, count=1, block=milliseconds))
+    with raise_as_corrupt():
+        return bool(clients.client_of(sale).xread({line: after}, count=1, block=milliseconds))
 
 
-def pulses(sales: Iterable[int]) -> dict[int, Pulse]:
+def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
     """What the caretaker looks at, of each of these sales, in one round trip per server. An odd gate has a
     pulse that says so: it takes nobody else's away. One whose slot is on the way to another server has
     none."""
     found = {}
-    for server, share in clients.shared_out(sales):
+    for server, share in clients.group_by_server(sales):
         if share:
             found.update(_pulses(server, share))
     return found
@@ -77,18 +77,18 @@ def _pulses(server: redis.Redis, sales: list[int]) -> dict[int, Pulse]:
         pipe.time()
         for sale in sales:
             k = keys(sale)
-            pipe.hmget(k.gate, "version", "mark", "warm", "odd")
+            pipe.hmget(k.gate, "version", "epoch", "ready", "corrupt")
             pipe.xrange(k.line, count=1)
-            pipe.exists(k.flight, k.held)
+            pipe.exists(k.in_flight, k.in_flight_by_shopper)
         (seconds, microseconds), *replies = pipe.execute(raise_on_error=False)
     now = seconds * 1000 + microseconds // 1000
     each = zip(sales, replies[::3], replies[1::3], replies[2::3], strict=True)
     return {sale: _pulse(now, *seen) for sale, *seen in each if _is_here(seen)}
 
 
-def pulse(sale: int) -> Pulse:
+def read_pulse(sale: int) -> Pulse:
     """The same of one. Raises redis.RedisError."""
-    found = pulses([sale])
+    found = read_pulses([sale])
     if not found:
         raise redis.ConnectionError("its keys are on the way to another server")
     return found[sale]
@@ -98,38 +98,38 @@ def _is_here(replies: Iterable[Any]) -> bool:
     return not any(isinstance(reply, NOT_HERE) for reply in replies)
 
 
-def _pulse(now: int, state: Any, head: Any, held: Any) -> Pulse:
+def _pulse(now: int, state: Any, head: Any, in_flight_by_shopper: Any) -> Pulse:
     try:
-        with in_words():
+        with raise_as_corrupt():
             _raise_errors((state, head))
-            version, mark, warm, odd = state
+            version, epoch, ready, corrupt = state
             return Pulse(
-                version=whole(version),
-                mark=plain(mark),
-                warm=warm == "1",
+                version=parse_count(version),
+                epoch=parse_epoch(epoch),
+                ready=ready == "1",
                 # One from the future counts as well: the clock may have been put back.
                 waited=abs(now - int(head[0][0].partition("-")[0])) if head else 0,
-                odd="somebody has met what cannot be read" if odd else "",
-                stuck=not head and bool(held),
+                corrupt="somebody has met what cannot be read" if corrupt else "",
+                stuck=not head and bool(in_flight_by_shopper),
             )
-    except OddGate as error:
-        return Pulse(version=0, mark="", warm=False, waited=0, odd=str(error))
+    except CorruptGate as error:
+        return Pulse(version=0, epoch="", ready=False, waited=0, corrupt=str(error))
 
 
 # Of another type than ours, a key makes every script fail.
 _TYPES = (*["hash"] * 6, "stream", "string", "hash")
 
 
-def oddities(sales: Iterable[int]) -> dict[int, str]:
+def find_corrupt(sales: Iterable[int]) -> dict[int, str]:
     """Those of these sales whose gate is of other types or numbers than ours, and why: a close look, which
     costs ten times as much as a pulse."""
     found = {}
-    for server, share in clients.shared_out(sales):
-        found.update(_oddities(server, share))
+    for server, share in clients.group_by_server(sales):
+        found.update(_find_corrupt(server, share))
     return {sale: why for sale, why in found.items() if why}
 
 
-def _oddities(server: redis.Redis, sales: list[int]) -> dict[int, str]:
+def _find_corrupt(server: redis.Redis, sales: list[int]) -> dict[int, str]:
     with server.pipeline(transaction=False) as pipe:
         for sale in sales:
             _ask_view(pipe, sale)
@@ -138,18 +138,18 @@ def _oddities(server: redis.Redis, sales: list[int]) -> dict[int, str]:
         replies = pipe.execute(raise_on_error=False)
     each = VIEW_REPLIES + len(_TYPES)
     shares = {sale: replies[n * each : (n + 1) * each] for n, sale in enumerate(sales)}
-    return {sale: _oddity(share) for sale, share in shares.items() if _is_here(share)}
+    return {sale: _corruption_in(share) for sale, share in shares.items() if _is_here(share)}
 
 
-def _oddity(replies: list[Any]) -> str:
+def _corruption_in(replies: list[Any]) -> str:
     try:
-        with in_words():
+        with raise_as_corrupt():
             _raise_errors(replies)
             for name, found, ours in zip(Keys._fields, replies[VIEW_REPLIES:], _TYPES, strict=True):
                 if found not in (ours, "none"):
                     raise ValueError(f"{name} is a {found}")
             parse_view(replies[:VIEW_REPLIES])
-    except OddGate as error:
+    except CorruptGate as error:
         return str(error)
     return ""
 
@@ -160,16 +160,16 @@ def _raise_errors(replies: Iterable[Any]) -> None:
             raise reply
 
 
-def stands_at(sale: int) -> tuple[int, str]:
+def position(sale: int) -> tuple[int, str]:
     """The version at which the gate stands, and its mark."""
-    with in_words():
-        version, mark = clients.of(sale).hmget(keys(sale).gate, "version", "mark")
-        return whole(version), plain(mark)
+    with raise_as_corrupt():
+        version, epoch = clients.client_of(sale).hmget(keys(sale).gate, "version", "epoch")
+        return parse_count(version), parse_epoch(epoch)
 
 
-def tell(sale: int, part: str) -> tuple[bool, int]:
+def apply_part(sale: int, part: str) -> tuple[bool, int]:
     """Applies one part of a tale. Gives whether it applied, and where the gate stands."""
-    applied, stands = _run(sale, "tell", keys(sale), part)
+    applied, stands = _run(sale, "apply", keys(sale), part)
     return applied == 1, int(stands)
 
 
@@ -177,105 +177,107 @@ def lower_bell(sale: int) -> bool:
     """Takes the bell down if the line is empty. Raises OddGate where something is in flight all the
     same: it would be sold out for ever, and whose it was would wait for ever."""
     k = keys(sale)
-    lowered = int(_run(sale, "lower_bell", (k.line, k.bell, k.flight, k.held)))
+    lowered = int(_run(sale, "lower_bell", (k.line, k.bell, k.in_flight, k.in_flight_by_shopper)))
     if lowered > 1:
-        raise OddGate("units are in flight without a purchase in line")
+        raise CorruptGate("units are in flight without a purchase in line")
     return lowered > 0
 
 
-def purge(sale: int) -> bool:
+def purge_gate(sale: int) -> bool:
     """Removes the gate of an ended sale whose line is empty."""
     return bool(_run(sale, "purge", keys(sale)))
 
 
-def empty(sale: int, version: float = float("-inf")) -> bool:
+def empty_gate(sale: int, version: float = float("-inf")) -> bool:
     """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept,
     unless it is none."""
-    return bool(_run(sale, "empty", keys(sale), version, fresh_mark()))
+    return bool(_run(sale, "empty", keys(sale), version, new_epoch()))
 
 
-def drop(sale: int, entry: str, purchase: str) -> bool:
+def drop_entry(sale: int, entry: str, purchase: str) -> bool:
     """Takes an entry out of the line that no queued answer refers to (a repeat, or garbage)."""
     k = keys(sale)
     return bool(_run(sale, "drop", (k.answers, k.line), entry, purchase))
 
 
-def snapshot(sale: int) -> Snapshot:
+def read_snapshot(sale: int) -> Snapshot:
     """The gate's numbers and its whole line, in one atomic look."""
     k = keys(sale)
-    with clients.of(sale).pipeline(transaction=True) as pipe:
+    with clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
-        pipe.hgetall(k.held)
+        pipe.hgetall(k.in_flight_by_shopper)
         pipe.xrange(k.line)
-        with in_words():
-            *view, held, entries = pipe.execute()
+        with raise_as_corrupt():
+            *view, in_flight_by_shopper, entries = pipe.execute()
             line, unreadable = parse_line(entries)
-            held = {shopper: whole(units) for shopper, units in held.items()}
-            return Snapshot(parse_view(view), held, line, unreadable)
+            in_flight_by_shopper = {
+                shopper: parse_count(units) for shopper, units in in_flight_by_shopper.items()
+            }
+            return Snapshot(parse_view(view), in_flight_by_shopper, line, unreadable)
 
 
-def all_answers(sale: int) -> dict[str, Answer]:
+def read_answers(sale: int) -> dict[str, Answer]:
     """Every answer by purchase, read in steps: not of one moment."""
-    with in_words():
-        found = clients.of(sale).hscan_iter(keys(sale).answers, count=1000)
+    with raise_as_corrupt():
+        found = clients.client_of(sale).hscan_iter(keys(sale).answers, count=1000)
         return {purchase: parse_answer(stored) or UNREADABLE for purchase, stored in found}
 
 
-def all_bought(sale: int) -> dict[str, int]:
+def read_bought(sale: int) -> dict[str, int]:
     """Units confirmed by shopper, read in steps."""
-    with in_words():
-        found = clients.of(sale).hscan_iter(keys(sale).bought, count=1000)
-        return {shopper: whole(units) for shopper, units in found}
+    with raise_as_corrupt():
+        found = clients.client_of(sale).hscan_iter(keys(sale).bought, count=1000)
+        return {shopper: parse_count(units) for shopper, units in found}
 
 
-def one_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
+def read_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     """The answer to a purchase, and whether the entry that it names stands in the line."""
     k = keys(sale)
-    stored = clients.of(sale).hget(k.answers, purchase)
+    stored = clients.client_of(sale).hget(k.answers, purchase)
     if stored is None:
         return None, False
     answer = parse_answer(str(stored)) or UNREADABLE
     entry = str(stored).rpartition("|")[2]
     if answer.status != "queued" or not _ENTRY.match(entry):
         return answer, False
-    with in_words():
-        return answer, bool(clients.of(sale).xrange(k.line, entry, entry))
+    with raise_as_corrupt():
+        return answer, bool(clients.client_of(sale).xrange(k.line, entry, entry))
 
 
 _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
 
 
-def one_bought(sale: int, shopper: str) -> int:
-    with in_words():
-        return whole(clients.of(sale).hget(keys(sale).bought, shopper))
+def read_bought_by(sale: int, shopper: str) -> int:
+    with raise_as_corrupt():
+        return parse_count(clients.client_of(sale).hget(keys(sale).bought, shopper))
 
 
-def scripts_known(*servers: redis.Redis) -> bool:
+def knows_scripts(*servers: redis.Redis) -> bool:
     """Whether these, or all, know our scripts; of one that does not, no gate may be believed."""
     digests = [digest(script) for script in SCRIPTS]
     return all(all(server.script_exists(*digests)) for server in servers or _all())
 
 
-def fresh_mark() -> str:
+def new_epoch() -> str:
     return secrets.token_hex(8)
 
 
-def cool(sales: Iterable[int], mark: str) -> None:
+def begin_epoch(sales: Iterable[int], epoch: str) -> None:
     """Puts a mark on these gates: none of them answers until it was told under it."""
     for sale in sales:
-        clients.of(sale).eval(source("cool"), 1, keys(sale).gate, mark)
+        clients.client_of(sale).eval(source("begin_epoch"), 1, keys(sale).gate, epoch)
 
 
-def forget(sales: Iterable[int]) -> None:
+def remove(sales: Iterable[int]) -> None:
     """Removes gates that nobody may ask any more."""
-    for server, share in clients.shared_out(sales):
+    for server, share in clients.group_by_server(sales):
         with server.pipeline(transaction=False) as pipe:
             for sale in share:
                 pipe.unlink(*keys(sale))
             pipe.execute()
 
 
-def standing(*servers: redis.Redis) -> set[int]:
+def list_gates(*servers: redis.Redis) -> set[int]:
     """The sales that have a gate in these, or in any, also those that an old copy brought back."""
     pattern = keys(0).gate.replace("{sale:0}", "{sale:*}")
     found = (key for server in servers or _all() for key in server.scan_iter(pattern, count=1000))
@@ -294,15 +296,17 @@ def load_scripts(*servers: redis.Redis) -> None:
 
 
 def _all() -> list[redis.Redis]:
-    return [server for server, _ in clients.shared_out(())]
+    return [server for server, _ in clients.group_by_server(())]
 
 
 def _run(sale: int, script: str, script_keys: tuple[str, ...], *args: str | float) -> Any:
     try:
-        with in_words():
-            return clients.of(sale).evalsha(digest(script), len(script_keys), *script_keys, *args)
+        with raise_as_corrupt():
+            return clients.client_of(sale).evalsha(
+                digest(script), len(script_keys), *script_keys, *args
+            )
     except NoScriptError as error:
-        raise ColdGate(script) from error
+        raise GateNotReady(script) from error
 
 
 def _ask_view(pipe: Any, sale: int) -> None:

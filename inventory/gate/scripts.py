@@ -14,10 +14,10 @@ from typing import NamedTuple
 _LUA = Path(__file__).parent.parent / "lua"
 
 
-SCRIPTS = ("admit", "own", "tell", "lower_bell", "purge", "empty", "drop")
+SCRIPTS = ("admit", "own_purchases", "apply", "lower_bell", "purge", "empty", "drop")
 
 
-class ColdGate(Exception):
+class GateNotReady(Exception):
     """Redis does not know our scripts: it was restarted, wiped or replaced."""
 
 
@@ -26,9 +26,9 @@ class Keys(NamedTuple):
 
     gate: str
     stock: str
-    flight: str
+    in_flight: str
     bought: str
-    held: str
+    in_flight_by_shopper: str
     answers: str
     line: str
     bell: str

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from inventory.corruption import plain, whole
+from inventory.corruption import parse_count, parse_epoch
 from inventory.gate.entries import Entry
 from inventory.gate.scripts import keys
 
@@ -13,20 +13,20 @@ class View:
     """The gate as read in one transaction. Times are Redis' clock in ms."""
 
     version: int
-    warm: bool
-    mark: str
+    ready: bool
+    epoch: str
     status: str
     opens_at: int
     closes_at: int
     limit: int
     stock: dict[str, int]
-    flight: dict[str, int]
+    in_flight: dict[str, int]
     waiting: int
     now: int
 
     def left(self, sku: str) -> int:
         """Units that can be bought now."""
-        return max(0, self.stock.get(sku, 0) - self.flight.get(sku, 0))
+        return max(0, self.stock.get(sku, 0) - self.in_flight.get(sku, 0))
 
 
 WAITS_LONG = (
@@ -38,10 +38,10 @@ class Pulse(NamedTuple):
     """As much of a gate as says whether somebody has to look after it."""
 
     version: int
-    mark: str
-    warm: bool
+    epoch: str
+    ready: bool
     waited: int  # ms for which the head of the line has stood there
-    odd: str = ""  # why it has to be built anew
+    corrupt: str = ""  # why it has to be built anew
     stuck: bool = False  # something is held back, and nobody stands in line for it
 
 
@@ -50,7 +50,7 @@ class Snapshot:
     """What must agree with itself at any moment."""
 
     view: View
-    held: dict[str, int]  # units in flight by shopper
+    in_flight_by_shopper: dict[str, int]  # units in flight by shopper
     line: list[Entry]
     unreadable: list[str]  # entries that are not of `admit`'s making
 
@@ -60,7 +60,7 @@ VIEW_REPLIES = 5  # replies to `_ask_view`
 
 def view_commands(sale: int) -> tuple[tuple[str, ...], ...]:
     k = keys(sale)
-    hashes = (("HGETALL", key) for key in (k.gate, k.stock, k.flight))
+    hashes = (("HGETALL", key) for key in (k.gate, k.stock, k.in_flight))
     return (*hashes, ("XLEN", k.line), ("TIME",))
 
 
@@ -70,24 +70,24 @@ def pairs(flat: list[str]) -> dict[str, str]:
 
 def parse_view(replies: list[Any]) -> View:
     """Raises ValueError and TypeError for what is not of our making."""
-    gate, stock, flight, waiting, (seconds, microseconds) = replies
-    moments = [whole(gate.get(name)) for name in ("opens_at", "closes_at")]
+    gate, stock, in_flight, waiting, (seconds, microseconds) = replies
+    moments = [parse_count(gate.get(name)) for name in ("opens_at", "closes_at")]
     if not all(0 <= moment < _LATEST for moment in moments):
         raise ValueError(f"{moments} are no moments")
-    if gate.get("warm") == "1" and (
-        gate.get("status") not in _RULED or whole(gate.get("limit")) < 1
+    if gate.get("ready") == "1" and (
+        gate.get("status") not in _RULED or parse_count(gate.get("limit")) < 1
     ):
         raise ValueError("no rules of ours")
     return View(
-        version=whole(gate.get("version")),
-        warm=gate.get("warm") == "1",
-        mark=plain(gate.get("mark")),
+        version=parse_count(gate.get("version")),
+        ready=gate.get("ready") == "1",
+        epoch=parse_epoch(gate.get("epoch")),
         status=gate.get("status", ""),
         opens_at=moments[0],
         closes_at=moments[1],
-        limit=whole(gate.get("limit")),
-        stock={sku: whole(units) for sku, units in stock.items()},
-        flight={sku: whole(units) for sku, units in flight.items()},
+        limit=parse_count(gate.get("limit")),
+        stock={sku: parse_count(units) for sku, units in stock.items()},
+        in_flight={sku: parse_count(units) for sku, units in in_flight.items()},
         waiting=waiting,
         now=seconds * 1000 + microseconds // 1000,
     )

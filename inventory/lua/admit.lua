@@ -1,25 +1,25 @@
 -- Decides one click: answers what is known of the purchase, refuses, or puts it in the line.
 --
--- KEYS  gate stock flight bought held answers line bell recent rate_of_shopper rate_of_address
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
--- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
---       {'odd'}: something in the gate is not of our making
+-- gives {'not_ready'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
+--       {'corrupt'}: something in the gate is not of our making
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
 --
 -- Everything is checked before the first write: a script that fails keeps what it wrote. A refusal
 -- writes nothing, so it costs no disk: rates count accepted purchases.
 
 local purchase, shopper, sku, quantity = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local gate = redis.call('HMGET', KEYS[1], 'warm', 'status', 'opens_at', 'closes_at', 'limit')
+local gate = redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
 if gate[1] ~= '1' then
-    return {'cold'}
+    return {'not_ready'}
 end
 
 local known = redis.call('HGET', KEYS[6], purchase)
 if known then
     local of_shopper, of_sku, units = string.match(known, '^[^|]*|[^|]*|([^|]*)|([^|]*)|([^|]*)')
     if not of_shopper then
-        return {'odd'}
+        return {'corrupt'}
     end
     if of_shopper ~= shopper then
         return {'foreign'}

@@ -3,7 +3,7 @@
 -- something stands that is not of our making. The line is kept: what was accepted is still to be decided.
 -- What is in flight is counted again from it.
 --
--- KEYS  gate stock flight bought held answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
 -- ARGV  the version that PostgreSQL has: a gate that is not ahead of it is left alone; a fresh mark, so that
 --       what somebody is telling the gate in parts just now does not go on in it
 -- gives 1 if it was emptied
@@ -22,7 +22,7 @@ if (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) <= tonumber(ARGV[1]) 
     return 0
 end
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'mark', ARGV[2], 'version', '0', 'warm', '0')
+redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'version', '0', 'ready', '0')
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[8], KEYS[9])
 if is_not(KEYS[7], 'stream') or redis.call('XLEN', KEYS[7]) == 0 then
     redis.call('DEL', KEYS[7]) -- empty, it may still refuse every new entry by its last id

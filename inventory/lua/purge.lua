@@ -1,10 +1,10 @@
 -- Removes the gate of a sale that has ended by Redis' own clock and whose line is empty, so that
 -- nothing can be accepted between the look and the removal.
 --
--- KEYS  gate stock flight bought held answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
 -- gives 1 if the gate is gone, 0 if it must stay
 
-local gate = redis.call('HMGET', KEYS[1], 'warm', 'status', 'closes_at')
+local gate = redis.call('HMGET', KEYS[1], 'ready', 'status', 'closes_at')
 if gate[1] ~= '1' or redis.call('XLEN', KEYS[7]) > 0 then
     return 0
 end

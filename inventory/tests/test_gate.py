@@ -7,9 +7,9 @@ from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from flashsale.redis import clients
 from inventory.gate import replica
-from inventory.gate.delta import Tale
+from inventory.gate.delta import Delta
 from inventory.gate.entries import Verdict
-from inventory.gate.scripts import ColdGate
+from inventory.gate.scripts import GateNotReady
 from orders import caretaker, lifecycle, settlement
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up, skus
@@ -77,7 +77,7 @@ def test_a_full_line_is_busy_and_counts_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     assert click(sale, bound=1).code == "queued"
     assert click(sale, bound=1).code == "busy"
-    assert replica.view_now(sale.pk).flight == {skus(sale)[0]: 1}
+    assert replica.read_view(sale.pk).in_flight == {skus(sale)[0]: 1}
 
 
 def test_a_rate_lets_a_seconds_worth_pass_and_says_how_long_to_wait(make_sale: MakeSale) -> None:
@@ -94,7 +94,7 @@ def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     click(sale)
     pattern = f"{{sale:{sale.pk}}}:*"
-    redis = clients.of(0)
+    redis = clients.client_of(0)
     before = {key: redis.dump(key) for key in redis.scan_iter(pattern)}
     click(sale, per_shopper=3, per_address=3)
     assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
@@ -106,29 +106,29 @@ def test_an_unknown_product_is_named(make_sale: MakeSale) -> None:
 
 def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = replica.stands_at(sale.pk)
-    stale = Tale(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
+    stands, _ = replica.position(sale.pk)
+    stale = Delta(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
     lifecycle.restock(sale.products.get().pk, 1, by="staff")
     [part] = stale.parts(10)
-    assert replica.tell(sale.pk, part) == (False, stands + 1)
-    assert replica.view_now(sale.pk).stock == {skus(sale)[0]: 6}
+    assert replica.apply_part(sale.pk, part) == (False, stands + 1)
+    assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 6}
 
 
 def test_a_tale_that_begins_after_where_the_gate_stands_is_refused(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = replica.stands_at(sale.pk)
-    [part] = Tale(stands + 1, stands + 2, {}, {}).parts(10)
-    assert replica.tell(sale.pk, part) == (False, stands)
+    stands, _ = replica.position(sale.pk)
+    [part] = Delta(stands + 1, stands + 2, {}, {}).parts(10)
+    assert replica.apply_part(sale.pk, part) == (False, stands)
 
 
 def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    replica.cool([sale.pk], "a fresh mark")
-    stands, _ = replica.stands_at(sale.pk)
-    [part] = Tale(stands, stands + 1, {}, {}, mark="the mark before", opens=True).parts(10)
-    assert replica.tell(sale.pk, part) == (False, stands)
-    assert not replica.view_now(sale.pk).warm
-    assert click(sale).code == "cold"
+    replica.begin_epoch([sale.pk], "a fresh mark")
+    stands, _ = replica.position(sale.pk)
+    [part] = Delta(stands, stands + 1, {}, {}, epoch="the mark before", opens=True).parts(10)
+    assert replica.apply_part(sale.pk, part) == (False, stands)
+    assert not replica.read_view(sale.pk).ready
+    assert click(sale).code == "not_ready"
 
 
 def test_the_bell_stays_up_while_somebody_waits(make_sale: MakeSale) -> None:
@@ -141,20 +141,20 @@ def test_the_bell_stays_up_while_somebody_waits(make_sale: MakeSale) -> None:
 
 def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    assert not replica.purge(sale.pk)
+    assert not replica.purge_gate(sale.pk)
     queue_up(sale, 1)
     lifecycle.end(sale.pk, by="staff")
-    assert not replica.purge(sale.pk)  # somebody waits
+    assert not replica.purge_gate(sale.pk)  # somebody waits
     settlement.settle(sale.pk)
-    assert replica.purge(sale.pk)
-    assert sale.pk not in replica.standing()
+    assert replica.purge_gate(sale.pk)
+    assert sale.pk not in replica.list_gates()
 
 
 def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    clients.of(0).script_flush()
-    assert click(sale).code == "cold"
-    with pytest.raises(ColdGate):
+    clients.client_of(0).script_flush()
+    assert click(sale).code == "not_ready"
+    with pytest.raises(GateNotReady):
         replica.lower_bell(sale.pk)
     caretaker.look_after_all()
     assert click(sale).code == "queued"
@@ -163,12 +163,12 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
 def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    redis = clients.of(0)
+    redis = clients.client_of(0)
     redis.config_set("maxmemory", "1mb")
     try:
         assert click(sale).code == "busy"
         settlement.settle(sale.pk)
     finally:
         redis.config_set("maxmemory", "0")
-    assert replica.view_now(sale.pk).waiting == 0
+    assert replica.read_view(sale.pk).waiting == 0
     assert click(sale).code == "queued"

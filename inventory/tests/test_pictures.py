@@ -14,7 +14,7 @@ from django.template import Context, Template
 from PIL import Image
 
 from inventory.models import Product
-from inventory.pictures import encoded_anew
+from inventory.pictures import reencode
 
 NAME = r"products/[0-9a-f]{32}"
 ON_ITS_SIDE = 6  # EXIF: the camera was turned
@@ -34,7 +34,7 @@ def pictured(width: int, height: int, orientation: int = 1) -> Product:
     """A product with such a picture, as the database has it."""
     product = Product(sku=f"picture-{uuid4().hex[:12]}", name="Shoe", price=100, currency="EUR")
     product.picture, product.picture_text = (
-        encoded_anew(taken(width, height, orientation)),
+        reencode(taken(width, height, orientation)),
         "A shoe",
     )
     product.save()
@@ -112,7 +112,7 @@ def test_a_product_without_a_picture_any_more_has_no_size_of_it() -> None:
 
 def test_the_copy_of_a_picture_that_is_gone_is_not_shown_for_another() -> None:
     gone = ContentFile(Image.new("L", (9, 9)).tobytes())
-    upload = encoded_anew(taken(600, 400))
+    upload = reencode(taken(600, 400))
     default_storage.save(f"products/{Path(str(upload.name)).stem}-480.webp", gone)
     product = pictured(600, 400)
     product.picture.save(str(upload.name), upload)

@@ -15,7 +15,14 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError
 
-from ops.base_command import Failed, OperatorCommand, UsageError, _harmless, is_away, trouble
+from ops.base_command import (
+    Failed,
+    OperatorCommand,
+    UsageError,
+    _harmless,
+    describe_failure,
+    is_away,
+)
 from tests.stack import ROOT
 
 
@@ -112,8 +119,8 @@ def test_the_columns_of_a_table_stand_below_each_other() -> None:
 )
 def test_what_a_server_did_not_do_is_one_line(error: Exception, away: bool, words: str) -> None:
     assert is_away(error) is away
-    assert trouble(error).startswith(words)
-    assert "\n" not in trouble(error)
+    assert describe_failure(error).startswith(words)
+    assert "\n" not in describe_failure(error)
 
 
 def test_an_argument_that_is_no_text_is_a_slip() -> None:

@@ -55,26 +55,26 @@ def test_a_sale_that_sells_is_well(make_sale: MakeSale) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value", "seen"),
-    [("warm", "0", "cold"), ("mark", "another", "cold"), ("version", 1, "older state")],
+    [("ready", "0", "not_ready"), ("epoch", "another", "not_ready"), ("version", 1, "older state")],
 )
 def test_a_gate_that_is_cold_or_behind_fails(
     make_sale: MakeSale, field: str, value: str | int, seen: str
 ) -> None:
     sale = make_sale()
-    clients.of(0).hset(keys(sale.pk).gate, field, value)
+    clients.client_of(0).hset(keys(sale.pk).gate, field, value)
     [finding] = about(sale, doctor_sales.gates)
     assert (finding.state, seen in finding.seen) == (State.FAILED, True)
 
 
 def test_a_gate_that_is_ahead_of_postgresql_fails(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.of(0).hincrby(keys(sale.pk).gate, "version", 5)
+    clients.client_of(0).hincrby(keys(sale.pk).gate, "version", 5)
     assert "ahead of PostgreSQL" in about(sale, doctor_sales.gates)[0].seen
 
 
 def test_a_gate_that_is_told_a_moment_later_is_well(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.of(0).hset(keys(sale.pk).gate, "version", 1)
+    clients.client_of(0).hset(keys(sale.pk).gate, "version", 1)
     caretaker.heal_all()
     assert about(sale, doctor_sales.gates) == []
 
@@ -114,7 +114,7 @@ def test_a_draft_that_should_be_open_is_a_warning(make_sale: MakeSale) -> None:
 
 def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     make_sale()
-    clients.of(0).script_flush()
+    clients.client_of(0).script_flush()
     try:
         assert [finding.state for finding in doctor_sales.scripts()] == [State.FAILED]
     finally:
@@ -123,7 +123,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
 
 
 def test_the_command_fails_where_anything_has_failed() -> None:
-    clients.telemetry().delete(telemetry.PROCESSES_KEY)  # nobody runs a web process here
+    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)  # nobody runs a web process here
     ran = here("doctor", "--json")
     states = {(one["about"], one["state"]) for one in ran.told["findings"]}
     assert (ran.code, ran.told["healthy"]) == (1, False)

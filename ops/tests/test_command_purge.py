@@ -28,23 +28,23 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
     sale = make_sale()
     queue_up(sale, 3)
     settlement.settle(sale.pk)
-    clients.of(0).hset(keys(OVER).gate, "version", 1)
+    clients.client_of(0).hset(keys(OVER).gate, "version", 1)
     over = make_sale()
     here("purge")
-    clients.of(0).hset(keys(OVER).gate, "version", 1)
+    clients.client_of(0).hset(keys(OVER).gate, "version", 1)
     lifecycle.end(over.pk, by="staff")
     ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
 
     counted = here("purge", "--dry-run", "--json")
     assert counted.told == {"gates": 2, "sessions": 1}
-    assert OVER in replica.standing()
+    assert OVER in replica.list_gates()
     assert Session.objects.filter(pk=ended).exists()
 
     assert here("purge").out.strip() == "Removed 2 gates of sales that are over, 1 ended logins."
-    assert replica.standing() & {OVER, over.pk} == set()
+    assert replica.list_gates() & {OVER, over.pk} == set()
     assert not Session.objects.filter(pk=ended).exists()
     assert Session.objects.filter(pk=lasting).exists()
-    assert replica.view_now(sale.pk).warm
+    assert replica.read_view(sale.pk).ready
     assert sale.orders.count() == 3
     assert here("purge", "--json").told == {"gates": 0, "sessions": 0}
 
@@ -56,7 +56,7 @@ def test_a_gate_whose_line_is_not_empty_stays(make_sale: MakeSale) -> None:
     here("purge")
     for options in (("--dry-run",), ()):
         assert here("purge", "--json", *options).told["gates"] == 0
-    assert sale.pk in replica.standing()
+    assert sale.pk in replica.list_gates()
 
 
 def test_without_redis_it_says_so() -> None:

@@ -156,7 +156,7 @@ def test_a_sale_is_shown_with_its_gate_and_its_line(make_sale: MakeSale) -> None
     [product] = told["products"]
     shown = (product["stock"], product["in_flight"], product["left"], product["confirmed"])
     assert shown == (7, 2, 5, 3)
-    assert (told["gate"]["warm"], told["gate"]["line"]) == (True, 2)
+    assert (told["gate"]["ready"], told["gate"]["line"]) == (True, 2)
     assert told["gate"]["version"] == told["version"]
     assert [row["action"] for row in told["audit"]] == ["scheduled"]
 

@@ -193,7 +193,7 @@ def test_a_database_that_is_newer_than_the_program_is_a_warning() -> None:
 
 
 def test_a_gate_that_may_lose_purchases_fails() -> None:
-    client = clients.of(0)
+    client = clients.client_of(0)
     client.config_set("appendfsync", "everysec")
     try:
         [finding] = wrong(doctor.gate_redis)

@@ -69,7 +69,7 @@ def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
     assert lifecycle.cancel(purchase, by="staff")
     assert not lifecycle.cancel(purchase, by="staff")
     assert sale.products.get().stock == 1
-    assert replica.one_answer(sale.pk, purchase.hex)[0] is not None
+    assert replica.read_answer(sale.pk, purchase.hex)[0] is not None
     assert len(queue_up(sale, 1)) == 1
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -94,9 +94,9 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     settlement.settle(sale.pk)
     lifecycle.finish_all()
     assert Sale.objects.get(pk=sale.pk).finished
-    assert sale.pk not in replica.standing()
+    assert sale.pk not in replica.list_gates()
     caretaker.look_after_all()
-    assert sale.pk not in replica.standing()
+    assert sale.pk not in replica.list_gates()
     other = make_sale(live=False, opens_in=60)
     Listing.objects.create(sale=other, product=product)  # its products may be sold again
 
@@ -128,9 +128,9 @@ def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSa
     sale = make_sale(stock=5)
     lifecycle.end(sale.pk, by="staff")
     assert lifecycle.finish(sale.pk)
-    replica.cool([sale.pk], "a mark")
+    replica.begin_epoch([sale.pk], "a mark")
     lifecycle.finish_all()
-    assert sale.pk not in replica.standing()
+    assert sale.pk not in replica.list_gates()
 
 
 def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: MakeSale) -> None:
@@ -198,7 +198,7 @@ def test_the_close_is_moved_and_clicks_follow(make_sale: MakeSale) -> None:
 def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
     sale, later = make_sale(opens_in=600), timezone.now() + timedelta(minutes=20)
     lifecycle.change_window(sale.pk, opens_at=later, by="staff")
-    assert replica.view_now(sale.pk).opens_at == round(later.timestamp() * 1000)
+    assert replica.read_view(sale.pk).opens_at == round(later.timestamp() * 1000)
     lifecycle.go_live(sale.pk, by="staff")
     with pytest.raises(lifecycle.NotPossible, match="has opened"):
         lifecycle.change_window(sale.pk, opens_at=later, by="staff")
@@ -217,9 +217,9 @@ def test_what_was_done_before_changes_nothing_and_tells_nobody(
     before = sale.version
 
     def unexpected(sale: int) -> None:
-        raise lifecycle.NotTold("nothing was changed")
+        raise lifecycle.NotReplicated("nothing was changed")
 
-    monkeypatch.setattr(lifecycle, "_tell", unexpected)
+    monkeypatch.setattr(lifecycle, "_replicate", unexpected)
     assert not lifecycle.cancel(purchase, by="staff")
     assert not lifecycle.restock(product.pk, 5, by="staff", key=form)
     sale.refresh_from_db()
@@ -296,14 +296,15 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
     """The gate has not heard of it yet, and whoever finishes has looked before."""
     sale = make_sale(closes_in=3)
     with monkeypatch.context() as patched:
-        patched.setattr(lifecycle, "_tell", lambda sale: None)
+        patched.setattr(lifecycle, "_replicate", lambda sale: None)
         later = timezone.now() + timedelta(hours=1)
         lifecycle.change_window(sale.pk, closes_at=later, by="staff")
     wait_for(
-        lambda: replica.view_now(sale.pk).now > replica.view_now(sale.pk).closes_at, "the old close"
+        lambda: replica.read_view(sale.pk).now > replica.read_view(sale.pk).closes_at,
+        "the old close",
     )
     assert lifecycle.finish(sale.pk) is False
-    assert replica.view_now(sale.pk).warm
+    assert replica.read_view(sale.pk).ready
 
 
 def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
@@ -311,18 +312,18 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
 ) -> None:
     sale = make_sale()
     lifecycle.end(sale.pk, by="staff")
-    clients.of(GHOST).hset(keys(GHOST).gate, "version", 1)
+    clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
     sale.refresh_from_db()
     assert not sale.finished
     with monkeypatch.context() as patched:
         forget = Mock(side_effect=redis.ConnectionError("gone"))
-        patched.setattr(replica, "forget", forget)
+        patched.setattr(replica, "remove", forget)
         lifecycle.finish_all()
     assert forget.called
     sale.refresh_from_db()
     assert sale.finished
     lifecycle.finish_all()
-    assert GHOST not in replica.standing()
+    assert GHOST not in replica.list_gates()
 
 
 def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
@@ -330,8 +331,8 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
 ) -> None:
     """A ghost of its number stood there, and was seen while it was a draft."""
     sale = make_sale(live=False)
-    clients.of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
-    seen = replica.standing
+    clients.client_of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
+    seen = replica.list_gates
 
     def scheduled_meanwhile(*servers: object) -> set[int]:
         found = seen()
@@ -341,7 +342,7 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(replica, "standing", scheduled_meanwhile)
+        patched.setattr(replica, "list_gates", scheduled_meanwhile)
         lifecycle.finish_all()
-    assert replica.view_now(sale.pk).warm
+    assert replica.read_view(sale.pk).ready
     assert len(queue_up(sale, 3)) == 3

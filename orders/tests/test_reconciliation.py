@@ -103,25 +103,25 @@ def test_an_order_that_was_tampered_with_is_found(
         ("stock", "sku", "gate_stock_is_wrong"),
         ("gate", "limit", "gate_rules_are_wrong"),
         ("gate", "closes_at", "gate_rules_are_wrong"),
-        ("flight", "sku", "in_flight_is_not_the_line"),
-        ("held", "a stranger", "held_is_not_the_line"),
+        ("in_flight", "sku", "in_flight_is_not_the_line"),
+        ("in_flight_by_shopper", "a stranger", "in_flight_by_shopper_is_not_the_line"),
         ("bought", "0" * 32, "bought_is_not_the_orders"),
     ],
 )
 def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, fault: str) -> None:
     name = skus(sold)[0] if field == "sku" else field
-    clients.of(0).hincrby(getattr(keys(sold.pk), key), name, 1)
+    clients.client_of(0).hincrby(getattr(keys(sold.pk), key), name, 1)
     assert fault in faults(sold)
 
 
 def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
-    clients.of(0).hdel(keys(sold.pk).answers, next(iter(replica.all_answers(sold.pk))))
+    clients.client_of(0).hdel(keys(sold.pk).answers, next(iter(replica.read_answers(sold.pk))))
     assert "answer_is_not_the_order" in faults(sold)
 
 
 def test_a_cold_gate_is_found(sold: Sale) -> None:
-    replica.cool([sold.pk], "cold")
-    assert faults(sold) == {"gate_is_cold"}
+    replica.begin_epoch([sold.pk], "not_ready")
+    assert faults(sold) == {"gate_is_not_ready"}
 
 
 def test_the_books_balance_at_every_look_while_a_sale_runs(
@@ -149,7 +149,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_3(sold: Sale) -> None:
     told = io.StringIO()
     call_command("verify", sale=sold.slug, stdout=told)
     assert "The books balance" in told.getvalue()
-    clients.of(0).hincrby(keys(sold.pk).stock, skus(sold)[0], 1)
+    clients.client_of(0).hincrby(keys(sold.pk).stock, skus(sold)[0], 1)
     told = io.StringIO()
     with pytest.raises(SystemExit, match="3"):
         call_command("verify", sale=sold.slug, json=True, stdout=told)

@@ -10,7 +10,7 @@ from conftest import MakeSale
 from flashsale.redis import clients
 from inventory import announce
 from inventory.gate import replica, scripts
-from inventory.gate.delta import Tale
+from inventory.gate.delta import Delta
 from inventory.gate.entries import parse_line
 from orders import caretaker, lifecycle, reconciliation, replication, settlement
 from tests.cast import at_once, click, queue_up, skus
@@ -20,7 +20,7 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
     """Redis restored from a copy that was made before the last batch."""
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    redis = clients.of(0)
+    redis = clients.client_of(0)
     keys = [key for key in scripts.keys(sale.pk) if redis.exists(key)]
     copy = {key: redis.dump(key) for key in keys}
     settlement.settle(sale.pk)
@@ -32,22 +32,22 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()
     caretaker.look_after_all()
-    seen = replica.view_now(sale.pk)
-    assert seen.warm
-    assert (seen.stock, seen.flight, seen.waiting) == ({skus(sale)[0]: 5}, {}, 0)
+    seen = replica.read_view(sale.pk)
+    assert seen.ready
+    assert (seen.stock, seen.in_flight, seen.waiting) == ({skus(sale)[0]: 5}, {}, 0)
     assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    clients.of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
-    clients.of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
-    assert not replication.tell(sale.pk)
+    clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
+    clients.client_of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
+    assert not replication.replicate(sale.pk)
     caretaker.look_after_all()
-    seen = replica.view_now(sale.pk)
-    assert (seen.version, seen.warm, seen.waiting) == (sale.version, True, 3)
-    assert seen.flight == {skus(sale)[0]: 3}
+    seen = replica.read_view(sale.pk)
+    assert (seen.version, seen.ready, seen.waiting) == (sale.version, True, 3)
+    assert seen.in_flight == {skus(sale)[0]: 3}
     settlement.settle(sale.pk)
     assert sale.orders.count() == 3
     assert reconciliation.verify(sale.pk).faults == {}
@@ -55,7 +55,7 @@ def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: Mak
 
 def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
-    redis = clients.of(0)
+    redis = clients.client_of(0)
     copy = {key: redis.dump(key) for key in scripts.keys(sale.pk) if redis.exists(key)}
     lifecycle.end(sale.pk, by="staff")
     assert lifecycle.finish(sale.pk)
@@ -63,7 +63,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()
     caretaker.look_after_all()
-    assert sale.pk not in replica.standing()
+    assert sale.pk not in replica.list_gates()
     assert queue_up(sale, 1) == []
 
 
@@ -71,11 +71,11 @@ def test_a_lost_tale_heals(make_sale: MakeSale) -> None:
     """A worker died between its commit and `tell`."""
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    mark, _, raw = replica.read_line(sale.pk, 10)
-    assert settlement.decide(sale.pk, mark, parse_line(raw)[0])
-    assert replica.view_now(sale.pk).waiting == 3
+    epoch, _, raw = replica.read_line(sale.pk, 10)
+    assert settlement.decide(sale.pk, epoch, parse_line(raw)[0])
+    assert replica.read_view(sale.pk).waiting == 3
     caretaker.look_after_all()
-    assert replica.view_now(sale.pk).waiting == 0
+    assert replica.read_view(sale.pk).waiting == 0
     assert reconciliation.verify(sale.pk).faults == {}
 
 
@@ -86,16 +86,16 @@ def test_a_rebuild_in_parts_tells_everything(
     sale = make_sale(stock=30)
     queue_up(sale, 30)
     settlement.settle(sale.pk)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     caretaker.look_after_all()
-    assert len(replica.all_answers(sale.pk)) == 30
-    assert len(replica.all_bought(sale.pk)) == 30
+    assert len(replica.read_answers(sale.pk)) == 30
+    assert len(replica.read_bought(sale.pk)) == 30
     assert reconciliation.verify(sale.pk).faults == {}
 
 
 def after_part(number: int, happens: Callable[[], None], patch: pytest.MonkeyPatch) -> None:
     """Something happens once so many parts of a tale are told."""
-    tell, parts = replica.tell, itertools.count(1)
+    tell, parts = replica.apply_part, itertools.count(1)
 
     def tell_and_go_on(sale: int, part: str) -> tuple[bool, int]:
         told = tell(sale, part)
@@ -103,7 +103,7 @@ def after_part(number: int, happens: Callable[[], None], patch: pytest.MonkeyPat
             happens()
         return told
 
-    patch.setattr(replica, "tell", tell_and_go_on)
+    patch.setattr(replica, "apply_part", tell_and_go_on)
 
 
 def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
@@ -113,12 +113,12 @@ def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
     sale = make_sale(stock=30)
     queue_up(sale, 30)
     settlement.settle(sale.pk)
-    replica.forget([sale.pk])
-    after_part(5, lambda: replica.forget([sale.pk]), monkeypatch)
+    replica.remove([sale.pk])
+    after_part(5, lambda: replica.remove([sale.pk]), monkeypatch)
     caretaker.look_after_all()
-    assert not replica.view_now(sale.pk).warm
+    assert not replica.read_view(sale.pk).ready
     caretaker.look_after_all()
-    assert len(replica.all_answers(sale.pk)) == 30
+    assert len(replica.read_answers(sale.pk)) == 30
     assert reconciliation.verify(sale.pk).faults == {}
 
 
@@ -129,12 +129,12 @@ def test_a_gate_that_is_started_over_in_the_middle_of_a_rebuild_is_rebuilt_from_
     sale = make_sale(stock=12)
     queue_up(sale, 12)
     settlement.settle(sale.pk)
-    replica.forget([sale.pk])
-    after_part(1, lambda: replication.start_over(sale.pk, "somebody else looked"), monkeypatch)
+    replica.remove([sale.pk])
+    after_part(1, lambda: replication.discard_gate(sale.pk, "somebody else looked"), monkeypatch)
     caretaker.look_after_all()
     caretaker.look_after_all()
-    assert replica.view_now(sale.pk).warm
-    assert len(replica.all_answers(sale.pk)) == len(replica.all_bought(sale.pk)) == 12
+    assert replica.read_view(sale.pk).ready
+    assert len(replica.read_answers(sale.pk)) == len(replica.read_bought(sale.pk)) == 12
     assert reconciliation.verify(sale.pk).faults == {}
 
 
@@ -142,24 +142,24 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale = make_sale(stock=5)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     apply = replication._apply
 
-    def paused_before(number: int, tale: Tale) -> int:
+    def paused_before(number: int, delta: Delta) -> int:
         monkeypatch.setattr(replication, "_apply", apply)
         at_once(partial(lifecycle.pause, sale.pk, by="staff"))
-        return apply(number, tale)
+        return apply(number, delta)
 
     monkeypatch.setattr(replication, "_apply", paused_before)
     caretaker.look_after_all()
-    assert replica.view_now(sale.pk).warm
+    assert replica.read_view(sale.pk).ready
     assert click(sale).reason == "paused"
 
 
 def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     queue_up(sale, 2)
-    redis = clients.of(0)
+    redis = clients.client_of(0)
     redis.script_flush()
     redis.config_set("maxmemory", "1mb")
     try:
@@ -168,7 +168,7 @@ def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> N
     finally:
         redis.config_set("maxmemory", "0")
     assert sale.orders.count() == 2
-    assert replica.view_now(sale.pk).waiting == 0
+    assert replica.read_view(sale.pk).waiting == 0
 
 
 def test_one_sick_gate_keeps_no_other_cold(
@@ -177,15 +177,15 @@ def test_one_sick_gate_keeps_no_other_cold(
     sick, well = make_sale(stock=5), make_sale(stock=5)
     queue_up(sick, 1)
     settlement.settle(sick.pk)
-    replica.forget([sick.pk, well.pk])
-    clients.of(0).set(scripts.keys(sick.pk).answers, "of another type")
+    replica.remove([sick.pk, well.pk])
+    clients.client_of(0).set(scripts.keys(sick.pk).answers, "of another type")
     with monkeypatch.context() as patch:
-        patch.setattr(replica, "empty", lambda *_: False)  # it stays sick
+        patch.setattr(replica, "empty_gate", lambda *_: False)  # it stays sick
         caretaker.look_after_all()
-    assert replica.view_now(well.pk).warm
-    assert not replica.view_now(sick.pk).warm
+    assert replica.read_view(well.pk).ready
+    assert not replica.read_view(sick.pk).ready
     caretaker.look_after_all()
-    assert replica.view_now(sick.pk).warm
+    assert replica.read_view(sick.pk).ready
 
 
 def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
@@ -194,13 +194,13 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     """It stands at the version, but never heard the answer that a purchase waits for."""
     sale = make_sale(stock=5)
     queue_up(sale, 1)
-    mark, _, raw = replica.read_line(sale.pk, 10)
-    assert settlement.decide(sale.pk, mark, parse_line(raw)[0])
+    epoch, _, raw = replica.read_line(sale.pk, 10)
+    assert settlement.decide(sale.pk, epoch, parse_line(raw)[0])
     sale.refresh_from_db()
-    clients.of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
+    clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
     settlement.settle(sale.pk)
     caretaker.look_after_all()
-    assert replica.view_now(sale.pk).waiting == 0
+    assert replica.read_view(sale.pk).waiting == 0
     assert reconciliation.verify(sale.pk).faults == {}
 
 
@@ -212,7 +212,7 @@ def test_a_long_tale_is_announced_in_several_messages(
     queue_up(sale, 5)
     heard: list[int] = []
     monkeypatch.setattr(replication, "_ANNOUNCED", 2)
-    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
+    monkeypatch.setattr(announce, "announce_change", lambda _, told=(): heard.append(len(told)))
     settlement.settle(sale.pk)
     assert heard == [2, 2, 1]
 
@@ -225,8 +225,8 @@ def test_what_a_rebuild_tells_again_is_no_news(
     settlement.settle(sale.pk)
     heard: list[int] = []
     monkeypatch.setattr(replication, "_ANNOUNCED", 2)
-    monkeypatch.setattr(announce, "changed", lambda _, told=(): heard.append(len(told)))
-    clients.of(0).flushall()
+    monkeypatch.setattr(announce, "announce_change", lambda _, told=(): heard.append(len(told)))
+    clients.client_of(0).flushall()
     caretaker.look_after_all()
-    assert replica.view_now(sale.pk).warm
+    assert replica.read_view(sale.pk).ready
     assert set(heard) == {0}

@@ -20,7 +20,7 @@ from tests.cast import click, promise_too_much, queue_up, skus
 
 def line(sale: Sale) -> list[str]:
     """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
-    entries: Any = clients.of(0).xrange(keys(sale.pk).line)
+    entries: Any = clients.client_of(0).xrange(keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
 
@@ -37,7 +37,7 @@ def stray(sale: Sale, **fields: str) -> str:
         "quantity": "1",
         **fields,
     }
-    return str(clients.of(0).xadd(keys(sale.pk).line, entry))
+    return str(clients.client_of(0).xadd(keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -157,20 +157,20 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
     """With its answers, and without a rebuild, which would heal it as well."""
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    stood, mark = replica.stands_at(sale.pk)
+    stood, epoch = replica.position(sale.pk)
     with monkeypatch.context() as dying:
-        dying.setattr(replication, "tell", lambda *_: False)
+        dying.setattr(replication, "replicate", lambda *_: False)
         settlement.settle(sale.pk)
-    assert replica.stands_at(sale.pk) == (stood, mark)
+    assert replica.position(sale.pk) == (stood, epoch)
     settlement.settle(sale.pk)
-    assert replica.stands_at(sale.pk) == (stood + 1, mark)
-    assert {answer.status for answer in replica.all_answers(sale.pk).values()} == {"confirmed"}
-    assert replica.view_now(sale.pk).warm
+    assert replica.position(sale.pk) == (stood + 1, epoch)
+    assert {answer.status for answer in replica.read_answers(sale.pk).values()} == {"confirmed"}
+    assert replica.read_view(sale.pk).ready
 
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
-    clients.of(0).xadd(keys(sale.pk).line, {"what": "is this"})
+    clients.client_of(0).xadd(keys(sale.pk).line, {"what": "is this"})
     queue_up(sale, 2)
     settlement.settle(sale.pk)
     assert list(statuses(sale).values()) == ["confirmed"] * 2
@@ -191,10 +191,10 @@ def test_a_purchase_that_stands_in_the_line_twice_is_one_order(make_sale: MakeSa
 def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    mark, _, raw = replica.read_line(sale.pk, 10)
-    replica.cool([sale.pk], "another")
+    epoch, _, raw = replica.read_line(sale.pk, 10)
+    replica.begin_epoch([sale.pk], "another")
     caretaker.look_after_all()
-    assert not settlement.decide(sale.pk, mark, parse_line(raw)[0])
+    assert not settlement.decide(sale.pk, epoch, parse_line(raw)[0])
     assert sale.orders.count() == 0
     settlement.settle(sale.pk)
     assert sale.orders.count() == 2

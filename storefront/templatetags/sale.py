@@ -7,21 +7,21 @@ from zoneinfo import ZoneInfo
 from django import template
 
 from storefront.catalogue import ProductCard, stock_level
-from storefront.live_sale import Watch
+from storefront.live_sale import LiveSale
 
 register = template.Library()
 
 
 @register.filter
-def left(watch: Watch, product: ProductCard) -> int:
+def left(live: LiveSale, product: ProductCard) -> int:
     """Units that can be bought now."""
-    return watch.left(product)
+    return live.left(product)
 
 
 @register.filter
-def gone(watch: Watch, products: Iterable[ProductCard]) -> bool:
+def gone(live: LiveSale, products: Iterable[ProductCard]) -> bool:
     """Whether none of them can be bought now."""
-    return not any(watch.left(product) for product in products)
+    return not any(live.left(product) for product in products)
 
 
 @register.filter

@@ -132,7 +132,7 @@ def test_a_slow_reader_holds_nobody_up_and_ends_with_the_newest_stock(
     with opened(url, sale.slug, line=_narrow(url)) as slow, opened(url, sale.slug) as quick:
         for units in range(1000, 1200):
             promise_too_much(sale, units)
-            announce.changed(sale.pk)
+            announce.announce_change(sale.pk)
             hears(quick, f"{units} left")
         heard = hears(slow, "1199 left")
     assert len(heard) < 150  # it was spared what had changed again meanwhile

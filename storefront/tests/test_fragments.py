@@ -5,7 +5,7 @@ from dataclasses import replace
 from flashsale.http.shoppers import new_shopper
 from storefront import fragments
 from storefront.catalogue import ProductCard, SaleCard
-from storefront.live_sale import Watch
+from storefront.live_sale import LiveSale
 from tests.cast import forms
 
 SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
@@ -13,38 +13,38 @@ BOOT = replace(SHOE, sku="boot", name="Boot")
 SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,))
 
 
-def page(watch: Watch, code: str = "") -> str:
-    return fragments.sale_page(watch, "en", new_shopper(), code, []).decode()
+def page(live: LiveSale, code: str = "") -> str:
+    return fragments.sale_page(live, "en", new_shopper(), code, []).decode()
 
 
 def test_a_product_that_joins_a_sale_is_on_its_page_at_once() -> None:
-    watch = Watch(SALE)
-    page(watch)
-    watch.card = replace(SALE, products=(SHOE, BOOT))
-    assert [form["product"] for form in forms(page(watch))] == ["shoe", "boot"]
+    live = LiveSale(SALE)
+    page(live)
+    live.card = replace(SALE, products=(SHOE, BOOT))
+    assert [form["product"] for form in forms(page(live))] == ["shoe", "boot"]
 
 
 def test_a_product_that_leaves_a_sale_is_off_its_page_at_once() -> None:
-    watch = Watch(replace(SALE, products=(SHOE, BOOT)))
-    page(watch)
-    watch.card = SALE
-    assert [form["product"] for form in forms(page(watch))] == ["shoe"]
+    live = LiveSale(replace(SALE, products=(SHOE, BOOT)))
+    page(live)
+    live.card = SALE
+    assert [form["product"] for form in forms(page(live))] == ["shoe"]
 
 
 def test_a_sale_that_is_paused_is_shown_as_paused_at_once() -> None:
-    watch = Watch(SALE)
-    page(watch)
-    watch.card = replace(SALE, status="paused")
-    assert 'data-phase="paused"' in page(watch)
+    live = LiveSale(SALE)
+    page(live)
+    live.card = replace(SALE, status="paused")
+    assert 'data-phase="paused"' in page(live)
 
 
 def test_one_shoppers_ticket_and_message_are_on_no_other_page() -> None:
-    watch = Watch(SALE)
-    first, second = page(watch, "sold_out"), page(watch)
+    live = LiveSale(SALE)
+    first, second = page(live, "sold_out"), page(live)
     assert forms(first)[0]["ticket"] not in second
     assert "data-code" not in second
 
 
 def test_what_staff_have_written_is_text() -> None:
-    watch = Watch(replace(SALE, name="<b>Drop</b> [[x:ticket-0]]"))
-    assert "&lt;b&gt;Drop&lt;/b&gt; [[x:ticket-0]]" in page(watch)
+    live = LiveSale(replace(SALE, name="<b>Drop</b> [[x:ticket-0]]"))
+    assert "&lt;b&gt;Drop&lt;/b&gt; [[x:ticket-0]]" in page(live)

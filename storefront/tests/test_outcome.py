@@ -14,6 +14,6 @@ def test_an_order_keeps_its_price_when_the_product_is_sold_dearer(make_sale: Mak
     lifecycle.end(sale.pk, by="staff")
     assert lifecycle.finish(sale.pk)
     Product.objects.filter(sales=sale).update(price=99999)
-    found = outcome._settled_order(purchase)
+    found = outcome._find_order(purchase)
     assert found is not None
     assert (found.unit_price, found.currency) == (12900, "EUR")

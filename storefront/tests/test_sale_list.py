@@ -12,14 +12,14 @@ from django.utils import timezone
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle
-from storefront.sale_list import Shown, public_sales
+from storefront.sale_list import RenderedList, public_sales
 from tests.cast import JSON
 
 
-def shown(*of: Sale, after: float = 0) -> Shown:
+def shown(*of: Sale, after: float = 0) -> RenderedList:
     """The list of these sales as it is `after` seconds from now."""
     known = Sale.objects.filter(pk__in=[sale.pk for sale in of])
-    return Shown(known, timezone.now() + timedelta(seconds=after))
+    return RenderedList(known, timezone.now() + timedelta(seconds=after))
 
 
 def as_json(sale: Sale) -> dict[str, str]:
@@ -63,10 +63,10 @@ def test_a_sale_opens_and_ends_by_the_clock_though_nothing_is_read_again(
         (sale.opens_at, "upcoming", "open"),
         (sale.closes_at, "open", "ended"),
     ):
-        shown = Shown([sale], turn - moment)
+        shown = RenderedList([sale], turn - moment)
         assert (shown.sales[0].phase, shown.holds(turn - moment)) == (before, True)
         assert not shown.holds(turn)
-        assert Shown([sale], turn).sales[0].phase == after
+        assert RenderedList([sale], turn).sales[0].phase == after
 
 
 def test_times_are_utc(make_sale: MakeSale) -> None:
@@ -102,7 +102,7 @@ def test_of_what_is_over_only_the_latest_is_shown() -> None:
         )
         for age in range(20)
     ]
-    assert [listed.sale.slug for listed in Shown(over, now).sales] == [*map(str, range(12))]
+    assert [listed.sale.slug for listed in RenderedList(over, now).sales] == [*map(str, range(12))]
 
 
 def test_the_page_links_each_sale(make_sale: MakeSale) -> None:
@@ -115,7 +115,7 @@ def test_more_sales_do_not_mean_more_queries(make_sale: MakeSale) -> None:
         with CaptureQueriesContext(connection) as captured:
             known = public_sales()
         with CaptureQueriesContext(connection) as rendering:
-            Shown(known, timezone.now()).page("en")
+            RenderedList(known, timezone.now()).page("en")
         assert len(rendering) == 0  # the event loop must not wait for PostgreSQL
         return len(captured)
 

@@ -232,7 +232,7 @@ def to_be_tried_again(stage: Stage) -> Page:
     stage.complaints.expect("status of 503")
     sale = stage.make_sale()
     page = stage.visit(sale)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     with page.expect_navigation():
         page.locator("form.buy").evaluate("form => HTMLFormElement.prototype.submit.call(form)")
     expect(page.locator(".message form.buy")).to_be_visible()

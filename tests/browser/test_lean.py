@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Response, Route
 
 from conftest import MakeSale
 from inventory.models import Sale
-from inventory.pictures import encoded_anew
+from inventory.pictures import reencode
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, buy_button
@@ -37,7 +37,7 @@ def dressed(sale: Sale) -> Sale:
             for what in ("name", "description", "picture_text"):
                 setattr(product, what, like[what])
             with (DEMO / like["picture"]).open("rb") as file:
-                product.picture = encoded_anew(File(file))
+                product.picture = reencode(File(file))
             product.save()
     return sale
 

@@ -72,7 +72,7 @@ def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
     is_in_line(page)
     with page.expect_response(lambda response: "x-own" in response.headers):
         page.evaluate("dispatchEvent(new Event('online'))")  # asks: the box must keep its ticket
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     with stack.worker():
         sees_secured(page)
     assert sale.orders.count() == 1
@@ -86,7 +86,7 @@ def test_a_place_that_is_lost_and_cannot_be_taken_again_is_told_so(
     page = open_page(address(web.url, sale))
     buy_button(page).click()
     is_in_line(page)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     lifecycle.correct(sale.products.get().pk, -1, by="staff", reason="broken")
     with stack.worker():
         expect(answer(page, "refused")).to_contain_text("Sold out")
@@ -103,7 +103,7 @@ def test_an_order_page_says_that_a_place_in_line_was_lost(
     buy_button(page).click()
     answer(page, "queued").get_by_role("link", name="Your order").click()
     is_in_line(page)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     with stack.worker():
         expect(page.get_by_text("your place was lost")).to_be_visible()
 

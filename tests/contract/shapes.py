@@ -95,9 +95,9 @@ def location(reply: httpx.Response) -> str:
 
 def state(sale: Sale) -> tuple[View, int]:
     """All that a click could change."""
-    return replace(replica.view_now(sale.pk), now=0), sale.orders.count()
+    return replace(replica.read_view(sale.pk), now=0), sale.orders.count()
 
 
 def waiting(sale: Sale) -> int:
     """Purchases in line."""
-    return replica.view_now(sale.pk).waiting
+    return replica.read_view(sale.pk).waiting

@@ -77,9 +77,9 @@ def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
     sale = make_sale()
     ticket = shopper.ticket(sale)
     if lost == "scripts":
-        clients.of(0).script_flush()
+        clients.client_of(0).script_flush()
     else:
-        replica.forget([sale.pk])
+        replica.remove([sale.pk])
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
     assert waiting(sale) == 0
     caretaker.look_after_all()
@@ -139,7 +139,7 @@ def test_the_form_that_a_busy_shop_gives_back_buys(
 def test_a_place_that_was_lost_is_told_as_lost(shopper: Shopper, make_sale: MakeSale) -> None:
     sale = make_sale()
     purchase = shopper.buy(sale).json()["purchase"]
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     assert shopper.order(purchase, JSON).status_code == 503  # nobody can say yet
     caretaker.look_after_all()
     reply = shopper.order(purchase, HTMX)

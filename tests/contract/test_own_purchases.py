@@ -55,7 +55,7 @@ def test_it_is_shown_again_after_redis_was_wiped(
     sale = make_sale(limit=2)
     bought = [shopper.buy(sale).json()["purchase"] for _ in range(2)]
     settle(sale.pk)
-    replica.forget([sale.pk])
+    replica.remove([sale.pk])
     monkeypatch.setattr(replication, "_PART", 1)
     caretaker.look_after_all()
     assert {purchase for purchase, _ in shown(shopper, sale, PAGE)} == set(bought)
@@ -95,5 +95,5 @@ def test_an_answer_to_a_question_carries_the_shops_time(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     reply = shopper.client.get(f"/sales/{make_sale().slug}/", headers=HTMX)
-    seconds, microseconds = clients.of(0).time()
+    seconds, microseconds = clients.client_of(0).time()
     assert abs(int(reply.headers["x-now"]) - (seconds * 1000 + microseconds / 1000)) < 5000

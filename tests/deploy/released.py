@@ -27,7 +27,7 @@ def now() -> dict[str, Any]:
         "order of its values": ["sale" if place == stock._A_SALE else "sku" for place in places],
         "look up": settlement._LOOK_UP,
         "write": settlement._WRITE,
-        "tale": replication._TALE,
+        "tale": replication._DELTA,
     }
 
 

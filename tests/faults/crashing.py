@@ -38,8 +38,8 @@ def not_the_last(sale: int, part: str) -> bool:
     return '"last": false' in part
 
 
-def opening(sale: int, tale: Any) -> bool:
-    return bool(tale.opens)
+def opening(sale: int, delta: Any) -> bool:
+    return bool(delta.opens)
 
 
 class Point(NamedTuple):
@@ -69,22 +69,22 @@ POINTS = {
     "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),
     "before_commit": Point(SETTLING, "orders.settlement._write", AFTER, 2),
     "after_commit": Point(SETTLING, "orders.settlement._decide", AFTER, 2),
-    "before_tell": Point(SETTLING, "inventory.gate.replica.tell", BEFORE, 2),
-    "after_tell": Point(SETTLING, "inventory.gate.replica.tell", AFTER, 2),
-    "before_announcing": Point(SETTLING, "inventory.announce.changed", BEFORE, 2),
+    "before_tell": Point(SETTLING, "inventory.gate.replica.apply_part", BEFORE, 2),
+    "after_tell": Point(SETTLING, "inventory.gate.replica.apply_part", AFTER, 2),
+    "before_announcing": Point(SETTLING, "inventory.announce.announce_change", BEFORE, 2),
     "before_publishing": Point(SETTLING, "inventory.announce._publish", BEFORE, 2),
     "after_publishing": Point(SETTLING, "inventory.announce._publish", AFTER, 2),
     "before_the_bell_is_lowered": Point(SETTLING, "inventory.gate.replica.lower_bell", BEFORE, 2),
     "after_the_bell_is_lowered": Point(SETTLING, "inventory.gate.replica.lower_bell", AFTER, 2),
-    "gates_are_marked": Point(REBUILDING, "inventory.gate.replica.cool", AFTER, 1),
+    "gates_are_marked": Point(REBUILDING, "inventory.gate.replica.begin_epoch", AFTER, 1),
     "before_scripts_are_loaded": Point(
         REBUILDING, "inventory.gate.replica.load_scripts", BEFORE, 1
     ),
     "half_the_scripts_are_loaded": Point(REBUILDING, "redis.Redis.script_load", AFTER, 3),
     "scripts_are_loaded": Point(REBUILDING, "inventory.gate.replica.load_scripts", AFTER, 1),
-    "the_mark_is_adopted": Point(REBUILDING, "orders.replication._adopt_mark", AFTER, 1),
+    "the_mark_is_adopted": Point(REBUILDING, "orders.replication._adopt_epoch", AFTER, 1),
     "between_parts_of_the_tale": Point(
-        REBUILDING, "inventory.gate.replica.tell", AFTER, 2, not_the_last
+        REBUILDING, "inventory.gate.replica.apply_part", AFTER, 2, not_the_last
     ),
     "before_the_opening": Point(REBUILDING, "orders.replication._apply", BEFORE, 1, opening),
     "after_the_opening": Point(REBUILDING, "orders.replication._apply", AFTER, 1, opening),

@@ -52,8 +52,8 @@ def settled_and_balanced(sale: Sale) -> bool:
     """Waits for the line to be empty; whether all books agree then."""
 
     def drained() -> bool:
-        seen = replica.view_now(sale.pk)
-        return seen.warm and seen.waiting == 0 and not seen.flight
+        seen = replica.read_view(sale.pk)
+        return seen.ready and seen.waiting == 0 and not seen.in_flight
 
     stack.wait_for(drained, "the line is settled")
     faults = reconciliation.verify(sale.pk).faults

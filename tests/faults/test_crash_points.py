@@ -95,5 +95,5 @@ def url(door: socket.socket) -> str:
 
 def forget(sale: Sale) -> None:
     """Redis comes back from an old copy: it knows the line, and no more what became of its purchases."""
-    replica.empty(sale.pk)
-    clients.of(0).script_flush()
+    replica.empty_gate(sale.pk)
+    clients.client_of(0).script_flush()

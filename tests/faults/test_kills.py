@@ -13,8 +13,8 @@ from tests.faults import crashing
 
 
 def drained(sale: Sale) -> bool:
-    seen = replica.view_now(sale.pk)
-    return seen.warm and seen.waiting == 0 and not seen.flight
+    seen = replica.read_view(sale.pk)
+    return seen.ready and seen.waiting == 0 and not seen.in_flight
 
 
 @pytest.mark.parametrize("point", ["before_commit", "before_tell", "before_announcing"])
@@ -41,9 +41,9 @@ def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None
     sale = make_sale(stock=30)
     queue_up(sale, 20)
     settlement.settle(sale.pk)
-    clients.of(0).flushall()
+    clients.client_of(0).flushall()
     with stack.worker():
-        stack.wait_for(lambda: replica.view_now(sale.pk).warm, "the gate is warm again")
+        stack.wait_for(lambda: replica.read_view(sale.pk).ready, "the gate is warm again")
         assert len(queue_up(sale, 50)) == 10  # what was left, and not one more
         stack.wait_for(lambda: drained(sale), "the line is settled")
     assert sale.orders.filter(status="confirmed").count() == 30

@@ -62,7 +62,7 @@ def test_a_killed_valkey_has_kept_what_was_accepted(url: str, make_sale: MakeSal
 
 def test_without_its_file_it_would_not_have(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=UNITS)
-    clients.of(0).config_set("appendonly", "no")
+    clients.client_of(0).config_set("appendonly", "no")
     accepted = accepted_until_it_dies(url, sale)
     assert lost(sale, accepted) == accepted
 
@@ -84,7 +84,7 @@ def test_with_a_sync_each_second_it_would_not(
 ) -> None:
     with traced_valkey(tmp_path) as lose_what_was_not_synced:
         sale = make_sale(stock=UNITS)
-        clients.of(0).config_set("appendfsync", "everysec")
+        clients.client_of(0).config_set("appendfsync", "everysec")
         accepted = accepted_until_it_dies(url, sale)
         lose_what_was_not_synced()
     assert lost(sale, accepted)

@@ -143,7 +143,7 @@ def selling_again_after(wipe: Callable[[], None], rush: Rush) -> float:
 
 
 def flush() -> None:
-    clients.of(0).flushall()
+    clients.client_of(0).flushall()
 
 
 def replace(redis: Proxy) -> None:
@@ -196,7 +196,7 @@ def test_a_full_memory_takes_no_click_and_settles_what_it_took(
             busy = shopper.buy(sale, ticket)
         assert (busy.status_code, busy.json()) == (503, {"error": "busy"})
         lifecycle.restock(sale.products.get().pk, 5, by="staff")  # the gate is told all the same
-        assert replica.view_now(sale.pk).left(skus(sale)[0]) == 15
+        assert replica.read_view(sale.pk).left(skus(sale)[0]) == 15
     assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
     assert settled_and_balanced(sale)
 
@@ -210,10 +210,10 @@ def test_a_gate_is_rebuilt_in_a_full_memory(
     with contextlib.ExitStack() as meanwhile:
         with frozen(worker):
             assert {answer.status_code for answer in crowd.click()} == {202}
-            before = replica.view_now(sale.pk).mark
-            clients.of(0).script_flush()  # as a restart does
+            before = replica.read_view(sale.pk).epoch
+            clients.client_of(0).script_flush()  # as a restart does
             meanwhile.enter_context(memory_full())
-        stack.wait_for(lambda: replica.view_now(sale.pk).mark != before, "the gate is rebuilt")
+        stack.wait_for(lambda: replica.read_view(sale.pk).epoch != before, "the gate is rebuilt")
         assert settled_and_balanced(sale)
     assert {answer.status_code for answer in crowd.click()} == {200}
 
@@ -280,11 +280,11 @@ def kept_by_valkey() -> Path:
 
 @contextlib.contextmanager
 def memory_full() -> Iterator[None]:
-    clients.of(0).config_set("maxmemory", 1)
+    clients.client_of(0).config_set("maxmemory", 1)
     try:
         yield
     finally:
-        clients.of(0).config_set("maxmemory", 0)
+        clients.client_of(0).config_set("maxmemory", 0)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from drills import shopper as drill
 from drills.shopper import Log, Site
 from flashsale.database import drop_broken_connections
 from flashsale.redis import servers as redis_servers
+from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
 from orders import lifecycle, settlement
@@ -220,7 +221,7 @@ def test_a_sale_is_found_where_its_slot_has_moved(shop: Machines, make_sale: Mak
     assert settled_and_balanced(sale)
     moved = move_slot_of(sale, source, target, shop)
     try:
-        stack.wait_for(lambda: redis_servers.now().of(sale.pk) == target.url, "it is known")
+        stack.wait_for(lambda: servers_module.current().of(sale.pk) == target.url, "it is known")
         shopper = Shopper(shop.url)
         ticket = shopper.ticket(sale)
         assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
@@ -228,7 +229,7 @@ def test_a_sale_is_found_where_its_slot_has_moved(shop: Machines, make_sale: Mak
         assert target.client.exists(scripts.keys(sale.pk).gate)
     finally:
         move_slot_of(sale, target, source, shop)
-        stack.wait_for(lambda: redis_servers.now().of(sale.pk) == source.url, "it is back")
+        stack.wait_for(lambda: servers_module.current().of(sale.pk) == source.url, "it is back")
     assert moved > 1
 
 
@@ -414,5 +415,5 @@ def on_each_master(shop: Machines, make_sale: MakeSale, stock: int) -> dict[str,
     found: dict[str, Sale] = {}
     while len(found) < len(shop.masters):
         sale = make_sale(stock=stock)
-        found[redis_servers.now().of(sale.pk)] = sale
+        found[servers_module.current().of(sale.pk)] = sale
     return found

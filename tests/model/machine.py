@@ -141,7 +141,7 @@ class Machine(RuleBasedStateMachine):
             sale = Sale.objects.filter(pk=self.play.sale)
             over = F("opens_at") + timedelta(seconds=1)
             sale.update(status="ended", finished=True, closes_at=over)
-            replica.forget([self.play.sale])
+            replica.remove([self.play.sale])
 
     @contextmanager
     def _noting_what_breaks(self) -> Iterator[None]:

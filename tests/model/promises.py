@@ -70,10 +70,10 @@ class Seen:
             epoch=epoch,
             stock=stock,
             orders=orders,
-            gate=replica.snapshot(sale),
-            answers={UUID(purchase): said for purchase, said in replica.all_answers(sale).items()},
-            bought=replica.all_bought(sale),
-            scripts=replica.scripts_known(),
+            gate=replica.read_snapshot(sale),
+            answers={UUID(purchase): said for purchase, said in replica.read_answers(sale).items()},
+            bought=replica.read_bought(sale),
+            scripts=replica.knows_scripts(),
             faults=faults,
         )
 
@@ -132,7 +132,7 @@ class Witness:
             assert self.final.setdefault(purchase, answer) == answer, purchase
         for purchase in self.final:
             assert purchase in seen.orders, f"the order {purchase} is gone"
-        if not (seen.gate.view.warm and seen.scripts):
+        if not (seen.gate.view.ready and seen.scripts):
             return
         for purchase, said in seen.answers.items():
             if said.status == "queued":
@@ -158,17 +158,20 @@ def same(seen: Seen, reference: Reference) -> None:
     assert (seen.version, seen.status, seen.limit) == (should.version, should.status, should.limit)
     assert (seen.stock, seen.finished) == (should.stock, should.finished)
     view = seen.gate.view
-    open_ = view.warm and seen.scripts
-    assert open_ == (shown.warm and reference.scripts)
+    open_ = view.ready and seen.scripts
+    assert open_ == (shown.ready and reference.scripts)
     undecided = [entry.purchase for entry in seen.gate.line if entry.purchase not in seen.orders]
     assert undecided == [t.purchase for t in shown.line if t.purchase not in should.orders]
     if not open_:
         return
-    assert (view.mark == seen.epoch) == (shown.mark == should.epoch)
+    assert (view.epoch == seen.epoch) == (shown.epoch == should.epoch)
     assert (view.version, view.status, view.limit) == (shown.version, shown.status, shown.limit)
     assert [entry.purchase for entry in seen.gate.line] == [t.purchase for t in shown.line]
-    assert (view.stock, view.flight) == (shown.stock, shown.flight())
-    assert (seen.gate.held, seen.bought) == (shown.held(), +shown.bought)
+    assert (view.stock, view.in_flight) == (shown.stock, shown.in_flight())
+    assert (seen.gate.in_flight_by_shopper, seen.bought) == (
+        shown.in_flight_by_shopper(),
+        +shown.bought,
+    )
     assert seen.answers == shown.answers
 
 
@@ -176,10 +179,10 @@ def at_rest(seen: Seen, sale: int) -> None:
     """Somebody has looked after the sale, and nobody clicks: everything is answered, and whatever is
     unsold can be bought."""
     if seen.finished:
-        assert not replica.view_now(sale).mark
+        assert not replica.read_view(sale).epoch
         return
     view = seen.gate.view
-    assert view.warm
+    assert view.ready
     assert not view.waiting
     assert seen.answers == seen.final()
     assert {sku: view.left(sku) for sku in seen.stock} == seen.stock

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from inventory.gate.entries import Answer
-from inventory.gate.scripts import ColdGate
-from orders.lifecycle import NotPossible, NotTold
+from inventory.gate.scripts import GateNotReady
+from orders.lifecycle import NotPossible, NotReplicated
 
 Passing = Callable[[bool], None]  # at a point: whether locks are held there
 
@@ -45,7 +45,7 @@ class Step(NamedTuple):
         """Carries it out. Gives what was answered."""
         try:
             return str(getattr(side, self.name)(*self.args))
-        except (ColdGate, NotPossible, NotTold, Killed) as failure:
+        except (GateNotReady, NotPossible, NotReplicated, Killed) as failure:
             return type(failure).__name__
 
 
@@ -83,9 +83,9 @@ class Books:
 class Gate:
     """What Redis holds of the sale. A gate without a mark does not exist."""
 
-    mark: str = ""
+    epoch: str = ""
     version: int = 0
-    warm: bool = False
+    ready: bool = False
     status: str = ""
     limit: int = 0
     patchy: bool = False  # some parts of a longer tale are told: nobody can say which
@@ -94,28 +94,28 @@ class Gate:
     answers: dict[UUID, Answer] = field(default_factory=dict)
     line: list[Ticket] = field(default_factory=list)
 
-    def flight(self) -> Counter[str]:
+    def in_flight(self) -> Counter[str]:
         units: Counter[str] = Counter()
         for ticket in self.line:
             units[ticket.sku] += ticket.quantity
         return units
 
-    def held(self) -> Counter[str]:
+    def in_flight_by_shopper(self) -> Counter[str]:
         units: Counter[str] = Counter()
         for ticket in self.line:
             units[ticket.shopper.hex] += ticket.quantity
         return units
 
-    def learn(self, books: Books, warm: bool) -> None:
+    def learn(self, books: Books, ready: bool) -> None:
         """It stands where these books do."""
         self.answers |= {purchase: order.answer for purchase, order in books.orders.items()}
         self.line = [ticket for ticket in self.line if ticket.purchase not in books.orders]
         self.bought, self.stock = books.bought(), dict(books.stock)
         self.status, self.limit, self.version = books.status, books.limit, books.version
-        self.warm, self.patchy = self.warm or warm, False
+        self.ready, self.patchy = self.ready or ready, False
 
     def empty(self) -> None:
-        self.version, self.warm, self.stock, self.bought = 0, False, {}, Counter()
+        self.version, self.ready, self.stock, self.bought = 0, False, {}, Counter()
         self.patchy = False
         self.answers = {ticket.purchase: ticket.answer("queued") for ticket in self.line}
 
@@ -141,20 +141,20 @@ class Reference:
         self.batch, self.part = batch, part
         self.scripts = True  # whether Redis knows them
         self.gate = Gate(books.epoch)
-        self.gate.learn(books, warm=True)
+        self.gate.learn(books, ready=True)
         self._deciding = False
         self.copies: list[Gate] = []
         self.backups: list[Backup] = []
         self._point = ""
         self._reached: Passing = lambda locked: None
-        self._marks = 0
+        self._epochs = 0
 
     # --- Shoppers ---------------------------------------------------------------------------------
 
     def click(self, ticket: Ticket) -> str:
         gate = self.gate
-        if not self.scripts or not gate.warm:
-            return "cold"
+        if not self.scripts or not gate.ready:
+            return "not_ready"
         known = gate.answers.get(ticket.purchase)
         if known:
             same = (known.sku, known.quantity) == (ticket.sku, ticket.quantity)
@@ -162,9 +162,9 @@ class Reference:
         if gate.status != "live":
             return "refused " + ("closed" if gate.status == "ended" else "paused")
         buyer = ticket.shopper.hex
-        if gate.bought[buyer] + gate.held()[buyer] + ticket.quantity > gate.limit:
+        if gate.bought[buyer] + gate.in_flight_by_shopper()[buyer] + ticket.quantity > gate.limit:
             return "refused limit"
-        left = gate.stock[ticket.sku] - gate.flight()[ticket.sku]
+        left = gate.stock[ticket.sku] - gate.in_flight()[ticket.sku]
         if left < ticket.quantity:
             return "refused " + ("not_enough" if left > 0 else "sold_out")
         gate.line.append(ticket)
@@ -175,7 +175,7 @@ class Reference:
 
     def settle(self) -> None:
         while True:
-            mark, stands, batch = self.gate.mark, self.gate.version, self.gate.line[: self.batch]
+            epoch, stands, batch = self.gate.epoch, self.gate.version, self.gate.line[: self.batch]
             self._reach("line read")
             if not batch:
                 self._reach("bell to be lowered")
@@ -183,7 +183,7 @@ class Reference:
                 if self.gate.line:
                     continue
                 return
-            decided = self._decide(mark, batch)
+            decided = self._decide(epoch, batch)
             if decided is None:
                 return
             self._reach("committed")
@@ -192,8 +192,8 @@ class Reference:
 
     settle_by_two = settle
 
-    def _decide(self, mark: str, batch: list[Ticket]) -> Decided | None:
-        if self._deciding or self.books.epoch != mark:
+    def _decide(self, epoch: str, batch: list[Ticket]) -> Decided | None:
+        if self._deciding or self.books.epoch != epoch:
             return None
         since = self.books.version
         fresh = [ticket for ticket in batch if ticket.purchase not in self.books.orders]
@@ -215,7 +215,7 @@ class Reference:
 
     def heal(self) -> None:
         if not self.scripts:
-            if self.gate.mark:
+            if self.gate.epoch:
                 self._cool()
             self._reach("marked")
             if self.books.finished:
@@ -228,7 +228,7 @@ class Reference:
         if books.finished:
             return
         emptied = pulse.version > books.version and self._empty(books.version)
-        if emptied or not pulse.warm or pulse.mark != books.epoch:
+        if emptied or not pulse.ready or pulse.epoch != books.epoch:
             self._warm()
         elif pulse.version < books.version:
             self._reach("committed")
@@ -248,59 +248,59 @@ class Reference:
     def _warm(self) -> None:
         if self.books.finished:
             return
-        if not self.gate.mark:
+        if not self.gate.epoch:
             self._cool()
             self._reach("marked", locked=True)
-        mark = self.books.epoch = self.gate.mark
+        epoch = self.books.epoch = self.gate.epoch
         self._reach("mark adopted")
-        if not self._tell(mark=mark):
+        if not self._tell(epoch=epoch):
             return
-        stands, tale = self.gate.version, deepcopy(self.books)
+        stands, delta = self.gate.version, deepcopy(self.books)
         self._reach("tale read", locked=True)
-        self._apply(tale, stands, mark, opens=True)
+        self._apply(delta, stands, epoch, opens=True)
 
     def _cool(self) -> None:
-        self._marks += 1
-        self.gate.mark, self.gate.warm = f"mark {self._marks}", False
+        self._epochs += 1
+        self.gate.epoch, self.gate.ready = f"mark {self._epochs}", False
 
     # --- Telling ----------------------------------------------------------------------------------
 
     def _tell(
-        self, stands: int | None = None, mark: str = "", decided: Decided | None = None
+        self, stands: int | None = None, epoch: str = "", decided: Decided | None = None
     ) -> bool:
         if stands is None:
             stands = self.gate.version
         for _ in range(5):
-            if stands == 0 and not mark:
+            if stands == 0 and not epoch:
                 return False
             if decided and decided.since == stands:
-                tale = decided.books
+                delta = decided.books
             else:
-                tale = deepcopy(self.books)
+                delta = deepcopy(self.books)
                 self._reach("tale read")
-            if tale.finished or stands > tale.version:
+            if delta.finished or stands > delta.version:
                 return False
-            if stands == tale.version:
+            if stands == delta.version:
                 return True
-            before, stands = stands, self._apply(tale, stands, mark)
-            if stands >= tale.version:
+            before, stands = stands, self._apply(delta, stands, epoch)
+            if stands >= delta.version:
                 return True
-            if mark and stands == before:
+            if epoch and stands == before:
                 return False
         return False
 
-    def _apply(self, tale: Books, since: int, mark: str, opens: bool = False) -> int:
-        parts = max(1, -(-tale.told_after(since) // self.part)) if mark else 1
+    def _apply(self, delta: Books, since: int, epoch: str, opens: bool = False) -> int:
+        parts = max(1, -(-delta.told_after(since) // self.part)) if epoch else 1
         for number in range(parts):
             self._ask_script()
             gate = self.gate
-            told_already = gate.version == tale.version and gate.warm
-            if not since <= gate.version <= tale.version or told_already:
+            told_already = gate.version == delta.version and gate.ready
+            if not since <= gate.version <= delta.version or told_already:
                 return gate.version
-            if mark and mark != gate.mark:
+            if epoch and epoch != gate.epoch:
                 return gate.version
             if number == parts - 1:
-                gate.learn(tale, warm=opens)
+                gate.learn(delta, ready=opens)
             else:
                 gate.patchy = True
             stands = gate.version
@@ -349,7 +349,7 @@ class Reference:
         elif self.books.status == "ended":
             if not self.scripts:
                 return
-            gone = gate.warm and gate.status == "ended" and not gate.line
+            gone = gate.ready and gate.status == "ended" and not gate.line
             if gone:
                 self.gate = Gate()
             self._reach("purged", locked=True)
@@ -386,9 +386,9 @@ class Reference:
         self.books = books
         self._reach("committed")
         try:
-            if not self._tell() and self.gate.warm:
-                raise NotTold
-        except ColdGate:
+            if not self._tell() and self.gate.ready:
+                raise NotReplicated
+        except GateNotReady:
             return
 
     # --- Misfortune -------------------------------------------------------------------------------
@@ -435,7 +435,7 @@ class Reference:
 
     def _ask_script(self) -> None:
         if not self.scripts:
-            raise ColdGate
+            raise GateNotReady
 
 
 def _allot(books: Books, ticket: Ticket) -> Answer:

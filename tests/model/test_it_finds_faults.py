@@ -12,7 +12,7 @@ from conftest import MakeSale
 from flashsale.database import Rows
 from flashsale.redis import clients
 from inventory.gate import scripts
-from inventory.gate.delta import Tale
+from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry
 from inventory.gate.scripts import digest, keys
 from orders import settlement
@@ -39,7 +39,7 @@ def script(name: str, guard: str, instead: str) -> Iterator[None]:
 
 
 def late_tales_apply() -> AbstractContextManager[object]:
-    return script("tell", "stands < told.from or stands > told.to or", "")
+    return script("apply", "stands < delta.from or stands > delta.to or", "")
 
 
 def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
@@ -47,19 +47,19 @@ def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
 
 
 def a_tale_goes_on_in_another_gate() -> AbstractContextManager[object]:
-    return script("tell", "if told.mark and told.mark ~= state[3] then", "if false then")
+    return script("apply", "if delta.epoch and delta.epoch ~= state[3] then", "if false then")
 
 
 def what_is_decided_stays_in_flight() -> AbstractContextManager[object]:
-    return script("tell", "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})")
+    return script("apply", "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})")
 
 
 def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]:
     decide = settlement.decide
 
-    def forgetful(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
-        clients.of(0).xdel(keys(sale).line, *[entry.id for entry in entries])
-        return decide(sale, mark, entries)
+    def forgetful(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
+        clients.client_of(0).xdel(keys(sale).line, *[entry.id for entry in entries])
+        return decide(sale, epoch, entries)
 
     return patch.object(settlement, "decide", forgetful)
 
@@ -76,8 +76,8 @@ def orders_are_made_again() -> AbstractContextManager[object]:
 def the_last_comes_first() -> AbstractContextManager[object]:
     decide = settlement.decide
 
-    def backwards(sale: int, mark: str, entries: list[Entry]) -> Tale | None:
-        return decide(sale, mark, entries[::-1])
+    def backwards(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
+        return decide(sale, epoch, entries[::-1])
 
     return patch.object(settlement, "decide", backwards)
 

@@ -14,7 +14,7 @@ from tests.cast import queue_up, skus
 def test_no_more_are_accepted_than_there_are_units(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     assert len(queue_up(sale, 200)) == 10
-    assert replica.view_now(sale.pk).flight == {skus(sale)[0]: 10}
+    assert replica.read_view(sale.pk).in_flight == {skus(sale)[0]: 10}
 
 
 def test_its_twin_that_looks_and_counts_in_two_calls_accepts_too_many(make_sale: MakeSale) -> None:
@@ -26,7 +26,7 @@ async def look_then_count(
     sale: int, purchase: UUID, shopper: UUID, sku: str, quantity: int, *args: Any, **rules: Any
 ) -> Verdict:
     """`admit` without the script: what it does in one call, done in two."""
-    if (await admission.view(sale)).left(sku) < quantity:
+    if (await admission.read_view(sale)).left(sku) < quantity:
         return Verdict("refused", reason="sold_out")
-    await clients.send(sale, "HINCRBY", keys(sale).flight, sku, quantity)
+    await clients.send(sale, "HINCRBY", keys(sale).in_flight, sku, quantity)
     return Verdict("queued")

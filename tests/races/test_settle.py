@@ -63,7 +63,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     with (
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(stock, "lock", read_unlocked),
-        patch.object(stock, "locked", read_unlocked),
+        patch.object(stock, "read_locked", read_unlocked),
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),

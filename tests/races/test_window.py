@@ -29,7 +29,7 @@ _EDGES = ("now >= tonumber(gate[4])", "now < tonumber(gate[3])")
 def _eval_admit(sale: Sale, script: str) -> list[str]:
     """One click, decided by a script that differs from ours."""
     shopper = shoppers.new_shopper()
-    reply: Any = clients.of(0).eval(
+    reply: Any = clients.client_of(0).eval(
         script,
         11,
         *keys(sale.pk),

@@ -89,7 +89,7 @@ def test_a_pickle_is_never_opened(
 ) -> None:
     sale, touched = make_sale(), tmp_path / "touched"
     pickled = pickle.dumps(((Touches(touched),), {}, {}))
-    clients.of(0).lpush(QUEUE, message(pickled, kind))
+    clients.client_of(0).lpush(QUEUE, message(pickled, kind))
     still_settles(sale, worker)
     assert not touched.exists()
 
@@ -116,7 +116,7 @@ ODD = {
 
 
 def test_odd_messages_are_passed_over(make_sale: MakeSale, worker: stack.Process) -> None:
-    clients.of(0).lpush(QUEUE, *ODD.values())
+    clients.client_of(0).lpush(QUEUE, *ODD.values())
     still_settles(make_sale(), worker)
 
 
@@ -124,13 +124,13 @@ NOISE = [b"", b"\0\xff\xfe", b"nothing", b"{}", b"[]", b"null", b'{"body": 1}', 
 
 
 def test_noise_in_the_queue_is_passed_over(make_sale: MakeSale, worker: stack.Process) -> None:
-    clients.of(0).lpush(QUEUE, *NOISE)
+    clients.client_of(0).lpush(QUEUE, *NOISE)
     still_settles(make_sale(), worker)
-    assert clients.of(0).llen(QUEUE) == 0
+    assert clients.client_of(0).llen(QUEUE) == 0
 
 
 def test_what_was_passed_over_does_not_come_again(worker: stack.Process) -> None:
-    stack.wait_for(lambda: not clients.of(0).hlen("celery:unacked"), "nothing is in hand")
+    stack.wait_for(lambda: not clients.client_of(0).hlen("celery:unacked"), "nothing is in hand")
 
 
 def test_a_worker_takes_json_and_nothing_else() -> None:

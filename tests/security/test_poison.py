@@ -15,7 +15,7 @@ from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from flashsale.redis import clients
 from inventory import announce
-from inventory.corruption import OddGate
+from inventory.corruption import CorruptGate
 from inventory.gate import replica
 from inventory.gate.entries import Answer
 from inventory.gate.scripts import Keys, keys
@@ -63,7 +63,7 @@ def everybody_lives(web: Web, worker: stack.Process) -> Iterator[None]:
 
 def put(sale: Sale, entry: Fields, number: str = "*") -> None:
     """An entry in the sale's line, by hand."""
-    clients.of(0).xadd(keys(sale.pk).line, entry, id=number)
+    clients.client_of(0).xadd(keys(sale.pk).line, entry, id=number)
 
 
 def entry(sale: Sale, fields: Fields) -> Fields:
@@ -81,10 +81,12 @@ def entry(sale: Sale, fields: Fields) -> Fields:
 def drained(sale: Sale) -> bool:
     """Warm, nobody in line, and nothing held back."""
     try:
-        seen = replica.snapshot(sale.pk)
-    except OddGate:
+        seen = replica.read_snapshot(sale.pk)
+    except CorruptGate:
         return False
-    return seen.view.warm and not (seen.view.waiting or seen.view.flight or seen.held)
+    return seen.view.ready and not (
+        seen.view.waiting or seen.view.in_flight or seen.in_flight_by_shopper
+    )
 
 
 def bought(shopper: Shopper, sale: Sale, ticket: str) -> str:
@@ -141,7 +143,7 @@ def test_it_is_taken_out_also_where_the_gate_was_rebuilt_from_its_line(
     sale = make_sale()
     put(sale, entry(sale, fields))
     queue_up(sale, 1)
-    replica.empty(sale.pk)
+    replica.empty_gate(sale.pk)
     caretaker.heal_all()
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
@@ -175,8 +177,8 @@ def test_a_purchase_that_cannot_be_processed_is_rejected_alone(
     for name, fields in REJECTED.items():
         put(sale, entry(sale, {"purchase": poison[name].hex, **fields}))
     if rebuilt:
-        replica.empty(sale.pk)
-        stack.wait_for(lambda: replica.view_now(sale.pk).warm, "the gate is rebuilt")
+        replica.empty_gate(sale.pk)
+        stack.wait_for(lambda: replica.read_view(sale.pk).ready, "the gate is rebuilt")
     purchase = shopper.buy(sale).json()["purchase"]
     stack.wait_for(lambda: confirmed(shopper, purchase), "the purchase behind them is settled")
     stack.wait_for(lambda: drained(sale), "they are out of the line")
@@ -224,7 +226,7 @@ def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
 def last_number(sale: Sale) -> int:
     """The moment in the line's latest id, in ms; 0 where the next will be the clock's."""
     try:
-        stream = clients.of(0).xinfo_stream(keys(sale.pk).line)
+        stream = clients.client_of(0).xinfo_stream(keys(sale.pk).line)
     except redis.ResponseError:  # there is none
         return 0
     return int(stream["last-generated-id"].partition("-")[0])
@@ -243,13 +245,13 @@ def test_an_entry_from_the_far_future_takes_nobodys_place(
     purchase = bought(shopper, sale, shopper.ticket(sale))
     stack.wait_for(lambda: confirmed(shopper, purchase), "whoever came after it has an answer")
     stack.wait_for(lambda: drained(sale), "the line is settled")
-    stack.wait_for(lambda: last_number(sale) < 2 * replica.view_now(sale.pk).now, "ids begin anew")
+    stack.wait_for(lambda: last_number(sale) < 2 * replica.read_view(sale.pk).now, "ids begin anew")
     assert reconciliation.verify(sale.pk).faults == {}
 
 
 def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web) -> None:
     sale = make_sale()
-    with clients.of(0).pipeline() as pipe:
+    with clients.client_of(0).pipeline() as pipe:
         for number in range(1000):
             fields: Fields = {"what": str(number)} if number % 2 else entry(sale, {"sku": "x\0"})
             pipe.xadd(keys(sale.pk).line, fields)
@@ -269,7 +271,7 @@ def spoil(sale: Sale, name: str, how: Callable[[str], object]) -> None:
 
 
 def another_type(key: str) -> None:
-    valkey = clients.of(0)
+    valkey = clients.client_of(0)
     valkey.delete(key)
     if key.endswith(":bell"):
         valkey.hset(key, "not", "ours")
@@ -290,7 +292,7 @@ def heals(make_sale: MakeSale, web: Web, spoilt: Callable[[Sale], object]) -> No
     another = bought(second, sale, second.ticket(sale))
     stack.wait_for(lambda: confirmed(second, another), "the second has bought")
     stack.wait_for(lambda: drained(sale), "the gate has healed")
-    assert replica.view_now(sale.pk).stock == {skus(sale)[0]: 8}
+    assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 8}
     assert reconciliation.verify(sale.pk).faults == {}
 
 
@@ -309,12 +311,12 @@ GARBAGE: list[tuple[str, str, object]] = [
     ("gate", "opens_at", "letters"),
     ("gate", "closes_at", 10**18),
     ("gate", "limit", "nan"),
-    ("gate", "mark", "m" * 100_000),
-    ("gate", "mark", b"\0\xff"),
+    ("gate", "epoch", "m" * 100_000),
+    ("gate", "epoch", b"\0\xff"),
     ("stock", "SKU", "many"),
-    ("flight", "SKU", "many"),
-    ("flight", "SKU", 10**30),
-    ("flight", "SKU", 999),  # sold out for ever, if nobody looked
+    ("in_flight", "SKU", "many"),
+    ("in_flight", "SKU", 10**30),
+    ("in_flight", "SKU", 999),  # sold out for ever, if nobody looked
 ]
 
 
@@ -324,24 +326,24 @@ def test_garbage_in_a_gate_is_replaced(
 ) -> None:
     def spoilt(sale: Sale) -> None:
         key, of = getattr(keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
-        clients.of(0).hset(key, of, value)
+        clients.client_of(0).hset(key, of, value)
 
     heals(make_sale, web, spoilt)
 
 
 def test_units_that_nobody_in_line_holds_are_free_again(make_sale: MakeSale) -> None:
     sale, shopper = make_sale(), new_shopper()
-    clients.of(0).hset(keys(sale.pk).held, shopper.hex, 999)
+    clients.client_of(0).hset(keys(sale.pk).in_flight_by_shopper, shopper.hex, 999)
     stack.wait_for(lambda: click(sale, shopper=shopper).code == "queued", "they may buy")
 
 
-@pytest.mark.parametrize("name", ["bought", "held"])
+@pytest.mark.parametrize("name", ["bought", "in_flight_by_shopper"])
 @pytest.mark.parametrize("value", ["many", b"\xff"])
 def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     make_sale: MakeSale, name: str, value: Any
 ) -> None:
     sale, shopper = make_sale(limit=2), new_shopper()
-    clients.of(0).hset(getattr(keys(sale.pk), name), shopper.hex, value)
+    clients.client_of(0).hset(getattr(keys(sale.pk), name), shopper.hex, value)
     purchase = new_purchase(sale.pk)
 
     def accepted() -> bool:
@@ -372,7 +374,7 @@ def test_an_answer_that_cannot_be_read_is_read_from_postgresql(
         text = stored
         if isinstance(text, str):
             text = text.replace("SHOPPER", order.shopper.hex).replace("SKU", skus(sale)[0])
-        clients.of(0).hset(keys(sale.pk).answers, order.pk.hex, text)
+        clients.client_of(0).hset(keys(sale.pk).answers, order.pk.hex, text)
 
     heals(make_sale, web, spoilt)
 
@@ -383,7 +385,7 @@ def test_a_purchase_in_line_whose_answer_is_spoilt_gets_its_order(
 ) -> None:
     sale = make_sale()
     purchases = queue_up(sale, 3)
-    clients.of(0).hset(keys(sale.pk).answers, purchases[1].hex, stored)
+    clients.client_of(0).hset(keys(sale.pk).answers, purchases[1].hex, stored)
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert list(sale.orders.values_list("status", flat=True)) == ["confirmed"] * 3
@@ -399,7 +401,7 @@ def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
     stack.wait_for(lambda: sale.orders.count() == 2, "both are settled")
     recent = keys(sale.pk).recent
     shopper = Order.objects.get(pk=mine).shopper.hex
-    clients.of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
+    clients.client_of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
     page = second.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
     assert str(theirs) not in page
 
@@ -414,9 +416,9 @@ def test_a_spoilt_rate_stops_nobody(make_sale: MakeSale) -> None:
         shopper = new_shopper()
         key = f"{{sale:{sale.pk}}}:rate:{shopper.hex}"
         if stored == "a hash":
-            clients.of(0).hset(key, "not", "ours")
+            clients.client_of(0).hset(key, "not", "ours")
         else:
-            clients.of(0).set(key, stored)
+            clients.client_of(0).set(key, stored)
         assert click(sale, shopper=shopper, per_shopper=1).code == "queued"
         again = click(sale, shopper=shopper, per_shopper=1)
         assert (again.code, 0 < again.wait <= 1000) == ("rate_limited", True)
@@ -425,29 +427,29 @@ def test_a_spoilt_rate_stops_nobody(make_sale: MakeSale) -> None:
 # --- Other sales ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["gate", "line", "stock", "flight"])
+@pytest.mark.parametrize("name", ["gate", "line", "stock", "in_flight"])
 def test_one_spoilt_gate_leaves_the_caretaker_to_the_others(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     sick, well = make_sale(), make_sale()
     queue_up(well, 1)
-    replica.empty(well.pk)
-    monkeypatch.setattr(replica, "empty", lambda *_: False)  # it stays sick
+    replica.empty_gate(well.pk)
+    monkeypatch.setattr(replica, "empty_gate", lambda *_: False)  # it stays sick
     monkeypatch.setattr(caretaker, "_WAITED_TOO_LONG", -1)
     spoil(sick, name, another_type)
     caretaker.look_after_all()
-    assert replica.view_now(well.pk).warm
+    assert replica.read_view(well.pk).ready
     stack.wait_for(lambda: well.orders.count() == 1, "the other sale's line is settled")
 
 
 @pytest.mark.parametrize("key", ["{sale:letters}:gate", "{sale:}:gate", "{sale:-1}:gate"])
 def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, key: str) -> None:
     sale = make_sale()
-    valkey = clients.of(0)
+    valkey = clients.client_of(0)
     valkey.set(key, "another program's")
     try:
         valkey.script_flush()
-        stack.wait_for(lambda: replica.scripts_known() and drained(sale), "the gates are rebuilt")
+        stack.wait_for(lambda: replica.knows_scripts() and drained(sale), "the gates are rebuilt")
         assert valkey.get(key) == "another program's"
     finally:
         valkey.delete(key)
@@ -456,8 +458,8 @@ def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, k
 def test_a_spoilt_gate_is_rebuilt_also_when_redis_was_replaced(make_sale: MakeSale) -> None:
     sick, well = make_sale(), make_sale()
     spoil(sick, "gate", another_type)
-    clients.of(0).script_flush()
-    stack.wait_for(lambda: replica.scripts_known() and drained(well), "the one is rebuilt")
+    clients.client_of(0).script_flush()
+    stack.wait_for(lambda: replica.knows_scripts() and drained(well), "the one is rebuilt")
     stack.wait_for(lambda: drained(sick), "the other as well")
 
 
@@ -492,8 +494,8 @@ def test_noise_among_what_is_announced_is_passed_over(make_sale: MakeSale) -> No
 
     def say() -> bool:
         for noise in NOISE:
-            clients.of(0).publish("channels__group__feeds", noise)
-        announce.changed(sale.pk, [[purchase.hex, "confirmed", "", "s" * 32, "shoe", 1]])
+            clients.client_of(0).publish("channels__group__feeds", noise)
+        announce.announce_change(sale.pk, [[purchase.hex, "confirmed", "", "s" * 32, "shoe", 1]])
         return bool(heard)
 
     with ThreadPoolExecutor(1) as pool:

@@ -55,9 +55,9 @@ def told(*steps: str) -> list[str]:
             if step in ("busy", "free"):
                 socket.free = step == "free"
             elif step.startswith("s"):
-                subscriber.tell_live(Frame.of(step))
+                subscriber.push_live(Frame.of(step))
             else:
-                subscriber.tell_outcome(Frame.of(step))
+                subscriber.push_outcome(Frame.of(step))
         socket.waited_for.set()
         if subscriber._sending:
             await subscriber._sending
@@ -88,7 +88,7 @@ def test_in_a_rush_a_crowd_is_told_the_stock_as_seldom_as_it_is_large(
     assert card
 
     async def rush() -> tuple[float, int]:
-        watch, told, all_told = live_sale.Watch(card), Counter[str](), asyncio.Event()
+        watch, told, all_told = live_sale.LiveSale(card), Counter[str](), asyncio.Event()
 
         def write(wire: bytes) -> bool:
             told["frames"] += 1

@@ -33,16 +33,16 @@ def record(message: str = "it went wrong", **more: Any) -> logging.LogRecord:
 
 def test_a_line_names_the_purchase_that_is_being_answered() -> None:
     assert logs.Line().format(record()).endswith("ERROR orders: it went wrong")
-    logs.is_about(PURCHASE)
+    logs.bind_purchase(PURCHASE)
     line = logs.Line().format(record())
     assert line.endswith(f"ERROR orders: it went wrong [purchase {PURCHASE}]")
     assert f"[purchase {UUID(int=8)}]" in logs.Line().format(record(purchase=str(UUID(int=8))))
 
 
 def test_json_holds_what_a_machine_looks_for() -> None:
-    configured = logs.configuration("INFO", as_json=True, purchases=False)
+    configured = logs.logging_configuration("INFO", as_json=True, purchases=False)
     formatter = DictConfigurator(configured).configure_formatter(configured["formatters"]["json"])
-    logs.is_about(PURCHASE)
+    logs.bind_purchase(PURCHASE)
     try:
         raise ValueError("of two\nlines")
     except ValueError as error:

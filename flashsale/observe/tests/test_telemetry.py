@@ -30,7 +30,7 @@ def nothing_counted() -> Iterator[None]:
     for kept in (telemetry._seconds, telemetry._sales, telemetry._clicked):
         kept.clear()
     yield
-    clients.telemetry().delete(f"telemetry:sale:{SALE}")
+    clients.telemetry_client().delete(f"telemetry:sale:{SALE}")
 
 
 def counted() -> Counter[str]:
@@ -140,7 +140,7 @@ def test_what_is_too_old_is_forgotten_also_while_redis_is_away(
     telemetry._seconds[1] = Counter({f"clicks|{SALE}|limit": 1})
     telemetry._unwritten_seconds.add(1)
     with monkeypatch.context() as patch:
-        patch.setattr(clients, "telemetry", away)
+        patch.setattr(clients, "telemetry_client", away)
         with pytest.raises(redis.ConnectionError):
             telemetry.flush(ME)
     assert list(telemetry._clicked) == ["new"]
@@ -172,11 +172,11 @@ def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> 
     now = time.time()
     for name, age in (("worker:a:1:x", 0), ("worker:b:2:x", 20), ("worker:c:3:x", 100)):
         told = json.dumps({"at": now - age, "sockets": 3})
-        clients.telemetry().hset(telemetry.PROCESSES_KEY, name, told)
+        clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, told)
     ours = [process for process in telemetry_reader.processes() if process.host in "abc"]
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
-    clients.telemetry().hdel(telemetry.PROCESSES_KEY, "worker:a:1:x", "worker:b:2:x")
+    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, "worker:a:1:x", "worker:b:2:x")
 
 
 @pytest.mark.parametrize(
@@ -197,24 +197,24 @@ def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> Non
     assert second.answers == {"limit": 2}
     assert telemetry_reader.latency(second.accept) == telemetry_reader.Latency()
     strange: dict[Any, Any] = {"nobody": written, "web:a:b:c": written, "web:a:1:x": '{"at": null}'}
-    clients.telemetry().hset(telemetry.PROCESSES_KEY, mapping=strange)
+    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, mapping=strange)
     assert not [process for process in telemetry_reader.processes() if process.host == "a"]
-    clients.telemetry().hdel(telemetry.PROCESSES_KEY, *strange)
+    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, *strange)
 
 
 def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
     """Redis' clock was put back: nobody knows when it was."""
     name, told = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
-    clients.telemetry().hset(telemetry.PROCESSES_KEY, name, told)
+    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, told)
     [process] = [process for process in telemetry_reader.processes() if process.host == "ahead"]
     assert not process.alive
-    clients.telemetry().hdel(telemetry.PROCESSES_KEY, name)
+    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, name)
 
 
 def test_bytes_of_other_programs_are_passed_over() -> None:
-    clients.of(0).hset(telemetry.PROCESSES_KEY, b"\xff", b"\xfe")
+    clients.client_of(0).hset(telemetry.PROCESSES_KEY, b"\xff", b"\xfe")
     telemetry_reader.processes()
-    clients.of(0).hdel(telemetry.PROCESSES_KEY, b"\xff")
+    clients.client_of(0).hdel(telemetry.PROCESSES_KEY, b"\xff")
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:
@@ -222,6 +222,6 @@ def test_all_clicks_of_all_sales_add_up() -> None:
     for second in seconds:
         written = {"clicks|1|accepted": 2, "clicks|2|accepted": 3, "settled|1|": 4}
         second.take({"a process": json.dumps(written)})
-    whole = telemetry_reader.merged(seconds)
+    whole = telemetry_reader.merge(seconds)
     assert (whole.at, whole.answers["accepted"], whole.settled[1]) == (2, 10, 8)
     assert telemetry_reader.latency(whole.accept) == telemetry_reader.Latency()

@@ -9,6 +9,7 @@ import redis
 from pytest_django import Settings
 
 from flashsale.redis import servers as redis_servers
+from flashsale.redis import servers as servers_module
 from flashsale.redis.servers import Servers
 from ops.tests.test_doctor import valkey
 from tests.stack import wait_for
@@ -24,8 +25,8 @@ def unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_server_has_every_sale(settings: Settings) -> None:
-    assert redis_servers.now() == Servers((settings.REDIS_URL,))
-    assert asyncio.run(redis_servers.known()).of(7) == settings.REDIS_URL
+    assert servers_module.current() == Servers((settings.REDIS_URL,))
+    assert asyncio.run(servers_module.current_in_loop()).of(7) == settings.REDIS_URL
 
 
 def test_a_sale_is_where_its_keys_are() -> None:
@@ -44,7 +45,7 @@ def test_a_cluster_says_who_has_what(settings: Settings, tmp_path: Path) -> None
         for sale, slot in SLOTS.items():
             asked = client.execute_command("CLUSTER", "KEYSLOT", f"{{sale:{sale}}}:line")  # type: ignore[no-untyped-call]  # redis-py
             assert asked == slot
-        found = redis_servers.now()
+        found = servers_module.current()
         assert found.urls == (url.removesuffix("/0") + "/0",)
         assert found.of(1) == found.urls[0]
         client.execute_command("CLUSTER", "DELSLOTS", MISSING)  # type: ignore[no-untyped-call]  # redis-py
@@ -87,17 +88,17 @@ def test_the_map_is_read_again_and_an_old_one_is_better_than_none(
         return answers[0]
 
     monkeypatch.setattr(redis_servers, "read", read)
-    assert redis_servers.now() == first
+    assert servers_module.current() == first
     answers[:] = [second]
-    assert redis_servers.now() == first  # not asked yet
+    assert servers_module.current() == first  # not asked yet
     monkeypatch.setattr(redis_servers, "LOOK_EVERY", 0.0)
-    assert redis_servers.now() == second
+    assert servers_module.current() == second
     answers[:] = [redis.ConnectionError("away")]
-    assert redis_servers.now() == second
+    assert servers_module.current() == second
     answers[:] = [first]
 
     async def ask() -> Servers:
-        return await redis_servers.known()
+        return await servers_module.current_in_loop()
 
     wait_for(
         lambda: asyncio.run(ask()) == first, "a loop goes on with the old one, and gets the new"
@@ -107,9 +108,9 @@ def test_the_map_is_read_again_and_an_old_one_is_better_than_none(
 def test_a_cluster_that_was_never_seen_is_away(settings: Settings) -> None:
     settings.REDIS_CLUSTER, settings.REDIS_URL = True, "redis://127.0.0.1:1/0"
     with pytest.raises(redis.ConnectionError):
-        redis_servers.now()
+        servers_module.current()
     with pytest.raises(redis.ConnectionError):
-        asyncio.run(redis_servers.known())
+        asyncio.run(servers_module.current_in_loop())
 
 
 def test_a_cluster_that_says_nothing_is_waited_for_once_by_all(
@@ -125,7 +126,7 @@ def test_a_cluster_that_says_nothing_is_waited_for_once_by_all(
         raise redis.TimeoutError("nothing")
 
     async def click_often() -> list[BaseException | Servers]:
-        clicks = (redis_servers.known() for _ in range(20))
+        clicks = (servers_module.current_in_loop() for _ in range(20))
         answers = await asyncio.gather(*clicks, return_exceptions=True)
         go_on.set()
         return answers
@@ -151,5 +152,5 @@ def test_who_does_not_answer_is_asked_last(
 
     monkeypatch.setattr(redis_servers, "read", read)
     for _ in range(4):
-        assert redis_servers.now() == Servers(("a", "b"))
+        assert servers_module.current() == Servers(("a", "b"))
     assert asked == ["a", "a", "b", "b", "b"]

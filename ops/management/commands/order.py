@@ -9,11 +9,11 @@ from django.db import DatabaseError, InterfaceError
 
 from flashsale.templatetags.money import money
 from inventory.gate import replica
-from ops.base_command import FAILED, Failed, UsageError, is_away, trouble
+from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
 from ops.lifecycle_command import Facts, LifecycleCommand, audit_facts
 from orders import lifecycle
 from orders.models import AuditEntry, Order
-from orders.reference import purchases_of, reference
+from orders.reference import purchase_range, reference
 from orders.tickets import sale_of
 
 
@@ -95,7 +95,7 @@ def _meant(text: str) -> tuple[UUID, UUID]:
     try:
         purchase = UUID(text)
     except ValueError:
-        meant = purchases_of(text)
+        meant = purchase_range(text)
     else:
         meant = purchase, purchase
     if meant is None:
@@ -142,7 +142,7 @@ def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Resu
         except (DatabaseError, InterfaceError) as error:
             away = is_away(error)
             outcome = "unknown" if away else "not possible"
-            yield Result(order.pk, order.reference, outcome, why=trouble(error))
+            yield Result(order.pk, order.reference, outcome, why=describe_failure(error))
 
 
 def _cancel_one(order: Order, by: str, reason: str) -> Result:
@@ -150,7 +150,7 @@ def _cancel_one(order: Order, by: str, reason: str) -> Result:
         newly = lifecycle.cancel(order.pk, by=by, reason=reason)
     except lifecycle.NotPossible as refusal:
         return Result(order.pk, order.reference, "not possible", why=str(refusal))
-    except lifecycle.NotTold as warning:
+    except lifecycle.NotReplicated as warning:
         return Result(order.pk, order.reference, "cancelled", why=str(warning))
     return Result(
         order.pk, order.reference, "cancelled" if newly else "cancelled before", told=True
@@ -189,7 +189,7 @@ def _facts(order: Order) -> Facts:
 
 def _undecided(purchase: UUID) -> list[Facts]:
     """What the gate knows of a purchase that is no order yet. Raises redis.RedisError."""
-    answer, _ = replica.one_answer(sale_of(purchase), purchase.hex)
+    answer, _ = replica.read_answer(sale_of(purchase), purchase.hex)
     if answer is None:
         return []
     return [

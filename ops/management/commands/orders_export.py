@@ -18,8 +18,8 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from rich.console import Console
 
-from ops.base_command import Failed, OperatorCommand, trouble
-from ops.lifecycle_command import find_sale, iso_time, placed
+from ops.base_command import Failed, OperatorCommand, describe_failure
+from ops.lifecycle_command import find_sale, in_zone, iso_time
 from orders.models import Order
 from orders.reference import reference
 
@@ -101,7 +101,7 @@ class Command(OperatorCommand):
                     show(written)
         except (DatabaseError, InterfaceError) as error:
             incomplete = f" The output is incomplete: {written:,} orders." if written else ""
-            raise Failed(f"{trouble(error)}{incomplete}") from error
+            raise Failed(f"{describe_failure(error)}{incomplete}") from error
         self.note(f"{written:,} orders.")
 
     def _chosen(
@@ -122,8 +122,8 @@ class Command(OperatorCommand):
             "iso": _ISO,
             "sale": chosen.pk if chosen else None,
             "statuses": status,
-            "since": placed(since, zone) if since else None,
-            "until": placed(until, zone) if until else None,
+            "since": in_zone(since, zone) if since else None,
+            "until": in_zone(until, zone) if until else None,
         }
 
     def _write(self, rows: Iterable[Iterable[object]]) -> None:

@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.recorder import MigrationRecorder
 
-from ops.base_command import Failed, trouble, use_no_pool
+from ops.base_command import Failed, describe_failure, use_no_pool
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
         try:
             self.prepare(with_static=not options["database"])
         except (DatabaseError, InterfaceError, redis.RedisError) as error:
-            raise Failed(trouble(error)) from error
+            raise Failed(describe_failure(error)) from error
 
     def prepare(self, *, with_static: bool) -> None:
         call_command("check", databases=["default"], stdout=io.StringIO())

@@ -18,17 +18,17 @@ from ops.lifecycle_command import (
     LifecycleCommand,
     find_product,
     find_sale,
+    format_in_zone,
+    in_zone,
     iso_time,
-    placed,
     sale_facts,
-    shown,
     time_zone,
-    whole,
+    whole_number,
     window,
 )
 from ops.overview import Overview
 from orders import lifecycle
-from orders.audit import change_in_words
+from orders.audit import describe_change
 
 _UTC = ZoneInfo("UTC")
 
@@ -81,7 +81,7 @@ class Command(LifecycleCommand):
             help="the sale's time zone, in which times without an offset are read (default: UTC)",
         )
         parser.add_argument(
-            "--limit", default=1, type=whole(1), metavar="UNITS", help="units per shopper"
+            "--limit", default=1, type=whole_number(1), metavar="UNITS", help="units per shopper"
         )
         parser.add_argument(
             "--product", required=True, nargs="+", action="extend", metavar="SKU", dest="skus"
@@ -96,7 +96,7 @@ class Command(LifecycleCommand):
 
     def _add_limit(self, parser: CommandParser) -> None:
         parser.add_argument("slug")
-        parser.add_argument("units", type=whole(1))
+        parser.add_argument("units", type=whole_number(1))
         self.add_change_arguments(parser)
 
     # Looking
@@ -113,7 +113,7 @@ class Command(LifecycleCommand):
 
     def _show(self, *, slug: str, **_: Any) -> int:
         """Exit code 1 where Redis, and so half of the truth, cannot be read."""
-        seen = overview.of(find_sale(slug))
+        seen = overview.read_overview(find_sale(slug))
         lines = [*_heading(seen.sale), *_gate(seen), f"poison     {seen.poison} orders"]
         words = ["\n".join(lines), self._products(seen.products), self._audit(seen)]
         self.tell(seen.as_json(), "\n\n".join(words))
@@ -138,11 +138,11 @@ class Command(LifecycleCommand):
         zone = ZoneInfo(seen.sale.time_zone)
         rows = [
             (
-                shown(entry.at.replace(microsecond=0), zone),
+                format_in_zone(entry.at.replace(microsecond=0), zone),
                 entry.actor,
                 entry.get_action_display(),
                 entry.subject,
-                change_in_words(entry),
+                describe_change(entry),
                 entry.reason,
             )
             for entry in seen.audit
@@ -167,7 +167,7 @@ class Command(LifecycleCommand):
     ) -> int:
         self._say_zone(zone, opens, closes)
         planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
-        planned.opens_at, planned.closes_at = placed(opens, zone), placed(closes, zone)
+        planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         products = [find_product(sku) for sku in skus]
         return self.change(
             f"Make the draft {slug}, {window(planned)}, limit {limit}, of {len(products)} products?",
@@ -210,7 +210,7 @@ class Command(LifecycleCommand):
         sale = find_sale(slug)
         zone = ZoneInfo(sale.time_zone)
         self._say_zone(zone, opens, closes)
-        opens_at, closes_at = (placed(time, zone) if time else None for time in (opens, closes))
+        opens_at, closes_at = (in_zone(time, zone) if time else None for time in (opens, closes))
         planned = Sale(time_zone=sale.time_zone)
         planned.opens_at = opens_at or sale.opens_at
         planned.closes_at = closes_at or sale.closes_at
@@ -262,7 +262,7 @@ def _gate(seen: Overview) -> list[str]:
     view = seen.view
     if view is None:
         return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
-    state = "warm" if view.warm else "COLD: it accepts nothing until a worker has rebuilt it"
+    state = "warm" if view.ready else "COLD: it accepts nothing until a worker has rebuilt it"
     oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
     return [
         f"gate       {state}, at version {view.version} of {seen.sale.version}",

@@ -15,7 +15,7 @@ from dashboard.reading import Observer
 from dashboard.snapshot import SaleFigures, Snapshot
 from dashboard.templatetags.figures import ms, units
 from ops.base_command import OperatorCommand
-from ops.lifecycle_command import find_sale, whole
+from ops.lifecycle_command import find_sale, whole_number
 
 _EVERY = 1.0  # seconds
 
@@ -33,7 +33,10 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         parser.add_argument("slug", nargs="?", metavar="SLUG", help="one sale only")
         parser.add_argument(
-            "--seconds", type=whole(1), metavar="S", help="end after so long (default: never)"
+            "--seconds",
+            type=whole_number(1),
+            metavar="S",
+            help="end after so long (default: never)",
         )
 
     def run(self, **options: Any) -> None:

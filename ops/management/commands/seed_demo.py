@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from inventory import stock
 from inventory.models import Listing, Product, Sale, StockMovement
-from inventory.pictures import encoded_anew
+from inventory.pictures import reencode
 from orders import lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             _make(demo)
         try:
             _open(demo)
-        except lifecycle.NotTold as error:
+        except lifecycle.NotReplicated as error:
             raise CommandError(f"{error} Start Redis and run this again.") from error
         self._report(demo)
         self._add_staff()
@@ -89,7 +89,7 @@ def _product(*, picture: str, stock: int, **described: Any) -> Product:
     """A product as staff would make it: its picture goes the way of an upload."""
     product = Product(**described)
     with (_DEMO / picture).open("rb") as file:
-        product.picture = encoded_anew(File(file))
+        product.picture = reencode(File(file))
     product.full_clean()
     product.save()
     _receive(product, stock)

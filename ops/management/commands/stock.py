@@ -8,8 +8,8 @@ import redis
 
 from inventory.gate import replica
 from inventory.models import Product, Sale, StockMovement
-from ops.base_command import FAILED, trouble
-from ops.lifecycle_command import Facts, LifecycleCommand, find_product, whole
+from ops.base_command import FAILED, describe_failure
+from ops.lifecycle_command import Facts, LifecycleCommand, find_product, whole_number
 from orders import lifecycle
 from orders.reference import reference
 
@@ -28,7 +28,7 @@ class Command(LifecycleCommand):
         show.add_argument("sku", nargs="?")
         received = self.add_command("add", self._add, "Adds units that have come in.")
         received.add_argument("sku")
-        received.add_argument("units", type=whole(1))
+        received.add_argument("units", type=whole_number(1))
         self.add_change_arguments(received)
         correct = self.add_command(
             "correct",
@@ -126,9 +126,9 @@ def _in_flight() -> tuple[Flight | None, str]:
     flight = Flight()
     try:
         for sale in standing:
-            flight.update(replica.view_now(sale.pk).flight)
+            flight.update(replica.read_view(sale.pk).in_flight)
     except redis.RedisError as error:
-        return None, trouble(error)
+        return None, describe_failure(error)
     return flight, ""
 
 

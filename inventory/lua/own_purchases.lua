@@ -4,7 +4,7 @@
 -- ARGV  shopper
 -- gives {purchase, answer, purchase, answer, ...}, or nil of a gate that is cold or gone
 
-if redis.call('HGET', KEYS[1], 'warm') ~= '1' then
+if redis.call('HGET', KEYS[1], 'ready') ~= '1' then
     return nil
 end
 local recent = string.sub(redis.call('HGET', KEYS[3], ARGV[1]) or '', 1, 160)

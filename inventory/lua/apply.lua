@@ -2,11 +2,11 @@
 -- Tells the gate what PostgreSQL has committed: the absolute rules and stock, or those that have changed
 -- since `from`, and the orders changed since then. May write when memory is full: it is what makes room.
 --
--- KEYS  gate stock flight bought held answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
 -- ARGV  one JSON object:
 --   from, to   the sale's versions between which the snapshot's orders were changed
 --   last       whether this part completes the tale; only then do rules, stock and version move
---   mark       the mark that the teller found on the gate, or false
+--   epoch      the epoch that the sender found in the gate, or false
 --   opens      whether the gate is warm after it
 --   rules      {status, opens_at, closes_at, limit}: times in ms
 --   stock      {sku: units}
@@ -17,15 +17,15 @@
 -- A purchase leaves the line and what is in flight here and nowhere else, exactly once: when its queued
 -- answer becomes final.
 
-local told = cjson.decode(ARGV[1])
-local state = redis.call('HMGET', KEYS[1], 'version', 'warm', 'mark')
+local delta = cjson.decode(ARGV[1])
+local state = redis.call('HMGET', KEYS[1], 'version', 'ready', 'epoch')
 local stands, cold = tonumber(state[1]) or 0, state[2] ~= '1'
-if stands < told.from or stands > told.to or (stands == told.to and not cold) then
+if stands < delta.from or stands > delta.to or (stands == delta.to and not cold) then
     return {0, stands}
 end
 -- Another mark means that Redis was restarted, wiped or replaced since the tale was begun: what its
 -- earlier parts have told may be gone.
-if told.mark and told.mark ~= state[3] then
+if delta.epoch and delta.epoch ~= state[3] then
     return {0, stands}
 end
 
@@ -58,21 +58,21 @@ local function put(items, field, value)
 end
 
 local purchases = {}
-for i, answer in ipairs(told.answers) do
+for i, answer in ipairs(delta.answers) do
     purchases[i] = answer[1]
 end
 local known = fetch(KEYS[6], purchases)
 
 local answers, entries, recent = {}, {}, {}
-local of_flight, of_held = {}, {} -- units that are no longer
-for i, answer in ipairs(told.answers) do
+local of_sku_in_flight, of_shopper_in_flight = {}, {} -- units that are no longer
+for i, answer in ipairs(delta.answers) do
     local purchase, status, reason, shopper, sku, quantity = unpack(answer)
     local was, entry = known[i], ''
     if was and string.sub(was, 1, 7) == 'queued|' then
         local buyer, of_sku, units
         buyer, of_sku, units, entry = string.match(was, '^queued||([^|]*)|([^|]*)|([^|]*)|([^|]*)$')
-        of_flight[of_sku] = (of_flight[of_sku] or 0) + tonumber(units)
-        of_held[buyer] = (of_held[buyer] or 0) + tonumber(units)
+        of_sku_in_flight[of_sku] = (of_sku_in_flight[of_sku] or 0) + tonumber(units)
+        of_shopper_in_flight[buyer] = (of_shopper_in_flight[buyer] or 0) + tonumber(units)
         entries[#entries + 1] = entry
     elseif was then
         -- The entry of the line says when it was accepted.
@@ -104,13 +104,13 @@ local function lowered(key, units)
     end
     return left, gone
 end
-local flight_left, flight_gone = lowered(KEYS[3], of_flight)
-local held_left, held_gone = lowered(KEYS[5], of_held)
+local in_flight_left, in_flight_gone = lowered(KEYS[3], of_sku_in_flight)
+local by_shopper_left, by_shopper_gone = lowered(KEYS[5], of_shopper_in_flight)
 
-write('HSET', KEYS[3], flight_left)
-write('HDEL', KEYS[3], flight_gone)
-write('HSET', KEYS[5], held_left)
-write('HDEL', KEYS[5], held_gone)
+write('HSET', KEYS[3], in_flight_left)
+write('HDEL', KEYS[3], in_flight_gone)
+write('HSET', KEYS[5], by_shopper_left)
+write('HDEL', KEYS[5], by_shopper_gone)
 write('XDEL', KEYS[7], entries)
 write('HSET', KEYS[6], answers)
 
@@ -118,7 +118,7 @@ local latest, bought, none = {}, {}, {}
 for shopper, ids in pairs(recent) do
     put(latest, shopper, ids)
 end
-for shopper, units in pairs(told.bought) do
+for shopper, units in pairs(delta.bought) do
     if units > 0 then
         put(bought, shopper, units)
     else
@@ -129,18 +129,18 @@ write('HSET', KEYS[9], latest)
 write('HSET', KEYS[4], bought)
 write('HDEL', KEYS[4], none)
 
-if not told.last then
+if not delta.last then
     return {1, stands}
 end
 
-for sku, units in pairs(told.stock) do
+for sku, units in pairs(delta.stock) do
     redis.call('HSET', KEYS[2], sku, units)
 end
-for rule, value in pairs(told.rules) do
+for rule, value in pairs(delta.rules) do
     redis.call('HSET', KEYS[1], rule, value)
 end
-redis.call('HSET', KEYS[1], 'version', told.to)
-if told.opens then
-    redis.call('HSET', KEYS[1], 'warm', '1')
+redis.call('HSET', KEYS[1], 'version', delta.to)
+if delta.opens then
+    redis.call('HSET', KEYS[1], 'ready', '1')
 end
-return {1, told.to}
+return {1, delta.to}
