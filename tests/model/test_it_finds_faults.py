@@ -32,7 +32,7 @@ def script(name: str, guard: str, instead: str) -> Iterator[None]:
 
     digest.cache_clear()
     try:
-        with patch.object(scripts, "source", flawed):
+        with patch.object(scripts, "source", flawed), patch.object(replica, "source", flawed):
             yield
     finally:
         digest.cache_clear()
@@ -51,7 +51,7 @@ def a_tale_goes_on_in_another_gate() -> AbstractContextManager[object]:
 
 
 def what_is_decided_stays_in_flight() -> AbstractContextManager[object]:
-    return script("apply", "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})")
+    return script("apply", "lowered(KEYS[3], of_sku_in_flight)", "lowered(KEYS[3], {})")
 
 
 def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]:
