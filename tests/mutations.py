@@ -131,7 +131,7 @@ MUTATIONS = (
         "inventory/tests/test_gate.py::test_a_late_tale_changes_nothing",
         (
             _TELL,
-            "if stands < delta.from or stands > delta.to or (stands == delta.to and not cold) then",
+            "if version < delta.from or version > delta.to or (version == delta.to and ready) then",
             "if false then",
         ),
     ),

@@ -1,10 +1,7 @@
-"""The gate: a sale's state in Redis, in front of PostgreSQL, and the scripts that change it.
+"""What workers and commands do with the gate: read the line, apply deltas, look for trouble, rebuild.
 
-Only scripts and Redis here, no rules of selling and no database. All keys of a sale carry the tag
-`{sale:<id>}` and so share one slot of a cluster. The scripts live in `lua/`, each with its own
-contract. They are only ever called by their digest: Redis forgets them when it is restarted, replaced
-or restored, and `NOSCRIPT` is how everybody learns at once that the gate is cold. `load_scripts` is
-for the caretaker, after it has marked every gate.
+Everything here may block. Raises redis.RedisError; GateNotReady if Redis does not know a script; CorruptGate if
+the gate holds data that no script writes.
 """
 
 import logging
@@ -20,20 +17,18 @@ from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate, parse_count, parse_epoch, raise_as_corrupt
 from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
-from inventory.gate.scripts import SCRIPTS, GateNotReady, Keys, digest, keys, source
+from inventory.gate.scripts import (
+    SCRIPTS,
+    GateNotReady,
+    Keys,
+    digest,
+    former_keys,
+    keys,
+    source,
+)
 from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view, view_commands
 
 log = logging.getLogger(__name__)
-
-
-# --- What the gate says ----------------------------------------------------------------------
-
-
-# --- For the server processes ------------------------------------------------------------------
-
-
-# --- For workers and commands --------------------------------------------------------------------
-
 
 def read_view(sale: int) -> View:
     """`view`, for code that may block."""
@@ -185,7 +180,7 @@ def lower_bell(sale: int) -> bool:
 
 def purge_gate(sale: int) -> bool:
     """Removes the gate of an ended sale whose line is empty."""
-    return bool(_run(sale, "purge", keys(sale)))
+    return bool(_run(sale, "purge", (*keys(sale), *former_keys(sale))))
 
 
 def empty_gate(sale: int, version: float = float("-inf")) -> bool:
@@ -263,17 +258,19 @@ def new_epoch() -> str:
 
 
 def begin_epoch(sales: Iterable[int], epoch: str) -> None:
-    """Puts a mark on these gates: none of them answers until it was told under it."""
+    """Begin an epoch in these gates: none of them is ready until it has been rebuilt in it."""
     for sale in sales:
-        clients.client_of(sale).eval(source("begin_epoch"), 1, keys(sale).gate, epoch)
+        k = keys(sale)
+        taken_over = (k.gate, k.in_flight, k.in_flight_by_shopper, *former_keys(sale))
+        clients.client_of(sale).eval(source("begin_epoch"), len(taken_over), *taken_over, epoch)
 
 
 def remove(sales: Iterable[int]) -> None:
-    """Removes gates that nobody may ask any more."""
+    """Remove gates that must not be asked any more."""
     for server, share in clients.group_by_server(sales):
         with server.pipeline(transaction=False) as pipe:
             for sale in share:
-                pipe.unlink(*keys(sale))
+                pipe.unlink(*keys(sale), *former_keys(sale))
             pipe.execute()
 
 

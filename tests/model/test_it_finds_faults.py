@@ -11,7 +11,7 @@ from django.db import IntegrityError
 from conftest import MakeSale
 from flashsale.database import Rows
 from flashsale.redis import clients
-from inventory.gate import scripts
+from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry
 from inventory.gate.scripts import digest, keys
@@ -39,7 +39,7 @@ def script(name: str, guard: str, instead: str) -> Iterator[None]:
 
 
 def late_tales_apply() -> AbstractContextManager[object]:
-    return script("apply", "stands < delta.from or stands > delta.to or", "")
+    return script("apply", "version < delta.from or version > delta.to or", "")
 
 
 def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
