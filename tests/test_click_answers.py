@@ -113,6 +113,12 @@ SOURCES = {
     "refusals without a gate": Source(
         "storefront/buy.py", r'Verdict\("refused", reason="(\w+)"', REFUSED_BY_GATE, partial=True
     ),
+    "answers with a shape of their own": Source(
+        "storefront/buy.py",
+        r"case ClickAnswer\.(\w+):",
+        {answer.name for answer in ClickAnswer if answer.gate_codes and not answer.retry}
+        | {"BUSY"},
+    ),
     "statuses that the gate stores": Source(
         "inventory/gate/replica.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
     ),
