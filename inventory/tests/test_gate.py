@@ -90,6 +90,15 @@ def test_a_rate_lets_a_seconds_worth_pass_and_says_how_long_to_wait(make_sale: M
     assert [verdict.code for verdict in other] == ["queued", "queued", "rate_limited"]
 
 
+def test_what_is_kept_of_rates_is_gone_two_seconds_later(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    click(sale, per_shopper=3, per_address=3)
+    redis = clients.client_of(0)
+    kept = list(redis.scan_iter(f"{{sale:{sale.pk}}}:rate:*", count=1000))
+    assert len(kept) == 2  # of the shopper and of the address
+    assert all(0 < redis.pttl(key) <= 2000 for key in kept)
+
+
 def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     click(sale)
