@@ -5,11 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http import HTTPStatus
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -196,12 +198,21 @@ def lose_the_staff_status(user: User, cookie: str) -> None:
 
 
 def expire(user: User, cookie: str) -> None:
+    """Its row stays until somebody clears away what has expired."""
+    session = Session.objects.filter(pk=cookie.partition("=")[2])
+    assert session.update(expire_date=timezone.now() - timedelta(seconds=1)) == 1
+
+
+def be_cleared_away(user: User, cookie: str) -> None:
     Session.objects.filter(pk=cookie.partition("=")[2]).delete()
 
 
 @pytest.mark.parametrize(
     "what",
-    [log_out, lose_the_permission, lose_the_staff_status, leave, change_the_password, expire],
+    [
+        *(log_out, lose_the_permission, lose_the_staff_status, leave, change_the_password),
+        *(expire, be_cleared_away),
+    ],
 )
 def test_the_socket_goes_with_the_right_to_look(web: stack.Web, what: type) -> None:
     user = employ(LOOKS)

@@ -89,6 +89,19 @@ def test_a_second_stays_where_it_was_counted() -> None:
     assert len(history.read()) == 5
 
 
+def test_what_was_counted_is_forgotten_after_its_time() -> None:
+    """Each second of a shop's life would stay in Redis for ever."""
+    telemetry.count_click(SALE, "limit")
+    [second] = telemetry._seconds
+    telemetry.flush(ME)
+    redis = clients.telemetry_client()
+    for key, kept in (
+        (telemetry.second_key(second), telemetry.KEPT),
+        (telemetry.totals_key(SALE), telemetry._TOTALS_KEPT),
+    ):
+        assert kept - 60 < redis.ttl(key) <= kept
+
+
 def test_percentiles_are_right_to_within_three_per_cent() -> None:
     taken = [random.lognormvariate(2, 1) / 1000 for _ in range(5000)]
     found = telemetry_reader.latency(Counter(telemetry._bucket(seconds) for seconds in taken))
