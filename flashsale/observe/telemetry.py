@@ -53,6 +53,7 @@ def totals_key(sale: int) -> str:
 # --- Counting ------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
+_flushing = threading.Lock()  # or an older count could be written over a newer one
 _seconds: dict[int, Counter[str]] = defaultdict(Counter)  # by second of Redis' clock
 _sales: dict[int, Counter[str]] = defaultdict(Counter)  # since this process began
 _unwritten_seconds: set[int] = set()
@@ -174,6 +175,11 @@ def _flush_last(name: str) -> None:
 
 def flush(name: str) -> None:
     """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
+    with _flushing:
+        _flush(name)
+
+
+def _flush(name: str) -> None:
     global _offset
     _forget()
     client = clients.telemetry_client()

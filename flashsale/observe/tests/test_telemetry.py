@@ -6,6 +6,7 @@ import random
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -61,6 +62,29 @@ def test_threads_lose_no_count() -> None:
 
     at_once(*[click] * 8, *[partial(telemetry.flush, ME)] * 4)
     assert counted() == {"limit": 16_000}
+
+
+def test_an_older_count_is_not_written_over_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends writes what it has counted, while its thread may be doing so."""
+    execute, slow, overtaken = redis.client.Pipeline.execute, threading.Event(), threading.Event()
+
+    def execute_slowly(pipe: Any) -> Any:
+        if not slow.is_set():
+            slow.set()
+            overtaken.wait(1)  # which it is at once, where nothing forbids it
+        return execute(pipe)
+
+    def overtake() -> None:
+        assert slow.wait(stack.DEADLINE)
+        telemetry.count_click(SALE, "limit")
+        telemetry.flush(ME)
+        overtaken.set()
+
+    telemetry.count_click(SALE, "limit")
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.client.Pipeline, "execute", execute_slowly)
+        assert at_once(partial(telemetry.flush, ME), overtake) == [None, None]
+    assert counted() == {"limit": 2}
 
 
 def test_what_redis_does_not_take_is_passed_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
