@@ -101,6 +101,21 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     Listing.objects.create(sale=other, product=product)  # its products may be sold again
 
 
+def test_a_sale_is_finished_only_once_its_gate_is_gone(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker looks at a finished sale: who stood in the line of its gate would wait for ever."""
+    sale = make_sale()
+    lifecycle.end(sale.pk, by="staff")
+    with monkeypatch.context() as away:
+        away.setattr(replica, "purge_gate", Mock(side_effect=redis.ConnectionError("away")))
+        with pytest.raises(redis.ConnectionError):
+            lifecycle.finish(sale.pk)
+    assert not Sale.objects.get(pk=sale.pk).finished
+    assert lifecycle.finish(sale.pk)
+    assert Sale.objects.get(pk=sale.pk).finished
+
+
 def test_a_product_cannot_be_in_two_unfinished_sales(make_sale: MakeSale) -> None:
     sale, other = make_sale(), make_sale(live=False, opens_in=7200, closes_in=9000)
     with pytest.raises(IntegrityError):

@@ -14,7 +14,9 @@ from orders.settlement import settle
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms
 from tests.contract.conftest import Web
 from tests.contract.shapes import (
+    SHAPES,
     buy,
+    failed,
     in_each_shape,
     purchase_in,
     state,
@@ -134,6 +136,19 @@ def test_the_form_that_a_busy_shop_gives_back_buys(
     assert shopper.buy(sale, headers=PAGE, **form).status_code == 303
     settle(sale.pk)
     assert shopper.order(str(purchase_in(form["ticket"]))).json()["quantity"] == 2
+
+
+@in_each_shape
+@pytest.mark.usefixtures("cold_again")
+def test_an_outcome_that_nobody_can_say_now_is_asked_for_again_in_a_second(
+    shape: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    purchase = shopper.buy(sale).json()["purchase"]
+    replica.remove([sale.pk])
+    reply = shopper.order(purchase, SHAPES[shape])
+    failed(reply, shape, 503, "busy")
+    assert reply.headers["retry-after"] == "1"
 
 
 def test_a_place_that_was_lost_is_told_as_lost(shopper: Shopper, make_sale: MakeSale) -> None:

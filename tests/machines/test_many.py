@@ -120,7 +120,8 @@ def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
         finally:
             shop.hosts[0].back()
         assert load.faults() == {}
-    assert {heard.code for log in load.logs for heard in log.heard} == {"queued"}
+    # A click whose answer died with the host is sent again, and may be decided by then.
+    assert {heard.code for log in load.logs for heard in log.heard} <= {"queued", "confirmed"}
     assert sum(log.pages_lost for log in load.logs) == 0
 
 
