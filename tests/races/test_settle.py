@@ -11,6 +11,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from conftest import MakeSale
+from flashsale.database import ask_together
 from inventory import stock
 from inventory.gate import replica
 from inventory.gate.delta import Delta
@@ -129,10 +130,8 @@ def test_a_worker_does_not_wait_for_a_sale_that_another_one_settles(make_sale: M
 
 
 def test_its_twin_without_the_advisory_lock_waits_for_the_sale(make_sale: MakeSale) -> None:
-    ask = settlement.ask
-
     def always_alone(*statements: Any) -> list[Any]:
-        found = ask(*statements)
+        found = ask_together(*statements)
         asked = any("pg_try_advisory" in str(statement) for statement, _ in statements)
         return [found[0], [(True,)]] if asked else found
 
