@@ -22,7 +22,8 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from ops.management.commands import up
+from flashsale import queues
+from tests import stack
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -84,9 +85,8 @@ def test_what_is_started_exists(name: str) -> None:
 
 
 def test_workers_and_beat_are_started_as_by_up() -> None:
-    celery = ["-m", "celery", "--quiet", "--app", "flashsale"]
-    assert SERVICES["worker"]["command"][1:] == [*celery, *up._WORKER]
-    assert SERVICES["beat"]["command"][1:7] == [*celery, "beat"]
+    assert SERVICES["worker"]["command"] == ["python", *queues.WORKER]
+    assert SERVICES["beat"]["command"] == ["python", *stack.DEPLOYED_BEAT]
 
 
 def test_each_starts_when_what_it_needs_is_there() -> None:

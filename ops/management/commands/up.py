@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from flashsale import variables
+from flashsale import queues, variables
 from flashsale.http import server as http_server
 from flashsale.local import embedded
 from flashsale.local.postgres import Postgres
@@ -35,16 +35,8 @@ READY_SECONDS = 30
 # With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
 WEB_GRACE = http_server.GRACEFUL_SECONDS + 1
 WORKER_GRACE = 2.0
-_CELERY = (
-    # Its dozen lines on running as root frighten whoever tries the shop in a container.
-    *("-W", "ignore:You're running the worker with superuser privileges"),
-    *("-m", "celery", "--quiet", "--app", "flashsale"),
-)
-_WORKER = (
-    "worker",
-    *("--pool", "threads", "--concurrency", "4", "--queues", "settlement,housekeeping"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
-)
+# Its dozen lines on running as root frighten whoever tries the shop in a container.
+_ALSO_AS_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
 
 
 class Command(BaseCommand):
@@ -114,11 +106,10 @@ class Shop:
         _say(f"Database and static files are ready after {time.monotonic() - began:.1f} s.")
 
     def _start_workers(self) -> None:
-        schedule = str(self.var_dir / "celerybeat-schedule")
-        beat = ("beat", "--loglevel", "WARNING", "--schedule", schedule, "--pidfile", "")
+        beat = queues.beat(str(self.var_dir / "celerybeat-schedule"))
         self.supervisor.keep(
-            self._python("worker", *_CELERY, *_WORKER, grace=WORKER_GRACE),
-            self._python("beat", *_CELERY, *beat, grace=WORKER_GRACE),
+            self._python("worker", *_ALSO_AS_ROOT, *queues.WORKER, grace=WORKER_GRACE),
+            self._python("beat", *beat, grace=WORKER_GRACE),
         )
 
     def _open(self, listener: socket.socket) -> None:
