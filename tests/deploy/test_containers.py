@@ -24,6 +24,7 @@ from django.core.management import get_commands, load_command_class
 
 from flashsale import queues
 from tests import stack
+from tests.cast import all_that_opening_needs
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -200,7 +201,8 @@ def test_a_web_process_listens_by_itself_and_says_how_it_is_whatever_it_is_calle
     web = Process([sys.executable, "-m", "flashsale.web"], env).start()
     try:
         wait_for(lambda: probe("/livez", **env).returncode == 0, "it lives")
-        assert '"ready": true' in probe("/readyz", **env).stdout
+        with all_that_opening_needs():
+            assert '"ready": true' in probe("/readyz", **env).stdout
         token = {"Authorization": "Bearer for-prometheus"}
         told = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": scraped()} | token)
         assert "flashsale_processes" in told.text
