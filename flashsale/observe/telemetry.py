@@ -3,8 +3,9 @@
 Counting is an addition under a lock. A few times a second a thread of each process writes what the
 process has counted so far, per second and per sale, into the Redis of the cache, beside what the others
 have written: all processes, on whatever machine, share its clock and one history, and whoever shows it
-adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it:
-while that Redis is away counts wait here, for as long as they would be kept there.
+adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it but
+a web process' first readiness: while that Redis is away counts wait here, for as long as they would be
+kept there.
 """
 
 import atexit
