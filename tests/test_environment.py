@@ -45,7 +45,7 @@ def requirements(where: Path, version: str = "1.0", right: bool = True) -> Path:
 
 
 def install(folder: Path, file: Path) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, ROOT / "tools/environment.py", folder, file]
+    command = [sys.executable, str(ROOT / "tools/environment.py"), str(folder), str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -71,7 +71,7 @@ def test_all_that_pip_says_is_shown_where_it_fails(folder: Path, tmp_path: Path)
 def test_a_terminal_shows_how_far_it_is(folder: Path, tmp_path: Path) -> None:
     file = requirements(tmp_path, "3.0")
     ours, theirs = pty.openpty()
-    command = [sys.executable, ROOT / "tools/environment.py", folder, file]
+    command = [sys.executable, str(ROOT / "tools/environment.py"), str(folder), str(file)]
     with subprocess.Popen(command, stdout=theirs, stderr=theirs) as installing:
         os.close(theirs)
         shown = b""

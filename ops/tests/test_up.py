@@ -113,7 +113,7 @@ def fails(var_dir: Path, **variables: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """As `git clone` and a first `./run` leave it."""
     where = tmp_path / "checkout"
-    left_out = shutil.ignore_patterns(".git", ".venv", "var", ".*_cache", "__pycache__", "img")
+    left_out = shutil.ignore_patterns(".git", ".venv", "var", ".*_cache", "__pycache__", "docs")
     shutil.copytree(ROOT, where, ignore=left_out)
     (where / ".venv").symlink_to(sys.prefix)
     return where
