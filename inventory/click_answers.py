@@ -10,9 +10,10 @@ from enum import Enum
 class ClickAnswer(Enum):
     """One answer to a click; pages that cannot be shown give some of the same answers.
 
-    `code` is what programs read, and the name of the text for people in `templates/storefront/_reason.html`.
-    `counted` is one of `telemetry.ANSWERS`. `retry` says whether the same ticket may still buy: the answer
-    has used nothing up. `gate_codes` are the codes or reasons in `lua/admit.lua` that lead to this answer.
+    `code` is what programs read, and the name of the text for people in
+    `templates/storefront/_reason.html`. `counted` is one of `telemetry.ANSWERS`. `retry` says
+    whether the same ticket may still buy: the answer has used nothing up. `gate_codes` are the
+    codes or reasons in `lua/admit.lua` that lead to this answer.
     """
 
     # In the line. The same ticket again is KNOWN.

@@ -8,7 +8,8 @@ from redis.exceptions import ResponseError
 
 
 class CorruptGate(ResponseError):
-    """The gate holds data that no script writes. Other sales are not affected; `empty` and a rebuild heal it."""
+    """The gate holds data that no script writes. Other sales are not affected; `empty` and a
+    rebuild heal it."""
 
 
 @contextmanager
@@ -25,7 +26,8 @@ def raise_as_corrupt() -> Iterator[None]:
 
 
 def is_corrupt(error: ResponseError) -> bool:
-    """Whether data made the command or script fail. Other refusals of Redis are not the gate's fault."""
+    """Whether data made the command or script fail. Other refusals of Redis are not the gate's
+    fault."""
     return isinstance(error, CorruptGate) or any(words in str(error) for words in _OF_DATA)
 
 
@@ -46,7 +48,8 @@ _MOST = 2**53  # Lua counts in doubles
 
 
 def parse_count(stored: str | bytes | None) -> int:
-    """A whole number as scripts write it, 0 if None. Raises ValueError otherwise, or if it is too large."""
+    """A whole number as scripts write it, 0 if None. Raises ValueError otherwise, or if it is too
+    large."""
     written = str(stored or "0")
     if not _WHOLE.match(written):  # int() also reads 1_0 and the digits of other alphabets
         raise ValueError(f"{written[:40]!r} is not a whole number")

@@ -103,5 +103,7 @@ def _ready_of(server: redis.Redis, sales: list[int]) -> set[int]:
 
 def _is_ready(sale: Sale, pulse: Pulse) -> bool:
     return (
-        pulse.ready and not pulse.odd and (pulse.mark, pulse.version) == (sale.epoch, sale.version)
+        pulse.ready
+        and not pulse.corrupt
+        and (pulse.epoch, pulse.version) == (sale.epoch, sale.version)
     )

@@ -33,8 +33,9 @@ async def admit(
 ) -> Verdict:
     """Decide one click, in one round trip. Idempotent by `purchase`.
 
-    `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most entries in
-    the line. After NotSent nothing has happened; after another redis.RedisError the purchase may be in the line.
+    `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
+    entries in the line. After NotSent nothing has happened; after another redis.RedisError the
+    purchase may be in the line.
     """
     tag = f"{{sale:{sale}}}:rate"
     buyer = shopper.hex
@@ -79,7 +80,8 @@ async def admit(
 
 
 async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
-    """The answer to a purchase, when it was accepted (None after a rebuild), and whether the gate is ready.
+    """The answer to a purchase, when it was accepted (None after a rebuild), and whether the gate
+    is ready.
 
     Only a ready gate's "no answer" can be trusted.
     """
@@ -102,7 +104,8 @@ async def _report(sale: int) -> None:
 
 
 async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
-    """The shopper's latest purchases in the sale, newest first; None if the gate is not ready or gone."""
+    """The shopper's latest purchases in the sale, newest first; None if the gate is not ready or
+    gone."""
     k = keys(sale)
     try:
         found = await clients.send(

@@ -20,7 +20,8 @@ class Delta:
     opens: bool = False
 
     def parts(self, size: int) -> Iterator[str]:
-        """Yield the delta as JSON, in parts of at most `size` answers. The last part sets rules, stock and version.
+        """Yield the delta as JSON, in parts of at most `size` answers. The last part sets rules,
+        stock and version.
 
         Only a gate that is not ready may take several parts: a ready one would sell between them.
         """

@@ -55,8 +55,9 @@ class Entry:
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
         """Read an entry of the stream.
 
-        An invalid sku or quantity becomes "" or 0, which settlement rejects. Raises KeyError or ValueError
-        if purchase or shopper cannot be read: there is no shopper who could get an answer.
+        An invalid sku or quantity becomes "" or 0, which settlement rejects. Raises KeyError or
+        ValueError if purchase or shopper cannot be read: there is no shopper who could get an
+        answer.
         """
         purchase, shopper = fields["purchase"], fields["shopper"]
         if not (_HEX.match(purchase) and _HEX.match(shopper)):

@@ -1,7 +1,8 @@
-"""What workers and commands do with the gate: read the line, apply deltas, look for trouble, rebuild.
+"""What workers and commands do with the gate: read the line, apply deltas, look for trouble,
+rebuild.
 
-Everything here may block. Raises redis.RedisError; GateNotReady if Redis does not know a script; CorruptGate if
-the gate holds data that no script writes.
+Everything here may block. Raises redis.RedisError; GateNotReady if Redis does not know a script;
+CorruptGate if the gate holds data that no script writes.
 """
 
 import logging
@@ -30,6 +31,7 @@ from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view
 
 log = logging.getLogger(__name__)
 
+
 def read_view(sale: int) -> View:
     """`view`, for code that may block."""
     with clients.client_of(sale).pipeline(transaction=True) as pipe:
@@ -57,9 +59,9 @@ def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
 
 
 def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
-    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd gate has a
-    pulse that says so: it takes nobody else's away. One whose slot is on the way to another server has
-    none."""
+    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd
+    gate has a pulse that says so: it takes nobody else's away. One whose slot is on the way to
+    another server has none."""
     found = {}
     for server, share in clients.group_by_server(sales):
         if share:
@@ -116,8 +118,8 @@ _TYPES = (*["hash"] * 6, "stream", "string", "hash")
 
 
 def find_corrupt(sales: Iterable[int]) -> dict[int, str]:
-    """Those of these sales whose gate is of other types or numbers than ours, and why: a close look, which
-    costs ten times as much as a pulse."""
+    """Those of these sales whose gate is of other types or numbers than ours, and why: a close
+    look, which costs ten times as much as a pulse."""
     found = {}
     for server, share in clients.group_by_server(sales):
         found.update(_find_corrupt(server, share))
@@ -184,8 +186,8 @@ def purge_gate(sale: int) -> bool:
 
 
 def empty_gate(sale: int, version: float = float("-inf")) -> bool:
-    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept,
-    unless it is none."""
+    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is
+    kept, unless it is none."""
     return bool(_run(sale, "empty", keys(sale), version, new_epoch()))
 
 
@@ -286,7 +288,8 @@ _NUMBER = re.compile(r"\A[1-9][0-9]{0,17}\Z")  # of a sale; others name their ke
 
 
 def load_scripts(*servers: redis.Redis) -> None:
-    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would answer."""
+    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would
+    answer."""
     for server in servers or _all():
         for script in SCRIPTS:
             server.script_load(source(script))

@@ -1,8 +1,8 @@
 """The gate's keys, and its Lua scripts.
 
-All keys of a sale carry the tag `{sale:<id>}` and so share one slot of a cluster. Scripts are only called by
-their digest. Redis forgets them when it is restarted, replaced or restored, and `NOSCRIPT` is how every process
-learns at once that no gate on that server can be trusted.
+All keys of a sale carry the tag `{sale:<id>}` and so share one slot of a cluster. Scripts are only
+called by their digest. Redis forgets them when it is restarted, replaced or restored, and
+`NOSCRIPT` is how every process learns at once that no gate on that server can be trusted.
 """
 
 from functools import cache
@@ -40,7 +40,8 @@ def keys(sale: int) -> Keys:
 
 @cache
 def former_keys(sale: int) -> tuple[str, str]:
-    """Names of `in_flight` and `in_flight_by_shopper` before the epoch of this version: see `begin_epoch.lua`."""
+    """Names of `in_flight` and `in_flight_by_shopper` before the epoch of this version: see
+    `begin_epoch.lua`."""
     return f"{{sale:{sale}}}:flight", f"{{sale:{sale}}}:held"
 
 

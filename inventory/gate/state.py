@@ -1,4 +1,5 @@
-"""The gate as it is read: the view for pages, the pulse for the caretaker, the snapshot for `verify`."""
+"""The gate as it is read: the view for pages, the pulse for the caretaker, the snapshot for
+`verify`."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from inventory.gate.scripts import keys
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The gate, read in one transaction. Stock and in flight are units by sku; times are ms of Redis' clock."""
+    """The gate, read in one transaction. Stock and in flight are units by sku; times are ms of
+    Redis' clock."""
 
     version: int
     ready: bool
