@@ -64,12 +64,6 @@ def _run(work: Callable[[], None], ended: threading.Event) -> None:
             close_old_connections()
 
 
-def look_after_all() -> None:
-    """One round of everything."""
-    heal_all()
-    settle_waiting()
-
-
 def heal_all() -> None:
     """Rebuilds the gates that are cold, and tells those that are behind."""
     _on_each_server(_heal_all)

@@ -40,6 +40,12 @@ def stocked(sku: str, units: int) -> Product:
     return product
 
 
+def run_caretaker() -> None:
+    """One round of the caretaker's two threads, in this process."""
+    caretaker.heal_all()
+    caretaker.settle_waiting()
+
+
 def skus(sale: Sale) -> list[str]:
     return list(sale.listings.values_list("product__sku", flat=True))
 

@@ -12,9 +12,9 @@ from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, form_of, li
 from flashsale.redis import clients
 from inventory.gate.scripts import keys
 from inventory.models import Product, Sale
-from orders import caretaker, reconciliation
+from orders import reconciliation
 from orders.models import AuditEntry
-from tests.cast import click, stocked
+from tests.cast import click, run_caretaker, stocked
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_draft_is_scheduled_opened_paused_and_resumed(anna: Staff, make_sale: 
         assert control in anna.opens(page_of(sale))  # its button
         [said] = anna.confirms(control, sale)
         assert said.startswith(str(sale)), said
-        caretaker.look_after_all()
+        run_caretaker()
         sale.refresh_from_db()
     assert click(sale).code == "queued"
     actions = ["resumed", "paused", "opened", "scheduled"]

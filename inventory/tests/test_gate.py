@@ -10,9 +10,9 @@ from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import GateNotReady
-from orders import caretaker, lifecycle, settlement
+from orders import lifecycle, settlement
 from orders.tickets import new_purchase
-from tests.cast import click, queue_up, skus
+from tests.cast import click, queue_up, run_caretaker, skus
 
 
 def test_the_first_click_rings_the_bell_and_the_next_does_not(make_sale: MakeSale) -> None:
@@ -165,7 +165,7 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     assert click(sale).code == "not_ready"
     with pytest.raises(GateNotReady):
         replica.lower_bell(sale.pk)
-    caretaker.look_after_all()
+    run_caretaker()
     assert click(sale).code == "queued"
 
 

@@ -74,6 +74,13 @@ def a_sale(*products: Product, opens: int = -60, closes: int = 60, status: str =
     return sale
 
 
+def sell(sale: Sale, product: Product, units: int) -> None:
+    """As settlement does."""
+    values = {"sale": sale.pk, "version": 2, "sold": [product.pk], "units": [units]}
+    with connection.cursor() as cursor:
+        cursor.execute(f"WITH {stock.SELLING} SELECT", values)
+
+
 def finish(sale: Sale) -> None:
     Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
 
@@ -85,14 +92,14 @@ def test_stock_never_falls_below_zero() -> None:
     product = a_product(2)
     sale = a_sale(product)
     with refused("stock"):
-        stock.sell(sale.pk, 2, {product.pk: 3})
+        sell(sale, product, 3)
     with refused("stock"):
         sql("UPDATE inventory_product SET stock = -1 WHERE id = %s", product.pk)
 
 
 def test_the_last_unit_can_be_sold() -> None:
     product = a_product(2)
-    stock.sell(a_sale(product).pk, 2, {product.pk: 2})
+    sell(a_sale(product), product, 2)
     end_of_transaction()
     product.refresh_from_db()
     assert product.stock == 0
@@ -195,7 +202,7 @@ def test_a_movement_is_explained(reason: str, delta: int, wanted: str) -> None:
 
 def test_explained_movements_pass() -> None:
     product = a_product(5)
-    stock.sell(a_sale(product).pk, 2, {product.pk: 2})
+    sell(a_sale(product), product, 2)
     product.refresh_from_db()
     stock.move(product, 1, Reason.CANCELLED, order=uuid4())
     stock.move(product, -1, Reason.CORRECTED, note="Broken")

@@ -11,9 +11,9 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import caretaker, lifecycle, settlement
+from orders import lifecycle, settlement
 from orders.models import Order
-from tests.cast import promise_too_much, queue_up
+from tests.cast import promise_too_much, queue_up, run_caretaker
 from tests.operators import here, typed
 from tests.stack import DEADLINE, ROOT
 
@@ -80,7 +80,7 @@ def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
     sale = make_sale(live=False)
     renamed(sale, currency="JPY")
     lifecycle.schedule(sale.pk, by="staff")
-    caretaker.look_after_all()
+    run_caretaker()
     sold(sale, 1)
     [row] = exported("--sale", sale.slug)
     assert (row["unit_price_minor"], row["unit_price"]) == ("12900", "12900")

@@ -9,9 +9,8 @@ import pytest
 from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
-from orders import caretaker
 from orders.settlement import settle
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, run_caretaker
 from tests.contract.conftest import Web
 from tests.contract.shapes import (
     SHAPES,
@@ -46,7 +45,7 @@ def unanswered(reply: httpx.Response, shape: str, ticket: str, code: str) -> Non
 def cold_again() -> Iterator[None]:
     """Makes whole what the test has made of the Valkey that all tests share."""
     yield
-    caretaker.look_after_all()
+    run_caretaker()
 
 
 @in_each_shape
@@ -84,7 +83,7 @@ def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
         replica.remove([sale.pk])
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
     assert waiting(sale) == 0
-    caretaker.look_after_all()
+    run_caretaker()
     assert shopper.buy(sale, ticket).status_code == 202
 
 
@@ -156,6 +155,6 @@ def test_a_place_that_was_lost_is_told_as_lost(shopper: Shopper, make_sale: Make
     purchase = shopper.buy(sale).json()["purchase"]
     replica.remove([sale.pk])
     assert shopper.order(purchase, JSON).status_code == 503  # nobody can say yet
-    caretaker.look_after_all()
+    run_caretaker()
     reply = shopper.order(purchase, HTMX)
     assert (reply.status_code, "your place was lost" in reply.text) == (404, True)

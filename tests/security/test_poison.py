@@ -24,7 +24,7 @@ from orders import caretaker, reconciliation, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests import stack
-from tests.cast import JSON, PAGE, Shopper, click, queue_up, skus
+from tests.cast import JSON, PAGE, Shopper, click, queue_up, run_caretaker, skus
 from tests.contract.conftest import Web
 
 Fields = dict[Any, Any]
@@ -437,7 +437,7 @@ def test_one_spoilt_gate_leaves_the_caretaker_to_the_others(
     monkeypatch.setattr(replica, "empty_gate", lambda *_: False)  # it stays sick
     monkeypatch.setattr(caretaker, "_WAITED_TOO_LONG", -1)
     spoil(sick, name, another_type)
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(well.pk).ready
     stack.wait_for(lambda: well.orders.count() == 1, "the other sale's line is settled")
 
