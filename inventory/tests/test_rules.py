@@ -76,7 +76,7 @@ def a_sale(*products: Product, opens: int = -60, closes: int = 60, status: str =
 
 def sell(sale: Sale, product: Product, units: int) -> None:
     """As settlement does."""
-    values = {"sale": sale.pk, "version": 2, "sold": [product.pk], "units": [units]}
+    values: Any = {"sale": sale.pk, "version": 2, "sold": [product.pk], "units": [units]}
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {stock.SELLING} SELECT", values)
 
