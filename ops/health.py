@@ -50,8 +50,5 @@ async def _postgresql() -> tuple[bool, str]:
 
 
 def _select() -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM orders_order LIMIT 1")
-    finally:
-        connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM orders_order LIMIT 1")

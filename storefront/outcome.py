@@ -6,7 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request, Response, json_response
@@ -110,10 +110,7 @@ def _at_the_sales_price(live: LiveSale, answer: Answer, accepted_at: datetime | 
 
 
 def _find_order(purchase: UUID) -> Found | None:
-    try:
-        order = Order.objects.select_related("product").filter(pk=purchase).first()
-    finally:
-        connection.close()
+    order = Order.objects.select_related("product").filter(pk=purchase).first()
     if order is None:
         return None
     return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 
@@ -141,13 +141,10 @@ def public_sales() -> list[Sale]:
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
     public = public.prefetch_related(Prefetch("listings", pictures))
     over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())
-    try:
-        return [
-            *public.exclude(over),
-            *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
-        ]
-    finally:
-        connection.close()
+    return [
+        *public.exclude(over),
+        *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
+    ]
 
 
 def _in_order(sales: list[Sale], now: datetime) -> list[ListedSale]:
