@@ -11,7 +11,7 @@ from uuid import UUID
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from flashsale.redis import clients
-from inventory.corruption import is_corrupt, raise_as_corrupt
+from inventory.corruption import CorruptGate, is_corrupt, raise_as_corrupt
 from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
 from inventory.gate.scripts import digest, keys
 from inventory.gate.state import View, pairs, parse_view, view_commands
@@ -97,8 +97,8 @@ async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetim
 
 
 async def _report(sale: int) -> None:
-    """Ask the caretaker to rebuild the gate: its pulse does not read answers."""
-    log.error("sale %s: the gate holds a corrupt answer and will be rebuilt", sale)
+    """Ask the caretaker to rebuild the gate: its pulse reads only a few fields."""
+    log.error("sale %s: its gate is corrupt and will be rebuilt", sale)
     with suppress(RedisError, OSError):  # the next reader reports it again
         await clients.send(sale, "HSET", keys(sale).gate, "corrupt", "1")
 
@@ -124,7 +124,11 @@ async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answe
 
 
 async def read_view(sale: int) -> View:
-    """Read the gate. Raises CorruptGate too."""
-    with raise_as_corrupt():
-        *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
-        return parse_view([*map(pairs, hashes), waiting, map(int, now)])
+    """Read the gate, and report it if it is corrupt. Raises CorruptGate too."""
+    try:
+        with raise_as_corrupt():
+            *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
+            return parse_view([*map(pairs, hashes), waiting, map(int, now)])
+    except CorruptGate:
+        await _report(sale)
+        raise

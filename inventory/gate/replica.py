@@ -18,16 +18,8 @@ from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate, parse_count, parse_epoch, raise_as_corrupt
 from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
-from inventory.gate.scripts import (
-    SCRIPTS,
-    GateNotReady,
-    Keys,
-    digest,
-    former_keys,
-    keys,
-    source,
-)
-from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view, view_commands
+from inventory.gate.scripts import SCRIPTS, GateNotReady, digest, former_keys, keys, source
+from inventory.gate.state import Pulse, Snapshot, View, parse_view, view_commands
 
 log = logging.getLogger(__name__)
 
@@ -111,44 +103,6 @@ def _pulse(now: int, state: Any, head: Any, in_flight_by_shopper: Any) -> Pulse:
             )
     except CorruptGate as error:
         return Pulse(version=0, epoch="", ready=False, waited=0, corrupt=str(error))
-
-
-# Of another type than ours, a key makes every script fail.
-_TYPES = (*["hash"] * 6, "stream", "string", "hash")
-
-
-def find_corrupt(sales: Iterable[int]) -> dict[int, str]:
-    """Those of these sales whose gate is of other types or numbers than ours, and why: a close
-    look, which costs ten times as much as a pulse."""
-    found = {}
-    for server, share in clients.group_by_server(sales):
-        found.update(_find_corrupt(server, share))
-    return {sale: why for sale, why in found.items() if why}
-
-
-def _find_corrupt(server: redis.Redis, sales: list[int]) -> dict[int, str]:
-    with server.pipeline(transaction=False) as pipe:
-        for sale in sales:
-            _ask_view(pipe, sale)
-            for key in keys(sale):
-                pipe.type(key)
-        replies = pipe.execute(raise_on_error=False)
-    each = VIEW_REPLIES + len(_TYPES)
-    shares = {sale: replies[n * each : (n + 1) * each] for n, sale in enumerate(sales)}
-    return {sale: _corruption_in(share) for sale, share in shares.items() if _is_here(share)}
-
-
-def _corruption_in(replies: list[Any]) -> str:
-    try:
-        with raise_as_corrupt():
-            _raise_errors(replies)
-            for name, found, ours in zip(Keys._fields, replies[VIEW_REPLIES:], _TYPES, strict=True):
-                if found not in (ours, "none"):
-                    raise ValueError(f"{name} is a {found}")
-            parse_view(replies[:VIEW_REPLIES])
-    except CorruptGate as error:
-        return str(error)
-    return ""
 
 
 def _raise_errors(replies: Iterable[Any]) -> None:
