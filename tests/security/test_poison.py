@@ -291,8 +291,11 @@ def heals(make_sale: MakeSale, web: Web, spoilt: Callable[[Sale], object]) -> No
     assert confirmed(first, purchase)
     another = bought(second, sale, second.ticket(sale))
     stack.wait_for(lambda: confirmed(second, another), "the second has bought")
-    stack.wait_for(lambda: drained(sale), "the gate has healed")
-    assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 8}
+    left = {skus(sale)[0]: 8}
+    # A report that was late has it rebuilt once more.
+    stack.wait_for(
+        lambda: drained(sale) and replica.read_view(sale.pk).stock == left, "the gate has healed"
+    )
     assert reconciliation.verify(sale.pk).faults == {}
 
 
