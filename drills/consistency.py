@@ -200,7 +200,7 @@ def _same(order: Order, log: Log, told: Told) -> bool:
 def _over_the_limit(log: Log, books: Books) -> Iterator[Fault]:
     """Staff may have cancelled one since, which makes room for another without a word to the shopper."""
     orders = [books.orders.get(purchase) for purchase, _ in confirmed(log)]
-    units = sum(order.quantity for order in orders if order and order.status == "confirmed")
+    units = sum(order.owned for order in orders if order)
     if units > books.limit:
         yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": books.limit})
 
