@@ -12,6 +12,8 @@ from uuid import UUID
 
 import httpx
 from django.db import connection, transaction
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 
 from flashsale.http.shoppers import new_shopper
 from flashsale.observe import telemetry
@@ -44,6 +46,12 @@ def run_caretaker() -> None:
     """One round of the caretaker's two threads, in this process."""
     caretaker.heal_all()
     caretaker.settle_waiting()
+
+
+def owned_units(sale: Sale) -> int:
+    """Units of the sale that are taken: with the stock they make what came in."""
+    units: int = sale.orders.aggregate(units=Coalesce(Sum("owned"), 0))["units"]
+    return units
 
 
 def skus(sale: Sale) -> list[str]:

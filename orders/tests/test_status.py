@@ -7,17 +7,20 @@ from datetime import UTC, datetime
 from itertools import product
 
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
+from inventory.gate.entries import _STATUSES
 from inventory.models import Sale
 from orders.models import Order
 from orders.status import ARROWS, Status
 from orders.tickets import new_purchase
 
 _UNITS = 3
+_ROW = re.compile(r"(\w+): \[(.*?)\]")
 
 
 def test_the_arrows_are_those_that_postgresql_allows(make_sale: MakeSale) -> None:
@@ -29,6 +32,15 @@ def test_the_arrows_are_those_that_postgresql_allows(make_sale: MakeSale) -> Non
 def test_the_statuses_are_those_that_postgresql_knows() -> None:
     with connection.cursor() as cursor:
         assert statuses(cursor) == set(Status) == set(ARROWS)
+
+
+def test_the_gate_and_the_page_know_the_same() -> None:
+    assert {*_STATUSES} == {"queued", *Status}
+    script = (settings.BASE_DIR / "static/js/shop.js").read_text()
+    [table] = re.findall(r"const NEXT = \{(.*)\};", script)
+    told = {before: set(re.findall(r"\w+", after)) for before, after in _ROW.findall(table)}
+    assert told.pop("queued") == {"refused", *Status}
+    assert told == {before: set(after) for before, after in ARROWS.items()}
 
 
 @pytest.mark.parametrize("status", Status)

@@ -1,5 +1,5 @@
-"""What the last release asks PostgreSQL on the purchase path, and when it cancels. While a new one is rolled
-out, processes of the old one go on with these on the new schema.
+"""What the last release asks PostgreSQL on the purchase path, and when it cancels. While a new one is
+rolled out, processes of the old one go on with these on the new schema.
 
 `python -m tests.deploy.released` writes down what this version asks: part of making a release.
 """
