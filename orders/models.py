@@ -1,5 +1,7 @@
 """The final answer to every purchase."""
 
+from typing import TypeAlias
+
 from django.db import models
 from django.db.models import Case, F, Q, When
 
@@ -16,7 +18,7 @@ class Order(models.Model):
     (`migrations/0002_rules.py`) allows only the arrows of `orders/status.py`, and no deletion.
     """
 
-    Status = OrderStatus
+    Status: TypeAlias = OrderStatus
 
     class Reason(models.TextChoices):
         NONE = ""

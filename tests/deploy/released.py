@@ -25,6 +25,7 @@ def now() -> dict[str, Any]:
 
     one = Order.objects.filter(pk=UUID(int=0)).query
     cancelled = one.chain(sql.UpdateQuery)
+    assert isinstance(cancelled, sql.UpdateQuery)
     cancelled.add_update_values({"status": Order.Status.CANCELLED, "version": 2})
     locking, places = stock._locking_listed(1)
     return {
