@@ -17,10 +17,10 @@ from django.core import checks
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from flashsale import redis_connecting, variables
+from flashsale import variables
 from flashsale.http import signing
 from flashsale.observe import telemetry_reader
-from flashsale.redis import servers
+from flashsale.redis import connecting, servers
 from ops.findings import Finding, Groups, State, failed, ok, warning
 
 _TIMEOUT = 2.0  # seconds, for a Redis
@@ -274,7 +274,7 @@ def _refuse_replica(about: str, told: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _client(url: str) -> redis.Redis:
-    return redis_connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
+    return connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
 
 
 def _version(told: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The connections to the Redis of the gate and the line, and to that of telemetry.
 
 Clients that may block send a command once more where the connection was found broken (see
-`redis_connecting`). Server processes never do: there whoever clicked asks again, with the same ticket.
+`connecting`). Server processes never do: there whoever clicked asks again, with the same ticket.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from flashsale import redis_connecting
 from flashsale.concurrency import PerLoop, SingleFlight
+from flashsale.redis import connecting
 from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
@@ -41,7 +41,7 @@ def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]
 
 @cache
 def _client(url: str) -> redis.Redis:
-    return redis_connecting.client(
+    return connecting.client(
         url,
         timeout=5,  # the rebuild tells thousands of answers in one script
         connect_timeout=1,
@@ -53,7 +53,7 @@ def _client(url: str) -> redis.Redis:
 @cache
 def telemetry_client() -> redis.Redis:
     """For figures to look at, beside the cache: nobody waits for them for long."""
-    return redis_connecting.client(
+    return connecting.client(
         settings.CACHE_URL,
         timeout=1,
         connect_timeout=1,
@@ -127,7 +127,7 @@ async def _ask(url: str, commands: Sequence[Command]) -> list[Any]:
 
 
 async def _open(url: str) -> Pipe:
-    connecting = redis.asyncio.ConnectionPool.from_url(
+    pool = redis.asyncio.ConnectionPool.from_url(
         url,
         protocol=2,  # hashes come as lists, from whatever server
         socket_timeout=TIMEOUT,
@@ -138,7 +138,7 @@ async def _open(url: str) -> Pipe:
     )
     # Connecting is several questions, each with a time-out of its own.
     async with asyncio.timeout(TIMEOUT):
-        pipe = await Pipe.open(connecting, TIMEOUT)
+        pipe = await Pipe.open(pool, TIMEOUT)
     _pipes.get()[url] = pipe
     return pipe
 

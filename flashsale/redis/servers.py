@@ -20,8 +20,8 @@ from django.conf import settings
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, TryAgainError
 
-from flashsale import redis_connecting
 from flashsale.concurrency import PerLoop, SingleFlight
+from flashsale.redis import connecting
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def read_configured() -> Servers:
 def read(url: str) -> Servers:
     """The masters, as this one of them tells. Raises redis.RedisError, also where no master has some of
     the slots."""
-    with redis_connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
+    with connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
         state = str(client.execute_command("CLUSTER", "INFO"))
         told = sorted(client.execute_command("CLUSTER", "SLOTS"))
     ends, owners, following = [], [], 0
