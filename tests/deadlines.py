@@ -1,6 +1,6 @@
 """Deadlines, scaled to the machine: `seconds(n)` is `n` on an idle machine and more on a slow or busy one.
 
-A deadline only ends a test that would otherwise hang, so it is far. How fast something is, the benchmarks say.
+A deadline only ends a test that would otherwise hang, so it is far. Benchmarks say how fast something is.
 """
 
 import time

@@ -17,6 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.deadlines import seconds
+from tests.reaper import scratch
+from tests.stack import PREPARED
+
 ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 2
 LONGEST = 300  # seconds for one test, its servers included
@@ -338,6 +342,7 @@ def main() -> int:
     chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
     if not chosen:
         parser.error(f"none is named like {', '.join(names)}")
+    scratch("flashsale-mutations-")  # for the copies, which go also where we are killed
     if not _pass_without(chosen):
         return 1
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -397,6 +402,9 @@ def copy(into: Path) -> None:
         if (ROOT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, into / name)
+    PREPARED.mkdir(parents=True, exist_ok=True)
+    (into / "var").mkdir()
+    (into / "var" / "tests").symlink_to(PREPARED)  # the migrated database of `tests/servers.py`
 
 
 def _run(checkout: Path, *tests: str) -> subprocess.CompletedProcess[str]:
@@ -412,7 +420,7 @@ def _run(checkout: Path, *tests: str) -> subprocess.CompletedProcess[str]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=LONGEST * len(tests),
+            timeout=seconds(LONGEST) * len(tests),
         )
     except subprocess.TimeoutExpired as error:
         return subprocess.CompletedProcess(error.cmd, -1, stdout="It hangs.", stderr="")

@@ -1,7 +1,7 @@
 """Clears up after a process of the tests, however it ends: SIGKILL included.
 
-`scratch` gives a process a temporary folder and starts this module beside it. When the process has ended, the
-kernel closes its end of a pipe; then everything it started is killed and the folder is removed.
+`scratch` gives a process a temporary folder and starts this module beside it. When the process has
+ended, the kernel closes its end of a pipe; then all that it started is killed and the folder is removed.
 """
 
 import contextlib
@@ -52,9 +52,8 @@ def _added(marks: str, folder: Path) -> str:
 
 def main(folder: Path) -> None:
     os.read(0, 1)  # until it is closed
-    mark = f"{folder}{os.pathsep}".encode()
     for _ in range(_ROUNDS):
-        started = [pid for pid in _processes() if _is_marked(pid, mark)]
+        started = [pid for pid in _processes() if _belongs(pid, folder)]
         for pid in started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -72,12 +71,16 @@ def _processes() -> list[int]:
     ]
 
 
-def _is_marked(pid: int, mark: bytes) -> bool:
+def _belongs(pid: int, folder: Path) -> bool:
+    """By its environment, or by its working folder: some servers write over their environment."""
+    mark = f"{folder}{os.pathsep}".encode()
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        where = Path(f"/proc/{pid}/cwd").readlink()
     except OSError:  # it has ended, or is somebody else's
         return False
-    return any(each.startswith(_MARK.encode()) and mark in each for each in variables)
+    marked = any(each.startswith(_MARK.encode()) and mark in each for each in variables)
+    return marked or where.is_relative_to(folder)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,19 @@ from flashsale.local.postgres import Postgres
 from flashsale.local.valkey import Valkey
 from tests.deadlines import seconds
 from tests.reaper import scratch
+from tests.stack import PREPARED, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-PREPARED = ROOT / "var" / "tests"
 VAR_DIR = scratch("flashsale-tests-")
 POSTGRES = Postgres(postgres_folder(VAR_DIR))
 VALKEY = Valkey(valkey_folder(VAR_DIR))
 
 # What a migrated database is made from.
-_SOURCES = ("*/migrations/*.py", "flashsale/local/*.py", "requirements.txt", "tests/servers.py")
+_SOURCES = (
+    "*/migrations/*.py",
+    "flashsale/local/postgres.py",
+    "requirements.txt",
+    "tests/servers.py",
+)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,8 +118,8 @@ def _copy_prepared(postgres: Postgres) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not prepared.exists():
             _prepare(prepared)
-    postgres.folder.mkdir(mode=0o700)
-    shutil.copytree(prepared, postgres.data)
+        postgres.folder.mkdir(mode=0o700)
+        shutil.copytree(prepared, postgres.data)
 
 
 def _prepare(prepared: Path) -> None:

@@ -24,7 +24,7 @@ from bench.figures import (
     Figure,
     Results,
 )
-from tests import stack
+from tests import deadlines, stack
 
 
 def figure(name: str) -> Figure:
@@ -87,7 +87,7 @@ def drawn(folder: Path, **told: Any) -> None:
         (folder / f"{name}.json").write_text(json.dumps(content))
     files = [str(folder / f"{name}.json") for name in told]
     drawing = [sys.executable, "tools/plots.py", *files, str(folder)]
-    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=60)
+    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=deadlines.seconds(60))
 
 
 def test_growth_is_drawn_with_its_figures(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=deadlines.seconds(110),
     )
 
 

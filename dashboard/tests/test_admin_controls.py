@@ -15,6 +15,7 @@ from inventory.models import Product, Sale
 from orders import reconciliation
 from orders.models import AuditEntry
 from tests.cast import click, run_caretaker, stocked
+from tests import deadlines
 
 
 @pytest.fixture
@@ -191,15 +192,15 @@ def test_a_sale_that_others_hold_is_told_to_staff(anna: Staff, make_sale: MakeSa
         with transaction.atomic():
             Sale.objects.select_for_update().get(pk=sale.pk)
             locked.set()
-            done.wait(30)
+            done.wait(deadlines.seconds(30))
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert locked.wait(10)
+    assert locked.wait(deadlines.seconds(10))
     said = anna.confirms("pause", sale)
     done.set()
-    holder.join(10)
+    holder.join(deadlines.seconds(10))
     assert said == [f"{sale}: others are changing it. Nothing was changed here; please try again."]
 
 

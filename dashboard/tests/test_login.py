@@ -13,7 +13,7 @@ from django.test import AsyncClient, RequestFactory
 
 from dashboard import login
 from flashsale.local.valkey import Valkey
-from tests import stack
+from tests import deadlines, stack
 
 PASSWORD = "correct horse battery staple"
 
@@ -34,7 +34,9 @@ def log_in(
     web: stack.Web, name: str, password: str, address: str, forged: str = ""
 ) -> httpx.Response:
     seen = f"{forged}, {address}" if forged else address
-    with httpx.Client(base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=15) as browser:
+    with httpx.Client(
+        base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=deadlines.seconds(15)
+    ) as browser:
         page = browser.get("/admin/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         assert token

@@ -12,7 +12,7 @@ import pytest
 from drills.faults import schedule
 from flashsale.local.processes import identity
 from ops.base_command import INTERRUPTED
-from tests import stack
+from tests import deadlines, stack
 
 SECONDS = 15.0
 
@@ -26,7 +26,7 @@ def drilled(*options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=deadlines.seconds(110),
         env={**os.environ, "LOG_LEVEL": "WARNING"},
     )
 

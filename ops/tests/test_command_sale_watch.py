@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from conftest import MakeSale
+from tests import deadlines
 from tests.cast import queue_up
 from tests.stack import ROOT
 
@@ -15,7 +16,12 @@ WATCH = [sys.executable, "manage.py", "sale_watch"]
 
 def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*WATCH, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*WATCH, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=deadlines.seconds(60),
+        check=False,
     )
 
 
@@ -51,6 +57,6 @@ def test_ctrl_c_ends_it_with_130(make_sale: MakeSale) -> None:
     assert process.stdout
     assert process.stdout.readline()
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=deadlines.seconds(30))
     assert process.returncode == 130
     assert "Traceback" not in told

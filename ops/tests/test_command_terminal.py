@@ -14,6 +14,7 @@ from inventory import announce
 from inventory.models import Sale
 from ops.management.commands.sale import _STEPS
 from orders import lifecycle
+from tests import deadlines
 from tests.operators import at_a_terminal, here, typed
 
 
@@ -70,7 +71,7 @@ def test_the_pages_hear_of_a_change_before_the_command_ends(make_sale: MakeSale)
     client = redis.Redis.from_url(settings.CHANNEL_URL)
     with client.pubsub() as pages:  # type: ignore[no-untyped-call]  # redis-py has none here
         pages.psubscribe(f"*{announce.GROUP}")
-        assert pages.get_message(timeout=5)  # that we listen
+        assert pages.get_message(timeout=deadlines.seconds(5))  # that we listen
         typed("sale", "pause", sale.slug, "--no-input")
         assert pages.get_message(timeout=0.1)
 

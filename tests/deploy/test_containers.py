@@ -23,8 +23,9 @@ import yaml
 from django.core.management import get_commands, load_command_class
 
 from flashsale import queues
-from tests import stack
+from tests import stack, deadlines
 from tests.cast import all_that_opening_needs
+from ops.management.commands import up
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -190,7 +191,7 @@ def probe(path: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=deadlines.seconds(60),
     )
 
 
@@ -233,7 +234,7 @@ def test_a_port_that_is_taken_is_named() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=deadlines.seconds(60),
         )
     assert done.returncode == 1
     assert done.stderr == (

@@ -32,7 +32,7 @@ from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
 from orders import lifecycle, settlement
-from tests import servers, stack
+from tests import servers, stack, deadlines
 from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
@@ -154,7 +154,9 @@ def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: Make
     assert frozen
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
-        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=30)
+        page = partial(
+            httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=deadlines.seconds(30)
+        )
         clicks = partial(Crowd(shop.url, sale, 4).click)
         *pages, clicked = at_once(*[page] * 4, clicks)
     finally:
