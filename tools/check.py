@@ -65,7 +65,15 @@ def usual() -> list[Lane]:
     return [
         [
             _tests("tests", "-n", "3", *parallel, "-m", "not browser and not deep and not alone"),
-            _tests("browser tests", "-n", "2", *parallel, "-m", "browser and not deep", **_BROWSER),
+            _tests(
+                "browser tests",
+                "-n",
+                "2",
+                *parallel,
+                "-m",
+                "browser and not deep and not alone",
+                **_BROWSER,
+            ),
         ],
         [
             _python("ruff format", "-m", "ruff", "format", "--check", "."),
@@ -83,9 +91,10 @@ def deep() -> list[Lane]:
     return [
         [
             _tests("deep tests", "-n", "2", "-m", "deep and not browser and not alone"),
-            _tests("state machine", "tests/model/test_state_machine.py", MODEL_EXAMPLES="200"),
             _python("chaos", "manage.py", "chaos", "--minutes", "2"),
-            _tests("deep browser tests", "-n", "2", "-m", "browser and deep", **_BROWSER),
+            _tests(
+                "deep browser tests", "-n", "2", "-m", "browser and deep and not alone", **_BROWSER
+            ),
             _tests("alone", "-m", "alone"),
             _python("mutations", "-m", "tests.mutations"),
         ]

@@ -15,6 +15,7 @@ from drills.tests.conftest import here, report_of
 from ops.base_command import UsageError
 from orders import reconciliation
 from tests import deadlines, stack
+from tests.operators import typed
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -32,9 +33,8 @@ def started(url: str, *options: str) -> "subprocess.Popen[str]":
 
 def simulated(url: str, *options: str) -> tuple[int, str, str]:
     """The exit code, and what was written to standard output and error."""
-    process = started(url, *options)
-    out, err = process.communicate(timeout=deadlines.seconds(60))
-    return process.returncode, out, err
+    ran = typed("simulate", "--url", url, *options)
+    return ran.code, ran.out, ran.err
 
 
 def test_a_crowd_buys_what_there_is_and_all_agrees(url: str, make_sale: MakeSale) -> None:

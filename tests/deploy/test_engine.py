@@ -33,6 +33,7 @@ def engine_answers() -> bool:
 
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.alone,  # it is a whole shop, and builds images
     pytest.mark.timeout(1200),
 ]

@@ -41,6 +41,7 @@ from tests.machines.parts import Machines, Master
 
 pytestmark = [
     pytest.mark.timeout(600),
+    pytest.mark.deep,
     pytest.mark.alone,  # it is some fifteen processes, and more than others' deadlines would bear
     pytest.mark.usefixtures("impatient_shoppers", "this_process"),
     pytest.mark.skipif(
