@@ -78,6 +78,7 @@ def usual() -> list[Lane]:
         [
             _python("ruff format", "-m", "ruff", "format", "--check", "."),
             _python("ruff check", "-m", "ruff", "check", "."),
+            Stage("layers", [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]),
             _python("migrations", "manage.py", "makemigrations", "--check", "--dry-run"),
             _python("messages", "tools/messages.py", "--check"),
             _python("audit", "tools/audit.py"),

@@ -14,8 +14,8 @@ from inventory.gate.scripts import keys
 from inventory.models import Product, Sale
 from orders import reconciliation
 from orders.models import AuditEntry
-from tests.cast import click, run_caretaker, stocked
 from tests import deadlines
+from tests.cast import click, run_caretaker, stocked
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from inventory.gate.entries import Verdict
 from inventory.gate.scripts import GateNotReady
 from orders import lifecycle, settlement
 from orders.tickets import new_purchase
-from tests.cast import click, queue_up, run_caretaker, skus
 from tests import stack
+from tests.cast import click, queue_up, run_caretaker, skus
 
 
 def test_the_first_click_rings_the_bell_and_the_next_does_not(make_sale: MakeSale) -> None:

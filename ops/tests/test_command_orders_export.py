@@ -14,7 +14,7 @@ from inventory.models import Product, Sale
 from orders import lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
-from tests.operators import here, typed, spawned
+from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
 
 MANY = 50_000

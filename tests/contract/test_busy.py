@@ -10,8 +10,8 @@ from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
 from orders.settlement import settle
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms, run_caretaker
 from tests import deadlines
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, run_caretaker
 from tests.contract.conftest import Web
 from tests.contract.shapes import (
     SHAPES,

@@ -23,9 +23,8 @@ import yaml
 from django.core.management import get_commands, load_command_class
 
 from flashsale import queues
-from tests import stack, deadlines
+from tests import deadlines, stack
 from tests.cast import all_that_opening_needs
-from ops.management.commands import up
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

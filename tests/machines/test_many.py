@@ -32,7 +32,7 @@ from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
 from orders import lifecycle, settlement
-from tests import servers, stack, deadlines
+from tests import deadlines, servers, stack
 from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor

@@ -19,8 +19,8 @@ from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import lifecycle, reconciliation, replication, settlement
 from orders.models import Order
-from tests.cast import at_once, owned_units, promise_too_much, queue_up
 from tests import deadlines
+from tests.cast import at_once, owned_units, promise_too_much, queue_up
 
 
 def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:

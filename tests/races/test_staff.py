@@ -14,7 +14,7 @@ from django.db.models import QuerySet, Sum
 from conftest import MakeSale
 from inventory.models import Product, Sale
 from orders import lifecycle, reconciliation, settlement
-from tests import stack, deadlines
+from tests import deadlines, stack
 from tests.cast import Shopper, at_once, owned_units, queue_up, stocked
 from tests.stack import wait_for
 

@@ -23,7 +23,7 @@ from inventory.models import Sale
 from orders import caretaker, reconciliation, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests import stack, deadlines
+from tests import deadlines, stack
 from tests.cast import JSON, PAGE, Shopper, click, queue_up, run_caretaker, skus
 from tests.contract.conftest import Web
 
