@@ -80,7 +80,7 @@ def test_what_is_started_exists(name: str) -> None:
     else:
         assert (ROOT / command[0]).is_file()
         assert command[1] in get_commands()
-        load_command_class("flashsale", command[1]).create_parser("", command[1]).parse_args(
+        load_command_class(get_commands()[command[1]], command[1]).create_parser("", command[1]).parse_args(
             command[2:]
         )
 

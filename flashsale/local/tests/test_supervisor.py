@@ -228,7 +228,7 @@ class TestKilledSupervisors:
     def test_its_children_end_with_it(self, tmp_path: Path) -> None:
         script = (
             "import os, pathlib, signal, sys\n"
-            "from flashsale.supervisor import *\n"
+            "from flashsale.local.supervisor import *\n"
             "output = Output()\n"
             f"child = Process('child', [sys.executable, '-c', {SLEEPER!r}], output,\n"
             "    pathlib.Path(sys.argv[1]))\n"
