@@ -23,14 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent
 # Staff read English: what they see (admin, dashboard, commands) is not collected.
 SHOPPERS_TEXTS = (
     "templates/*.html",
-    "templates/orders/**/*.html",
-    "templates/inventory/**/*.html",
+    "templates/storefront/**/*.html",
+    "storefront/*.py",
+    "storefront/templatetags/*.py",
     "flashsale/*.py",
     "flashsale/templatetags/*.py",
     "inventory/*.py",
-    "inventory/templatetags/*.py",
     "orders/*.py",
-    "orders/templatetags/*.py",
 )
 LANGUAGES = ("de",)
 
