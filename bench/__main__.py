@@ -16,7 +16,7 @@ from typing import Any
 from bench import PARTS, buying, machine, reading, waiting, watching, wrk
 from bench.figures import USERS, WRITES, Results
 from bench.stage import Stage, stage
-from drills.private_shop import endings
+from drills.private_shop import ending_signals
 from flashsale.http.server import allow_many_sockets
 from ops.base_command import FAILED, INTERRUPTED, aligned
 
@@ -88,7 +88,7 @@ def _how_fast(factor: float | None) -> str:
 
 
 if __name__ == "__main__":
-    for number in endings():
+    for number in ending_signals():
         signal.signal(number, signal.default_int_handler)
     try:
         if not wrk.installed():

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
-from drills.private_shop import HOST, say, shop, wait_for
+from drills.private_shop import HOST, say, start_shop, wait_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=15, help="for each list")
     options = parser.parse_args()
-    with shop() as (_, port):
+    with start_shop() as (_, port):
         sale = sell(options.orders)
         staff = employ()
         say(f"{options.orders:,} orders; median of {options.requests} requests:")

@@ -40,11 +40,12 @@ from bench.steadiness import (
     words,
 )
 from bench.watching import dashboard
-from drills.arguments import number, writable
+from drills.arguments import number_between, writable_file
 from drills.habits import patient
-from drills.http import Connection, get, request
-from drills.private_shop import HOST, Worker, say, staff_cookie
-from drills.shopper import SOCKET, Log, Shopper, Site
+from drills.http import Connection, Site, get, request
+from drills.private_shop import HOST, BackgroundWork, say, make_staff_cookie
+from drills.shopper import Shopper
+from drills.shopper_log import SOCKET, Log
 from flashsale.http.server import allow_many_sockets
 from ops.base_command import FAILED, INCONSISTENT
 
@@ -65,8 +66,8 @@ _GOOD = {"click": 202, "page": 200}  # the answer to each
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.day", description=__doc__)
-    parser.add_argument("--minutes", type=number(0.5, 24 * 60), default=30.0)
-    parser.add_argument("--out", type=writable, required=True)
+    parser.add_argument("--minutes", type=number_between(0.5, 24 * 60), default=30.0)
+    parser.add_argument("--out", type=writable_file, required=True)
     options = parser.parse_args()
     if not wrk.installed():
         raise SystemExit(wrk.MISSING)
@@ -81,7 +82,7 @@ def main() -> int:
     }
     points: list[Point] = told["day"]
     with stage(min(10, seconds // 3), Results()) as ready, dashboard(ready.port):
-        staff = staff_cookie()
+        staff = make_staff_cookie()
         began = time.monotonic()
         for which in range(1, SALES + 1):
             for point in _sale(ready, seconds, staff, told):
@@ -105,7 +106,7 @@ def _sale(ready: Stage, seconds: float, staff: str, told: dict[str, Any]) -> Ite
     from drills import consistency
 
     with ready.sale(limit=2) as sale:
-        before = consistency.stock_of(sale)
+        before = consistency.read_stock(sale)
         visitors = Visitors(ready, sale)
         over = time.monotonic() + seconds
         with _open_pages(ready, sale), visitors.coming(), _other_staff(sale, told["faults"]):
@@ -113,8 +114,8 @@ def _sale(ready: Stage, seconds: float, staff: str, told: dict[str, Any]) -> Ite
                 point = _loads(ready, sale, told["answers"]) | visitors.experienced()
                 yield point | _order_list(ready, staff) | _held(ready)
         empty(sale)
-        books = consistency.Books.read(sale, before, visitors.logs)
-        told["faults"] += [one._asdict() for one in consistency.faults_in(visitors.logs, books)]
+        books = consistency.DatabaseState.read(sale, before, visitors.logs)
+        told["faults"] += [one._asdict() for one in consistency.find_faults(visitors.logs, books)]
 
 
 def _loads(ready: Stage, sale: "Sale", answers: Counter[str]) -> Point:
@@ -202,7 +203,7 @@ class Visitors:
 
     @contextmanager
     def coming(self) -> Iterator[None]:
-        worker = Worker(lambda ending: uvloop.run(self._come(ending)), "visitors")
+        worker = BackgroundWork(lambda ending: uvloop.run(self._come(ending)), "visitors")
         try:
             yield
         finally:
@@ -221,7 +222,7 @@ class Visitors:
             with suppress(TimeoutError):  # what was not answered is found in its log
                 async with asyncio.timeout(_LONGEST_VISIT):
                     await patient(shopper)
-                    await shopper.outcomes()
+                    await shopper.wait_for_outcomes()
         finally:
             await shopper.leave()
         for purchase, told in shopper.log.final.items():
@@ -244,7 +245,7 @@ def _open_pages(ready: Stage, sale: "Sale") -> Iterator[None]:
         if lost:
             raise SystemExit(f"{lost} sockets were lost")
 
-    worker = Worker(lambda ending: uvloop.run(watch(ending)), "pages")
+    worker = BackgroundWork(lambda ending: uvloop.run(watch(ending)), "pages")
     try:
         yield
     finally:
@@ -261,7 +262,7 @@ def _other_staff(sale: "Sale", faults: list[Any]) -> Iterator[None]:
         yield
     finally:
         staff.stop()
-    faults += [{"kind": kind, "what": what} for kind, what in staff.seen.faults.items()]
+    faults += [{"kind": kind, "what": what} for kind, what in staff.log.faults.items()]
 
 
 if __name__ == "__main__":

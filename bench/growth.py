@@ -20,7 +20,7 @@ from bench import machine, processor, wrk
 from bench.buying import empty
 from bench.figures import Results
 from bench.stage import Stage, end, stage
-from drills.arguments import writable
+from drills.arguments import writable_file
 from drills.private_shop import make_sale, say, wait_for
 from flashsale.http.server import allow_many_sockets
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--only", nargs="+", choices=SERIES, default=list(SERIES))
-    parser.add_argument("--out", type=writable, required=True)
+    parser.add_argument("--out", type=writable_file, required=True)
     options = parser.parse_args()
     if not wrk.installed():
         raise SystemExit(wrk.MISSING)

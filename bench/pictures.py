@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from bench.chromium import ABSENT, ARGUMENTS, executable
-from drills.private_shop import HOST, ROOT, say, shop, wait_for
+from drills.private_shop import HOST, ROOT, say, start_shop, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -51,7 +51,7 @@ def main() -> None:
     into: Path = parser.parse_args().into
     # As Ctrl-C: whatever ends this command, the shop is ended first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with a_browser() as browser, shop() as (folder, port):
+    with a_browser() as browser, start_shop() as (folder, port):
         # Playwright's loop runs in this thread, and Django takes what is done here for coroutines.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
         take_pictures(browser, Shop(f"http://{HOST}:{port}", folder), into / "img" / "pages")

@@ -11,7 +11,7 @@ from bench.bare import READING, READING_LITTLE, TAG, WRITING
 from bench.figures import Results
 from bench.serving import serving
 from drills.http import post
-from drills.private_shop import HOST, make_sale, shop, wait_for
+from drills.private_shop import HOST, make_sale, start_shop, wait_for
 
 if TYPE_CHECKING:
     from inventory.models import Sale
@@ -70,7 +70,10 @@ class Stage:
 def stage(seconds: float, results: Results, web: int = 2) -> Iterator[Stage]:
     """Everything started, and stopped in the end."""
     with (
-        shop(f"--web={web}", RATE_PER_SHOPPER=_NEVER, RATE_PER_ADDRESS=_NEVER) as (folder, port),
+        start_shop(f"--web={web}", RATE_PER_SHOPPER=_NEVER, RATE_PER_ADDRESS=_NEVER) as (
+            folder,
+            port,
+        ),
         serving("bench.bare", web) as bare,
     ):
         yield Stage(folder, port, bare, seconds, results)

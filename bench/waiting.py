@@ -13,7 +13,7 @@ from bench.figures import ACCEPTED, HALF, IDLE, LOOP, LOOP_P50, LOOP_P99, PAUSE,
 from bench.sockets import Socket
 from bench.stage import Stage, cookie, first_sku, percentile
 from drills.http import Connection, post
-from drills.private_shop import HOST, TOKEN, Worker, staff_cookie
+from drills.private_shop import HOST, TOKEN, BackgroundWork, make_staff_cookie
 
 if TYPE_CHECKING:
     from threading import Event
@@ -93,7 +93,7 @@ def click_to_confirmed(stage: Stage) -> None:
         def click(_: "Event") -> None:
             loads.append(wrk.load(stage.port, _CONNECTIONS, _HALF_LOAD, requests, pause=pause))
 
-        others = Worker(click, "others")
+        others = BackgroundWork(click, "others")
         took = clicks(_AMONG_OTHERS, 0.01)
         alone = bool(loads)
         others.stop()
@@ -147,7 +147,7 @@ async def _all_at_once(stage: Stage, sale: "Sale", users: int) -> tuple[list[flo
 def pauses(stage: Stage) -> None:
     """From staff's click on "Pause" to the frame on a shopper's socket that says so."""
     with stage.sale() as sale:
-        took = uvloop.run(_pause_and_resume(stage, sale, staff_cookie()))
+        took = uvloop.run(_pause_and_resume(stage, sale, make_staff_cookie()))
     stage.results.add(PAUSE, percentile(took, 50))
 
 

@@ -13,7 +13,7 @@ import uvloop
 from bench.figures import LAST, MEMORY, OPENED, SOCKETS
 from bench.sockets import Socket
 from bench.stage import Stage, percentile
-from drills.private_shop import Worker, staff_cookie, wait_for
+from drills.private_shop import BackgroundWork, make_staff_cookie, wait_for
 
 if TYPE_CHECKING:
     from threading import Event
@@ -146,7 +146,7 @@ def resident(pid: int) -> int:
 @contextmanager
 def dashboard(port: int) -> Iterator[None]:
     """A member of staff has the dashboard open."""
-    staff = staff_cookie()
+    staff = make_staff_cookie()
     frames: list[bytes] = []
 
     async def watch(ending: "Event") -> None:
@@ -154,7 +154,7 @@ def dashboard(port: int) -> Iterator[None]:
         await asyncio.to_thread(ending.wait)
         socket.close()
 
-    watching = Worker(lambda ending: uvloop.run(watch(ending)), "dashboard")
+    watching = BackgroundWork(lambda ending: uvloop.run(watch(ending)), "dashboard")
     try:
         wait_for(lambda: len(frames) > 0)
         yield
