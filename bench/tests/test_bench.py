@@ -118,12 +118,12 @@ def sold(latency: list[float], held: list[float]) -> list[steadiness.Point]:
 
 def test_a_day_in_which_something_grows_says_what() -> None:
     steady, warm = [5.0] * 7, [90.0, *[100.0] * 6]
-    assert steadiness.too_much(sold(steady, warm)) == []
-    assert steadiness.too_much(sold(steady, [100 + 8.0 * n for n in range(7)])) == ["web"]
-    assert steadiness.too_much(sold([1, 2, 2, 2, 2, 4, 4], warm)) == ["click p50"]
+    assert steadiness.find_unsteady(sold(steady, warm)) == []
+    assert steadiness.find_unsteady(sold(steady, [100 + 8.0 * n for n in range(7)])) == ["web"]
+    assert steadiness.find_unsteady(sold([1, 2, 2, 2, 2, 4, 4], warm)) == ["click p50"]
     fewer = [point | {"clicks a second": 8 - point["sale"]} for point in sold(steady, warm)]
-    assert steadiness.too_much(fewer) == ["clicks a second"]
-    assert steadiness.too_much(sold(steady, [0.0] * 7)) == ["web"]  # it was not measured
+    assert steadiness.find_unsteady(fewer) == ["clicks a second"]
+    assert steadiness.find_unsteady(sold(steady, [0.0] * 7)) == ["web"]  # it was not measured
     assert steadiness.growth(sold(steady, [50, 100, 120, 1, 1, 150, 180]))["web"] == 1.5
 
 
