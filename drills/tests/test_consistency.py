@@ -34,7 +34,7 @@ def order(sale: Sale) -> Order:
 
 
 def experienced(order: Order) -> Log:
-    """The log of its shopper, who clicked, reply on the socket, and asked."""
+    """The log of its shopper, who clicked, heard on the socket, and asked."""
     purchase = str(order.pk)
     log = Log("patient", order.shopper)
     log.sent[purchase] = {(skus(order.sale)[0], "1")}
