@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.template.loader import render_to_string
 from django.utils import translation
 
 from dashboard.access import may_still_look
 from dashboard.reading import Observer, Patience
 from dashboard.snapshot import Snapshot
+from flashsale.concurrency import PerLoop
 from flashsale.http.sockets import Frame, Subscriber
 
 log = logging.getLogger(__name__)
@@ -106,18 +106,12 @@ def frame(snapshot: Snapshot, language: str) -> str:
 
 
 def _allowed(sessions: set[str]) -> set[str]:
-    try:
-        return {session for session in sessions if may_still_look(session)}
-    finally:
-        connection.close()
+    return {session for session in sessions if may_still_look(session)}
 
 
-_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
+_by_loop = PerLoop(Live)
 
 
 def current() -> Live:
     """This process' live dashboard: one per event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _by_loop:
-        _by_loop[loop] = Live()
-    return _by_loop[loop]
+    return _by_loop.get()

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from dashboard.alarms import BEHIND_TOO_LONG, alarms_of
 from dashboard.snapshot import Alarm, Part, ProductFigures, SaleFigures, Snapshot
-from flashsale.database import PATIENCE, drop_broken_connections
+from flashsale.database import PATIENCE, drop_broken_connections, give_back_after
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Process, Second
 from flashsale.redis import clients
@@ -87,7 +87,7 @@ class _Counted:
 
 
 class Patience:
-    """Asks questions that may hang, one at a time, and waits for each only so long."""
+    """Asks PostgreSQL what may hang, one question at a time, and waits for each only so long."""
 
     def __init__(self) -> None:
         self._asked: Future[Any] | None = None
@@ -105,7 +105,7 @@ class Patience:
 
 def _answer(asked: Future[T], question: Callable[[], T]) -> None:
     try:
-        asked.set_result(question())
+        asked.set_result(give_back_after(question))
     except BaseException as error:
         asked.set_exception(error)
 
@@ -214,8 +214,6 @@ def _read_postgresql(only: int | None) -> _Stored:
     except DatabaseError:
         drop_broken_connections()
         raise
-    finally:
-        connection.close()
 
 
 def _sales(only: int | None) -> tuple[list[Sale], int]:

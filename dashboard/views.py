@@ -1,4 +1,4 @@
-"""The dashboard: what is true now, and the controls of the sales, whose rules are in `orders/lifecycle.py`."""
+"""The dashboard's pages, and the controls of sales. `orders/lifecycle.py` holds their rules."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

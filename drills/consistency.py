@@ -14,21 +14,19 @@ from uuid import UUID
 from django.db.models import Max, Q, Sum
 
 from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
+from inventory.click_answers import ClickAnswer
 from inventory.models import Product, Sale, StockMovement
 from orders.models import Order
 
-# Replies that `buy` may give, by status: the table in `docs/purchase-path.md`.
+# No habit provokes these.
+_NEVER = (ClickAnswer.NOT_FOUND, ClickAnswer.METHOD, ClickAnswer.ORIGIN, ClickAnswer.INSECURE)
+# Replies that `buy` may give, by status.
 CONTRACT = {
-    200: {"confirmed", "rejected", "cancelled"},
-    202: {"queued"},
-    403: {"ticket"},
-    409: {"sold_out", "not_enough", "paused", "not_open", "closed", "limit"},
-    413: {"too_large"},
-    415: {"content_type"},
-    422: {"ticket_reused", "product", "quantity", "body"},
-    429: {"rate_limited"},
-    503: {"busy", "unknown"},
+    answer.status: {other.code for other in ClickAnswer if other.status == answer.status}
+    - {never.code for never in _NEVER}
+    for answer in ClickAnswer
 }
+CONTRACT[ClickAnswer.KNOWN.status] = set(FINAL)
 # A purchase moves from a lower step to a higher one only.
 _STEPS = {"queued": 0, "confirmed": 1, "rejected": 1, "cancelled": 2}
 
@@ -227,9 +225,9 @@ def _possible_orders(log: Log) -> set[str]:
 
 
 def _check_limit(log: Log, state: DatabaseState) -> Iterator[Fault]:
-    """Sum only orders that are still confirmed: staff may cancel one without the shopper learning of it,
+    """Sum only units that are still owned: staff may cancel one without the shopper learning of it,
     which makes room for another."""
     orders = [state.orders.get(purchase) for purchase in _confirmed_purchases(log)]
-    units = sum(order.quantity for order in orders if order and order.status == "confirmed")
+    units = sum(order.owned for order in orders if order)
     if units > state.limit:
         yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": state.limit})

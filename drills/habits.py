@@ -12,14 +12,15 @@ from drills.answers import Form, Page
 from drills.http import FORM
 from drills.shopper import RETRY, Shopper, jitter
 from drills.shopper_log import Reply
+from inventory.click_answers import ClickAnswer
 
 Habit = Callable[[Shopper], Coroutine[Any, Any, None]]
 
 TABS = 4  # each uses a connection of its own
 LOOKS = 2.0  # seconds at most, between the page and the click
 LEAVES_AFTER = 0.005  # seconds at most that an impatient shopper waits for a reply
-_NEXT_PRODUCT = ("sold_out", "not_enough")
-_LATER = ("paused", "not_open")
+_NEXT_PRODUCT = (ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code)
+_LATER = (ClickAnswer.PAUSED.code, ClickAnswer.NOT_OPEN.code)
 
 
 async def patient(shopper: Shopper) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from inventory.click_answers import ClickAnswer
+
 LOST, LEFT = "lost", "left"  # no reply arrived; the shopper closed the connection before it
 FINAL = ("confirmed", "rejected", "cancelled")
 STATUSES = ("queued", *FINAL)
@@ -30,13 +32,13 @@ class Reply(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        positive = self.status in (200, 202) or self.code == "ticket_reused"
+        positive = self.status in (200, 202) or self.code == ClickAnswer.TICKET_REUSED.code
         return positive and self.purchase != ""
 
     @property
     def unsure(self) -> bool:
         """Whether the purchase may be in the line although no reply confirmed it."""
-        return self.code in (LOST, LEFT, "unknown")
+        return self.code in (LOST, LEFT, ClickAnswer.UNKNOWN.code)
 
 
 class Update(NamedTuple):

@@ -82,7 +82,7 @@ class Staff:
             self.log.restocked += 1
 
     def _cancel_one(self) -> None:
-        confirmed = Order.objects.filter(sale=self._sale, status=Order.Status.CONFIRMED)
-        latest = confirmed.order_by("-version").first()
+        owning = Order.objects.filter(sale=self._sale, owned__gt=0)
+        latest = owning.order_by("-version").first()
         if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
             self.log.cancelled += 1

@@ -16,13 +16,11 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core import checks
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from flashsale import variables
 from flashsale.http import signing
 from flashsale.observe import telemetry_reader
-from flashsale.redis import servers
+from flashsale.redis import connecting, servers
 from ops.findings import Finding, Groups, State, failed, ok, warning
 
 _TIMEOUT = 2.0  # seconds, for a Redis
@@ -276,13 +274,7 @@ def _refuse_replica(about: str, told: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=_TIMEOUT,
-        socket_connect_timeout=_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
 
 
 def _version(told: dict[str, Any]) -> str:

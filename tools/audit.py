@@ -2,8 +2,8 @@
 
 It runs pip-audit, which asks PyPI. For a package that PyPI does not know, or without a network, pip-audit
 prints "could not be audited" and exits with 0. This script exits with 1 if any package is vulnerable or was
-not looked up. If none could be looked up because PyPI is unreachable, it says so and exits with 0, or with
-1 if AUDIT=require is set: set it wherever there is a network.
+not looked up. If none could be looked up because PyPI is unreachable, it exits with 77, which `./check`
+shows as skipped, or with 1 if AUDIT=require is set: set it wherever there is a network.
 
 `tools/audit.toml` lists vulnerabilities to ignore for a while.
 """
@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (ROOT / "requirements-dev.txt",)  # holds all of requirements.txt as well
 ALLOWED = ROOT / "tools" / "audit.toml"
+SKIPPED = 77  # as tools/check.py expects it
 _TIMEOUT = 300  # seconds
 
 
@@ -57,9 +58,12 @@ def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
 
 
 def not_audited(why: str) -> int:
-    print(f"NOT AUDITED: {why}", file=sys.stderr)
-    print("NOT AUDITED: a dependency may be vulnerable.", file=sys.stderr)
-    return 1 if os.environ.get("AUDIT") == "require" else 0
+    print(f"audit: {why}", file=sys.stderr)
+    if os.environ.get("AUDIT") == "require":
+        print("audit: no source reached, and AUDIT=require is set", file=sys.stderr)
+        return 1
+    print("skipped: no source reached", file=sys.stderr)
+    return SKIPPED
 
 
 def read_allowed(path: Path, today: date) -> dict[str, str]:

@@ -7,6 +7,7 @@ run at once on one folder: a lock serializes them, and the second finds everythi
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PINNED = re.compile(r"^[A-Za-z0-9][\w.\[\]-]* *(==|@)", re.MULTILINE)
+# One line of pip's output per package begins with one of these.
+_FOUND = ("Collecting ", "Requirement already satisfied: ", "Processing ")
 # A package compiled for one ABI does not work with another: "cpython-311-x86_64-linux-gnu".
 _ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 
@@ -79,14 +83,42 @@ def make(folder: Path) -> None:
 
 
 def install(folder: Path, file: Path) -> None:
+    packages = len(_PINNED.findall(file.read_text()))
     print(f"Installing the packages of {file}; the first time takes a minute or two", flush=True)
     began = time.monotonic()
-    options = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
-    command = [str(python(folder)), "-m", "pip", "install", *options, "--requirement", str(file)]
-    if subprocess.run(command, check=False).returncode != 0:
+    options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+    command = [str(python(folder)), "-m", "pip", "install", *options, "--require-hashes"]
+    code, output = _run_pip([*command, "--requirement", str(file)], packages)
+    if code != 0:
+        sys.stderr.write(output)
         sys.exit(f"The packages of {file} could not be installed; see pip's error above.")
     stamp(folder, file).write_text(f"{abi(folder)} {checksum(file)}")
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _run_pip(command: list[str], packages: int) -> tuple[int, str]:
+    """Run pip and show only its progress. Return its exit code and its output."""
+    output: list[str] = []
+    seen = 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            output.append(line)
+            if line.startswith(_FOUND):
+                seen += 1
+                _show_progress(f"{min(seen, packages)} of {packages} fetched")
+            elif line.startswith("Installing collected packages"):
+                _show_progress("all fetched, unpacking")
+    _show_progress("")
+    return pip.returncode, "".join(output)
+
+
+def _show_progress(progress: str) -> None:
+    """Replace the progress shown before. No-op unless the output is a terminal."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{progress}", end="", flush=True)
 
 
 def python(folder: Path) -> Path:

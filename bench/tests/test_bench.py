@@ -24,7 +24,8 @@ from bench.figures import (
     Figure,
     Results,
 )
-from tests import stack
+from tests import deadlines, stack
+from tests.operators import typed
 
 
 def find_figure(name: str) -> Figure:
@@ -87,7 +88,7 @@ def draw(folder: Path, **reports: Any) -> None:
         (folder / f"{name}.json").write_text(json.dumps(content))
     files = [str(folder / f"{name}.json") for name in reports]
     drawing = [sys.executable, "tools/plots.py", *files, str(folder)]
-    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=60)
+    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=deadlines.seconds(60))
 
 
 def test_growth_is_drawn_with_its_figures(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=deadlines.seconds(110),
     )
 
 
@@ -158,13 +159,19 @@ def test_without_wrk_the_error_names_its_package(tmp_path: Path) -> None:
     assert "apt install wrk" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "options", [("--rounds", "0"), ("--seconds", "x"), ("--only", "nothing"), ("--out", "/no/such")]
-)
-def test_invalid_options_are_refused(options: tuple[str, ...]) -> None:
-    assert bench(*options).returncode == 2
+@pytest.mark.parametrize("options", [("--rounds", "0"), ("--seconds", "x"), ("--out", "/no/such")])
+def test_invalid_options_are_refused(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "execv")  # with which the command becomes the bench
+    assert typed("bench", *options).code == 2
 
 
+def test_an_unknown_part_is_refused() -> None:
+    assert bench("--only", "nothing").returncode == 2
+
+
+@pytest.mark.deep
 @pytest.mark.alone
 def test_the_shop_keeps_up_with_what_the_machine_allows() -> None:
     """Ratios to the limit, with room for a noisy machine, notice a path that costs twice as much."""

@@ -69,7 +69,8 @@ def test_a_click_whose_reply_was_lost_is_sent_again_with_the_same_ticket(
             await buying
 
         log = shop(web.url, sale, lose_a_reply).log
-    assert (log.replies[0].code, log.replies[-1].code) == (LOST, "queued")
+    assert log.replies[0].code == LOST
+    assert log.replies[-1].code in ("queued", "confirmed")  # the worker may decide first
     assert {reply.form for reply in log.replies} == {str(sale.orders.get().pk)}
 
 

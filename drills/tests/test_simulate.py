@@ -14,7 +14,8 @@ from drills.shopper_log import Log, Reply
 from drills.tests.conftest import report_of, simulate_here
 from ops.base_command import UsageError
 from orders import reconciliation
-from tests import stack
+from tests import deadlines, stack
+from tests.operators import typed
 
 CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -32,9 +33,8 @@ def start(url: str, *options: str) -> "subprocess.Popen[str]":
 
 def simulate(url: str, *options: str) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error."""
-    process = start(url, *options)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    ran = typed("simulate", "--url", url, *options)
+    return ran.code, ran.out, ran.err
 
 
 def test_a_crowd_buys_the_stock_and_everything_agrees(url: str, make_sale: MakeSale) -> None:
@@ -72,7 +72,7 @@ def test_an_unreachable_server_fails_soon(make_sale: MakeSale) -> None:
     code, _, err = simulate(CLOSED_PORT, "--sale", sale.slug, "--shoppers", "3", "--no-input")
     assert code == 1
     assert "shows no page: " in err
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < deadlines.seconds(20)
 
 
 def test_a_shop_with_another_key_is_refused(make_sale: MakeSale) -> None:
@@ -133,7 +133,7 @@ def test_an_interrupted_crowd_waits_for_its_answers_and_reports(
     process = start(url, *options)
     stack.wait_for(lambda: sale.orders.exists(), "the first order")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=deadlines.seconds(40))
     report = report_of(out)
     assert process.returncode == 130
     assert (report["interrupted"], report["consistent"]) == (True, True)

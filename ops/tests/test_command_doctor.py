@@ -17,7 +17,7 @@ from ops.findings import Check, Finding, State
 from orders import caretaker, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import queue_up
+from tests.cast import queue_up, run_caretaker
 from tests.operators import here
 
 
@@ -118,7 +118,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     try:
         assert [finding.state for finding in doctor_sales.scripts()] == [State.FAILED]
     finally:
-        caretaker.look_after_all()
+        run_caretaker()
     assert [finding.state for finding in doctor_sales.scripts()] == [State.OK]
 
 

@@ -23,7 +23,7 @@ from flashsale.redis import clients
 from ops import doctor, findings
 from ops.findings import Check, Finding, State
 from tests import stack
-from tests.operators import typed
+from tests.operators import spawned
 
 OTHER_KEY = "another-key-for-tests-" + "y" * 30
 
@@ -166,7 +166,7 @@ def test_a_postgresql_that_would_lose_or_overlook_orders_fails(setting: str, val
 
 def typed_findings(about: str) -> list[dict[str, str]]:
     """What is wrong with a part, as a process of its own finds it."""
-    told = typed("doctor", "--json").told["findings"]
+    told = spawned("doctor", "--json").told["findings"]
     return [one for one in told if one["about"] == about and one["state"] != "ok"]
 
 
@@ -312,10 +312,10 @@ def test_what_is_different_on_purpose_is_no_finding(settings: Settings) -> None:
 
 
 def test_with_everything_away_it_says_so_in_bounded_time() -> None:
-    """Ten seconds, of a machine that does nothing else; `typed` waits for three times as long."""
+    """Ten seconds, of a machine that does nothing else; `spawned` waits for three times as long."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         port = silent.getsockname()[1]
-        ran = typed(
+        ran = spawned(
             *("doctor", "--json"),
             DATABASE_URL=f"postgres://f:hunter2@127.0.0.1:{port}/f",
             REDIS_URL=f"redis://:hunter2@127.0.0.1:{port}/0",
@@ -328,7 +328,7 @@ def test_with_everything_away_it_says_so_in_bounded_time() -> None:
 
 
 def test_it_tells_a_person_what_to_do() -> None:
-    ran = typed("doctor", DATABASE_URL="postgres://f:hunter2@127.0.0.1:1/f")
+    ran = spawned("doctor", DATABASE_URL="postgres://f:hunter2@127.0.0.1:1/f")
     assert ran.code == 1
     assert "failed    PostgreSQL: PostgreSQL cannot be reached" in ran.out
     assert "→ See to it that it runs" in ran.out
