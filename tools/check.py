@@ -1,8 +1,8 @@
-"""Runs the stages of `./check [deep] [STAGE...]`: all of them, and says at the end which failed.
+"""Runs all stages of `./check [deep] [STAGE...]`, and lists their results at the end.
 
-Stages of one lane run one after the other, lanes run beside each other. A stage's output goes to
-`var/check/` and is printed when the stage has failed. A stage that ends with SKIPPED has nothing to
-say; its last line says why.
+Stages of one lane run in sequence, lanes run in parallel. A stage's output goes to `var/check/`, and is
+printed if the stage fails. The exit code SKIPPED means that a stage could not check anything; the last line
+of its output is the reason.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "var" / "check"
-SKIPPED = 77  # the exit code that test drivers use for this
+SKIPPED = 77  # as in automake's test drivers
 INTERRUPTED = 130
 _TICK = 0.1  # seconds
 _GRACE = 10.0  # seconds between SIGTERM and SIGKILL
@@ -60,7 +60,7 @@ _BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
 
 
 def usual() -> list[Lane]:
-    """Tests wait more than they work: three at once keep two cores busy, beside what needs no servers."""
+    """The stages of `./check`. Tests mostly wait: three workers and static checks fill two cores."""
     parallel = ("--dist", "worksteal")
     return [
         [
@@ -88,7 +88,7 @@ def usual() -> list[Lane]:
 
 
 def deep() -> list[Lane]:
-    """What takes long, each stage by itself."""
+    """The long stages, of `./check deep`, in sequence."""
     return [
         [
             _tests("deep tests", "-n", "2", "-m", "deep and not browser and not alone"),
@@ -104,13 +104,13 @@ def deep() -> list[Lane]:
 
 def main(arguments: list[str]) -> int:
     lanes = deep() if arguments[:1] == ["deep"] else usual()
-    asked = arguments[1:] if arguments[:1] == ["deep"] else arguments
+    names = arguments[1:] if arguments[:1] == ["deep"] else arguments
     stages = [stage for lane in lanes for stage in lane]
     known = {stage.name for stage in stages}
-    if unknown := [name for name in asked if name not in known]:
+    if unknown := [name for name in names if name not in known]:
         print(f"No such stage: {', '.join(unknown)}. There are: {', '.join(sorted(known))}.")
         return 2
-    chosen = [[stage for stage in lane if not asked or stage.name in asked] for lane in lanes]
+    chosen = [[stage for stage in lane if not names or stage.name in names] for lane in lanes]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(chosen)
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run(lanes: list[Lane]) -> None:
-    """Returns when every stage has ended; on an exception nothing of them goes on."""
+    """Run until every stage has ended. An exception ends all running stages."""
     LOGS.mkdir(parents=True, exist_ok=True)
     waiting = [iter(lane) for lane in lanes]
     running: list[Running | None] = [_next(lane) for lane in waiting]
@@ -160,15 +160,15 @@ def _next(lane: Iterator[Stage]) -> Running | None:
 def _finish(one: Running) -> None:
     stage, code = one.stage, one.process.returncode
     stage.seconds = time.monotonic() - one.began
-    said = stage.log.read_text(errors="replace").rstrip()
-    last = said.rpartition("\n")[2]
+    output = stage.log.read_text(errors="replace").rstrip()
+    last = output.rpartition("\n")[2]
     if code == 0:
         stage.status = "ok"
     elif code == SKIPPED:
         stage.status = last
     else:
         stage.status = f"failed ({_fate(code)})"
-        print(said)
+        print(output)
     about = f" ({last})" if code == 0 and last else ""
     print(f"== {stage.name}: {stage.status}, {stage.seconds:.0f} s{about}", flush=True)
 
@@ -197,7 +197,8 @@ def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
 
 
 def _end_with_parent() -> Callable[[], None] | None:
-    """For a new process: the kernel sends it SIGTERM when this one has been killed. Only on Linux."""
+    """Return a function for a new process: it makes the kernel send SIGTERM when this process is killed.
+    None except on Linux."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is None:
         return None

@@ -25,7 +25,8 @@ from pytest_django import Settings
 
 from conftest import MakeSale
 from drills import shopper as drill
-from drills.shopper import Log, Site
+from drills.http import Site
+from drills.shopper_log import Log
 from flashsale.database import drop_broken_connections
 from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
@@ -122,7 +123,7 @@ def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
             shop.hosts[0].back()
         assert load.faults() == {}
     # A click whose answer died with the host is sent again, and may be decided by then.
-    assert {heard.code for log in load.logs for heard in log.heard} <= {"queued", "confirmed"}
+    assert {reply.code for log in load.logs for reply in log.replies} <= {"queued", "confirmed"}
     assert sum(log.pages_lost for log in load.logs) == 0
 
 
@@ -408,8 +409,8 @@ class OpenPages:
     async def _wait_as(self, site: Site, slug: str) -> None:
         shopper = drill.Shopper(site, slug)
         self.logs.append(shopper.log)
-        await shopper.look()
-        shopper.watch()
+        await shopper.load_page()
+        shopper.open_socket()
         await asyncio.to_thread(self._over.wait)
         await shopper.leave()
 
