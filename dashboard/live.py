@@ -13,7 +13,8 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from dashboard.access import may_still_look
-from dashboard.reading import Observer, Patience
+from dashboard.bounded_call import BoundedCall
+from dashboard.reading import Observer
 from dashboard.snapshot import Snapshot
 from flashsale.http.sockets import Frame, Subscriber
 
@@ -40,7 +41,7 @@ class Live:
     def __init__(self) -> None:
         self._watchers: set[Watcher] = set()
         self._observer = Observer()
-        self._access = Patience()
+        self._access = BoundedCall()
         self._asked_at = time.monotonic()
         self._leaving: set[asyncio.Future[None]] = set()
         self._running: asyncio.Task[None] | None = None
@@ -71,7 +72,7 @@ class Live:
     async def _send_away_others(self, watchers: list[Watcher]) -> None:
         sessions = {watcher.session for watcher in watchers}
         try:
-            allowed = await asyncio.to_thread(self._access.ask, lambda: _allowed(sessions))
+            allowed = await asyncio.to_thread(self._access.run, lambda: _allowed(sessions))
         except (DatabaseError, TimeoutError):
             if time.monotonic() - self._asked_at > UNASKED:
                 self._send_away(watchers, NOT_ASKED)

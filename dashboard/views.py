@@ -1,4 +1,4 @@
-"""The dashboard: what is true now, and the controls of the sales, whose rules are in `orders/lifecycle.py`."""
+"""Show the dashboard, and carry out its controls; their rules are in `orders/lifecycle.py`."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

@@ -12,12 +12,13 @@ from django.db.models import F
 
 from conftest import MakeSale
 from dashboard import alarms as alarms_module
-from dashboard import reading, snapshot
-from dashboard.reading import Observer, Patience
+from dashboard import bounded_call, snapshot, stores
+from dashboard.bounded_call import BoundedCall
+from dashboard.reading import Observer
 from dashboard.snapshot import SaleFigures
 from flashsale.observe import telemetry
 from flashsale.redis import clients
-from inventory.gate import replica, state
+from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import lifecycle, replication, settlement
@@ -29,8 +30,8 @@ from tests.stack import ROOT, wait_for
 @pytest.fixture(autouse=True)
 def all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the sales that other tests have left."""
-    monkeypatch.setattr(reading, "SHOWN", 1000)
-    monkeypatch.setattr(reading, "_OVER_SHOWN", 1000)
+    monkeypatch.setattr(stores, "SHOWN", 1000)
+    monkeypatch.setattr(stores, "_OVER_SHOWN", 1000)
 
 
 def of(sale: Sale, observer: Observer | None = None) -> SaleFigures:
@@ -163,7 +164,7 @@ def test_a_line_that_waits_is_an_alarm(
 ) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    monkeypatch.setattr(state, "WAITS_LONG", -1)
+    monkeypatch.setattr(alarms_module, "WAITS_LONG", -1)
     assert "line-waits" in alarms(Observer())
 
 
@@ -212,7 +213,7 @@ def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
     sale = make_sale(stock=7)
     observer.look()
     queue_up(sale, 2)
-    monkeypatch.setattr(reading, "_read_postgresql", refuse)
+    monkeypatch.setattr(stores, "read_postgresql", refuse)
     seen = of(sale, observer)
     assert (seen.waiting, seen.in_flight, seen.left) == (2, 2, 5)
     assert "postgresql-down" in alarms(observer)
@@ -244,8 +245,8 @@ def test_without_redis_what_postgresql_knows_is_shown(
 def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
-    patience, asked, go_on = Patience(), [], Event()
+    monkeypatch.setattr(bounded_call, "PATIENCE", 0.05)
+    calls, asked, go_on = BoundedCall(), [], Event()
 
     def hang() -> str:
         asked.append(uuid4())
@@ -254,11 +255,11 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
 
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            patience.ask(hang)
+            calls.run(hang)
     assert len(asked) == 1
     go_on.set()
-    assert wait_for(lambda: patience._asked and patience._asked.done(), "it has answered")
-    assert patience.ask(lambda: "at once") == "at once"
+    assert wait_for(lambda: calls._latest and calls._latest.done(), "it has answered")
+    assert calls.run(lambda: "at once") == "at once"
 
 
 def test_an_ended_sale_has_nothing_left_and_comes_behind_what_goes_on(make_sale: MakeSale) -> None:
@@ -277,7 +278,7 @@ def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) ->
 
 
 def test_every_alarm_is_explained_to_whoever_runs_the_sale() -> None:
-    source = (ROOT / "dashboard" / "snapshot.py").read_text()
+    source = (ROOT / "dashboard" / "alarms.py").read_text()
     codes = set(re.findall(r'Alarm\(\s*"([a-z-]+)"', source))
     codes |= {f"{part}-down" for part in ("postgresql", "redis", "telemetry")}
     codes |= {"no-worker", "no-beat"}
