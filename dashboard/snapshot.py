@@ -18,7 +18,7 @@ class Part:
 
     name: str  # PostgreSQL, Redis or Telemetry
     ok: bool
-    words: str  # how it does, or what is wrong
+    words: str  # its health, or its fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class SaleFigures:
     settled: int  # in the last whole second
     total: Counter[str]  # clicks since the sale began
     settled_total: int
+
+    @property
+    def gate_words(self) -> str:
+        return self.gate.replace("_", " ")
 
     @property
     def in_flight(self) -> int | None:

@@ -158,7 +158,7 @@ def _address_of(server: redis.Redis) -> str:
 
 
 def _read_server(server: redis.Redis, sales: list[int]) -> tuple[Gates, str, str]:
-    """The gates of one server; how quick and how full it is; and what is wrong with it, or "".
+    """The gates of one server, its health, and its problem (empty if it has none).
 
     Raises redis.RedisError and OSError.
     """

@@ -1,4 +1,4 @@
-"""What staff are told is true, and what is red says why; what is down takes only its own figures away."""
+"""The figures of staff are right, alarms say why, and a store that is down takes only its own figures."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +70,7 @@ def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     assert of(over).gate == "none"
 
 
-def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
+def test_a_gate_that_is_not_ready_is_an_alarm(make_sale: MakeSale) -> None:
     sale = make_sale()
     replica.begin_epoch([sale.pk], "not_ready")
     assert of(sale).gate == "not_ready"
@@ -146,7 +146,7 @@ def test_a_gate_that_stays_behind_is_an_alarm(
 def test_a_gate_that_follows_in_a_rush_is_none(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each look it has reached what was wanted, and more is wanted."""
+    """At each look the gate has reached the awaited version, and the sale is a version further."""
     sale, observer = make_sale(), Observer()
     monkeypatch.setattr(alarms_module, "BEHIND_TOO_LONG", 0.0)
     for _ in range(5):
@@ -191,7 +191,7 @@ def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
-# --- What is down ------------------------------------------------------------------------------
+# --- A store is down ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_without_redis_what_postgresql_knows_is_shown(
     assert (product.product.stock, product.left, product.in_flight) == (7, None, None)
     assert (seen.left, seen.gate, seen.waiting) == (None, "unknown", None)
     assert {"redis-down", "telemetry-down"} <= red
-    assert "no-worker" not in red  # nobody can know
+    assert "no-worker" not in red  # without telemetry it cannot be known
 
 
 def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
@@ -277,7 +277,7 @@ def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) ->
         assert of(sale).left == 7
 
 
-def test_every_alarm_is_explained_to_whoever_runs_the_sale() -> None:
+def test_every_alarm_is_explained_to_staff() -> None:
     source = (ROOT / "dashboard" / "alarms.py").read_text()
     codes = set(re.findall(r'Alarm\(\s*"([a-z-]+)"', source))
     codes |= {f"{part}-down" for part in ("postgresql", "redis", "telemetry")}
