@@ -1,4 +1,4 @@
-"""The doctor: checks of all that a sale depends on, each with what is wrong and what to do.
+"""The doctor: checks all that a sale depends on, and reports faults with advice.
 
 A file for each thing that is examined, and `findings.py`, which runs the checks.
 """

@@ -18,7 +18,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from ops.base_command import complaint, first_line, is_away
 
 SECONDS = 5.0  # the command, which also has to start, ends within ten
-NEARLY_FULL = 0.8  # of a bound: what is used above it is a warning
+NEARLY_FULL = 0.8  # share of a bound above which its use is a warning
 
 _WHILE_AWAY = "See to it that it runs and that this machine reaches it; then ask again."
 

@@ -57,7 +57,7 @@ def _find_wrong_gates() -> dict[str, str]:
 
 
 def _describe_fault(sale: Sale, pulse: Pulse) -> str:
-    """Say what is wrong with a gate; an empty string if nothing is."""
+    """Describe a gate's fault; an empty string if it has none."""
     if not pulse.ready or pulse.epoch != sale.epoch:
         return "Its gate is not ready: every click is answered with `busy`."
     if pulse.version > sale.version:

@@ -1,4 +1,4 @@
-"""`manage.py doctor` finds sales that cannot sell, or that nobody looks after."""
+"""`manage.py doctor` finds sales that cannot sell, or need attention."""
 
 import re
 from datetime import timedelta
@@ -22,7 +22,7 @@ from tests.operators import here
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is broken here does not come right by waiting; other tests leave drafts behind."""
+    """No worker runs here, so waiting for one is useless; other tests leave drafts behind."""
     monkeypatch.setattr(sales, "_CATCHES_UP", 0.2)
     monkeypatch.setattr(sales, "_NAMED", 10_000)
 
@@ -56,7 +56,7 @@ def test_a_sale_that_sells_is_well(make_sale: MakeSale) -> None:
     ("field", "value", "seen"),
     [("ready", "0", "not ready"), ("epoch", "another", "not ready"), ("version", 1, "older state")],
 )
-def test_a_gate_that_is_cold_or_behind_fails(
+def test_a_gate_that_is_not_ready_or_behind_fails(
     make_sale: MakeSale, field: str, value: str | int, seen: str
 ) -> None:
     sale = make_sale()
@@ -122,7 +122,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
 
 
 def test_the_command_fails_where_anything_has_failed() -> None:
-    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)  # nobody runs a web process here
+    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)  # no web process runs here
     ran = here("doctor", "--json")
     states = {(one["about"], one["state"]) for one in ran.told["findings"]}
     assert (ran.code, ran.told["healthy"]) == (1, False)

@@ -1,4 +1,4 @@
-"""`manage.py doctor` finds what is wrong with settings, files, servers and processes."""
+"""`manage.py doctor` finds faults of settings, files, servers and processes."""
 
 import contextlib
 import re
@@ -182,7 +182,7 @@ def test_a_postgresql_that_would_lose_or_overlook_orders_fails(setting: str, val
 
 
 def typed_findings(about: str) -> list[dict[str, str]]:
-    """What is wrong with a part, as a process of its own finds it."""
+    """The warnings and failures about a part, as a process of its own finds them."""
     told = typed("doctor", "--json").told["findings"]
     return [one for one in told if one["about"] == about and one["state"] != "ok"]
 

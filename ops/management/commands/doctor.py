@@ -1,4 +1,4 @@
-"""`manage.py doctor`: check all that a sale depends on; say what is wrong, and what to do."""
+"""`manage.py doctor`: check all that a sale depends on, and report faults with advice."""
 
 from dataclasses import asdict
 from typing import Any
@@ -9,7 +9,7 @@ from ops.doctor import Finding, State
 
 
 class Command(OperatorCommand):
-    help = "Looks at settings, servers, processes and sales. Exit code 1 if anything has failed."
+    help = "Checks settings, servers, processes and sales. Exit code 1 if any check has failed."
 
     def run(self, **_: Any) -> int:
         findings = doctor.examine(doctor.GROUPS)
