@@ -45,8 +45,8 @@ def make_sale() -> Iterator[MakeSale]:
     """Makes a sale that can be bought from at once, and ends it after the test."""
     from inventory.gate import replica
     from inventory.models import Listing, Sale
-    from orders import caretaker, lifecycle
-    from tests.cast import stocked
+    from orders import lifecycle
+    from tests.cast import run_caretaker, stocked
 
     made = []
 
@@ -71,7 +71,7 @@ def make_sale() -> Iterator[MakeSale]:
             Listing.objects.create(sale=sale, product=stocked(f"{name}-{number}", units))
         if live:
             lifecycle.schedule(sale.pk, by="staff")
-            caretaker.look_after_all()
+            run_caretaker()
             sale.refresh_from_db()
         return sale
 

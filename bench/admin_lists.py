@@ -153,8 +153,11 @@ def sell(orders: int) -> "Sale":
         batches: dict[int, dict[int, int]] = {}
         for version, product, units in cursor.fetchall():
             batches.setdefault(version, {})[product] = units
-        for version, sold in batches.items():
-            stock.sell(sale.pk, version, sold)
+        for version, units_of in batches.items():
+            sold = {"sold": list(units_of), "units": list(units_of.values())}
+            cursor.execute(
+                f"WITH {stock.SELLING} SELECT", {"sale": sale.pk, "version": version, **sold}
+            )
         Sale.objects.filter(pk=sale.pk).update(version=max(batches), confirmed=orders)
         audit(sale)
     for number in range(DRAFTS):

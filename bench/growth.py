@@ -186,7 +186,10 @@ def _insert_orders(sale: "Sale", number: int) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         stock.lock([product.pk])
         cursor.execute(_ORDERS, [sale.pk, product.pk, sale.version, number])
-        stock.sell(sale.pk, sale.version, {product.pk: number})
+        cursor.execute(
+            f"WITH {stock.SELLING} SELECT",
+            {"sale": sale.pk, "version": sale.version, "sold": [product.pk], "units": [number]},
+        )
         cursor.execute(
             "UPDATE inventory_sale SET confirmed = confirmed + %s WHERE id = %s", [number, sale.pk]
         )

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from flashsale import queues
+
 _TICK = os.sysconf("SC_CLK_TCK")
 # By a word of their command line.
 ROLES = {
     "web": "flashsale.web",
-    "worker": "settlement,housekeeping",
+    "worker": queues.ALL,
     "PostgreSQL": "postgres",
     "Valkey": "valkey",
 }

@@ -1,11 +1,11 @@
-"""Run a blocking call that may hang, and wait for it only so long."""
+"""Run a call to PostgreSQL that may hang, and wait for it only so long."""
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from flashsale.database import PATIENCE
+from flashsale.database import PATIENCE, give_back_after
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class BoundedCall:
         self._latest: Future[Any] | None = None
 
     def run(self, call: Callable[[], T]) -> T:
-        """Run `call` in a thread and return its result.
+        """Run `call` in a thread, close its connection, and return its result.
 
         Raises what `call` raises; TimeoutError after PATIENCE seconds, and at once while an earlier
         call hangs.
@@ -33,6 +33,6 @@ class BoundedCall:
 
 def _settle(result: Future[T], call: Callable[[], T]) -> None:
     try:
-        result.set_result(call())
+        result.set_result(give_back_after(call))
     except BaseException as error:
         result.set_exception(error)

@@ -4,7 +4,7 @@ from typing import Any
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from dashboard import live
 from dashboard.access import may_still_look, session_key
@@ -47,13 +47,6 @@ class DashboardConsumer(AsyncWebsocketConsumer):
 
 async def _may_look(session: str) -> bool:
     try:
-        return await in_thread(_check, session)
+        return await in_thread(may_still_look, session)
     except (DatabaseError, TimeoutError):
         return False
-
-
-def _check(session: str) -> bool:
-    try:
-        return may_still_look(session)
-    finally:
-        connection.close()

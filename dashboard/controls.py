@@ -287,7 +287,7 @@ class Cancel(Control):
 
     @classmethod
     def fits(cls, subject: Order) -> bool:
-        return subject.status == Order.Status.CONFIRMED
+        return subject.may_become(Order.Status.CANCELLED)
 
     def called(self, subject: Order) -> str:
         return subject.reference

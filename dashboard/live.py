@@ -9,9 +9,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -19,6 +18,7 @@ from dashboard.access import may_still_look
 from dashboard.bounded_call import BoundedCall
 from dashboard.reading import Observer
 from dashboard.snapshot import Snapshot
+from flashsale.concurrency import PerLoop
 from flashsale.http.sockets import Frame, Subscriber
 
 log = logging.getLogger(__name__)
@@ -110,18 +110,12 @@ def render_frame(snapshot: Snapshot, language: str) -> str:
 
 
 def _allowed(sessions: set[str]) -> set[str]:
-    try:
-        return {session for session in sessions if may_still_look(session)}
-    finally:
-        connection.close()
+    return {session for session in sessions if may_still_look(session)}
 
 
-_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Live] = WeakKeyDictionary()
+_by_loop = PerLoop(Live)
 
 
 def current() -> Live:
     """The live dashboard of this process; one per event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _by_loop:
-        _by_loop[loop] = Live()
-    return _by_loop[loop]
+    return _by_loop.get()

@@ -49,14 +49,15 @@ class Stored:
 
 
 def read_postgresql(only: int | None) -> Stored:
-    """Read the sales that staff work with now, or only one. Raises DatabaseError."""
+    """Read the sales that staff work with now, or only one. Raises DatabaseError.
+
+    Leaves the thread's connection open: run it by `BoundedCall`, which closes it.
+    """
     try:
         return _read_stored(only)
     except DatabaseError:
         drop_broken_connections()
         raise
-    finally:
-        connection.close()
 
 
 def _read_stored(only: int | None) -> Stored:

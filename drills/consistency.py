@@ -14,21 +14,19 @@ from uuid import UUID
 from django.db.models import Max, Q, Sum
 
 from drills.shopper import FINAL, SOCKET, Heard, Log, Told
+from inventory.click_answers import ClickAnswer
 from inventory.models import Product, Sale, StockMovement
 from orders.models import Order
 
-# What `buy` may answer, by status: the table in `docs/purchase-path.md`.
+# No habit asks for these.
+_NEVER = (ClickAnswer.NOT_FOUND, ClickAnswer.METHOD, ClickAnswer.ORIGIN, ClickAnswer.INSECURE)
+# What `buy` may answer, by status.
 CONTRACT = {
-    200: {"confirmed", "rejected", "cancelled"},
-    202: {"queued"},
-    403: {"ticket"},
-    409: {"sold_out", "not_enough", "paused", "not_open", "closed", "limit"},
-    413: {"too_large"},
-    415: {"content_type"},
-    422: {"ticket_reused", "product", "quantity", "body"},
-    429: {"rate_limited"},
-    503: {"busy", "unknown"},
+    answer.status: {other.code for other in ClickAnswer if other.status == answer.status}
+    - {never.code for never in _NEVER}
+    for answer in ClickAnswer
 }
+CONTRACT[ClickAnswer.KNOWN.status] = set(FINAL)
 # A purchase goes from each to a later one only.
 _STEPS = {"queued": 0, "confirmed": 1, "rejected": 1, "cancelled": 2}
 
@@ -202,7 +200,7 @@ def _same(order: Order, log: Log, told: Told) -> bool:
 def _over_the_limit(log: Log, books: Books) -> Iterator[Fault]:
     """Staff may have cancelled one since, which makes room for another without a word to the shopper."""
     orders = [books.orders.get(purchase) for purchase, _ in confirmed(log)]
-    units = sum(order.quantity for order in orders if order and order.status == "confirmed")
+    units = sum(order.owned for order in orders if order)
     if units > books.limit:
         yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": books.limit})
 

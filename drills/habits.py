@@ -8,14 +8,15 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from drills.shopper import RETRY, Form, Heard, Page, Shopper, about
+from inventory.click_answers import ClickAnswer
 
 Habit = Callable[[Shopper], Coroutine[Any, Any, None]]
 
 TABS = 4  # a browser has a connection for each
 LOOKS = 2.0  # seconds at most, between the page and the click
 LEAVES_AFTER = 0.005  # seconds at most for which the impatient waits
-_NEXT_PRODUCT = ("sold_out", "not_enough")
-_LATER = ("paused", "not_open")
+_NEXT_PRODUCT = (ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code)
+_LATER = (ClickAnswer.PAUSED.code, ClickAnswer.NOT_OPEN.code)
 
 
 async def patient(shopper: Shopper) -> None:

@@ -69,7 +69,7 @@ def shop(*options: str, **settings: str) -> Iterator[tuple[Path, int]]:
 def _up(log: Path, *options: str) -> Iterator[None]:
     with log.open("wb") as output:
         up = subprocess.Popen(
-            [sys.executable, "manage.py", "up", *options],
+            [sys.executable, "manage.py", "up", "--unlisted", *options],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -22,6 +22,7 @@ from websockets.exceptions import WebSocketException
 
 from drills.http import Answer, Connection, request
 from flashsale.http import shoppers
+from inventory.click_answers import ClickAnswer
 
 # As static/js/shop.js and templates/storefront/_outcome.html have it, in seconds.
 PATIENCE = 10.0  # until an answer counts as lost
@@ -95,13 +96,13 @@ class Heard(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        told = self.status in (200, 202) or self.code == "ticket_reused"
+        told = self.status in (200, 202) or self.code == ClickAnswer.TICKET_REUSED.code
         return told and self.purchase != ""
 
     @property
     def unsure(self) -> bool:
         """Whether the purchase may stand in the line although nobody says so."""
-        return self.code in (LOST, LEFT, "unknown")
+        return self.code in (LOST, LEFT, ClickAnswer.UNKNOWN.code)
 
 
 class Told(NamedTuple):

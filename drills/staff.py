@@ -81,7 +81,7 @@ class Staff:
             self.seen.restocked += 1
 
     def _cancel_one(self) -> None:
-        confirmed = Order.objects.filter(sale=self._sale, status=Order.Status.CONFIRMED)
-        latest = confirmed.order_by("-version").first()
+        owning = Order.objects.filter(sale=self._sale, owned__gt=0)
+        latest = owning.order_by("-version").first()
         if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
             self.seen.cancelled += 1

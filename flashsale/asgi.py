@@ -31,6 +31,7 @@ from flashsale.observe import (
     tracing,
 )
 from flashsale.redis import clients
+from inventory.click_answers import ClickAnswer
 from storefront import (
     feed,
     media,
@@ -105,7 +106,7 @@ def _readable_by_others(scope: Scope) -> bool:
 
 async def insecure(request: endpoint.Request) -> endpoint.Response:
     """No password is asked for, and no order shown, where others may read along."""
-    return failure(request, 403, "insecure")
+    return failure(request, ClickAnswer.INSECURE)
 
 
 async def static_file(scope: Scope, receive: Receive, send: Send) -> None:

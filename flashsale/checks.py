@@ -12,9 +12,8 @@ from babel import Locale, UnknownLocaleError
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.translation import to_locale
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from flashsale.redis import connecting
 from flashsale.redis import servers as servers_module
 
 # "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
@@ -166,13 +165,7 @@ def _is_part_of_cluster(url: str) -> bool:
 
 
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=_REDIS_TIMEOUT,
-        socket_connect_timeout=_REDIS_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return connecting.client(url, timeout=_REDIS_TIMEOUT, connect_timeout=_REDIS_TIMEOUT)
 
 
 def _guessable(key: str) -> bool:

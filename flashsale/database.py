@@ -70,15 +70,23 @@ _threads = ThreadPoolExecutor(12, thread_name_prefix="postgresql")
 
 
 async def in_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Asks PostgreSQL without blocking the event loop. Raises DatabaseError, and TimeoutError where it
-    does not answer within PATIENCE."""
+    """Asks PostgreSQL without blocking the event loop; then the connection is back in the pool. Raises
+    DatabaseError, and TimeoutError where it does not answer within PATIENCE."""
     return await asyncio.wait_for(in_its_time(question, *args, **options), PATIENCE)
 
 
 async def in_its_time(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """The same for whoever waits with a patience of their own, and asks one question at a time."""
-    ask = partial(copy_context().run, question, *args, **options)
-    return await asyncio.get_running_loop().run_in_executor(_threads, ask)
+    ask = partial(give_back_after, question, *args, **options)
+    return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)
+
+
+def give_back_after(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Asks in this thread, and gives the thread's connection back to the pool whatever comes of it."""
+    try:
+        return question(*args, **options)
+    finally:
+        connection.close()
 
 
 def drop_broken_connections() -> None:

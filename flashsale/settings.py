@@ -1,12 +1,13 @@
 """Settings: one file, from the environment. A malformed variable stops start-up and is named."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from flashsale import variables
+from flashsale import queues, variables
 from flashsale.local import embedded
 from flashsale.observe import logs
 
@@ -158,7 +159,8 @@ LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # purchases waitin
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles: it serves `runserver`
+    # Before staticfiles: it serves `runserver`. It is slow to import, and nothing else needs it.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -241,8 +243,8 @@ STORAGES = {
 
 # --- Celery: a message is only a bell, nothing depends on its redelivery ----------------------
 
-CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
-CELERY_TASK_ROUTES = {"orders.tasks.settle": {"queue": "settlement"}}
+CELERY_TASK_DEFAULT_QUEUE = queues.HOUSEKEEPING
+CELERY_TASK_ROUTES = {queues.SETTLE: {"queue": queues.SETTLEMENT}}
 # Never pickle: who can write to the broker must not be able to run code.
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
@@ -259,11 +261,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE = {
     "finish-sales": {
-        "task": "orders.tasks.finish_sales",
+        "task": queues.FINISH_SALES,
         "schedule": 10.0,
         "options": {"expires": 10},
     },
-    "clear-sessions": {"task": "orders.tasks.clear_sessions", "schedule": 24 * 3600.0},
+    "clear-sessions": {"task": queues.CLEAR_SESSIONS, "schedule": 24 * 3600.0},
 }
 
 METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there

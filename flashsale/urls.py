@@ -6,6 +6,7 @@ from django.urls import include, path
 from dashboard import login
 from dashboard.metrics import metrics
 from ops import health
+from orders import readiness
 from storefront import views
 
 urlpatterns = [
@@ -14,7 +15,7 @@ urlpatterns = [
     path("admin/login/", login.login),  # before admin's own
     path("admin/", admin.site.urls),
     path("livez", health.livez, name="livez"),
-    path("readyz", health.readyz, name="readyz"),
+    path("readyz", health.readyz, {"missing": readiness.Opening().missing}, name="readyz"),
     path("metrics", metrics, name="metrics"),
 ]
 

@@ -1,4 +1,4 @@
-"""What stands in Redis and is not of our making: how it is told apart from what Redis cannot do for now."""
+"""Detect corrupt gate data, as opposed to Redis errors."""
 
 import re
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from redis.exceptions import ResponseError
 
 
 class CorruptGate(ResponseError):
-    """Something stands in the gate that no script of ours writes. It is no other sale's trouble, and
-    heals: `empty` and a rebuild leave nothing of it."""
+    """The gate holds data that no script writes. Other sales are not affected; `empty` and a
+    rebuild heal it."""
 
 
 @contextmanager
 def raise_as_corrupt() -> Iterator[None]:
-    """Whatever shows that something in the gate is not of our making, as OddGate."""
+    """Turn errors that corrupt data causes into CorruptGate."""
     try:
         yield
     except (ValueError, TypeError, IndexError) as error:
@@ -26,8 +26,8 @@ def raise_as_corrupt() -> Iterator[None]:
 
 
 def is_corrupt(error: ResponseError) -> bool:
-    """Whether it is the data that a command or script stumbled over. Of whatever else Redis refuses the
-    gate is innocent."""
+    """Whether data made the command or script fail. Other refusals of Redis are not the gate's
+    fault."""
     return isinstance(error, CorruptGate) or any(words in str(error) for words in _OF_DATA)
 
 
@@ -36,29 +36,30 @@ _OF_DATA = (
     "not an integer",
     "not a valid float",
     "would overflow",
-    "attempt to",  # Lua's, of a type that it did not expect
+    "attempt to",  # Lua: unexpected type
     "bad argument",
     "malformed",
-    "ID specified in XADD",  # behind the last possible one
+    "ID specified in XADD",  # the stream has reached the last possible id
 )
 
 
 _WHOLE = re.compile(r"\A-?[0-9]{1,300}\Z")
-_MOST = 2**53  # further Lua does not count
+_MOST = 2**53  # Lua counts in doubles
 
 
 def parse_count(stored: str | bytes | None) -> int:
-    """Raises ValueError for what is no whole number, or absurd."""
+    """A whole number as scripts write it, 0 if None. Raises ValueError otherwise, or if it is too
+    large."""
     written = str(stored or "0")
-    if not _WHOLE.match(written):  # Python reads more than Lua: 1_0, or the digits of other scripts
-        raise ValueError(f"{written[:40]!r} is no number")
+    if not _WHOLE.match(written):  # int() also reads 1_0 and the digits of other alphabets
+        raise ValueError(f"{written[:40]!r} is not a whole number")
     number = int(written)
     if abs(number) > _MOST:
-        raise ValueError(f"{number:.0e} is more than can be counted")
+        raise ValueError(f"{number:.0e} is too large")
     return number
 
 
 def parse_epoch(stored: str | bytes | None) -> str:
-    """A mark; none for what nobody has put there as one: it is replaced."""
+    """An epoch, "" if it is malformed: then it is replaced."""
     epoch = str(stored or "")
     return epoch if len(epoch) <= 32 and epoch.isprintable() else ""

@@ -93,7 +93,7 @@ class Sale(models.Model):
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # The position in the sale's history that the gate must reach: every change raises it.
     version = models.PositiveBigIntegerField(default=1, editable=False)
-    # Orders that stand confirmed, counted with each batch: whoever watches need not count millions.
+    # Orders that own units, counted with each batch: whoever watches need not count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
     # The mark of the gate whose line may be settled: see `orders/replication.py`.
     epoch = models.CharField(max_length=32, blank=True, editable=False)

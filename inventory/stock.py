@@ -4,12 +4,11 @@ Each function needs the products locked by the caller's transaction, and takes t
 to, if any, as already locked: sale, then products by key, then orders by key.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
@@ -86,22 +85,6 @@ def offer(sale: Sale, products: Iterable[Product]) -> None:
     require_transaction()
     for product in products:
         Listing.objects.filter(sale=sale, product=product).update(offered=product.stock)
-
-
-def sell(sale: int, version: int, units: Mapping[int, int]) -> None:
-    """Lowers the stock of each locked product by its units, for a batch of `sale` at `version`.
-
-    Raises IntegrityError rather than let a stock fall below zero.
-    """
-    require_transaction()
-    given: dict[str, int | list[int]] = {
-        "sale": sale,
-        "version": version,
-        "sold": list(units),
-        "units": list(units.values()),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {SELLING} SELECT", given)
 
 
 def move(

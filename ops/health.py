@@ -1,5 +1,7 @@
 """`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
 
+from collections.abc import Awaitable, Callable
+
 from django.db import DatabaseError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -11,12 +13,17 @@ async def livez(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-async def readyz(request: HttpRequest) -> JsonResponse:
+async def readyz(
+    request: HttpRequest, missing: Callable[[], Awaitable[dict[str, str]]]
+) -> JsonResponse:
+    """`missing` gives what has to be there before this process is ready for the first time, by part, and
+    is only asked where both servers answer."""
     database, database_words = await _postgresql()
     gates, gate_words = await _redis()
-    ready = database and gates
-    parts = {"ready": ready, "postgresql": database_words, "redis": gate_words}
-    return JsonResponse(parts, status=200 if ready else 503)
+    parts = {"postgresql": database_words, "redis": gate_words}
+    waits_for = await missing() if database and gates else {}
+    ready = database and gates and not waits_for
+    return JsonResponse({"ready": ready, **parts, **waits_for}, status=200 if ready else 503)
 
 
 async def _redis() -> tuple[bool, str]:
@@ -43,8 +50,5 @@ async def _postgresql() -> tuple[bool, str]:
 
 
 def _select() -> None:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT FROM orders_order LIMIT 1")
-    finally:
-        connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM orders_order LIMIT 1")

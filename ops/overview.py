@@ -76,8 +76,8 @@ def _read_gate(sale: Sale) -> tuple[View | None, int, str]:
 
 
 def _list_products(sale: Sale, view: View | None) -> list[Facts]:
-    confirmed = sale.orders.filter(status=Order.Status.CONFIRMED).order_by()
-    units = Counter(dict(confirmed.values_list("product").annotate(Sum("quantity"))))
+    owning = sale.orders.filter(owned__gt=0).order_by()
+    units = Counter(dict(owning.values_list("product").annotate(Sum("owned"))))
     listings = sale.listings.select_related("product").order_by("position", "id")
     return [
         {

@@ -11,9 +11,10 @@ from functools import cache
 
 from celery import current_app
 
+from flashsale import queues
+
 log = logging.getLogger(__name__)
 
-TASK = "orders.tasks.settle"
 _WAITING = 10_000  # sales; more than that is no burst but a broker that hangs
 
 
@@ -45,7 +46,9 @@ def _publish(waiting: queue.Queue[int]) -> None:
         sale = waiting.get()
         try:
             # Straight to the queue: by an exchange kombu asks Redis for its bindings, each time.
-            current_app.send_task(TASK, (sale,), exchange="", routing_key="settlement", retry=False)
+            current_app.send_task(
+                queues.SETTLE, (sale,), exchange="", routing_key=queues.SETTLEMENT, retry=False
+            )
         except Exception as error:
             log.warning(
                 "sale %s: the bell was not heard (%s), the caretaker will settle", sale, error

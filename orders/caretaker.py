@@ -4,7 +4,6 @@ It needs no broker and no beat. Several at once do no harm: whatever it does is 
 scripts that check, and by the same functions that everybody else uses.
 """
 
-import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -29,7 +28,6 @@ from orders import replication, tasks
 log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
-CLOSE_LOOKS = 20  # sales in a round: of a thousand, each has its turn within half a minute
 _WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
 _REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, GateNotReady, *NOT_HERE)
 _SERVERS_AT_ONCE = 32
@@ -62,12 +60,6 @@ def _run(work: Callable[[], None], ended: threading.Event) -> None:
             log.exception("the caretaker stumbled; it goes on")
         finally:
             close_old_connections()
-
-
-def look_after_all() -> None:
-    """One round of everything."""
-    heal_all()
-    settle_waiting()
 
 
 def heal_all() -> None:
@@ -123,21 +115,10 @@ def _heal_all(server: redis.Redis, sales: list[int]) -> None:
         _start_over(server)
         log.info("Redis was started or replaced: %d gates are rebuilt", len(sales))
     pulses = replica.read_pulses(sales)
-    corrupt = replica.find_corrupt(_in_turn(server, sales))
     # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
     for sale in _undrained().filter(pk__in=pulses):
         with _apart(sale.pk):
-            _heal(sale, pulses[sale.pk], corrupt.get(sale.pk, ""))
-
-
-_turns: dict[redis.Redis, Iterator[int]] = {}
-
-
-def _in_turn(server: redis.Redis, sales: list[int]) -> list[int]:
-    """Those of its sales that are looked at closely in this round."""
-    turn = next(_turns.setdefault(server, itertools.count()))
-    start = turn * CLOSE_LOOKS % max(1, len(sales))
-    return (sales[start:] + sales[:start])[:CLOSE_LOOKS]
+            _heal(sale, pulses[sale.pk])
 
 
 def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
@@ -147,11 +128,11 @@ def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
                 tasks.settle.apply((sale,), throw=True)
 
 
-def _heal(sale: Sale, pulse: Pulse, corrupt: str) -> None:
+def _heal(sale: Sale, pulse: Pulse) -> None:
     if pulse.stuck:
         replica.lower_bell(sale.pk)
-    if why := corrupt or pulse.corrupt:
-        replication.discard_gate(sale.pk, why)
+    if pulse.corrupt:
+        replication.discard_gate(sale.pk, pulse.corrupt)
         replication.rebuild(sale.pk)
     elif pulse.version > sale.version and replica.empty_gate(sale.pk, sale.version):
         log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)

@@ -316,8 +316,8 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
         if locked.status == Order.Status.CANCELLED:
             raise _DoneBefore
-        if locked.status != Order.Status.CONFIRMED:
-            raise NotPossible("A rejected order cannot be cancelled.")
+        if not locked.may_become(Order.Status.CANCELLED):
+            raise NotPossible(f"A {locked.get_status_display().lower()} order cannot be cancelled.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
             locked.status = Order.Status.CANCELLED
@@ -325,7 +325,7 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
             locked.save(update_fields=["status", "version"])
             sale.confirmed -= 1
             returned = Movement.CANCELLED
-            stock.move(product, locked.quantity, returned, told=sales, actor=by, order=locked.pk)
+            stock.move(product, locked.owned, returned, told=sales, actor=by, order=locked.pk)
 
 
 def _move(

@@ -1,23 +1,24 @@
 """The final answer to every purchase."""
 
+from typing import TypeAlias
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, F, Q, When
 
 from inventory.models import Product, Sale
 from orders.reference import reference
+from orders.status import OWNING
+from orders.status import Status as OrderStatus
 
 
 class Order(models.Model):
     """The final answer to a purchase: confirmed or rejected, and perhaps cancelled later.
 
     The primary key is the purchase id, so that PostgreSQL itself refuses a second answer. A trigger
-    (`migrations/0002_rules.py`) lets nothing change but confirmed to cancelled, and deletes nothing.
+    (`migrations/0002_rules.py`) allows only the arrows of `orders/status.py`, and no deletion.
     """
 
-    class Status(models.TextChoices):
-        CONFIRMED = "confirmed"
-        REJECTED = "rejected"
-        CANCELLED = "cancelled"
+    Status: TypeAlias = OrderStatus
 
     class Reason(models.TextChoices):
         NONE = ""
@@ -37,9 +38,16 @@ class Order(models.Model):
     )
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
+    # Units that are taken: what stock, limits and the books sum. PostgreSQL computes it, so that raw SQL
+    # and processes of the last release keep it right, too.
+    owned = models.GeneratedField(
+        expression=Case(When(status__in=OWNING, then=F("quantity")), default=0),
+        output_field=models.PositiveIntegerField(),
+        db_persist=True,
+    )
     unit_price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3)
-    status = models.CharField(max_length=9, choices=Status.choices)
+    status = models.CharField(max_length=9, choices=OrderStatus.choices)
     reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
     # The sale's version at its last change: what `tell` asks for.
     version = models.PositiveBigIntegerField()
@@ -56,7 +64,7 @@ class Order(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=Q(status__in=["confirmed", "rejected", "cancelled"]),
+                condition=Q(status__in=OrderStatus.values),
                 name="order_status_known",
             ),
             models.CheckConstraint(
@@ -84,6 +92,10 @@ class Order(models.Model):
     def total(self) -> int:
         """What it costs, in minor units of the currency."""
         return self.unit_price * self.quantity
+
+    def may_become(self, other: OrderStatus) -> bool:
+        """Whether an arrow leads there: see `orders/status.py`."""
+        return OrderStatus(self.status).may_become(other)
 
 
 class AuditEntry(models.Model):

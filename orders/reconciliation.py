@@ -33,8 +33,8 @@ GROUP BY p.id HAVING p.stock <> coalesce(sum(m.delta), 0)
 _SOLD = """
 SELECT p.sku, coalesce(o.units, 0) AS orders, coalesce(m.units, 0) AS ledger
 FROM inventory_product AS p
-LEFT JOIN (SELECT product_id, sum(quantity) AS units FROM orders_order
-           WHERE status = 'confirmed' GROUP BY product_id) AS o ON o.product_id = p.id
+LEFT JOIN (SELECT product_id, sum(owned) AS units FROM orders_order
+           WHERE owned > 0 GROUP BY product_id) AS o ON o.product_id = p.id
 LEFT JOIN (SELECT product_id, -sum(delta) AS units FROM inventory_stockmovement
            WHERE reason IN ('sold', 'cancelled') GROUP BY product_id) AS m ON m.product_id = p.id
 WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
@@ -42,10 +42,10 @@ WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
        OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s))
 """
 _OVER_LIMIT = """
-SELECT s.slug, o.shopper, sum(o.quantity) AS units, s.greatest_limit
+SELECT s.slug, o.shopper, sum(o.owned) AS units, s.greatest_limit
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
-WHERE o.status = 'confirmed' AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
-GROUP BY s.id, o.shopper HAVING sum(o.quantity) > s.greatest_limit
+WHERE o.owned > 0 AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
+GROUP BY s.id, o.shopper HAVING sum(o.owned) > s.greatest_limit
 """
 _STRANGE = """
 SELECT o.id, s.slug, o.version, s.version AS sale_version
@@ -64,7 +64,7 @@ WHERE o.quantity IS DISTINCT FROM m.units
 """
 _CONFIRMED = """
 SELECT s.slug, s.confirmed AS counted, count(o.id) AS orders
-FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.status = 'confirmed'
+FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.owned > 0
 WHERE %(sale)s::bigint IS NULL OR s.id = %(sale)s
 GROUP BY s.id HAVING s.confirmed <> count(o.id)
 """
@@ -86,8 +86,8 @@ FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
 WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)s::uuid)
 """
 _UNITS = """
-SELECT replace(shopper::text, '-', ''), sum(quantity) FROM orders_order
-WHERE sale_id = %(sale)s AND status = 'confirmed'
+SELECT replace(shopper::text, '-', ''), sum(owned) FROM orders_order
+WHERE sale_id = %(sale)s AND owned > 0
   AND (%(shopper)s::uuid IS NULL OR shopper = %(shopper)s::uuid)
 GROUP BY shopper
 """
@@ -291,7 +291,7 @@ def _orders(sale: int, purchase: str | None = None) -> dict[str, Answer]:
 
 
 def _units(sale: int, shopper: str | None = None) -> dict[str, int]:
-    """Units confirmed per shopper; of all, or of one."""
+    """Units owned per shopper; of all, or of one."""
     with connection.cursor() as cursor:
         cursor.execute(_UNITS, {"sale": sale, "shopper": shopper})
         return {str(who): int(units) for who, units in cursor.fetchall()}

@@ -41,15 +41,14 @@ SELECT s.finished OR s.status = 'draft', s.version,
               FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
               WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
     coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
-              FROM (SELECT o.shopper,
-                           coalesce(sum(o.quantity) FILTER (WHERE o.status = 'confirmed'), 0) AS units
+              FROM (SELECT o.shopper, sum(o.owned) AS units
                     FROM orders_order AS o
                     WHERE o.sale_id = s.id AND (%(since)s = 0 OR o.shopper IN (
                         SELECT shopper FROM orders_order
                         WHERE sale_id = s.id AND version > %(since)s))
                     GROUP BY o.shopper
                     -- A gate that knows nothing need not be told of those who bought nothing.
-                    HAVING %(since)s > 0 OR bool_or(o.status = 'confirmed')) AS bought), '{}')
+                    HAVING %(since)s > 0 OR sum(o.owned) > 0) AS bought), '{}')
 FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 

@@ -67,8 +67,8 @@ FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(qua
 _LOOK_UP = """
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL
-SELECT NULL::uuid, shopper, sum(quantity)::integer FROM orders_order
-WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND status = 'confirmed'
+SELECT NULL::uuid, shopper, sum(owned)::integer FROM orders_order
+WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND owned > 0
 GROUP BY shopper
 """
 
@@ -81,6 +81,11 @@ class Decision:
     product: Product | None
     status: Order.Status
     reason: str = ""
+
+    @property
+    def owned(self) -> int:
+        """Units that it takes: what PostgreSQL computes as `Order.owned`."""
+        return self.entry.quantity if self.status.owns_units else 0
 
 
 Record = Callable[[Sale, list[Entry], list[Product], dict[UUID, int]], list[Decision]]
@@ -267,8 +272,8 @@ def _looking_up(sale: int, entries: list[Entry]) -> Statement:
 
 
 def _fresh(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, int]]:
-    """The entries that are no orders yet, each purchase once, and the units confirmed so far to each
-    shopper, for the limit is PostgreSQL's to keep."""
+    """The entries that are no orders yet, each purchase once, and the units that each shopper owns so
+    far, for the limit is PostgreSQL's to keep."""
     first = {entry.purchase: entry for entry in reversed(entries)}
     known = {purchase for purchase, shopper, _ in rows if shopper is None}
     bought = {shopper: units for purchase, shopper, units in rows if purchase is None}
@@ -306,26 +311,26 @@ def _record_one_by_one(
             decision = _poison(entry)
             _write(sale, [decision])
         decisions.append(decision)
-        if decision.status == Order.Status.CONFIRMED and decision.product:
-            decision.product.stock -= entry.quantity
-            bought[entry.shopper] = bought.get(entry.shopper, 0) + entry.quantity
+        if decision.owned and decision.product:
+            decision.product.stock -= decision.owned
+            bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.owned
     return decisions
 
 
 def _write(sale: Sale, decisions: list[Decision]) -> None:
     """Writes the orders, the sale's new version, the ledger and the stock."""
     sold: dict[int, int] = defaultdict(int)
-    confirmed = [d for d in decisions if d.status == Order.Status.CONFIRMED]
-    for decision in confirmed:
+    owning = [d for d in decisions if d.owned]
+    for decision in owning:
         if decision.product:
-            sold[decision.product.pk] += decision.entry.quantity
+            sold[decision.product.pk] += decision.owned
     with connection.cursor() as cursor:
         cursor.execute(
             _WRITE,
             {
                 "sale": sale.pk,
                 "version": sale.version,
-                "confirmed": len(confirmed),
+                "confirmed": len(owning),
                 "sold": list(sold),
                 "units": list(sold.values()),
                 "ids": _array(d.entry.purchase.hex for d in decisions),
@@ -360,9 +365,9 @@ def _delta_of_batch(
         status, reason = decision.status.value, str(decision.reason)
         buyer, units = entry.shopper, entry.quantity
         answers.append([entry.purchase.hex, status, reason, buyer.hex, sku, units])
-        if decision.status == Order.Status.CONFIRMED:
-            left[sku] -= units
-            bought[buyer] = bought.get(buyer, 0) + units
+        if owned := decision.owned:
+            left[sku] -= owned
+            bought[buyer] = bought.get(buyer, 0) + owned
     units_of = {buyer.hex: units for buyer, units in bought.items()}
     return Delta(version - 1, version, stock=left, answers=answers, bought=units_of)
 

@@ -20,6 +20,7 @@ from flashsale.http.endpoint import BodyTooLarge, Header, Request, Response, jso
 from flashsale.observe import logs, telemetry, tracing
 from flashsale.observe.tracing import Step
 from flashsale.redis.pipe import NotSent
+from inventory.click_answers import BY_GATE_CODE, ClickAnswer
 from inventory.gate import admission
 from inventory.gate.entries import Answer, Verdict
 from inventory.models import MOST_UNITS
@@ -32,14 +33,15 @@ from storefront.responses import RETRY, cookie_for, failure
 
 MOST_BYTES = 4096
 _FORM = "application/x-www-form-urlencoded"
+_IN_LINE, _DECIDED = ClickAnswer.QUEUED.status, ClickAnswer.KNOWN.status
 
 
 class Refusal(Exception):
-    """The request cannot be a click: a status and a code of the contract."""
+    """The request cannot be a click."""
 
-    def __init__(self, status: int, code: str, *headers: Header) -> None:
-        super().__init__(code)
-        self.status, self.code, self.headers = status, code, headers
+    def __init__(self, answer: ClickAnswer, *headers: Header) -> None:
+        super().__init__(answer.code)
+        self.answer, self.headers = answer, headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +67,24 @@ async def buy(request: Request, slug: str) -> Response:
         fields = await _fields(request)
         live = await _watch(slug)
     except Refusal as refusal:
-        telemetry.count_click(0, "invalid" if refusal.status < 500 else "error")
+        telemetry.count_click(0, refusal.answer.counted)
         return _no_click(request, refusal)
     click = _click(request, live, fields)
     if click is None:
-        telemetry.count_click(live.card.id, "invalid")
+        telemetry.count_click(live.card.id, ClickAnswer.TICKET.counted)
         return _fresh_ticket(request, live, fields.get("product", ""))
     try:
         verdict = await _admit(click)
     except NotSent:
-        telemetry.count_click(live.card.id, "error")
-        logs.log_step("not asked", sale=live.card.id, status=503)
-        return _try_again(click, {"error": "busy"}, "busy")
+        return _unanswered(click, ClickAnswer.BUSY, "not asked")
     except redis.RedisError:
-        telemetry.count_click(live.card.id, "error")
-        logs.log_step("unknown", sale=live.card.id, status=503)
-        return _try_again(click, {"error": "unknown", "purchase": str(click.purchase)}, "unknown")
+        return _unanswered(click, ClickAnswer.UNKNOWN, "unknown")
     if verdict.ring:
         bell.ring(live.card.id)
-    response = await _answer(click, verdict)
-    _count(click, verdict, response.status, clicked_at)
+    decided = await _without_gate(click) if verdict.code == "not_ready" else verdict
+    given = BY_GATE_CODE[decided.reason or decided.code]
+    response = _answer(click, given, decided)
+    _count(click, verdict, given, response.status, clicked_at)
     return response
 
 
@@ -94,13 +94,13 @@ async def buy(request: Request, slug: str) -> Response:
 async def _fields(request: Request) -> dict[str, str]:
     """The form's fields, each once."""
     if request.method != "POST":
-        raise Refusal(405, "method", (b"allow", b"POST"))
+        raise Refusal(ClickAnswer.METHOD, (b"allow", b"POST"))
     if request.header(b"content-type").partition(";")[0].strip().lower() != _FORM:
-        raise Refusal(415, "content_type")
+        raise Refusal(ClickAnswer.CONTENT_TYPE)
     if request.foreign:
-        raise Refusal(403, "origin")
+        raise Refusal(ClickAnswer.ORIGIN)
     if not request.trustworthy:
-        raise Refusal(403, "insecure")
+        raise Refusal(ClickAnswer.INSECURE)
     try:
         body = await request.body(MOST_BYTES)
         pairs = parse_qsl(
@@ -111,12 +111,12 @@ async def _fields(request: Request) -> dict[str, str]:
             errors="strict",
         )
     except BodyTooLarge as error:
-        raise Refusal(413, "too_large", (b"connection", b"close")) from error
+        raise Refusal(ClickAnswer.TOO_LARGE, (b"connection", b"close")) from error
     except ValueError as error:
-        raise Refusal(422, "body") from error
+        raise Refusal(ClickAnswer.BODY) from error
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise Refusal(422, "body")
+        raise Refusal(ClickAnswer.BODY)
     return fields
 
 
@@ -124,9 +124,9 @@ async def _watch(slug: str) -> LiveSale:
     try:
         live = await feed.current().live_sale(slug)
     except (DatabaseError, TimeoutError) as error:
-        raise Refusal(503, "busy", RETRY) from error
+        raise Refusal(ClickAnswer.BUSY, RETRY) from error
     if live is None:
-        raise Refusal(404, "not_found")
+        raise Refusal(ClickAnswer.NOT_FOUND)
     return live
 
 
@@ -162,38 +162,11 @@ async def _admit(click: Click) -> Verdict:
     )
 
 
-_COUNTED = {
-    "queued": "accepted",
-    "known": "repeated",
-    "reused": "invalid",
-    "rate_limited": "rate",
-    "product": "invalid",
-    "quantity": "invalid",
-    "foreign": "invalid",
-    "sold_out": "sold_out",
-    "not_enough": "sold_out",
-    "limit": "limit",
-    "closed": "closed",
-    "not_open": "closed",
-    "paused": "closed",
-}
-
-
-_COUNTED_WITHOUT_GATE = {
-    200: "repeated",
-    303: "closed",
-    409: "closed",
-    403: "invalid",
-    422: "invalid",
-}
-
-
-def _count(click: Click, verdict: Verdict, status: int, clicked_at: float) -> None:
+def _count(
+    click: Click, verdict: Verdict, given: ClickAnswer, status: int, clicked_at: float
+) -> None:
     """For the dashboard: how it was answered, and how soon."""
-    counted = _COUNTED.get(verdict.reason or verdict.code, "error")
-    if verdict.code == "not_ready":  # decided by PostgreSQL, where the sale is finished
-        counted = _COUNTED_WITHOUT_GATE.get(status, "error")
-    telemetry.count_click(click.live.card.id, counted)
+    telemetry.count_click(click.live.card.id, given.counted)
     logs.log_step(verdict.code, sale=click.live.card.id, reason=verdict.reason, status=status)
     tracing.write_spans("click", _clicked(click, verdict, status, clicked_at))
     if verdict.code == "queued":
@@ -211,52 +184,52 @@ def _clicked(click: Click, verdict: Verdict, status: int, clicked_at: float) -> 
 
 def _no_click(request: Request, refusal: Refusal) -> Response:
     headers = (*refusal.headers, fragments.INSIDE) if request.from_htmx else refusal.headers
-    return failure(request, refusal.status, refusal.code, *headers)
+    return failure(request, refusal.answer, *headers)
 
 
-async def _answer(click: Click, verdict: Verdict) -> Response:
-    match verdict.code:
-        case "queued":
-            return _accepted(click, click.answer("queued"))
-        case "known":
-            assert verdict.answer is not None
-            return _accepted(click, verdict.answer)
-        case "reused":
-            assert verdict.answer is not None
-            return _reused(click, verdict.answer)
-        case "refused":
-            content = {"status": "refused", "reason": verdict.reason}
-            return _refused(click, 409, content, verdict.reason)
-        case "rate_limited":
-            wait = str(-(-verdict.wait // 1000)).encode()
-            content = {"error": "rate_limited"}
-            return _refused(click, 429, content, "rate_limited", (b"retry-after", wait))
-        case "product" | "quantity":
-            return _refused(click, 422, {"error": verdict.code}, verdict.code)
-        case "foreign":
-            return _fresh_ticket(click.request, click.live, click.sku)
-        case "not_ready":
-            return await _without_gate(click)
-    return _try_again(click, {"error": "busy"}, "busy")
+def _unanswered(click: Click, given: ClickAnswer, step: str) -> Response:
+    """503: the gate has not answered."""
+    telemetry.count_click(click.live.card.id, given.counted)
+    logs.log_step(step, sale=click.live.card.id, status=given.status)
+    return _try_again(click, given)
 
 
-async def _without_gate(click: Click) -> Response:
+async def _without_gate(click: Click) -> Verdict:
     """The gate of a finished sale is gone, and PostgreSQL knows every answer. Any other is cold."""
     if not click.live.card.finished:
-        return _try_again(click, {"error": "busy"}, "busy")
+        return Verdict("busy")
     try:
         order = await find_order(click.purchase)
     except (DatabaseError, TimeoutError):
-        return _try_again(click, {"error": "busy"}, "busy")
+        return Verdict("busy")
     if order is None:
-        return _refused(click, 409, {"status": "refused", "reason": "closed"}, "closed")
+        return Verdict("refused", reason="closed")
     answer = order.answer
     if answer.shopper != click.shopper.hex:
-        return _fresh_ticket(click.request, click.live, click.sku)
+        return Verdict("foreign")
     same = (answer.sku, answer.quantity) == (click.sku, click.quantity)
     if not same and answer.reason != Order.Reason.ERROR:  # of a poison entry they were not kept
-        return _reused(click, answer)
-    return _accepted(click, answer)
+        return Verdict("reused", answer)
+    return Verdict("known", answer)
+
+
+def _answer(click: Click, given: ClickAnswer, verdict: Verdict) -> Response:
+    if given.status in (409, 429):  # most of a rush; to name a member costs Python 3.11 some 0.2 µs
+        return _refused(click, given, verdict.wait)
+    match given:
+        case ClickAnswer.QUEUED:
+            return _accepted(click, click.answer("queued"))
+        case ClickAnswer.KNOWN:
+            assert verdict.answer is not None
+            return _accepted(click, verdict.answer)
+        case ClickAnswer.TICKET_REUSED:
+            assert verdict.answer is not None
+            return _reused(click, verdict.answer)
+        case ClickAnswer.TICKET:
+            return _fresh_ticket(click.request, click.live, click.sku)
+        case ClickAnswer.BUSY:
+            return _try_again(click, given)
+    return _refused(click, given)
 
 
 def _accepted(click: Click, answer: Answer) -> Response:
@@ -266,64 +239,66 @@ def _accepted(click: Click, answer: Answer) -> Response:
         content["reason"] = answer.reason
     if answer.status == Order.Status.REJECTED and _wants_fragment(click.request):
         return render_settled(click.request, click.live, click.purchase, answer)
-    status = 202 if answer.status == "queued" else 200
+    status = _IN_LINE if answer.status == "queued" else _DECIDED
     ticket = click.ticket if answer.status == "queued" else ""
     return _shaped(click, status, content, lambda: _outcome(click, answer, ticket), _order(click))
 
 
 def _reused(click: Click, answer: Answer) -> Response:
-    content = {
-        "error": "ticket_reused",
-        "purchase": str(click.purchase),
-        "status": answer.status,
-    }
-    reused = answer._replace(reason="ticket_reused")
+    code, status = ClickAnswer.TICKET_REUSED.code, ClickAnswer.TICKET_REUSED.status
+    content = {"error": code, "purchase": str(click.purchase), "status": answer.status}
+    reused = answer._replace(reason=code)
     if answer.status == Order.Status.REJECTED and _wants_fragment(click.request):
-        return render_settled(click.request, click.live, click.purchase, reused, 422)
-    return _shaped(click, 422, content, lambda: _outcome(click, reused), _order(click))
+        return render_settled(click.request, click.live, click.purchase, reused, status)
+    return _shaped(click, status, content, lambda: _outcome(click, reused), _order(click))
 
 
-def _refused(
-    click: Click, status: int, content: dict[str, Any], code: str, *headers: Header
-) -> Response:
-    """Nothing is used up: the same form may be sent again."""
+def _refused(click: Click, given: ClickAnswer, wait: int = 0) -> Response:
+    """Nothing is used up: the same form may be sent again, where `wait` is given after so many ms."""
+    headers = ((b"retry-after", str(-(-wait // 1000)).encode()),) if wait else ()
+    code, status = given.code, given.status
+    content = {"status": "refused", "reason": code} if status == 409 else {"error": code}
     # The notice is the same for every product and quantity, and kept as one.
     refused = click.answer("refused", code)._replace(sku="", quantity=0)
     to = f"/sales/{click.live.card.slug}/?message={code}"
     return _shaped(click, status, content, lambda: _outcome(click, refused), to, *headers)
 
 
-def _try_again(click: Click, content: dict[str, Any], code: str) -> Response:
+def _try_again(click: Click, given: ClickAnswer) -> Response:
     """503: whether it was accepted is for the same ticket to find out."""
     request = click.request
     if request.wants_json:
-        return json_response(503, content, RETRY)
+        content = {"error": given.code}
+        if given is ClickAnswer.UNKNOWN:
+            content["purchase"] = str(click.purchase)
+        return json_response(given.status, content, RETRY)
     if request.from_htmx:  # the page keeps its form, and sends it again
-        notice = fragments.notice(code, request.language)
-        return Response(503, notice.encode(), headers=(RETRY, fragments.INSIDE))
+        notice = fragments.notice(given.code, request.language)
+        return Response(given.status, notice.encode(), headers=(RETRY, fragments.INSIDE))
     page = fragments.retry_page(
-        click.live, request.language, click.ticket, click.sku, click.quantity, code
+        click.live, request.language, click.ticket, click.sku, click.quantity, given.code
     )
-    return Response(503, page, headers=(RETRY,))
+    return Response(given.status, page, headers=(RETRY,))
 
 
 def _fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
     """403: nothing is said about a ticket that is not this shopper's, but a page gets a new one."""
+    code, status = ClickAnswer.TICKET.code, ClickAnswer.TICKET.status
     if request.wants_json:
-        return json_response(403, {"error": "ticket"})
+        return json_response(status, {"error": code})
     cookie: tuple[Header, ...] = ()
     shopper = request.shopper
     if shopper is None:
         shopper = shoppers.new_shopper()
         cookie = (cookie_for(request, shopper),)
     if not request.from_htmx:
-        return redirect(f"/sales/{live.card.slug}/?message=ticket", *cookie)
-    notice = fragments.notice("ticket", request.language)
+        return redirect(f"/sales/{live.card.slug}/?message={code}", *cookie)
+    notice = fragments.notice(code, request.language)
     product = live.card.product(sku)
     if product is None:
-        return Response(403, notice.encode(), headers=(*cookie, fragments.INSIDE))
+        return Response(status, notice.encode(), headers=(*cookie, fragments.INSIDE))
     form = fragments.fresh_form(live, request.language, product, shopper, notice)
-    return Response(403, form, headers=cookie)
+    return Response(status, form, headers=cookie)
 
 
 def _shaped(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from icalendar import Alarm, Calendar, Event
 
 from flashsale.http.endpoint import Request, Response
+from inventory.click_answers import ClickAnswer
 from storefront.live_sale import LiveSale
 from storefront.responses import failure
 from storefront.sale_page import find_live_sale
@@ -22,7 +23,7 @@ async def calendar(request: Request, slug: str) -> Response:
     if isinstance(live, Response):
         return live
     if live.phase == "ended":
-        return failure(request, 404, "not_found", said="closed")
+        return failure(request, ClickAnswer.NOT_FOUND, said="closed")
     attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
     return Response(200, _entry(live, request), _CALENDAR, (attached,))
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.db import connection
-
 from inventory.models import Sale
 
 
@@ -63,13 +61,10 @@ def stock_level(left: int, offered: int) -> str:
 def card(**which: str | int) -> SaleCard | None:
     """The card of one sale, by `slug` or `pk`; None for a draft, which nobody may see.
 
-    Blocks: server processes call it in a thread, and the connection goes back to the pool.
+    Blocks: server processes call it in a thread.
     """
-    try:
-        sale = Sale.objects.exclude(status=Sale.Status.DRAFT).filter(**which).first()
-        return _card(sale) if sale else None
-    finally:
-        connection.close()
+    sale = Sale.objects.exclude(status=Sale.Status.DRAFT).filter(**which).first()
+    return _card(sale) if sale else None
 
 
 def _card(sale: Sale) -> SaleCard:

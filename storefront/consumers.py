@@ -39,14 +39,11 @@ class SaleConsumer(AsyncWebsocketConsumer):
         if self.live is not None:
             self.live.unsubscribe(self.subscriber)
 
-    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """A page has nothing to say here: buying is a request."""
-
     async def _relay(self, frame: str) -> None:
         await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
 
     async def websocket_receive(self, message: Any) -> None:
-        """Skips decoding what is not read."""
+        """A page has nothing to say here: buying is a request."""
 
 
 class NoConsumer(AsyncWebsocketConsumer):

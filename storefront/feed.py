@@ -9,8 +9,8 @@ what their shopper has bought.
 import asyncio
 import logging
 import time
-from weakref import WeakKeyDictionary
 
+from flashsale.concurrency import PerLoop, SingleFlight
 from flashsale.database import in_thread
 from flashsale.http import signing
 from flashsale.observe import telemetry
@@ -31,7 +31,7 @@ class Feed:
 
     def __init__(self) -> None:
         self._live_sales: dict[str, LiveSale] = {}
-        self._loading: dict[str, asyncio.Task[LiveSale | None]] = {}
+        self._loading = SingleFlight(self._load)
         self._unknown: dict[str, float] = {}
         key = signing.key_number()
         telemetry.start("web", lambda: {"sockets": self.sockets, "key": key})
@@ -47,7 +47,9 @@ class Feed:
         sale that was not asked for lately cannot be read."""
         live = self._live_sales.get(slug)
         if live is None:
-            live = await self._load_once(slug)
+            if time.monotonic() < self._unknown.get(slug, 0):
+                return None
+            live = await self._loading(slug)  # a crowd that arrives at once has it read once
         if live is not None:
             live.asked_at = time.monotonic()
         return live
@@ -60,28 +62,17 @@ class Feed:
         card = await in_thread(catalogue.card, pk=sale)
         return await self.live_sale(card.slug) if card else None
 
-    async def _load_once(self, slug: str) -> LiveSale | None:
-        """A crowd that arrives at once has the sale read once."""
-        if time.monotonic() < self._unknown.get(slug, 0):
-            return None
-        if slug not in self._loading:
-            self._loading[slug] = asyncio.ensure_future(self._load(slug))
-        return await asyncio.shield(self._loading[slug])
-
     async def _load(self, slug: str) -> LiveSale | None:
-        try:
-            card = await in_thread(catalogue.card, slug=slug)
-            if card is None:
-                if len(self._unknown) >= _UNKNOWN_MOST:
-                    self._unknown.clear()
-                self._unknown[slug] = time.monotonic() + _UNKNOWN_KEPT
-                return None
-            live = LiveSale(card)
-            await live.refresh()
-            self._live_sales[slug] = live
-            return live
-        finally:
-            del self._loading[slug]
+        card = await in_thread(catalogue.card, slug=slug)
+        if card is None:
+            if len(self._unknown) >= _UNKNOWN_MOST:
+                self._unknown.clear()
+            self._unknown[slug] = time.monotonic() + _UNKNOWN_KEPT
+            return None
+        live = LiveSale(card)
+        await live.refresh()
+        self._live_sales[slug] = live
+        return live
 
     async def _listen(self) -> None:
         while True:
@@ -109,12 +100,9 @@ class Feed:
                     del self._live_sales[slug]
 
 
-_feeds: WeakKeyDictionary[asyncio.AbstractEventLoop, Feed] = WeakKeyDictionary()
+_feeds = PerLoop(Feed)
 
 
 def current() -> Feed:
     """This process' feed: one per event loop, started when it is first asked for."""
-    loop = asyncio.get_running_loop()
-    if loop not in _feeds:
-        _feeds[loop] = Feed()
-    return _feeds[loop]
+    return _feeds.get()

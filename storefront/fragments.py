@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
@@ -21,8 +22,7 @@ from storefront.rendered import Rendered, placeholder
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
-    {"sold_out", "not_enough", "paused", "not_open", "closed", "limit", "rate_limited"}
-    | {"ticket", "ticket_reused", "product", "quantity", "body", "origin"}
+    answer.code for answer in ClickAnswer if answer.gate_codes and 400 <= answer.status < 500
 )
 
 Purchase = tuple[UUID, Answer]

@@ -10,6 +10,7 @@ from uuid import UUID
 import redis
 from django.db import DatabaseError
 
+from flashsale.concurrency import SingleFlight
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.http.sockets import Frame, Subscriber
 from inventory import announce
@@ -47,7 +48,7 @@ class LiveSale:
         # Rendered since what a page shows has changed: a crowd connects in the same second.
         self._live_frames: dict[str, Frame] = {}
         self._outcome_frames: dict[tuple[Answer, str], Rendered] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._reading = SingleFlight(self._read)
         self._again = False
         self._pushing: asyncio.TimerHandle | None = None
         self._push_again_at = 0.0
@@ -109,14 +110,10 @@ class LiveSale:
     async def refresh(self) -> None:
         """Reads the gate again and tells the sockets. However many ask at once, one reads; who asks
         while it is being read has it read once more, for the change may have come too late for it."""
-        if self._reading is not None and not self._reading.done():
-            self._again = True
-        else:
-            self._reading = asyncio.ensure_future(self._read())
-        await asyncio.shield(self._reading)
+        self._again = True
+        await self._reading()
 
     async def _read(self) -> None:
-        self._again = True
         while self._again:
             self._again = False
             self._read_card_if_due()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.core.files.storage import default_storage
 
+from flashsale.concurrency import SingleFlight
 from flashsale.database import PATIENCE
 from flashsale.http.endpoint import FOR_EVER, PLAIN, Request, Response
 
@@ -19,7 +20,6 @@ NAME = r"products/[0-9a-f]{32}(?:_[A-Za-z0-9]+)?(?:-[0-9]{2,4})?\.webp"
 _MOST_KEPT = 64  # pictures of some 50 kB
 
 _kept: OrderedDict[str, bytes] = OrderedDict()
-_reading: dict[str, asyncio.Task[bytes]] = {}
 # Threads of their own: questions that hang in PostgreSQL must not hold up pictures.
 _readers = ThreadPoolExecutor(4, thread_name_prefix="pictures")
 
@@ -42,20 +42,18 @@ async def _content(name: str) -> bytes:
     if name in _kept:
         _kept.move_to_end(name)
         return _kept[name]
-    if name not in _reading:
-        _reading[name] = asyncio.ensure_future(_read(name))
-    return await asyncio.wait_for(asyncio.shield(_reading[name]), PATIENCE)
+    return await asyncio.wait_for(_reading(name), PATIENCE)
 
 
 async def _read(name: str) -> bytes:
-    try:
-        content = await asyncio.get_running_loop().run_in_executor(_readers, _stored, name)
-    finally:
-        del _reading[name]
+    content = await asyncio.get_running_loop().run_in_executor(_readers, _stored, name)
     _kept[name] = content
     if len(_kept) > _MOST_KEPT:
         _kept.popitem(last=False)
     return content
+
+
+_reading = SingleFlight(_read)
 
 
 def _stored(name: str) -> bytes:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request, Response, json_response
 from flashsale.observe import logs
+from inventory.click_answers import ClickAnswer
 from inventory.gate import admission
 from inventory.gate.entries import Answer
 from orders.models import Order
@@ -26,20 +27,20 @@ _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 async def outcome(request: Request, purchase: str) -> Response:
     """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
     if request.method not in ("GET", "HEAD"):
-        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+        return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     if not request.trustworthy:
-        return failure(request, 403, "insecure")
+        return failure(request, ClickAnswer.INSECURE)
     if request.shopper is None:
-        return failure(request, 404, "not_found")
+        return failure(request, ClickAnswer.NOT_FOUND)
     number = UUID(purchase)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
         logs.bind_purchase(number)  # not sooner: what was begun there is for everybody
         found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _Unsure):
-        return failure(request, 503, "busy", RETRY)
+        return failure(request, ClickAnswer.BUSY, RETRY)
     if live is None or found is None or found.answer.shopper != request.shopper.hex:
-        return failure(request, 404, "not_found")  # whose it is is nobody else's to learn
+        return failure(request, ClickAnswer.NOT_FOUND)  # whose it is is nobody else's to learn
     answer = found.answer
     if request.wants_json:
         return json_response(200, _as_json(number, found))
@@ -109,10 +110,7 @@ def _at_the_sales_price(live: LiveSale, answer: Answer, accepted_at: datetime | 
 
 
 def _find_order(purchase: UUID) -> Found | None:
-    try:
-        order = Order.objects.select_related("product").filter(pk=purchase).first()
-    finally:
-        connection.close()
+    order = Order.objects.select_related("product").filter(pk=purchase).first()
     if order is None:
         return None
     return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)

@@ -4,7 +4,7 @@ import asyncio
 from uuid import UUID
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from flashsale.database import in_thread
 from flashsale.http.endpoint import Request
@@ -37,11 +37,8 @@ async def _purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | None:
 
 
 def _orders(shopper: UUID, sale: int) -> list[Purchase]:
-    try:
-        own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
-        return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
-    finally:
-        connection.close()
+    own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
+    return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
 
 
 def answer_of(order: Order) -> Answer:

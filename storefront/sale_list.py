@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 
 from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
 from flashsale.http.endpoint import JSON, Request, Response, format_utc
+from inventory.click_answers import ClickAnswer
 from inventory.models import Listing, Product, Sale
 from storefront import rendered
 from storefront.responses import RETRY, failure
@@ -33,10 +34,10 @@ _WAIT = 0.25  # seconds for which somebody who could see an older list waits for
 async def sale_list(request: Request) -> Response:
     """All sales that shoppers may see, as they are now."""
     if request.method not in ("GET", "HEAD"):
-        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+        return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     shown = await _sale_list.shown()
     if shown is None:
-        return failure(request, 503, "busy", RETRY)
+        return failure(request, ClickAnswer.BUSY, RETRY)
     if request.wants_json:
         return Response(200, shown.as_json, JSON)
     return Response(200, shown.page(request.language))
@@ -140,13 +141,10 @@ def public_sales() -> list[Sale]:
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
     public = public.prefetch_related(Prefetch("listings", pictures))
     over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())
-    try:
-        return [
-            *public.exclude(over),
-            *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
-        ]
-    finally:
-        connection.close()
+    return [
+        *public.exclude(over),
+        *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
+    ]
 
 
 def _in_order(sales: list[Sale], now: datetime) -> list[ListedSale]:

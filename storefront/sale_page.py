@@ -7,6 +7,7 @@ from django.db import DatabaseError
 
 from flashsale.http import shoppers
 from flashsale.http.endpoint import Header, Request, Response, format_utc, json_response
+from inventory.click_answers import ClickAnswer
 from orders import tickets
 from storefront import feed, fragments, own_purchases
 from storefront.live_sale import LiveSale
@@ -21,7 +22,7 @@ async def sale(request: Request, slug: str) -> Response:
     if request.from_htmx:
         return await _live_parts(request, live)
     if not request.trustworthy:
-        return failure(request, 403, "insecure")
+        return failure(request, ClickAnswer.INSECURE)
     shopper = request.shopper
     cookie: tuple[Header, ...] = ()
     if shopper is None:
@@ -38,12 +39,12 @@ async def sale(request: Request, slug: str) -> Response:
 async def find_live_sale(request: Request, slug: str) -> LiveSale | Response:
     """The sale about which a page is asked for, or the answer where it cannot be shown."""
     if request.method not in ("GET", "HEAD"):
-        return failure(request, 405, "method", (b"allow", b"GET, HEAD"))
+        return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     try:
         live = await feed.current().live_sale(slug)
     except (DatabaseError, TimeoutError):
-        return failure(request, 503, "busy", RETRY)
-    return live or failure(request, 404, "not_found", said="no_sale")
+        return failure(request, ClickAnswer.BUSY, RETRY)
+    return live or failure(request, ClickAnswer.NOT_FOUND, said="no_sale")
 
 
 async def _live_parts(request: Request, live: LiveSale) -> Response:

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
@@ -41,9 +40,6 @@ def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:
     """One page, read to the end: whoever renders it must not ask PostgreSQL. Blocks."""
     own = Order.objects.filter(shopper=shopper) if shopper else Order.objects.none()
     newest_first = own.select_related("sale", "product").order_by("-accepted_at", "-id")
-    try:
-        page = Paginator(newest_first, _ORDERS_PER_PAGE).get_page(number)
-        page.object_list = list(page.object_list)
-        return page
-    finally:
-        connection.close()
+    page = Paginator(newest_first, _ORDERS_PER_PAGE).get_page(number)
+    page.object_list = list(page.object_list)
+    return page

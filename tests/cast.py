@@ -12,15 +12,20 @@ from uuid import UUID
 
 import httpx
 from django.db import connection, transaction
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 
 from flashsale.http.shoppers import new_shopper
+from flashsale.observe import telemetry
 from flashsale.redis import clients
 from inventory import stock
 from inventory.gate import admission
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import keys
 from inventory.models import Product, Sale, StockMovement
+from orders import caretaker
 from orders.tickets import new_purchase
+from tests import deadlines
 
 T = TypeVar("T")
 Admit = Callable[..., Coroutine[Any, Any, Verdict]]
@@ -36,6 +41,18 @@ def stocked(sku: str, units: int) -> Product:
         if units:
             stock.move(product, units, StockMovement.Reason.RECEIVED, actor="tests")
     return product
+
+
+def run_caretaker() -> None:
+    """One round of the caretaker's two threads, in this process."""
+    caretaker.heal_all()
+    caretaker.settle_waiting()
+
+
+def owned_units(sale: Sale) -> int:
+    """Units of the sale that are taken: with the stock they make what came in."""
+    units: int = sale.orders.aggregate(units=Coalesce(Sum("owned"), 0))["units"]
+    return units
 
 
 def skus(sale: Sale) -> list[str]:
@@ -59,7 +76,7 @@ class Shopper:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=15, verify=False)  # noqa: S501  # no TLS here
+        self.client = httpx.Client(base_url=self.url, timeout=deadlines.seconds(15), verify=False)  # noqa: S501  # no TLS here
 
     def sale(self, sale: Sale) -> dict[str, Any]:
         answer = self.client.get(f"/sales/{sale.slug}/", headers=JSON)
@@ -180,12 +197,26 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
             await clients.close_pipes()
 
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
+        return pool.submit(lambda: asyncio.run(work_and_close())).result(deadlines.seconds(60))
 
 
 def hears_the_bell() -> bool:
     """Whether a worker has started altogether."""
     return any(client["cmd"] == "brpop" for client in clients.client_of(0).client_list())
+
+
+@contextlib.contextmanager
+def all_that_opening_needs() -> Iterator[None]:
+    """What `/readyz` waits for, without a worker: one was just heard of, and gates are ready."""
+    telemetry._live(_WORKER, {})
+    caretaker.heal_all()
+    try:
+        yield
+    finally:
+        clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, _WORKER)
+
+
+_WORKER = "worker:of-tests:1:0"
 
 
 def promise_too_much(sale: Sale, units: int) -> None:
@@ -199,7 +230,7 @@ def at_once(*work: Callable[[], object]) -> list[object]:
     start = threading.Barrier(len(work))
 
     def run(job: Callable[[], object]) -> object:
-        start.wait(10)
+        start.wait(deadlines.seconds(10))
         try:
             return job()
         except Exception as error:
@@ -208,4 +239,4 @@ def at_once(*work: Callable[[], object]) -> list[object]:
             connection.close()
 
     with ThreadPoolExecutor(len(work)) as pool:
-        return list(pool.map(run, work, timeout=60))
+        return list(pool.map(run, work, timeout=deadlines.seconds(60)))

@@ -13,7 +13,7 @@ from drills import consistency
 from drills.shopper import Log, Shopper, Site
 from inventory.models import Sale
 from orders import reconciliation
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import PAGE
 
 BURST = 6  # shoppers who come together
@@ -121,7 +121,7 @@ class Visitor:
     def _look_at(self, path: str) -> None:
         """Each time a new connection: what a browser asks again by itself is not what is looked for."""
         try:
-            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=30)
+            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=deadlines.seconds(30))
         except httpx.HTTPError as error:
             self.odd.append(f"{path}: {error!r}")
             return

@@ -3,7 +3,8 @@
 By pip-audit, which asks PyPI. It says "could not be audited" and ends well where PyPI does not know a
 package, or cannot be reached; here each package must have been looked up. Ends with 1 if one is
 vulnerable or could not be looked up. Only where nothing at all could be, because the source cannot be
-reached, it says so aloud and ends well, unless AUDIT=require is set: set it wherever there is a network.
+reached, it says that it is skipped and ends with 77, which `./check` shows as skipped. With AUDIT=require
+that is a failure, too: set it wherever there is a network.
 
 A vulnerability that does not concern us may be let pass for a while, in `tools/audit.toml`.
 """
@@ -23,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (ROOT / "requirements-dev.txt",)  # holds all of requirements.txt as well
 ALLOWED = ROOT / "tools" / "audit.toml"
+SKIPPED = 77  # as tools/check.py expects it
 _TIMEOUT = 300  # seconds
 
 
@@ -57,9 +59,12 @@ def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
 
 
 def not_audited(why: str) -> int:
-    print(f"NOT AUDITED: {why}", file=sys.stderr)
-    print("NOT AUDITED: nobody knows whether a dependency is vulnerable.", file=sys.stderr)
-    return 1 if os.environ.get("AUDIT") == "require" else 0
+    print(f"audit: {why}", file=sys.stderr)
+    if os.environ.get("AUDIT") == "require":
+        print("audit: no source reached, and AUDIT=require is set", file=sys.stderr)
+        return 1
+    print("skipped: no source reached", file=sys.stderr)
+    return SKIPPED
 
 
 def read_allowed(path: Path, today: date) -> dict[str, str]:

@@ -7,6 +7,7 @@ Several may run at once on one folder: they take turns, and who comes second fin
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PINNED = re.compile(r"^[A-Za-z0-9][\w.\[\]-]* *(==|@)", re.MULTILINE)
+# With these pip's lines begin once per package.
+_FOUND = ("Collecting ", "Requirement already satisfied: ", "Processing ")
 # Packages compiled for one of these are useless to another: "cpython-311-x86_64-linux-gnu".
 _ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 
@@ -77,14 +81,42 @@ def make(folder: Path) -> None:
 
 
 def install(folder: Path, file: Path) -> None:
+    packages = len(_PINNED.findall(file.read_text()))
     print(f"Installing the packages of {file}; the first time takes a minute or two", flush=True)
     began = time.monotonic()
-    options = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
-    command = [str(python(folder)), "-m", "pip", "install", *options, "--requirement", str(file)]
-    if subprocess.run(command, check=False).returncode != 0:
+    options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
+    command = [str(python(folder)), "-m", "pip", "install", *options, "--require-hashes"]
+    code, said = _pip([*command, "--requirement", str(file)], packages)
+    if code != 0:
+        sys.stderr.write(said)
         sys.exit(f"The packages of {file} could not be installed; pip's reason stands above.")
     stamp(folder, file).write_text(f"{abi(folder)} {sum_of(file)}")
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _pip(command: list[str], packages: int) -> tuple[int, str]:
+    """Its exit code and all that it has said, of which only the progress is shown."""
+    said: list[str] = []
+    seen = 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            said.append(line)
+            if line.startswith(_FOUND):
+                seen += 1
+                _show(f"{min(seen, packages)} of {packages} fetched")
+            elif line.startswith("Installing collected packages"):
+                _show("all fetched, unpacking")
+    _show("")
+    return pip.returncode, "".join(said)
+
+
+def _show(progress: str) -> None:
+    """In place of what was shown before, and only where somebody looks on."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[K{progress}", end="", flush=True)
 
 
 def python(folder: Path) -> Path:

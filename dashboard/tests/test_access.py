@@ -78,13 +78,32 @@ def test_nobody_else_moves_stock(make_sale: MakeSale, who: type, control: str) -
     assert product.stock == 5
 
 
-def test_a_form_from_another_site_changes_nothing(make_sale: MakeSale) -> None:
-    sale = make_sale()
-    browser = browser_of(employ(RUNS))
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/dashboard/sales/{sale}/pause/", "/admin/inventory/sale/pause/?id={sale}"),
+        "/dashboard/sales/{sale}/products/{product}/restock/",
+        "/admin/inventory/product/restock/?id={product}",
+    ],
+)
+def test_a_form_from_another_site_changes_nothing(make_sale: MakeSale, address: str) -> None:
+    sale = make_sale(stock=5)
+    product = sale.products.get()
+    boss = employ(CORRECTS)
+    boss.is_superuser = True
+    boss.save()
+    browser, form = browser_of(boss), {"units": 3, "key": uuid4()}
+    url = address.format(sale=sale.pk, product=product.pk)
     browser.handler.enforce_csrf_checks = True
-    assert browser.post(reverse("change-sale", args=[sale.pk, "pause"])).status_code == 403
+    assert browser.post(url, form).status_code == 403
     sale.refresh_from_db()
-    assert sale.status == "live"
+    product.refresh_from_db()
+    assert (sale.status, product.stock) == ("live", 5)
+    browser.handler.enforce_csrf_checks = False
+    assert browser.post(url, form).status_code == 302  # it is a form that does change something
+    sale.refresh_from_db()
+    product.refresh_from_db()
+    assert (sale.status, product.stock) != ("live", 5)
 
 
 def test_a_link_changes_nothing(make_sale: MakeSale) -> None:

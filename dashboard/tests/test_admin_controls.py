@@ -12,9 +12,10 @@ from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, form_of, li
 from flashsale.redis import clients
 from inventory.gate.scripts import keys
 from inventory.models import Product, Sale
-from orders import caretaker, reconciliation
+from orders import reconciliation
 from orders.models import AuditEntry
-from tests.cast import click, stocked
+from tests import deadlines
+from tests.cast import click, run_caretaker, stocked
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_draft_is_scheduled_opened_paused_and_resumed(anna: Staff, make_sale: 
         assert control in anna.opens(page_of(sale))  # its button
         [said] = anna.confirms(control, sale)
         assert said.startswith(str(sale)), said
-        caretaker.look_after_all()
+        run_caretaker()
         sale.refresh_from_db()
     assert click(sale).code == "queued"
     actions = ["resumed", "paused", "opened", "scheduled"]
@@ -191,15 +192,15 @@ def test_a_sale_that_others_hold_is_told_to_staff(anna: Staff, make_sale: MakeSa
         with transaction.atomic():
             Sale.objects.select_for_update().get(pk=sale.pk)
             locked.set()
-            done.wait(30)
+            done.wait(deadlines.seconds(30))
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert locked.wait(10)
+    assert locked.wait(deadlines.seconds(10))
     said = anna.confirms("pause", sale)
     done.set()
-    holder.join(10)
+    holder.join(deadlines.seconds(10))
     assert said == [f"{sale}: others are changing it. Nothing was changed here; please try again."]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.cache import caches
-from django.test import RequestFactory
+from django.test import AsyncClient, RequestFactory
 
 from dashboard import login
 from flashsale.local.valkey import Valkey
-from tests import stack
+from tests import deadlines, stack
 
 PASSWORD = "correct horse battery staple"
 
@@ -33,7 +34,9 @@ def log_in(
     web: stack.Web, name: str, password: str, address: str, forged: str = ""
 ) -> httpx.Response:
     seen = f"{forged}, {address}" if forged else address
-    with httpx.Client(base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=15) as browser:
+    with httpx.Client(
+        base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=deadlines.seconds(15)
+    ) as browser:
         page = browser.get("/admin/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         assert token
@@ -86,6 +89,21 @@ def test_a_name_that_many_addresses_guess_is_closed_for_a_while_however_it_is_sp
     tries = [wait(spelt if n % 2 else "victim-1", f"203.0.113.{n}") for n in range(122)]
     assert 0 < max(tries) <= 60
     assert tries.index(max(tries)) >= 60
+
+
+def test_a_password_that_is_tried_too_often_is_not_written_down(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    address = "203.0.113.252"
+    monkeypatch.setattr(login, "_address", lambda *_: address)
+    while not wait("nobody", address):
+        pass
+    form = {"username": "anna", "password": PASSWORD}
+    answer = async_to_sync(AsyncClient().post)("/admin/login/", form)
+    assert answer.status_code == 429
+    assert f"too many logins from {address}" in caplog.text
+    assert PASSWORD not in caplog.text
 
 
 def test_one_address_does_not_close_a_name() -> None:

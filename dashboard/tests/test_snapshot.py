@@ -23,6 +23,7 @@ from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import lifecycle, replication, settlement
 from orders.models import Order
+from tests import deadlines
 from tests.cast import click, queue_up
 from tests.stack import ROOT, wait_for
 
@@ -120,7 +121,7 @@ def test_those_who_wait_while_another_looks_share_what_it_sees(
 
     def slow() -> snapshot.Snapshot:
         looks.append(uuid4())
-        go_on.wait(10)
+        go_on.wait(deadlines.seconds(10))
         return look()
 
     monkeypatch.setattr(observer, "_look", slow)
@@ -128,7 +129,7 @@ def test_those_who_wait_while_another_looks_share_what_it_sees(
         waiting = [pool.submit(observer.look) for _ in range(6)]
         wait_for(lambda: looks, "one looks")
         go_on.set()
-        seen = {id(each.result(30)) for each in waiting}
+        seen = {id(each.result(deadlines.seconds(30))) for each in waiting}
     assert len(looks) <= 2  # the first, and one for those who came when it had begun
     assert len(seen) == len(looks)
 
@@ -250,7 +251,7 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
 
     def hang() -> str:
         asked.append(uuid4())
-        go_on.wait(10)
+        go_on.wait(deadlines.seconds(10))
         return "late"
 
     for _ in range(5):

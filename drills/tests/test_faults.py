@@ -21,6 +21,7 @@ from drills.faults import (
     schedule,
 )
 from flashsale.local.processes import identity
+from tests import deadlines
 from tests.stack import wait_for
 
 ALL = {(what, target) for what in (KILL, FREEZE, RESTART) for target in TARGETS}
@@ -54,7 +55,7 @@ def victim(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
 def test_what_is_killed_is_dead(tmp_path: Path, victim: "subprocess.Popen[bytes]") -> None:
     saboteur = Saboteur(tmp_path, [Fault(0, KILL, "worker")])
     saboteur.start()
-    assert victim.wait(10) == -signal.SIGKILL
+    assert victim.wait(deadlines.seconds(10)) == -signal.SIGKILL
     saboteur.stop()
     assert [done.met for done in saboteur.done] == [True]
 

@@ -67,7 +67,8 @@ def test_a_click_whose_answer_was_lost_is_sent_again_with_the_same_ticket(
             await buying
 
         log = shop(web.url, sale, lose_an_answer).log
-    assert (log.heard[0].code, log.heard[-1].code) == (LOST, "queued")
+    assert log.heard[0].code == LOST
+    assert log.heard[-1].code in ("queued", "confirmed")  # the worker may have been quicker
     assert {heard.form for heard in log.heard} == {str(sale.orders.get().pk)}
 
 

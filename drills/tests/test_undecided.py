@@ -7,7 +7,7 @@ import pytest
 from conftest import MakeSale
 from drills import crowd, habits
 from drills.tests.conftest import here
-from tests import stack
+from tests import deadlines, stack
 
 
 def test_an_acceptance_that_nobody_decides_is_inconsistent(
@@ -18,6 +18,6 @@ def test_an_acceptance_that_nobody_decides_is_inconsistent(
     sale, began = make_sale(), time.monotonic()
     with stack.Web.running() as web:
         code, report = here(sale, "--url", web.url)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < deadlines.seconds(30)
     assert code == 3
     assert report["purchases"]["unanswered"] == report["faults"]["unanswered"]["count"] > 0

@@ -249,6 +249,16 @@ def listen() -> socket.socket:
     return listener
 
 
+def reachable(host: str) -> str:
+    """Where this machine reaches a process that listens there: "all addresses" is none to connect to."""
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  # not bound to
+
+
+def url(host: str, port: int) -> str:
+    """The shop's front page."""
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
 def serve(listener: socket.socket, application: Any = APPLICATION) -> None:
     """Serves until SIGTERM. Returns with open requests finished or given up."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it

@@ -45,7 +45,10 @@ def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"about": {"()": "flashsale.observe.logs.About"}},
+        "filters": {
+            "about": {"()": "flashsale.observe.logs.About"},
+            "of_errors": {"()": "flashsale.observe.logs.OfErrors"},
+        },
         "formatters": {
             "line": {"()": "flashsale.observe.logs.Line"},
             "json": {
@@ -64,6 +67,7 @@ def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict
         },
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
+            "django.request": {"filters": ["of_errors"]},
             "django.server": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             purchase_steps.name: {"level": "INFO" if purchases else "CRITICAL"},
@@ -83,6 +87,14 @@ class About(logging.Filter):
         if about and not hasattr(record, "purchase"):
             record.purchase = about
         return True
+
+
+class OfErrors(logging.Filter):
+    """Drops Django's error for each `/readyz` that says no: its answer says why, and it is asked often."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        path = getattr(getattr(record, "request", None), "path", "")
+        return not (path == "/readyz" and getattr(record, "status_code", 0) == 503)
 
 
 class Line(logging.Formatter):

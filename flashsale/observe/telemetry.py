@@ -3,8 +3,9 @@
 Counting is an addition under a lock. A few times a second a thread of each process writes what the
 process has counted so far, per second and per sale, into the Redis of the cache, beside what the others
 have written: all processes, on whatever machine, share its clock and one history, and whoever shows it
-adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it:
-while that Redis is away counts wait here, for as long as they would be kept there.
+adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it but
+a web process' first readiness: while that Redis is away counts wait here, for as long as they would be
+kept there.
 """
 
 import atexit
@@ -53,6 +54,7 @@ def totals_key(sale: int) -> str:
 # --- Counting ------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
+_flushing = threading.Lock()  # or an older count could be written over a newer one
 _seconds: dict[int, Counter[str]] = defaultdict(Counter)  # by second of Redis' clock
 _sales: dict[int, Counter[str]] = defaultdict(Counter)  # since this process began
 _unwritten_seconds: set[int] = set()
@@ -174,6 +176,11 @@ def _flush_last(name: str) -> None:
 
 def flush(name: str) -> None:
     """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
+    with _flushing:
+        _flush(name)
+
+
+def _flush(name: str) -> None:
     global _offset
     _forget()
     client = clients.telemetry_client()

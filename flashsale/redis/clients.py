@@ -1,16 +1,13 @@
 """The connections to the Redis of the gate and the line, and to that of telemetry.
 
-Time-outs and retries are chosen on purpose: redis-py 8 by itself sends a command that timed out up to
-ten more times. Those that may block send it once more where the connection was found broken (a restarted
-server), which the idempotent scripts allow, and never after a time-out. Server processes never do: there
-whoever clicked asks again, with the same ticket.
+Clients that may block send a command once more where the connection was found broken (see
+`connecting`). Server processes never do: there whoever clicked asks again, with the same ticket.
 """
 
 import asyncio
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
@@ -18,8 +15,9 @@ from django.conf import settings
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
+from flashsale.concurrency import PerLoop, SingleFlight
+from flashsale.redis import connecting
 from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
@@ -43,33 +41,25 @@ def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]
 
 @cache
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
+    return connecting.client(
         url,
-        decode_responses=True,
+        timeout=5,  # the rebuild tells thousands of answers in one script
+        connect_timeout=1,
+        resend=True,
         encoding_errors="surrogateescape",  # what is not of our making can be read, and taken out
-        socket_timeout=5,  # the rebuild tells thousands of answers in one script
-        socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 
 @cache
 def telemetry_client() -> redis.Redis:
     """For figures to look at, beside the cache: nobody waits for them for long."""
-    return redis.Redis.from_url(
+    return connecting.client(
         settings.CACHE_URL,
-        decode_responses=True,
+        timeout=1,
+        connect_timeout=1,
+        resend=True,
         encoding_errors="replace",  # other programs may write there
-        socket_timeout=1,
-        socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
-
-
-# For the server processes: one per event loop and server.
-Loop = asyncio.AbstractEventLoop
-_pipes: WeakKeyDictionary[Loop, dict[str, Pipe]] = WeakKeyDictionary()
-_opening: WeakKeyDictionary[Loop, dict[str, asyncio.Task[Pipe]]] = WeakKeyDictionary()
 
 
 async def send(sale: int, *command: str | int) -> Any:
@@ -127,27 +117,17 @@ async def _of(sale: int) -> str:
 
 
 async def _ask(url: str, commands: Sequence[Command]) -> list[Any]:
-    pipes = _pipes.get(asyncio.get_running_loop())
-    pipe = pipes.get(url) if pipes else None
+    pipe = _pipes.get().get(url)
     if pipe is None or not pipe.usable:
         try:
-            pipe = await _opened(url)
+            pipe = await _opening.get()(url)
         except (redis.RedisError, OSError) as error:
             raise NotSent(str(error)) from error
     return await pipe.send(commands)
 
 
-async def _opened(url: str) -> Pipe:
-    """A new pipe. However many want one, one is opened."""
-    openings = _opening.setdefault(asyncio.get_running_loop(), {})
-    opening = openings.get(url)
-    if opening is None or opening.done():
-        opening = openings[url] = asyncio.ensure_future(_open(url))
-    return await asyncio.shield(opening)
-
-
 async def _open(url: str) -> Pipe:
-    connecting = redis.asyncio.ConnectionPool.from_url(
+    pool = redis.asyncio.ConnectionPool.from_url(
         url,
         protocol=2,  # hashes come as lists, from whatever server
         socket_timeout=TIMEOUT,
@@ -158,14 +138,18 @@ async def _open(url: str) -> Pipe:
     )
     # Connecting is several questions, each with a time-out of its own.
     async with asyncio.timeout(TIMEOUT):
-        pipe = await Pipe.open(connecting, TIMEOUT)
-    _pipes.setdefault(asyncio.get_running_loop(), {})[url] = pipe
+        pipe = await Pipe.open(pool, TIMEOUT)
+    _pipes.get()[url] = pipe
     return pipe
+
+
+# For the server processes, by server.
+_pipes: PerLoop[dict[str, Pipe]] = PerLoop(dict)
+_opening: PerLoop[SingleFlight[str, Pipe]] = PerLoop(lambda: SingleFlight(_open))
 
 
 async def close_pipes() -> None:
     """Closes the pipes of the running loop."""
-    loop = asyncio.get_running_loop()
-    _opening.pop(loop, None)
-    for pipe in _pipes.pop(loop, {}).values():
+    _opening.pop()
+    for pipe in (_pipes.pop() or {}).values():
         pipe.close()

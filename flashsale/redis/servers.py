@@ -12,16 +12,16 @@ import threading
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, TryAgainError
-from redis.retry import Retry
+
+from flashsale.concurrency import PerLoop, SingleFlight
+from flashsale.redis import connecting
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,6 @@ class _Look:
 _UNSEEN = _Look(None, None, float("-inf"))
 _looking = threading.Lock()
 _last = _UNSEEN
-_asked: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[Servers]] = WeakKeyDictionary()
 
 
 def current() -> Servers:
@@ -99,17 +98,16 @@ async def current_in_loop() -> Servers:
         return last.servers
     if not last.old:
         raise last.failure or redis.ConnectionError("the cluster was never seen")
-    loop = asyncio.get_running_loop()
-    asked = _asked.get(loop)
-    if asked is None or asked.done():
-        asked = _asked[loop] = loop.run_in_executor(None, current)
-        asked.add_done_callback(lambda done: done.exception())  # whoever waits raises it
+    looking = _in_a_thread.get().start()
     if last.servers:
         return last.servers
     try:
-        return await asyncio.wait_for(asyncio.shield(asked), _PATIENCE)
+        return await asyncio.wait_for(asyncio.shield(looking), _PATIENCE)
     except TimeoutError as error:
         raise redis.TimeoutError("the cluster does not answer") from error
+
+
+_in_a_thread = PerLoop(lambda: SingleFlight(partial(asyncio.to_thread, current)))
 
 
 def _look() -> None:
@@ -142,16 +140,9 @@ def read_configured() -> Servers:
 def read(url: str) -> Servers:
     """The masters, as this one of them tells. Raises redis.RedisError, also where no master has some of
     the slots."""
-    client = redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=_TIMEOUT,
-        socket_connect_timeout=_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
-    with client:
-        state = str(client.execute_command("CLUSTER", "INFO"))  # type: ignore[no-untyped-call]  # redis-py
-        told = sorted(client.execute_command("CLUSTER", "SLOTS"))  # type: ignore[no-untyped-call]  # redis-py
+    with connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
+        state = str(client.execute_command("CLUSTER", "INFO"))
+        told = sorted(client.execute_command("CLUSTER", "SLOTS"))
     ends, owners, following = [], [], 0
     for first, last, (host, port, *_), *_replicas in told:
         if first != following:

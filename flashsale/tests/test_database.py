@@ -1,11 +1,21 @@
 """Transactions that hold nobody up."""
 
+import asyncio
 import select
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import psycopg
 import pytest
-from django.db import DatabaseError, IntegrityError, InternalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InternalError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from flashsale.database import (
     IDLE_TIMEOUT,
@@ -13,6 +23,7 @@ from flashsale.database import (
     TRANSACTION_TIMEOUT,
     ask_together,
     bounded_transaction,
+    in_thread,
 )
 from tests.stack import wait_for
 
@@ -86,3 +97,17 @@ def stand_still() -> None:
 def ended(session: psycopg.Connection[object]) -> Callable[[], bool]:
     """Whether PostgreSQL has said anything unasked: it only does when it ends the session."""
     return lambda: bool(select.select([session.fileno()], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SELECT nonsense"])
+def test_who_asks_in_a_thread_gives_the_connection_back(statement: str) -> None:
+    used: list[BaseDatabaseWrapper] = []
+
+    def question() -> None:
+        used.append(connections["default"])
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    with pytest.raises(DatabaseError) if "nonsense" in statement else nullcontext():
+        asyncio.run(in_thread(question))
+    assert [each.connection for each in used] == [None]

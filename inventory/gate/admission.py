@@ -1,4 +1,7 @@
-"""What web processes ask the gate: may this click buy, what became of it, what is left."""
+"""What web processes ask the gate: may this click buy, what became of it, what is left.
+
+Raises NotSent if nothing was sent to Redis, and another redis.RedisError if the reply was lost.
+"""
 
 import logging
 from contextlib import suppress
@@ -8,7 +11,7 @@ from uuid import UUID
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from flashsale.redis import clients
-from inventory.corruption import is_corrupt, raise_as_corrupt
+from inventory.corruption import CorruptGate, is_corrupt, raise_as_corrupt
 from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
 from inventory.gate.scripts import digest, keys
 from inventory.gate.state import View, pairs, parse_view, view_commands
@@ -28,10 +31,11 @@ async def admit(
     per_address: int,
     bound: int,
 ) -> Verdict:
-    """Decides one click, in one round trip. Idempotent by `purchase`.
+    """Decide one click, in one round trip. Idempotent by `purchase`.
 
-    Raises NotSent where nothing has happened, and another redis.RedisError where the answer was lost:
-    the purchase may be in the line or not.
+    `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
+    entries in the line. After NotSent nothing has happened; after another redis.RedisError the
+    purchase may be in the line.
     """
     tag = f"{{sale:{sale}}}:rate"
     buyer = shopper.hex
@@ -76,8 +80,11 @@ async def admit(
 
 
 async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetime | None, bool]:
-    """What the gate knows of a purchase, when it was accepted (None after a rebuild), and whether it can
-    be believed if it knows nothing."""
+    """The answer to a purchase, when it was accepted (None after a rebuild), and whether the gate
+    is ready.
+
+    Only a ready gate's "no answer" can be trusted.
+    """
     k = keys(sale)
     stored = await clients.send(sale, "HGET", k.answers, purchase.hex)
     if stored is None:
@@ -90,17 +97,15 @@ async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetim
 
 
 async def _report(sale: int) -> None:
-    """Has the caretaker rebuild the gate: its own look finds nothing wrong with what one answer holds."""
-    log.error("sale %s: an answer in its gate cannot be read; it is to be rebuilt", sale)
-    with suppress(RedisError, OSError):  # it will be met again
+    """Ask the caretaker to rebuild the gate: its pulse reads only a few fields."""
+    log.error("sale %s: its gate is corrupt and will be rebuilt", sale)
+    with suppress(RedisError, OSError):  # the next reader reports it again
         await clients.send(sale, "HSET", keys(sale).gate, "corrupt", "1")
 
 
 async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
-    """The shopper's latest purchases in the sale, newest first; None of a gate that is cold or gone.
-
-    Raises redis.RedisError.
-    """
+    """The shopper's latest purchases in the sale, newest first; None if the gate is not ready or
+    gone."""
     k = keys(sale)
     try:
         found = await clients.send(
@@ -113,13 +118,17 @@ async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answe
     own = []
     for purchase, stored in zip(found[::2], found[1::2], strict=True):
         answer = parse_answer(stored)
-        if answer and answer.shopper == shopper.hex:  # and what is of our making
+        if answer and answer.shopper == shopper.hex:  # a corrupt list may name others'
             own.append((UUID(purchase), answer))
     return own
 
 
 async def read_view(sale: int) -> View:
-    """The gate as it stands. Raises OddGate and redis.RedisError."""
-    with raise_as_corrupt():
-        *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
-        return parse_view([*map(pairs, hashes), waiting, map(int, now)])
+    """Read the gate, and report it if it is corrupt. Raises CorruptGate too."""
+    try:
+        with raise_as_corrupt():
+            *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
+            return parse_view([*map(pairs, hashes), waiting, map(int, now)])
+    except CorruptGate:
+        await _report(sale)
+        raise

@@ -1,4 +1,4 @@
-"""What PostgreSQL tells the gate: rules, stock and answers that changed between two versions."""
+"""A delta: changes of rules, stock and answers that PostgreSQL sends to the gate."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What `tell` tells; the fields are explained in `lua/apply.lua`."""
+    """Changes between two versions of the sale. `lua/apply.lua` explains the fields."""
 
     since: int
     to: int
@@ -20,8 +20,11 @@ class Delta:
     opens: bool = False
 
     def parts(self, size: int) -> Iterator[str]:
-        """The tale as JSON, in parts of at most `size` answers; the last one moves rules, stock and
-        version. Only a cold gate may be told in several: a warm one would sell between them."""
+        """Yield the delta as JSON, in parts of at most `size` answers. The last part sets rules,
+        stock and version.
+
+        Only a gate that is not ready may take several parts: a ready one would sell between them.
+        """
         bought = list(self.bought.items())
         count = max(1, -(-max(len(self.answers), len(bought)) // size))
         for number in range(count):

@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class Answer(NamedTuple):
-    """What is known of a purchase: `queued`, or the order's status."""
+    """The answer to a purchase: `queued`, or the order's status. `shopper` is a UUID in hex."""
 
     status: str
     reason: str
@@ -20,10 +20,10 @@ class Answer(NamedTuple):
 
     @classmethod
     def parse(cls, stored: str) -> "Answer":
-        """Raises ValueError for what neither `admit` nor `tell` writes."""
+        """Read a stored answer. Raises ValueError unless `admit` or `apply` wrote it."""
         status, reason, shopper, sku, quantity = stored.split("|", 5)[:5]
         if status not in _STATUSES or not _UNITS.match(quantity):
-            raise ValueError("no answer of ours")
+            raise ValueError("not an answer of the gate's scripts")
         return cls(status, reason, shopper, sku, int(quantity))
 
 
@@ -31,7 +31,7 @@ _STATUSES = ("queued", "confirmed", "rejected", "cancelled")
 
 
 class Verdict(NamedTuple):
-    """What `admit` decided; the codes are listed in `lua/admit.lua`."""
+    """The decision of `admit`. `lua/admit.lua` lists the codes."""
 
     code: str
     answer: Answer | None = None
@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An accepted, undecided purchase, as it stands in the line."""
+    """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in units."""
 
     id: str
     purchase: UUID
@@ -53,11 +53,15 @@ class Entry:
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
-        """Whose purchase it is must be readable; the rest, where it is not, becomes what settlement
-        rejects: no product, no units. Raises KeyError or ValueError for what nobody can be told."""
+        """Read an entry of the stream.
+
+        An invalid sku or quantity becomes "" or 0, which settlement rejects. Raises KeyError or
+        ValueError if purchase or shopper cannot be read: there is no shopper who could get an
+        answer.
+        """
         purchase, shopper = fields["purchase"], fields["shopper"]
         if not (_HEX.match(purchase) and _HEX.match(shopper)):
-            raise ValueError("no purchase of ours")
+            raise ValueError("purchase or shopper is not an id")
         sku, quantity = fields.get("sku", ""), fields.get("quantity", "")
         return cls(
             entry_id,
@@ -69,28 +73,24 @@ class Entry:
         )
 
 
-# As `admit` writes them. `lua/empty.lua` counts by the same.
+# As `admit` writes them. `lua/empty.lua` uses the same patterns.
 _HEX = re.compile(r"\A[0-9a-f]{32}\Z")
-
-
 _SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
-
-
 _UNITS = re.compile(r"\A[0-9]{1,5}\Z")
-
-
 _AHEAD = 24 * 3600.0  # seconds
 
 
 def _moment(entry_id: str) -> datetime:
-    """When the entry was put in line. One far ahead of the clock says nothing, and may be later than any
-    moment that can be written down: it counts as of now."""
+    """When the entry was put in line, by its stream id.
+
+    An id a day or more ahead of the clock counts as now: it may be later than any datetime.
+    """
     seconds, now = int(entry_id.partition("-")[0]) / 1000, time.time()
     return datetime.fromtimestamp(now if seconds > now + _AHEAD else seconds, UTC)
 
 
 def parse_line(raw: Iterable[tuple[str, dict[str, str]]]) -> tuple[list[Entry], list[str]]:
-    """The entries of a line as read, and the ids of those that cannot be."""
+    """Split a raw line into readable entries and the stream ids of unreadable ones."""
     entries, unreadable = [], []
     for entry, fields in raw:
         try:
@@ -104,6 +104,7 @@ UNREADABLE = Answer("unreadable", "", "", "", 0)
 
 
 def parse_answer(stored: str) -> Answer | None:
+    """The stored answer, or None if it is corrupt."""
     try:
         return Answer.parse(stored)
     except ValueError:
@@ -111,8 +112,9 @@ def parse_answer(stored: str) -> Answer | None:
 
 
 def accepted_at_of(stored: str) -> datetime | None:
+    """When the purchase was accepted; None if a rebuild stored the answer, which has no entry."""
     entry = stored.split("|")[5:]
     try:
         return _moment(entry[0]) if entry else None
-    except (ValueError, OverflowError):  # it was told in a rebuild, which does not know
+    except (ValueError, OverflowError):
         return None

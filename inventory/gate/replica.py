@@ -1,10 +1,8 @@
-"""The gate: a sale's state in Redis, in front of PostgreSQL, and the scripts that change it.
+"""What workers and commands do with the gate: read the line, apply deltas, look for trouble,
+rebuild.
 
-Only scripts and Redis here, no rules of selling and no database. All keys of a sale carry the tag
-`{sale:<id>}` and so share one slot of a cluster. The scripts live in `lua/`, each with its own
-contract. They are only ever called by their digest: Redis forgets them when it is restarted, replaced
-or restored, and `NOSCRIPT` is how everybody learns at once that the gate is cold. `load_scripts` is
-for the caretaker, after it has marked every gate.
+Everything here may block. Raises redis.RedisError; GateNotReady if Redis does not know a script;
+CorruptGate if the gate holds data that no script writes.
 """
 
 import logging
@@ -20,19 +18,10 @@ from flashsale.redis import clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate, parse_count, parse_epoch, raise_as_corrupt
 from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
-from inventory.gate.scripts import SCRIPTS, GateNotReady, Keys, digest, keys, source
-from inventory.gate.state import VIEW_REPLIES, Pulse, Snapshot, View, parse_view, view_commands
+from inventory.gate.scripts import SCRIPTS, GateNotReady, digest, former_keys, keys, source
+from inventory.gate.state import Pulse, Snapshot, View, parse_view, view_commands
 
 log = logging.getLogger(__name__)
-
-
-# --- What the gate says ----------------------------------------------------------------------
-
-
-# --- For the server processes ------------------------------------------------------------------
-
-
-# --- For workers and commands --------------------------------------------------------------------
 
 
 def read_view(sale: int) -> View:
@@ -62,9 +51,9 @@ def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
 
 
 def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
-    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd gate has a
-    pulse that says so: it takes nobody else's away. One whose slot is on the way to another server has
-    none."""
+    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd
+    gate has a pulse that says so: it takes nobody else's away. One whose slot is on the way to
+    another server has none."""
     found = {}
     for server, share in clients.group_by_server(sales):
         if share:
@@ -116,44 +105,6 @@ def _pulse(now: int, state: Any, head: Any, in_flight_by_shopper: Any) -> Pulse:
         return Pulse(version=0, epoch="", ready=False, waited=0, corrupt=str(error))
 
 
-# Of another type than ours, a key makes every script fail.
-_TYPES = (*["hash"] * 6, "stream", "string", "hash")
-
-
-def find_corrupt(sales: Iterable[int]) -> dict[int, str]:
-    """Those of these sales whose gate is of other types or numbers than ours, and why: a close look, which
-    costs ten times as much as a pulse."""
-    found = {}
-    for server, share in clients.group_by_server(sales):
-        found.update(_find_corrupt(server, share))
-    return {sale: why for sale, why in found.items() if why}
-
-
-def _find_corrupt(server: redis.Redis, sales: list[int]) -> dict[int, str]:
-    with server.pipeline(transaction=False) as pipe:
-        for sale in sales:
-            _ask_view(pipe, sale)
-            for key in keys(sale):
-                pipe.type(key)
-        replies = pipe.execute(raise_on_error=False)
-    each = VIEW_REPLIES + len(_TYPES)
-    shares = {sale: replies[n * each : (n + 1) * each] for n, sale in enumerate(sales)}
-    return {sale: _corruption_in(share) for sale, share in shares.items() if _is_here(share)}
-
-
-def _corruption_in(replies: list[Any]) -> str:
-    try:
-        with raise_as_corrupt():
-            _raise_errors(replies)
-            for name, found, ours in zip(Keys._fields, replies[VIEW_REPLIES:], _TYPES, strict=True):
-                if found not in (ours, "none"):
-                    raise ValueError(f"{name} is a {found}")
-            parse_view(replies[:VIEW_REPLIES])
-    except CorruptGate as error:
-        return str(error)
-    return ""
-
-
 def _raise_errors(replies: Iterable[Any]) -> None:
     for reply in replies:
         if isinstance(reply, Exception):
@@ -185,12 +136,12 @@ def lower_bell(sale: int) -> bool:
 
 def purge_gate(sale: int) -> bool:
     """Removes the gate of an ended sale whose line is empty."""
-    return bool(_run(sale, "purge", keys(sale)))
+    return bool(_run(sale, "purge", (*keys(sale), *former_keys(sale))))
 
 
 def empty_gate(sale: int, version: float = float("-inf")) -> bool:
-    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is kept,
-    unless it is none."""
+    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is
+    kept, unless it is none."""
     return bool(_run(sale, "empty", keys(sale), version, new_epoch()))
 
 
@@ -263,17 +214,19 @@ def new_epoch() -> str:
 
 
 def begin_epoch(sales: Iterable[int], epoch: str) -> None:
-    """Puts a mark on these gates: none of them answers until it was told under it."""
+    """Begin an epoch in these gates: none of them is ready until it has been rebuilt in it."""
     for sale in sales:
-        clients.client_of(sale).eval(source("begin_epoch"), 1, keys(sale).gate, epoch)
+        k = keys(sale)
+        taken_over = (k.gate, k.in_flight, k.in_flight_by_shopper, *former_keys(sale))
+        clients.client_of(sale).eval(source("begin_epoch"), len(taken_over), *taken_over, epoch)
 
 
 def remove(sales: Iterable[int]) -> None:
-    """Removes gates that nobody may ask any more."""
+    """Remove gates that must not be asked any more."""
     for server, share in clients.group_by_server(sales):
         with server.pipeline(transaction=False) as pipe:
             for sale in share:
-                pipe.unlink(*keys(sale))
+                pipe.unlink(*keys(sale), *former_keys(sale))
             pipe.execute()
 
 
@@ -289,7 +242,8 @@ _NUMBER = re.compile(r"\A[1-9][0-9]{0,17}\Z")  # of a sale; others name their ke
 
 
 def load_scripts(*servers: redis.Redis) -> None:
-    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would answer."""
+    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would
+    answer."""
     for server in servers or _all():
         for script in SCRIPTS:
             server.script_load(source(script))

@@ -1,9 +1,8 @@
-"""The gate's keys and Lua scripts.
+"""The gate's keys, and its Lua scripts.
 
-All keys of a sale carry the tag `{sale:<id>}` and so share one slot of a cluster. Scripts are only ever
-called by their digest: Redis forgets them when it is restarted, replaced or restored, and `NOSCRIPT` is how
-every process learns at once that no gate there can be trusted. `replica.load_scripts` is for the caretaker,
-after it has begun a new epoch in every gate.
+All keys of a sale carry the tag `{sale:<id>}` and so share one slot of a cluster. Scripts are only
+called by their digest. Redis forgets them when it is restarted, replaced or restored, and
+`NOSCRIPT` is how every process learns at once that no gate on that server can be trusted.
 """
 
 from functools import cache
@@ -12,39 +11,47 @@ from pathlib import Path
 from typing import NamedTuple
 
 _LUA = Path(__file__).parent.parent / "lua"
-
-
 SCRIPTS = ("admit", "own_purchases", "apply", "lower_bell", "purge", "empty", "drop")
 
 
 class GateNotReady(Exception):
-    """Redis does not know our scripts: it was restarted, wiped or replaced."""
+    """Redis does not know the scripts: it was restarted, wiped or replaced."""
 
 
 class Keys(NamedTuple):
     """The keys of a sale's gate, in the order in which every script takes them."""
 
-    gate: str
-    stock: str
-    in_flight: str
-    bought: str
-    in_flight_by_shopper: str
-    answers: str
-    line: str
-    bell: str
-    recent: str
+    gate: str  # hash: version, epoch, ready, the sale's rules
+    stock: str  # hash: units in stock by sku
+    in_flight: str  # hash: units of undecided entries by sku
+    bought: str  # hash: units owned by shopper
+    in_flight_by_shopper: str  # hash: units of undecided entries by shopper
+    answers: str  # hash: the answer by purchase
+    line: str  # stream: accepted, undecided entries, the oldest first
+    bell: str  # string: set while a worker has been told that entries wait
+    recent: str  # hash: the latest purchases by shopper
 
 
 @cache
 def keys(sale: int) -> Keys:
+    """The names of the sale's keys in Redis."""
     return Keys(*(f"{{sale:{sale}}}:{name}" for name in Keys._fields))
 
 
 @cache
+def former_keys(sale: int) -> tuple[str, str]:
+    """Names of `in_flight` and `in_flight_by_shopper` before the epoch of this version: see
+    `begin_epoch.lua`."""
+    return f"{{sale:{sale}}}:flight", f"{{sale:{sale}}}:held"
+
+
+@cache
 def digest(script: str) -> str:
+    """The name under which Redis knows the script."""
     return sha1(source(script).encode(), usedforsecurity=False).hexdigest()
 
 
 @cache
 def source(script: str) -> str:
+    """The script's text, from `inventory/lua/`."""
     return (_LUA / f"{script}.lua").read_text()

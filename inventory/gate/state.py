@@ -1,4 +1,5 @@
-"""A sale's gate as it is read: the view for pages, the pulse for the caretaker, the snapshot for `verify`."""
+"""The gate as it is read: the view for pages, the pulse for the caretaker, the snapshot for
+`verify`."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from inventory.gate.scripts import keys
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The gate as read in one transaction. Times are Redis' clock in ms."""
+    """The gate, read in one transaction. Stock and in flight are units by sku; times are ms of
+    Redis' clock."""
 
     version: int
     ready: bool
@@ -21,7 +23,7 @@ class View:
     limit: int
     stock: dict[str, int]
     in_flight: dict[str, int]
-    waiting: int
+    waiting: int  # entries in the line
     now: int
 
     def left(self, sku: str) -> int:
@@ -29,55 +31,56 @@ class View:
         return max(0, self.stock.get(sku, 0) - self.in_flight.get(sku, 0))
 
 
-WAITS_LONG = (
-    2_000  # ms in the line, until staff are told: the caretaker takes what has waited for 1 s
-)
+# ms in the line, until staff are alarmed: the caretaker settles after 1 s.
+WAITS_LONG = 2_000
 
 
 class Pulse(NamedTuple):
-    """As much of a gate as says whether somebody has to look after it."""
+    """The part of a gate that tells the caretaker whether it needs care."""
 
     version: int
     epoch: str
     ready: bool
-    waited: int  # ms for which the head of the line has stood there
-    corrupt: str = ""  # why it has to be built anew
-    stuck: bool = False  # something is held back, and nobody stands in line for it
+    waited: int  # ms for which the oldest entry has waited
+    corrupt: str = ""  # why the gate must be rebuilt
+    stuck: bool = False  # units are in flight although the line is empty
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What must agree with itself at any moment."""
+    """The whole gate at one moment: its parts must agree with each other."""
 
     view: View
-    in_flight_by_shopper: dict[str, int]  # units in flight by shopper
+    in_flight_by_shopper: dict[str, int]  # units
     line: list[Entry]
-    unreadable: list[str]  # entries that are not of `admit`'s making
+    unreadable: list[str]  # stream ids of entries that `admit` did not write
 
 
-VIEW_REPLIES = 5  # replies to `_ask_view`
+VIEW_REPLIES = 5  # replies to `view_commands`
 
 
 def view_commands(sale: int) -> tuple[tuple[str, ...], ...]:
+    """The commands whose replies `parse_view` reads."""
     k = keys(sale)
     hashes = (("HGETALL", key) for key in (k.gate, k.stock, k.in_flight))
     return (*hashes, ("XLEN", k.line), ("TIME",))
 
 
 def pairs(flat: list[str]) -> dict[str, str]:
+    """A hash, from the flat list that RESP 2 sends."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def parse_view(replies: list[Any]) -> View:
-    """Raises ValueError and TypeError for what is not of our making."""
+    """Read the replies to `view_commands`. Raises ValueError or TypeError if the gate is corrupt."""
     gate, stock, in_flight, waiting, (seconds, microseconds) = replies
     moments = [parse_count(gate.get(name)) for name in ("opens_at", "closes_at")]
     if not all(0 <= moment < _LATEST for moment in moments):
-        raise ValueError(f"{moments} are no moments")
+        raise ValueError(f"{moments} are not times")
     if gate.get("ready") == "1" and (
         gate.get("status") not in _RULED or parse_count(gate.get("limit")) < 1
     ):
-        raise ValueError("no rules of ours")
+        raise ValueError("status or limit is not a rule of a sale")
     return View(
         version=parse_count(gate.get("version")),
         ready=gate.get("ready") == "1",
@@ -94,6 +97,4 @@ def parse_view(replies: list[Any]) -> View:
 
 
 _RULED = ("live", "paused", "ended")
-
-
 _LATEST = 32_503_680_000_000  # ms: the year 3000, which no sale reaches

@@ -1,13 +1,13 @@
--- Decides one click: answers what is known of the purchase, refuses, or puts it in the line.
+-- Decide one click: give the known answer to the purchase, refuse it, or put it in the line.
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
 -- gives {'not_ready'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
---       {'corrupt'}: something in the gate is not of our making
---       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
+--       {'corrupt'}: the gate holds data that no script writes
+--       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the caller must ring the bell}
 --
--- Everything is checked before the first write: a script that fails keeps what it wrote. A refusal
--- writes nothing, so it costs no disk: rates count accepted purchases.
+-- All checks come before the first write: a script that fails keeps its earlier writes. A refusal writes
+-- nothing, so it costs no disk: rates count accepted purchases.
 
 local purchase, shopper, sku, quantity = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local gate = redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
@@ -24,7 +24,7 @@ if known then
     if of_shopper ~= shopper then
         return {'foreign'}
     end
-    -- Of what could not be processed, product and quantity were not kept.
+    -- An entry that could not be processed has kept neither product nor quantity.
     local poison = string.sub(known, 1, 15) == 'rejected|error|'
     if not poison and (of_sku ~= sku or tonumber(units) ~= quantity) then
         return {'reused', known}
@@ -52,13 +52,13 @@ if gate[2] ~= 'live' then
     return {'refused', 'paused'}
 end
 
--- Generic cell rate algorithm (ATM Forum TM 4.0): a key holds the time at which the allowance is full
--- again. A burst of one second's worth passes, then one each 1/rate seconds.
+-- Generic cell rate algorithm (ATM Forum TM 4.0): the key holds the time at which the allowance is full
+-- again. A burst of one second's allowance passes, then one click each 1/rate seconds.
 local function allowance(key, per_second)
     if per_second == 0 then
         return nil, 0
     end
-    -- What is not of our making must not stop anybody for longer than we would.
+    -- A corrupt key must not stop a shopper for longer than the rate would.
     local full = tonumber(redis.pcall('GET', key))
     if not full or not (full > now and full < now + 2000) then
         full = now
@@ -92,7 +92,7 @@ redis.call('HSET', KEYS[6], purchase,
     table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
 redis.call('HINCRBY', KEYS[3], sku, quantity)
 redis.call('HINCRBY', KEYS[5], shopper, quantity)
--- Newest first, 32 signs each: what the shopper's next page shows.
+-- Newest first, 32 characters each: the shopper's next page shows them.
 local recent = purchase .. (redis.call('HGET', KEYS[9], shopper) or '')
 redis.call('HSET', KEYS[9], shopper, string.sub(recent, 1, 160))
 if shopper_full then

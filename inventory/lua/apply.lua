@@ -1,35 +1,35 @@
 #!lua flags=allow-oom
--- Tells the gate what PostgreSQL has committed: the absolute rules and stock, or those that have changed
--- since `from`, and the orders changed since then. May write when memory is full: it is what makes room.
+-- Apply one part of a delta that PostgreSQL has committed: rules and stock as absolute values, and the orders
+-- that changed since `from`. May write when memory is full, because it is the script that frees memory.
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
 -- ARGV  one JSON object:
---   from, to   the sale's versions between which the snapshot's orders were changed
---   last       whether this part completes the tale; only then do rules, stock and version move
+--   from, to   the versions of the sale between which these orders changed
+--   last       whether this part completes the delta; only then rules, stock and version are set
 --   epoch      the epoch that the sender found in the gate, or false
---   opens      whether the gate is warm after it
+--   opens      whether the gate is ready afterwards
 --   rules      {status, opens_at, closes_at, limit}: times in ms
 --   stock      {sku: units}
 --   answers    [[purchase, status, reason, shopper, sku, quantity], ...]
 --   bought     {shopper: units confirmed}
--- gives {1 if applied, the version at which the gate stands}
+-- gives {1 if applied, the gate's version}
 --
--- A purchase leaves the line and what is in flight here and nowhere else, exactly once: when its queued
--- answer becomes final.
+-- Only here does a purchase leave the line and the units in flight, exactly once: when its queued answer
+-- becomes final.
 
 local delta = cjson.decode(ARGV[1])
 local state = redis.call('HMGET', KEYS[1], 'version', 'ready', 'epoch')
-local stands, cold = tonumber(state[1]) or 0, state[2] ~= '1'
-if stands < delta.from or stands > delta.to or (stands == delta.to and not cold) then
-    return {0, stands}
+local version, ready = tonumber(state[1]) or 0, state[2] == '1'
+if version < delta.from or version > delta.to or (version == delta.to and ready) then
+    return {0, version}
 end
--- Another mark means that Redis was restarted, wiped or replaced since the tale was begun: what its
--- earlier parts have told may be gone.
+-- Another epoch means that Redis was restarted, wiped or replaced since the first part: the earlier parts
+-- may be lost.
 if delta.epoch and delta.epoch ~= state[3] then
-    return {0, stands}
+    return {0, version}
 end
 
--- A thousand at a time: one by one each batch would hold Redis up twice as long, and `unpack` has a limit.
+-- A thousand fields per command: one by one, each batch would block Redis twice as long; `unpack` has a limit.
 local CHUNK = 1000
 
 local function chunks(items, command)
@@ -64,7 +64,7 @@ end
 local known = fetch(KEYS[6], purchases)
 
 local answers, entries, recent = {}, {}, {}
-local of_sku_in_flight, of_shopper_in_flight = {}, {} -- units that are no longer
+local of_sku_in_flight, of_shopper_in_flight = {}, {} -- units to subtract
 for i, answer in ipairs(delta.answers) do
     local purchase, status, reason, shopper, sku, quantity = unpack(answer)
     local was, entry = known[i], ''
@@ -75,7 +75,7 @@ for i, answer in ipairs(delta.answers) do
         of_shopper_in_flight[buyer] = (of_shopper_in_flight[buyer] or 0) + tonumber(units)
         entries[#entries + 1] = entry
     elseif was then
-        -- The entry of the line says when it was accepted.
+        -- The entry's stream id is the time of acceptance.
         entry = string.match(was, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
     else
         local older = recent[shopper] or redis.call('HGET', KEYS[9], shopper) or ''
@@ -85,7 +85,7 @@ for i, answer in ipairs(delta.answers) do
         status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry)
 end
 
--- What is left of a count, and of whom nothing is; or an error, of what no script of ours has written.
+-- The counts that remain, and the fields whose count is gone. Fails if a count is corrupt.
 local function lowered(key, units)
     local fields, left, gone = {}, {}, {}
     for field in pairs(units) do
@@ -130,7 +130,7 @@ write('HSET', KEYS[4], bought)
 write('HDEL', KEYS[4], none)
 
 if not delta.last then
-    return {1, stands}
+    return {1, version}
 end
 
 for sku, units in pairs(delta.stock) do

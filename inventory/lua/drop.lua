@@ -1,8 +1,8 @@
--- Takes an entry out of the line, unless it is what a queued answer waits for.
+-- Remove an entry from the line, unless a queued answer refers to it.
 --
 -- KEYS  answers line
 -- ARGV  entry purchase
--- gives 1 if it was taken out
+-- gives 1 if it was removed
 
 local known = redis.call('HGET', KEYS[1], ARGV[2])
 if known and string.match(known, '^queued||.*|([^|]*)$') == ARGV[1] then

@@ -1,11 +1,10 @@
 #!lua flags=allow-oom
--- Forgets what the gate was told, for a gate that is ahead of PostgreSQL (a restored backup) or in which
--- something stands that is not of our making. The line is kept: what was accepted is still to be decided.
--- What is in flight is counted again from it.
+-- Empty a gate that is ahead of PostgreSQL (a restored backup) or corrupt. The line stays, because accepted
+-- entries are still to be decided; units in flight are counted again from it.
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
--- ARGV  the version that PostgreSQL has: a gate that is not ahead of it is left alone; a fresh mark, so that
---       what somebody is telling the gate in parts just now does not go on in it
+-- ARGV  PostgreSQL's version: a gate that is not ahead of it is left alone; a new epoch, so that a delta
+--       that is being applied in parts does not go on
 -- gives 1 if it was emptied
 
 local function is_not(key, kind)
@@ -13,7 +12,7 @@ local function is_not(key, kind)
 end
 
 if redis.call('EXISTS', KEYS[1], KEYS[7]) == 0 then
-    return 0 -- of a sale that was finished meanwhile
+    return 0 -- the sale was finished meanwhile
 end
 if is_not(KEYS[1], 'hash') then
     redis.call('DEL', KEYS[1])
@@ -25,18 +24,18 @@ redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'version', '0', 'ready', '0')
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[8], KEYS[9])
 if is_not(KEYS[7], 'stream') or redis.call('XLEN', KEYS[7]) == 0 then
-    redis.call('DEL', KEYS[7]) -- empty, it may still refuse every new entry by its last id
+    redis.call('DEL', KEYS[7]) -- even when empty, its last id may refuse every new entry
     return 1
 end
 
--- What `admit` has written, and nothing else: see `Entry` in `gate.py`.
+-- Only entries that `admit` has written: the same patterns as in `gate/entries.py`.
 local function readable(entry)
     for _, name in ipairs({'purchase', 'shopper'}) do
         if not entry[name] or not string.match(entry[name], '^' .. string.rep('[0-9a-f]', 32) .. '$') then
             return false
         end
     end
-    local sale = string.match(KEYS[1], '{sale:(%d+)}') -- which the purchase's id begins with
+    local sale = string.match(KEYS[1], '{sale:(%d+)}') -- a purchase's id begins with its sale
     return tonumber(string.sub(entry.purchase, 1, 8), 16) == tonumber(sale)
 end
 
@@ -45,7 +44,7 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[7], '-', '+')) do
     for i = 1, #entry[2], 2 do
         waiting[entry[2][i]] = entry[2][i + 1]
     end
-    -- A repeat waits for the answer of the first.
+    -- A repeated entry shares the answer of the first one.
     if readable(waiting) and redis.call('HEXISTS', KEYS[6], waiting.purchase) == 0 then
         local sku, units = waiting.sku or '', waiting.quantity or ''
         if not string.match(sku, '^[%w._-]+$') or #sku > 40 then

@@ -1,8 +1,8 @@
--- Takes the bell down, but only if the line is empty: whoever is accepted next rings again. Of an empty
--- line nothing can be in flight or held: where it is, the gate cannot be believed.
+-- Lower the bell if the line is empty: the next accepted purchase rings again. With an empty line no units
+-- can be in flight; if some are, the gate is corrupt.
 --
--- KEYS  line bell flight held
--- gives 0 if purchases wait, else 1, or more if something is in flight or held
+-- KEYS  line bell in_flight in_flight_by_shopper
+-- gives 0 if entries wait, 1 if not, more than 1 if units are in flight all the same
 
 if redis.call('XLEN', KEYS[1]) > 0 then
     return 0
@@ -12,7 +12,7 @@ if redis.call('EXISTS', KEYS[1]) == 1 then
     local stream = redis.call('XINFO', 'STREAM', KEYS[1])
     local clock = redis.call('TIME')
     for i = 1, #stream, 2 do
-        -- Each id is greater than the last: after one from the future, all would come from there.
+        -- Stream ids only grow: after an id from the future, all later ones would be from the future.
         if stream[i] == 'last-generated-id' and tonumber(string.match(stream[i + 1], '^%d+'))
             > clock[1] * 1000 + 60000 then
             redis.call('DEL', KEYS[1])

@@ -1,8 +1,8 @@
--- The shopper's latest purchases, newest first, in one round trip: their pages show them.
+-- Read the shopper's latest purchases, newest first, in one round trip: the shopper's pages show them.
 --
 -- KEYS  gate answers recent
 -- ARGV  shopper
--- gives {purchase, answer, purchase, answer, ...}, or nil of a gate that is cold or gone
+-- gives {purchase, answer, purchase, answer, ...}, or nil if the gate is not ready or gone
 
 if redis.call('HGET', KEYS[1], 'ready') ~= '1' then
     return nil

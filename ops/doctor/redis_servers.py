@@ -6,10 +6,8 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.core import checks
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from flashsale.redis import servers
+from flashsale.redis import connecting, servers
 from ops.doctor.configuration import convert_messages
 from ops.doctor.findings import NEARLY_FULL, Finding, failed, ok, warning
 
@@ -105,13 +103,7 @@ def _read_info(url: str) -> Info:
 
 def connect(url: str) -> redis.Redis:
     """A client that tries once and waits for at most `_TIMEOUT` seconds."""
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=_TIMEOUT,
-        socket_connect_timeout=_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    return connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
 
 
 def _version(info: Info) -> str:

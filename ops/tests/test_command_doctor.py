@@ -16,7 +16,7 @@ from ops.doctor.findings import Check, Finding, State
 from orders import caretaker, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import queue_up
+from tests.cast import queue_up, run_caretaker
 from tests.operators import here
 
 
@@ -117,7 +117,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     try:
         assert [finding.state for finding in sales.check_scripts()] == [State.FAILED]
     finally:
-        caretaker.look_after_all()
+        run_caretaker()
     assert [finding.state for finding in sales.check_scripts()] == [State.OK]
 
 

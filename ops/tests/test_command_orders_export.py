@@ -11,10 +11,10 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import caretaker, lifecycle, settlement
+from orders import lifecycle, settlement
 from orders.models import Order
-from tests.cast import promise_too_much, queue_up
-from tests.operators import here, typed
+from tests.cast import promise_too_much, queue_up, run_caretaker
+from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
 
 MANY = 50_000
@@ -80,7 +80,7 @@ def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
     sale = make_sale(live=False)
     renamed(sale, currency="JPY")
     lifecycle.schedule(sale.pk, by="staff")
-    caretaker.look_after_all()
+    run_caretaker()
     sold(sale, 1)
     [row] = exported("--sale", sale.slug)
     assert (row["unit_price_minor"], row["unit_price"]) == ("12900", "12900")
@@ -101,7 +101,7 @@ def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: Ma
     sale, name = make_sale(), 'Schuh, "rot"\n靴'
     renamed(sale, name=name)
     sold(sale, 1)
-    ran = typed("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
+    ran = spawned("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
     [row] = csv.DictReader(io.StringIO(ran.out))
     assert row["product"] == name
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Product, StockMovement
 from tests.cast import queue_up
-from tests.operators import here, typed
+from tests.operators import here, spawned, typed
 
 AWAY = "redis://127.0.0.1:1/0"
 
@@ -87,6 +87,6 @@ def test_an_unknown_product_fails_and_names_what_looks_alike(product: Product) -
 
 
 def test_the_stock_is_shown_while_redis_is_away(product: Product) -> None:
-    ran = typed("stock", "show", product.sku, "--json", REDIS_URL=AWAY)
+    ran = spawned("stock", "show", product.sku, "--json", REDIS_URL=AWAY)
     assert (ran.code, ran.told["stock"], ran.told["in_flight"]) == (1, 10, None)
     assert "Redis cannot be reached" in ran.err

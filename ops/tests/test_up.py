@@ -1,9 +1,11 @@
 """`manage.py up` as an operator meets it: the whole shop, in folders and on ports of its own."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,21 +21,27 @@ from flashsale.local import embedded
 from flashsale.local.postgres import Postgres
 from flashsale.local.processes import identity
 from flashsale.local.valkey import Valkey
+from flashsale.running import shops as recorded_shops
+from tests import deadlines
 from tests.stack import ROOT, wait_for
 
 ROLES = ("web-1", "web-2", "worker", "beat")
 
 
 class Up:
-    """One run of `manage.py up` on `var_dir`, with nothing of the tests' own servers to be seen."""
+    """One run of `manage.py up` on `var_dir`, with nothing of the tests' own servers to be seen.
 
-    def __init__(self, var_dir: Path, **variables: str) -> None:
+    Not to be found by whoever uses this checkout meanwhile, unless it is one of the test's own.
+    """
+
+    def __init__(self, var_dir: Path, checkout: Path = ROOT, **variables: str) -> None:
         self.var_dir = var_dir
         self.environment = environment(var_dir, **variables)
         self.log = var_dir.with_name(f"{var_dir.name}.log")
         with self.log.open("w") as log:
+            command = manage("up", *["--unlisted"][: checkout == ROOT])
             self.process = subprocess.Popen(
-                manage("up"), cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                command, cwd=checkout, env=self.environment, stdout=log, stderr=log
             )
 
     @property
@@ -43,7 +51,7 @@ class Up:
     @property
     def url(self) -> str:
         """Waits until it is announced."""
-        return wait_for(self._announced, f"an address in {self.log}")
+        return wait_for(self._announced, f"an address in {self.log}", seconds=120)
 
     def _announced(self) -> str:
         assert self.process.poll() is None, self.written
@@ -62,12 +70,12 @@ class Up:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(10)  # which is what it promises
+        return self.process.wait(deadlines.seconds(10))  # which is what it promises
 
 
 @contextlib.contextmanager
-def running(var_dir: Path, **variables: str) -> Iterator[Up]:
-    up = Up(var_dir, **variables)
+def running(var_dir: Path, checkout: Path = ROOT, **variables: str) -> Iterator[Up]:
+    up = Up(var_dir, checkout, **variables)
     try:
         yield up
     finally:
@@ -96,10 +104,49 @@ def fails(var_dir: Path, **variables: str) -> str:
     """What `up` says when it ends at once, with exit code 1."""
     env = environment(var_dir, **variables)
     ended = subprocess.run(
-        manage("up"), cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=20
+        manage("up"),
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=deadlines.seconds(20),
     )
     assert ended.returncode == 1
     return ended.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """As `git clone` and a first `./run` leave it."""
+    where = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns(".git", ".venv", "var", ".*_cache", "__pycache__", "docs")
+    shutil.copytree(ROOT, where, ignore=left_out)
+    (where / ".venv").symlink_to(sys.prefix)
+    return where
+
+
+def typed(checkout: Path, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """`./manage.py` in another terminal, which knows nothing of the first."""
+    hidden = ("VAR_DIR", "PORT", "HOST", "VENV_DIR")
+    env = {name: value for name, value in environment(checkout).items() if name not in hidden}
+    return subprocess.run(
+        ["./manage.py", *words],
+        cwd=checkout,
+        env=env | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def first_click(url: str) -> int:
+    """The status with which a newcomer's click in the demo's open sale is answered."""
+    with httpx.Client(base_url=url, headers={"Accept": "application/json"}, timeout=15) as browser:
+        sale = browser.get("sales/autumn-drop/").json()
+        form = {"ticket": sale["ticket"], "product": sale["products"][0]["sku"]}
+        return browser.post("sales/autumn-drop/buy", data=form).status_code
 
 
 def all_gone(pids: list[int]) -> bool:
@@ -126,7 +173,7 @@ class TestOpen:
     def test_every_process_comes_back(self, shop: Up, role: str) -> None:
         before = shop.pid(role)
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: shop.pid(role) != before, f"another {role}", seconds=2)
+        wait_for(lambda: shop.pid(role) != before, f"another {role}")
 
     @pytest.mark.parametrize("kind", [Postgres, Valkey])
     def test_every_server_comes_back_at_its_address(
@@ -136,13 +183,51 @@ class TestOpen:
         before, url = server.pid, server.url
         assert before
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: server.pid not in (before, None), "another server", seconds=2)
+        wait_for(lambda: server.pid not in (before, None), "another server")
         wait_for(server.ready, "it has recovered")
         assert server.url == url
         wait_for(lambda: httpx.get(shop.url + "readyz").status_code == 200, "the shop is ready")
 
 
+class TestOtherTerminals:
+    @pytest.mark.timeout(300)
+    def test_what_is_typed_there_finds_the_shop(self, checkout: Path, tmp_path: Path) -> None:
+        records = checkout / "var" / "shops"
+        with running(tmp_path / "var", checkout) as up:
+            url = up.url
+            assert first_click(url) == 202
+            crowd = typed(checkout, "simulate", "--shoppers", "1", "--dry-run", "--json")
+            assert f" at {url.rstrip('/')} for " in json.loads(crowd.stdout)["would"]
+            books = typed(checkout, "verify", "--json")
+            assert (books.returncode, books.stderr) == (0, "")
+            elsewhere = typed(checkout, "verify", VAR_DIR=str(tmp_path / "nothing"))
+            assert (elsewhere.returncode, "reached" in elsewhere.stderr) == (1, True)
+            assert len(list(records.iterdir())) == 1
+            assert up.stop() == 0
+        assert list(records.iterdir()) == []
+
+    def test_one_that_is_not_to_be_found_is_not(self, shop: Up) -> None:
+        assert str(shop.var_dir) not in [found.var_dir for found in recorded_shops()]
+
+
 class TestStarting:
+    @pytest.mark.timeout(300)
+    def test_open_means_that_the_first_click_is_accepted(self, tmp_path: Path) -> None:
+        """Also after a restart, when Redis' gates are those of before and its scripts are gone."""
+        for _ in range(2):
+            with running(tmp_path / "var") as up:
+                assert first_click(up.url) == 202
+                assert up.stop() == 0
+
+    def test_a_newcomer_reads_where_to_look_and_how_to_log_in(self, shop: Up) -> None:
+        said = shop.written
+        assert f"Dashboard:         {shop.url}dashboard/\n" in said
+        assert re.search(r"/dashboard/ and /admin/ as 'staff', password \S{16} ", said)
+        assert "A new password: ./manage.py changepassword staff\n" in said
+        waited = [line for line in said.splitlines() if line.startswith("Waiting for ")]
+        assert len(waited) == len(set(waited))
+        assert "/readyz" not in said
+
     def test_a_busy_port_is_said_before_anything_is_started(self, tmp_path: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
@@ -193,7 +278,7 @@ class TestStopping:
         began = time.monotonic()
         with running(tmp_path / "var") as up:
             assert up.url
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < deadlines.seconds(30)
             assert all_gone(ours)
             assert up.pids()[-2:] == [postgres, valkey]
             assert up.stop() == 0

@@ -33,8 +33,17 @@ def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
     product = sale.products.get()
     lifecycle.restock(product.pk, 4, by="anna")
     entry = last_entry(sale)
+    assert entry.action == "restocked"
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 7})
     assert (entry.subject, entry.product) == (product.sku, product)
+
+
+def test_a_correction_is_called_a_correction(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=3)
+    lifecycle.correct(sale.products.get().pk, -1, by="anna", reason="broken")
+    entry = last_entry(sale)
+    assert (entry.action, entry.actor, entry.reason) == ("corrected", "anna", "broken")
+    assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 2})
 
 
 def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:

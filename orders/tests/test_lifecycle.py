@@ -16,8 +16,8 @@ from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Listing, Product, Sale
-from orders import caretaker, lifecycle, reconciliation, settlement
-from tests.cast import at_once, click, queue_up, skus, stocked
+from orders import lifecycle, reconciliation, settlement
+from tests.cast import at_once, click, queue_up, run_caretaker, skus, stocked
 from tests.stack import wait_for
 
 GHOST = 10**12 + 1  # the number of a sale that an old copy of Redis has brought back
@@ -95,10 +95,25 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     lifecycle.finish_all()
     assert Sale.objects.get(pk=sale.pk).finished
     assert sale.pk not in replica.list_gates()
-    caretaker.look_after_all()
+    run_caretaker()
     assert sale.pk not in replica.list_gates()
     other = make_sale(live=False, opens_in=60)
     Listing.objects.create(sale=other, product=product)  # its products may be sold again
+
+
+def test_a_sale_is_finished_only_once_its_gate_is_gone(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker looks at a finished sale: who stood in the line of its gate would wait for ever."""
+    sale = make_sale()
+    lifecycle.end(sale.pk, by="staff")
+    with monkeypatch.context() as away:
+        away.setattr(replica, "purge_gate", Mock(side_effect=redis.ConnectionError("away")))
+        with pytest.raises(redis.ConnectionError):
+            lifecycle.finish(sale.pk)
+    assert not Sale.objects.get(pk=sale.pk).finished
+    assert lifecycle.finish(sale.pk)
+    assert Sale.objects.get(pk=sale.pk).finished
 
 
 def test_a_product_cannot_be_in_two_unfinished_sales(make_sale: MakeSale) -> None:
@@ -166,7 +181,7 @@ def test_a_draft_is_made_of_products_and_opened(make_sale: MakeSale) -> None:
     )
     assert skus(sale) == [bag.sku, shoe.sku]
     lifecycle.go_live(sale.pk, by="staff")
-    caretaker.look_after_all()
+    run_caretaker()
     assert click(sale).code == "queued"
     assert [entry.action for entry in sale.audit.all()] == ["opened", "created"]
     settlement.settle(sale.pk)
@@ -338,7 +353,7 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
         found = seen()
         assert sale.pk in found
         lifecycle.schedule(sale.pk, by="staff")
-        caretaker.look_after_all()
+        run_caretaker()
         return found
 
     with monkeypatch.context() as patched:

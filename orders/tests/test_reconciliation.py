@@ -19,6 +19,8 @@ from inventory.models import Sale
 from orders import lifecycle, reconciliation, settlement
 from tests.cast import at_once, queue_up, skus
 
+GHOST = 10**12 + 2  # the number of a sale that there is not
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +105,7 @@ def test_an_order_that_was_tampered_with_is_found(
         ("stock", "sku", "gate_stock_is_wrong"),
         ("gate", "limit", "gate_rules_are_wrong"),
         ("gate", "closes_at", "gate_rules_are_wrong"),
+        ("gate", "version", "gate_is_ahead"),
         ("in_flight", "sku", "in_flight_is_not_the_line"),
         ("in_flight_by_shopper", "a stranger", "in_flight_by_shopper_is_not_the_line"),
         ("bought", "0" * 32, "bought_is_not_the_orders"),
@@ -117,6 +120,20 @@ def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, f
 def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
     clients.client_of(0).hdel(keys(sold.pk).answers, next(iter(replica.read_answers(sold.pk))))
     assert "answer_is_not_the_order" in faults(sold)
+
+
+def test_an_entry_of_the_line_that_nobody_can_read_is_found(sold: Sale) -> None:
+    clients.client_of(0).xadd(keys(sold.pk).line, {"what": "is this"})
+    assert faults(sold) == {"line_cannot_be_read"}
+
+
+def test_a_gate_that_no_sale_has_is_found() -> None:
+    clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
+    try:
+        assert {"sale": str(GHOST)} in reconciliation.verify().faults["gate_without_a_sale"]
+    finally:
+        replica.remove([GHOST])
+    assert "gate_without_a_sale" not in reconciliation.verify().faults
 
 
 def test_a_cold_gate_is_found(sold: Sale) -> None:

@@ -12,8 +12,8 @@ from inventory import announce
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import parse_line
-from orders import caretaker, lifecycle, reconciliation, replication, settlement
-from tests.cast import at_once, click, queue_up, skus
+from orders import lifecycle, reconciliation, replication, settlement
+from tests.cast import at_once, click, queue_up, run_caretaker, skus
 
 
 def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) -> None:
@@ -31,7 +31,7 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()
-    caretaker.look_after_all()
+    run_caretaker()
     seen = replica.read_view(sale.pk)
     assert seen.ready
     assert (seen.stock, seen.in_flight, seen.waiting) == ({skus(sale)[0]: 5}, {}, 0)
@@ -44,7 +44,7 @@ def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: Mak
     clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
     clients.client_of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
     assert not replication.replicate(sale.pk)
-    caretaker.look_after_all()
+    run_caretaker()
     seen = replica.read_view(sale.pk)
     assert (seen.version, seen.ready, seen.waiting) == (sale.version, True, 3)
     assert seen.in_flight == {skus(sale)[0]: 3}
@@ -62,7 +62,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()
-    caretaker.look_after_all()
+    run_caretaker()
     assert sale.pk not in replica.list_gates()
     assert queue_up(sale, 1) == []
 
@@ -74,7 +74,7 @@ def test_a_lost_tale_heals(make_sale: MakeSale) -> None:
     epoch, _, raw = replica.read_line(sale.pk, 10)
     assert settlement.decide(sale.pk, epoch, parse_line(raw)[0])
     assert replica.read_view(sale.pk).waiting == 3
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(sale.pk).waiting == 0
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -87,7 +87,7 @@ def test_a_rebuild_in_parts_tells_everything(
     queue_up(sale, 30)
     settlement.settle(sale.pk)
     replica.remove([sale.pk])
-    caretaker.look_after_all()
+    run_caretaker()
     assert len(replica.read_answers(sale.pk)) == 30
     assert len(replica.read_bought(sale.pk)) == 30
     assert reconciliation.verify(sale.pk).faults == {}
@@ -115,9 +115,9 @@ def test_a_wipe_in_the_middle_of_a_rebuild_is_rebuilt_again(
     settlement.settle(sale.pk)
     replica.remove([sale.pk])
     after_part(5, lambda: replica.remove([sale.pk]), monkeypatch)
-    caretaker.look_after_all()
+    run_caretaker()
     assert not replica.read_view(sale.pk).ready
-    caretaker.look_after_all()
+    run_caretaker()
     assert len(replica.read_answers(sale.pk)) == 30
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -131,8 +131,8 @@ def test_a_gate_that_is_started_over_in_the_middle_of_a_rebuild_is_rebuilt_from_
     settlement.settle(sale.pk)
     replica.remove([sale.pk])
     after_part(1, lambda: replication.discard_gate(sale.pk, "somebody else looked"), monkeypatch)
-    caretaker.look_after_all()
-    caretaker.look_after_all()
+    run_caretaker()
+    run_caretaker()
     assert replica.read_view(sale.pk).ready
     assert len(replica.read_answers(sale.pk)) == len(replica.read_bought(sale.pk)) == 12
     assert reconciliation.verify(sale.pk).faults == {}
@@ -151,7 +151,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
         return apply(number, delta)
 
     monkeypatch.setattr(replication, "_apply", paused_before)
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(sale.pk).ready
     assert click(sale).reason == "paused"
 
@@ -163,7 +163,7 @@ def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> N
     redis.script_flush()
     redis.config_set("maxmemory", "1mb")
     try:
-        caretaker.look_after_all()
+        run_caretaker()
         settlement.settle(sale.pk)
     finally:
         redis.config_set("maxmemory", "0")
@@ -181,10 +181,10 @@ def test_one_sick_gate_keeps_no_other_cold(
     clients.client_of(0).set(scripts.keys(sick.pk).answers, "of another type")
     with monkeypatch.context() as patch:
         patch.setattr(replica, "empty_gate", lambda *_: False)  # it stays sick
-        caretaker.look_after_all()
+        run_caretaker()
     assert replica.read_view(well.pk).ready
     assert not replica.read_view(sick.pk).ready
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(sick.pk).ready
 
 
@@ -199,7 +199,7 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     sale.refresh_from_db()
     clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
     settlement.settle(sale.pk)
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(sale.pk).waiting == 0
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -227,6 +227,6 @@ def test_what_a_rebuild_tells_again_is_no_news(
     monkeypatch.setattr(replication, "_ANNOUNCED", 2)
     monkeypatch.setattr(announce, "announce_change", lambda _, told=(): heard.append(len(told)))
     clients.client_of(0).flushall()
-    caretaker.look_after_all()
+    run_caretaker()
     assert replica.read_view(sale.pk).ready
     assert set(heard) == {0}

@@ -15,7 +15,7 @@ from inventory.models import Sale, StockMovement
 from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import click, promise_too_much, queue_up, skus
+from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
 
 
 def line(sale: Sale) -> list[str]:
@@ -193,7 +193,7 @@ def test_a_line_read_under_another_mark_is_left_alone(make_sale: MakeSale) -> No
     queue_up(sale, 2)
     epoch, _, raw = replica.read_line(sale.pk, 10)
     replica.begin_epoch([sale.pk], "another")
-    caretaker.look_after_all()
+    run_caretaker()
     assert not settlement.decide(sale.pk, epoch, parse_line(raw)[0])
     assert sale.orders.count() == 0
     settlement.settle(sale.pk)
@@ -206,7 +206,7 @@ def test_the_caretaker_settles_a_line_whose_bell_was_lost(
     monkeypatch.setattr(caretaker, "_WAITED_TOO_LONG", -1)
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    caretaker.look_after_all()
+    run_caretaker()
     assert set(statuses(sale).values()) == {"confirmed"}
 
 

@@ -14,7 +14,7 @@ from inventory import announce
 from inventory.models import Sale
 from orders import lifecycle
 from tests import stack
-from tests.cast import Shopper, promise_too_much
+from tests.cast import PAGE, Shopper, promise_too_much
 
 SOON = 10.0  # seconds; the feed looks once a second by itself
 
@@ -114,6 +114,18 @@ def test_a_change_that_nobody_announced_is_found(url: str, make_sale: MakeSale) 
         hears(page, "10 left")
         promise_too_much(sale, 42)
         hears(page, "42 left")
+
+
+def test_a_price_that_is_changed_before_the_opening_is_published(
+    url: str, make_sale: MakeSale
+) -> None:
+    """Without any other change: the new card alone makes a new state of the page."""
+    sale, ada = make_sale(opens_in=600), Shopper(url)
+    with opened(url, sale.slug) as page:
+        page.recv(SOON)
+        sale.products.update(price=9900)
+        page.recv(stack.DEADLINE)  # what is shown has changed
+    assert "€99.00" in ada.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
 
 
 def test_two_hundred_pages_hear_of_one_change(url: str, make_sale: MakeSale) -> None:

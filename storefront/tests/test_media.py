@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from flashsale.concurrency import SingleFlight
+from flashsale.http.endpoint import Request
 from storefront import media
 
 
@@ -49,7 +51,7 @@ def test_asking_for_what_is_missing_makes_nothing_forgotten(reads: list[str]) ->
     answers = asyncio.run(ask(["missing"] * 3))
     assert {type(answer) for answer in answers} == {FileNotFoundError}
     assert list(media._kept) == ["shoe"]
-    assert media._reading == {}
+    assert media._reading._running == {}
 
 
 def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +60,6 @@ def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError
 
     monkeypatch.setattr(media, "PATIENCE", 0.01)
-    monkeypatch.setattr(media, "_read", hang)
-    [answer] = asyncio.run(ask(["shoe"]))
-    media._reading.clear()
-    assert isinstance(answer, TimeoutError)
+    monkeypatch.setattr(media, "_reading", SingleFlight(hang))
+    answer = asyncio.run(media.picture(Request({"path": "/media/shoe", "headers": []}), "shoe"))
+    assert (answer.status, answer.headers) == (503, ((b"retry-after", b"1"),))

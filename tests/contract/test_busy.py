@@ -9,12 +9,14 @@ import pytest
 from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
-from orders import caretaker
 from orders.settlement import settle
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms
+from tests import deadlines
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, run_caretaker
 from tests.contract.conftest import Web
 from tests.contract.shapes import (
+    SHAPES,
     buy,
+    failed,
     in_each_shape,
     purchase_in,
     state,
@@ -44,7 +46,7 @@ def unanswered(reply: httpx.Response, shape: str, ticket: str, code: str) -> Non
 def cold_again() -> Iterator[None]:
     """Makes whole what the test has made of the Valkey that all tests share."""
     yield
-    caretaker.look_after_all()
+    run_caretaker()
 
 
 @in_each_shape
@@ -82,7 +84,7 @@ def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
         replica.remove([sale.pk])
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
     assert waiting(sale) == 0
-    caretaker.look_after_all()
+    run_caretaker()
     assert shopper.buy(sale, ticket).status_code == 202
 
 
@@ -93,7 +95,7 @@ def test_without_valkey_nobody_waits_for_an_answer(
     sale, shopper = make_sale(), new_shopper(without_redis)
     ticket, began = shopper.ticket(sale), time.monotonic()
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < deadlines.seconds(20)
     assert "Redis" not in shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
 
 
@@ -136,11 +138,24 @@ def test_the_form_that_a_busy_shop_gives_back_buys(
     assert shopper.order(str(purchase_in(form["ticket"]))).json()["quantity"] == 2
 
 
+@in_each_shape
+@pytest.mark.usefixtures("cold_again")
+def test_an_outcome_that_nobody_can_say_now_is_asked_for_again_in_a_second(
+    shape: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    purchase = shopper.buy(sale).json()["purchase"]
+    replica.remove([sale.pk])
+    reply = shopper.order(purchase, SHAPES[shape])
+    failed(reply, shape, 503, "busy")
+    assert reply.headers["retry-after"] == "1"
+
+
 def test_a_place_that_was_lost_is_told_as_lost(shopper: Shopper, make_sale: MakeSale) -> None:
     sale = make_sale()
     purchase = shopper.buy(sale).json()["purchase"]
     replica.remove([sale.pk])
     assert shopper.order(purchase, JSON).status_code == 503  # nobody can say yet
-    caretaker.look_after_all()
+    run_caretaker()
     reply = shopper.order(purchase, HTMX)
     assert (reply.status_code, "your place was lost" in reply.text) == (404, True)

@@ -7,10 +7,10 @@ from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import caretaker, lifecycle, replication
+from orders import lifecycle, replication
 from orders.settlement import settle
 from tests import stack
-from tests.cast import HTMX, PAGE, Shopper
+from tests.cast import HTMX, PAGE, Shopper, run_caretaker
 from tests.contract.conftest import Web
 from tests.contract.shapes import boxes
 
@@ -57,7 +57,7 @@ def test_it_is_shown_again_after_redis_was_wiped(
     settle(sale.pk)
     replica.remove([sale.pk])
     monkeypatch.setattr(replication, "_PART", 1)
-    caretaker.look_after_all()
+    run_caretaker()
     assert {purchase for purchase, _ in shown(shopper, sale, PAGE)} == set(bought)
 
 

@@ -1,5 +1,5 @@
-"""What the last release asks PostgreSQL on the purchase path. While a new one is rolled out, processes of
-the old one go on with these on the new schema.
+"""What the last release asks PostgreSQL on the purchase path, and when it cancels. While a new one is
+rolled out, processes of the old one go on with these on the new schema.
 
 `python -m tests.deploy.released` writes down what this version asks: part of making a release.
 """
@@ -8,9 +8,11 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import django
 from django.db import transaction
+from django.db.models import sql
 
 KEPT = Path(__file__).with_name("released.json")
 
@@ -19,7 +21,12 @@ def now() -> dict[str, Any]:
     """The statements of this version, and in which order one of them takes its values."""
     from inventory import stock
     from orders import replication, settlement
+    from orders.models import Order
 
+    one = Order.objects.filter(pk=UUID(int=0)).query
+    cancelled = one.chain(sql.UpdateQuery)
+    assert isinstance(cancelled, sql.UpdateQuery)
+    cancelled.add_update_values({"status": Order.Status.CANCELLED, "version": 2})
     locking, places = stock._locking_listed(1)
     return {
         "lock the sale": settlement._locking(),
@@ -28,6 +35,8 @@ def now() -> dict[str, Any]:
         "look up": settlement._LOOK_UP,
         "write": settlement._WRITE,
         "tale": replication._DELTA,
+        "read an order": one.sql_with_params()[0],
+        "cancel an order": cancelled.get_compiler("default").as_sql()[0],
     }
 
 
@@ -37,8 +46,9 @@ def then() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tests import servers  # started, for Django asks whom it writes a statement for
+    from tests import servers
 
+    servers.start()  # Django asks whom it writes a statement for
     try:
         os.environ["DJANGO_SETTINGS_MODULE"] = "flashsale.settings"
         django.setup()

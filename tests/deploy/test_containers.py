@@ -22,7 +22,9 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
-from ops.management.commands import up
+from flashsale import queues
+from tests import deadlines, stack
+from tests.cast import all_that_opening_needs
 from tests.stack import ROOT, Process, wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -84,9 +86,8 @@ def test_what_is_started_exists(name: str) -> None:
 
 
 def test_workers_and_beat_are_started_as_by_up() -> None:
-    celery = ["-m", "celery", "--quiet", "--app", "flashsale"]
-    assert SERVICES["worker"]["command"][1:] == [*celery, *up._WORKER]
-    assert SERVICES["beat"]["command"][1:7] == [*celery, "beat"]
+    assert SERVICES["worker"]["command"] == ["python", *queues.WORKER]
+    assert SERVICES["beat"]["command"] == ["python", *stack.DEPLOYED_BEAT]
 
 
 def test_each_starts_when_what_it_needs_is_there() -> None:
@@ -189,7 +190,7 @@ def probe(path: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=deadlines.seconds(60),
     )
 
 
@@ -200,7 +201,8 @@ def test_a_web_process_listens_by_itself_and_says_how_it_is_whatever_it_is_calle
     web = Process([sys.executable, "-m", "flashsale.web"], env).start()
     try:
         wait_for(lambda: probe("/livez", **env).returncode == 0, "it lives")
-        assert '"ready": true' in probe("/readyz", **env).stdout
+        with all_that_opening_needs():
+            assert '"ready": true' in probe("/readyz", **env).stdout
         token = {"Authorization": "Bearer for-prometheus"}
         told = httpx.get(f"http://127.0.0.1:{port}/metrics", headers={"Host": scraped()} | token)
         assert "flashsale_processes" in told.text
@@ -231,7 +233,7 @@ def test_a_port_that_is_taken_is_named() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=deadlines.seconds(60),
         )
     assert done.returncode == 1
     assert done.stderr == (

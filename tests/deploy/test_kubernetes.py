@@ -6,7 +6,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from ops.management.commands import up
+from flashsale import queues
+from tests import stack
 from tests.deploy.test_containers import read_by_the_shop
 from tests.stack import ROOT
 
@@ -55,8 +56,8 @@ def test_each_role_has_no_more_rights_than_it_needs(name: str) -> None:
 
 def test_roles_are_started_as_by_up() -> None:
     [worker], [beat] = (PODS[f"Deployment {role}"]["containers"] for role in ("worker", "beat"))
-    assert worker["args"] == list(up._WORKER)
-    assert worker["command"] == beat["command"]
+    assert worker["command"] + worker["args"] == ["python", *queues.WORKER]
+    assert beat["command"] + beat["args"] == ["python", *stack.DEPLOYED_BEAT]
     assert MANIFESTS["Deployment beat"]["spec"]["replicas"] == 1
     for name, one in MANIFESTS.items():
         if one["kind"] == "HorizontalPodAutoscaler":

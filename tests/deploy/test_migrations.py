@@ -72,11 +72,33 @@ def sell_one(cursor: CursorWrapper, sale: Sale) -> str:
     return str(status)
 
 
+def cancel(cursor: CursorWrapper, sale: Sale, purchase: str) -> None:
+    """As the released code does, after it has read the order."""
+    statements = released.then()
+    cursor.execute(statements["read an order"], [purchase])
+    assert len(cursor.fetchall()) == 1
+    cursor.execute(statements["cancel an order"], ["cancelled", sale.version + 2, purchase])
+    assert cursor.rowcount == 1
+
+
+def owned(sale: Sale) -> list[int]:
+    return list(sale.orders.values_list("owned", flat=True))
+
+
 def test_the_last_release_sells_on_this_schema(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
     with undone() as cursor:
         assert sell_one(cursor, sale) == "confirmed"
     assert sale.orders.count() == 0
+
+
+def test_what_the_last_release_sells_and_cancels_is_owned_and_returned(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=3)
+    with undone() as cursor:
+        sell_one(cursor, sale)
+        assert owned(sale) == [1]
+        cancel(cursor, sale, sale.orders.get().pk.hex)
+        assert owned(sale) == [0]
 
 
 @pytest.mark.parametrize(

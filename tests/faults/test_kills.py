@@ -6,9 +6,9 @@ from conftest import MakeSale
 from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import caretaker, reconciliation, settlement
+from orders import reconciliation, settlement
 from tests import servers, stack
-from tests.cast import promise_too_much, queue_up
+from tests.cast import promise_too_much, queue_up, run_caretaker
 from tests.faults import crashing
 
 
@@ -56,7 +56,7 @@ def test_accepted_purchases_survive_a_killed_valkey(make_sale: MakeSale) -> None
     servers.VALKEY.kill()
     stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
     servers.VALKEY.start()
-    caretaker.look_after_all()
+    run_caretaker()
     settlement.settle(sale.pk)
     assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
     assert reconciliation.verify(sale.pk).faults == {}

@@ -27,9 +27,9 @@ from flashsale.http import shoppers
 from flashsale.local.valkey import Valkey
 from flashsale.redis import clients
 from inventory.models import Sale
-from orders import caretaker, reconciliation, settlement, tickets
+from orders import reconciliation, settlement, tickets
 from tests import servers, stack
-from tests.cast import skus
+from tests.cast import run_caretaker, skus
 
 CONNECTIONS = 32
 ACCEPTED = 300  # before Valkey dies: at full speed, it is in the middle of further clicks
@@ -134,7 +134,7 @@ def kill_valkey() -> None:
 def lost(sale: Sale, accepted: set[str]) -> set[str]:
     """Those of the purchases that have no order, now that Valkey is back and the line is settled."""
     servers.VALKEY.start()
-    caretaker.look_after_all()
+    run_caretaker()
     settlement.settle(sale.pk)
     assert reconciliation.verify(sale.pk).faults == {}
     return accepted - {str(order) for order in sale.orders.values_list("pk", flat=True)}

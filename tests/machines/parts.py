@@ -21,16 +21,16 @@ from urllib.parse import urlsplit
 import httpx
 import redis
 
+from flashsale import queues
 from flashsale.local import private_files
 from flashsale.local.server import free_port
 from flashsale.local.valkey import Valkey
-from tests import servers, stack
+from tests import deadlines, servers, stack
 from tests.stack import Process, wait_for
 
 _DEPLOY = stack.ROOT / "deploy" / "nginx"
 _SLOTS = ((0, 5460), (5461, 10922), (10923, 16383))
 _PASSWORD = "of-the-cluster-for-tests"  # of nobody else's
-_BEAT = [*stack.WORKER[:5], "beat", "-l", "WARNING", "--pidfile", "", "--schedule"]
 
 
 @dataclass
@@ -43,7 +43,12 @@ class Host(Process):
         assert self.popen is not None
         assert self.popen.poll() is None, "a web host ended while it was started"
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
+            return (
+                httpx.get(
+                    f"http://127.0.0.1:{self.port}/readyz", timeout=deadlines.seconds(2)
+                ).status_code
+                == 200
+            )
         return False
 
     def back(self) -> None:
@@ -155,8 +160,8 @@ def running() -> Iterator[Machines]:
             serve = [sys.executable, "-m", "flashsale.web"]
             machines.hosts.append(Host(serve, settings | {"PORT": str(port)}, port=port))
             machines.workers.append(Process(stack.WORKER, settings))
-            beat = [*_BEAT, str(folder / f"beat-{number}")]
-            machines.beats.append(Process(beat, settings))
+            beat = queues.beat(str(folder / f"beat-{number}"))
+            machines.beats.append(Process([sys.executable, *beat], settings))
         for process in (*machines.hosts, *machines.workers, *machines.beats):
             all_of_it.callback(process.stop)
             process.start()

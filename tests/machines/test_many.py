@@ -32,8 +32,8 @@ from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
 from orders import lifecycle, settlement
-from tests import servers, stack
-from tests.cast import JSON, PAGE, Shopper, at_once
+from tests import deadlines, servers, stack
+from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
 from tests.machines import parts
@@ -41,6 +41,7 @@ from tests.machines.parts import Machines, Master
 
 pytestmark = [
     pytest.mark.timeout(600),
+    pytest.mark.deep,
     pytest.mark.alone,  # it is some fifteen processes, and more than others' deadlines would bear
     pytest.mark.usefixtures("impatient_shoppers", "this_process"),
     pytest.mark.skipif(
@@ -99,7 +100,7 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     product.refresh_from_db()
     accepted = sum(click.status_code == 202 for click in clicks)
     assert sale.orders.count() == 20 + accepted
-    assert product.stock + sale.orders.filter(status="confirmed").count() == 50 + 9
+    assert product.stock + owned_units(sale) == 50 + 9
     # A ticket that was accepted is known, by whatever host.
     assert Counter(answer.status_code for answer in crowd.click())[200] == accepted
 
@@ -120,7 +121,8 @@ def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
         finally:
             shop.hosts[0].back()
         assert load.faults() == {}
-    assert {heard.code for log in load.logs for heard in log.heard} == {"queued"}
+    # A click whose answer died with the host is sent again, and may be decided by then.
+    assert {heard.code for log in load.logs for heard in log.heard} <= {"queued", "confirmed"}
     assert sum(log.pages_lost for log in load.logs) == 0
 
 
@@ -153,7 +155,9 @@ def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: Make
     assert frozen
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
-        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=30)
+        page = partial(
+            httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=deadlines.seconds(30)
+        )
         clicks = partial(Crowd(shop.url, sale, 4).click)
         *pages, clicked = at_once(*[page] * 4, clicks)
     finally:

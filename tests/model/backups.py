@@ -22,6 +22,11 @@ _STANDING = {
     ),
     "inventory_product": (f"id IN {_PRODUCTS}", "id, stock"),
 }
+# Those that PostgreSQL does not compute by itself.
+_STORED = """
+SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+WHERE table_name = %s AND is_generated = 'NEVER'
+"""
 
 
 def back_up(sale: int) -> Rows:
@@ -41,8 +46,11 @@ def restore(sale: int, rows: Rows) -> None:
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for table, where in _WRITTEN_DOWN.items():
             cursor.execute(f"DELETE FROM {table} WHERE {where}", {"sale": sale})  # noqa: S608  # our own names
+            cursor.execute(_STORED, [table])
+            columns = cursor.fetchone()[0]
             cursor.execute(
-                f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s)",  # noqa: S608  # our own names
+                f"INSERT INTO {table} ({columns}) SELECT {columns}"  # noqa: S608  # our own names
+                f" FROM json_populate_recordset(NULL::{table}, %s)",
                 [rows[table]],
             )
         for table, (_, columns) in _STANDING.items():

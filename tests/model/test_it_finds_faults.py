@@ -11,7 +11,7 @@ from django.db import IntegrityError
 from conftest import MakeSale
 from flashsale.database import Rows
 from flashsale.redis import clients
-from inventory.gate import scripts
+from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry
 from inventory.gate.scripts import digest, keys
@@ -32,14 +32,14 @@ def script(name: str, guard: str, instead: str) -> Iterator[None]:
 
     digest.cache_clear()
     try:
-        with patch.object(scripts, "source", flawed):
+        with patch.object(scripts, "source", flawed), patch.object(replica, "source", flawed):
             yield
     finally:
         digest.cache_clear()
 
 
 def late_tales_apply() -> AbstractContextManager[object]:
-    return script("apply", "stands < delta.from or stands > delta.to or", "")
+    return script("apply", "version < delta.from or version > delta.to or", "")
 
 
 def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
@@ -51,7 +51,7 @@ def a_tale_goes_on_in_another_gate() -> AbstractContextManager[object]:
 
 
 def what_is_decided_stays_in_flight() -> AbstractContextManager[object]:
-    return script("apply", "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})")
+    return script("apply", "lowered(KEYS[3], of_sku_in_flight)", "lowered(KEYS[3], {})")
 
 
 def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]:

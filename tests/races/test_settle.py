@@ -1,22 +1,26 @@
 """Settlement, a restock and cancellations of one product at once: the books balance."""
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import DatabaseError, IntegrityError
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import QuerySet
 
 from conftest import MakeSale
+from flashsale.database import ask_together
 from inventory import stock
 from inventory.gate import replica
+from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation, settlement
+from orders import lifecycle, reconciliation, replication, settlement
 from orders.models import Order
-from tests.cast import at_once, promise_too_much, queue_up
+from tests import deadlines
+from tests.cast import at_once, owned_units, promise_too_much, queue_up
 
 
 def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:
@@ -41,8 +45,7 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
     settlement.settle(sale.pk)
     assert not [result for result in results if isinstance(result, Exception)]
     product.refresh_from_db()
-    confirmed = sale.orders.filter(status="confirmed").count()
-    assert product.stock + confirmed == 10 + 9
+    assert product.stock + owned_units(sale) == 10 + 9
     assert sale.orders.count() == 45
     assert results[-4:].count(True) == 2  # cancelled twice, returned once
     assert reconciliation.verify(sale.pk).faults == {}
@@ -56,7 +59,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
     def read_unlocked(*_: object) -> list[Product]:
         found = list(Product.objects.filter(pk=product.pk))
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         return found
 
     forget_statements()
@@ -99,7 +102,7 @@ def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale:
     save = Order.save
 
     def save_together(order: Order, **options: Any) -> None:
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         save(order, **options)
 
     with (
@@ -120,6 +123,115 @@ def test_two_settlements_decide_each_purchase_once(make_sale: MakeSale, round_: 
     assert set(sale.orders.values_list("pk", flat=True)) == set(purchases)
     assert sale.orders.filter(status="confirmed").count() == 30
     assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_a_worker_does_not_wait_for_a_sale_that_another_one_settles(make_sale: MakeSale) -> None:
+    assert second_of_two(make_sale()) is None
+
+
+def test_its_twin_without_the_advisory_lock_waits_for_the_sale(make_sale: MakeSale) -> None:
+    def always_alone(*statements: Any) -> list[Any]:
+        found = ask_together(*statements)
+        asked = any("pg_try_advisory" in str(statement) for statement, _ in statements)
+        return [found[0], [(True,)]] if asked else found
+
+    with patch.object(settlement, "ask", always_alone):
+        waited = second_of_two(make_sale())
+    assert isinstance(waited, DatabaseError)  # until the lock's time was up
+
+
+def settled(sale: Sale) -> None:
+    queue_up(sale, 1)
+    settlement.settle(sale.pk)
+
+
+def finished(sale: Sale) -> None:
+    lifecycle.end(sale.pk, by="staff")
+    lifecycle.finish(sale.pk)
+
+
+# Who holds the locks of a sale, and a step that is taken under them.
+HOLDERS: dict[str, tuple[Callable[[Sale], object], object, str]] = {
+    "staff pause it": (lambda sale: lifecycle.pause(sale.pk, by="staff"), lifecycle, "_set_status"),
+    "units come in": (
+        lambda sale: lifecycle.restock(sale.products.get().pk, 3, by="staff"),
+        *(stock, "move"),
+    ),
+    "its line is settled": (settled, settlement, "_write"),
+    "its gate is rebuilt": (lambda sale: replication.rebuild(sale.pk), replica, "stands_at"),
+    "it is finished": (finished, replica, "purge"),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_what_only_refers_to_a_sale_waits_for_nobody(make_sale: MakeSale, holder: str) -> None:
+    assert set(references_meanwhile(make_sale(), holder)) == {None}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_its_twin_whose_locks_are_of_the_key_as_well_keeps_it_waiting(
+    make_sale: MakeSale, holder: str
+) -> None:
+    lock = QuerySet.select_for_update
+    forget_statements()
+    with patch.object(
+        QuerySet, "select_for_update", lambda rows, **how: lock(rows, **how | {"no_key": False})
+    ):
+        results = references_meanwhile(make_sale(), holder)
+    forget_statements()
+    assert [result for result in results if isinstance(result, DatabaseError)]
+
+
+def references_meanwhile(sale: Sale, holder: str) -> list[object]:
+    """What it comes to that something new refers to the sale and its product at each such step."""
+    change, where, name = HOLDERS[holder]
+    step, results = getattr(where, name), list[object]()
+
+    def step_meanwhile(*args: Any, **options: Any) -> object:
+        results.extend(at_once(partial(refer_to, sale)))
+        return step(*args, **options)
+
+    with patch.object(where, name, step_meanwhile):
+        change(sale)
+    return results
+
+
+def refer_to(sale: Sale) -> None:
+    """Takes the lock that PostgreSQL takes of a row to which a new one refers."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM inventory_sale AS s JOIN inventory_listing AS l ON l.sale_id = s.id"
+            " JOIN inventory_product AS p ON p.id = l.product_id"
+            " WHERE s.id = %s FOR KEY SHARE OF s, p NOWAIT",
+            [sale.pk],
+        )
+
+
+def second_of_two(sale: Sale) -> object:
+    """What one settlement comes to that begins while another one writes."""
+    queue_up(sale, 2)
+    sale.refresh_from_db()
+    decide = partial(settlement.decide, sale.pk, sale.epoch, _line(sale))
+    writing, over = threading.Event(), threading.Event()
+    write = settlement._write
+
+    def write_slowly(*args: Any) -> None:
+        writing.set()
+        over.wait(30)
+        write(*args)
+
+    def come_second() -> object:
+        try:
+            assert writing.wait(30)
+            return decide()
+        finally:
+            over.set()
+
+    with patch.object(settlement, "_write", write_slowly):
+        first, second = at_once(decide, come_second)
+    assert isinstance(first, Delta)
+    assert sale.orders.count() == 2
+    return second
 
 
 def _line(sale: Sale) -> list[Entry]:

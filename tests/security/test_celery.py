@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeSale
+from flashsale import queues
 from flashsale.celery import app
 from flashsale.redis import clients
 from inventory.models import Sale
@@ -18,7 +19,7 @@ from orders import bell
 from tests import stack
 from tests.cast import queue_up
 
-QUEUE = "celery:settlement"  # with the prefix of the settings
+QUEUE = f"celery:{queues.SETTLEMENT}"  # with the prefix of the settings
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def worker() -> Iterator[stack.Process]:
 
 
 def message(
-    body: bytes, kind: str, task: str = bell.TASK, encoding: str = "binary", **more: Any
+    body: bytes, kind: str, task: str = queues.SETTLE, encoding: str = "binary", **more: Any
 ) -> str:
     """As kombu writes it into Redis."""
     number = str(uuid.uuid4())
@@ -51,7 +52,7 @@ def message(
             "properties": {
                 "correlation_id": number,
                 "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": "settlement"},
+                "delivery_info": {"exchange": "", "routing_key": queues.SETTLEMENT},
                 "priority": 0,
                 "body_encoding": "base64",
                 "delivery_tag": number,

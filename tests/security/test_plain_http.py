@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from tests import stack
-from tests.cast import JSON, PAGE
+from tests.cast import JSON, PAGE, all_that_opening_needs
 
 ELSEWHERE = {"Host": "shop.example"}
 
@@ -30,7 +30,8 @@ def test_a_password_sent_over_plain_http_logs_nobody_in(production: stack.Web) -
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_a_balancer_asks_for_health_over_plain_http(path: str, production: stack.Web) -> None:
-    assert httpx.get(production.url + path, headers=ELSEWHERE).status_code == 200
+    with all_that_opening_needs():
+        assert httpx.get(production.url + path, headers=ELSEWHERE).status_code == 200
 
 
 @pytest.mark.parametrize(

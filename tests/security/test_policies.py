@@ -10,7 +10,7 @@ from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, employ, session_of
 from inventory.models import Sale
 from tests import stack
-from tests.cast import HTMX, JSON, PAGE, Shopper
+from tests.cast import HTMX, JSON, PAGE, Shopper, all_that_opening_needs
 
 HTTPS = {"X-Forwarded-Proto": "https"}
 
@@ -37,6 +37,11 @@ def buy(
         return replies[-1]
 
     return ask
+
+
+def ready(shopper: Shopper, sale: Sale) -> httpx.Response:
+    with all_that_opening_needs():
+        return shopper.client.get("/readyz")
 
 
 ANSWERS: dict[str, tuple[int, Callable[[Shopper, Sale], httpx.Response]]] = {
@@ -66,7 +71,7 @@ ANSWERS: dict[str, tuple[int, Callable[[Shopper, Sale], httpx.Response]]] = {
     "part of the dashboard": (200, as_staff("/dashboard/live/", **HTMX)),
     "forbidden": (403, get("/dashboard/", **HTMX)),
     "alive": (200, get("/livez")),
-    "ready": (200, get("/readyz")),
+    "ready": (200, ready),
     "another host": (400, get("/admin/login/", Host="evil.example")),
     "another host's sale": (400, get("/sales/{sale}/", Host="evil.example")),
 }

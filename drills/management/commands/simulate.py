@@ -21,6 +21,7 @@ from drills.habits import SHARES
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper, Site
 from flashsale import variables
+from flashsale.http import server as http_server
 from inventory.models import Sale
 from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from orders import reconciliation
@@ -41,14 +42,15 @@ class Command(OperatorCommand):
         self.add_change_arguments(parser)
         parser.add_argument("--shoppers", type=shoppers, required=True, metavar="N")
         parser.add_argument("--sale", metavar="SLUG", help="default: the one that is open")
-        here = f"http://127.0.0.1:{variables.whole('PORT', 8000, most=65535)}"
+        host = http_server.reachable(variables.text("HOST", http_server.LOOPBACK))
+        here = http_server.url(host, variables.whole("PORT", 8000, most=65535))
         parser.add_argument(
             "--url",
             type=_site,
             default=here,
             dest="site",
             metavar="URL",
-            help="default: PORT of this machine",
+            help="default: HOST and PORT, or those of the shop that runs in this folder",
         )
         parser.add_argument(
             "--seconds",

@@ -6,6 +6,7 @@ import random
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -63,6 +64,29 @@ def test_threads_lose_no_count() -> None:
     assert counted() == {"limit": 16_000}
 
 
+def test_an_older_count_is_not_written_over_a_newer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends writes what it has counted, while its thread may be doing so."""
+    execute, slow, overtaken = redis.client.Pipeline.execute, threading.Event(), threading.Event()
+
+    def execute_slowly(pipe: Any) -> Any:
+        if not slow.is_set():
+            slow.set()
+            overtaken.wait(1)  # which it is at once, where nothing forbids it
+        return execute(pipe)
+
+    def overtake() -> None:
+        assert slow.wait(stack.DEADLINE)
+        telemetry.count_click(SALE, "limit")
+        telemetry.flush(ME)
+        overtaken.set()
+
+    telemetry.count_click(SALE, "limit")
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.client.Pipeline, "execute", execute_slowly)
+        assert at_once(partial(telemetry.flush, ME), overtake) == [None, None]
+    assert counted() == {"limit": 2}
+
+
 def test_what_redis_does_not_take_is_passed_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise redis.ConnectionError("away")
@@ -87,6 +111,19 @@ def test_a_second_stays_where_it_was_counted() -> None:
 
     assert wait_for(found, "the second is over") == [second]
     assert len(history.read()) == 5
+
+
+def test_what_was_counted_is_forgotten_after_its_time() -> None:
+    """Each second of a shop's life would stay in Redis for ever."""
+    telemetry.count_click(SALE, "limit")
+    [second] = telemetry._seconds
+    telemetry.flush(ME)
+    redis = clients.telemetry_client()
+    for key, kept in (
+        (telemetry.second_key(second), telemetry.KEPT),
+        (telemetry.totals_key(SALE), telemetry._TOTALS_KEPT),
+    ):
+        assert kept - 60 < redis.ttl(key) <= kept
 
 
 def test_percentiles_are_right_to_within_three_per_cent() -> None:

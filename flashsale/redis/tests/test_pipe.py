@@ -124,7 +124,7 @@ def test_the_next_question_after_a_broken_connection_opens_another() -> None:
     async def ask() -> tuple[Any, Any]:
         first = await redis_clients.send(0, "CLIENT", "ID")
         await asyncio.to_thread(client.client_kill_filter, _id=first)
-        one = redis_clients._pipes[asyncio.get_running_loop()][settings.REDIS_URL]
+        one = redis_clients._pipes.get()[settings.REDIS_URL]
         await asyncio.to_thread(stack.wait_for, lambda: not one.usable, "the loop has noticed")
         return first, await redis_clients.send(0, "CLIENT", "ID")
 

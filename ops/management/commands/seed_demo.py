@@ -21,6 +21,7 @@ from orders import lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
 _STAFF = "staff"
+_NEW_PASSWORD = f"A new password: ./manage.py changepassword {_STAFF}"
 
 
 class Command(BaseCommand):
@@ -59,10 +60,14 @@ class Command(BaseCommand):
     def _add_staff(self) -> None:
         if User.objects.filter(username=_STAFF).exists():
             self.stdout.write(f"Staff: the account '{_STAFF}' exists and keeps its password.")
+            self.stdout.write(_NEW_PASSWORD)
             return
         password = secrets.token_urlsafe(12)
         User.objects.create_superuser(_STAFF, password=password)
-        self.stdout.write(f"Staff: /admin/ as '{_STAFF}', password {password} (shown only now)")
+        self.stdout.write(
+            f"Staff: /dashboard/ and /admin/ as '{_STAFF}', password {password} (shown only now)"
+        )
+        self.stdout.write(_NEW_PASSWORD)
 
 
 def _slugs(demo: Iterable[dict[str, Any]]) -> list[str]:

@@ -2,12 +2,13 @@
 
 import contextlib
 import http.client
+import json
 import os
 import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from flashsale import variables
+from flashsale import queues, running, variables
 from flashsale.http import server as http_server
 from flashsale.local import embedded
 from flashsale.local.postgres import Postgres
@@ -31,20 +32,12 @@ from flashsale.local.supervisor import (
 )
 from flashsale.local.valkey import Valkey
 
-READY_SECONDS = 30
+SAY_SO_SECONDS = 30  # until it is said that the shop is not open yet, and again after as many
 # With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
 WEB_GRACE = http_server.GRACEFUL_SECONDS + 1
 WORKER_GRACE = 2.0
-_CELERY = (
-    # Its dozen lines on running as root frighten whoever tries the shop in a container.
-    *("-W", "ignore:You're running the worker with superuser privileges"),
-    *("-m", "celery", "--quiet", "--app", "flashsale"),
-)
-_WORKER = (
-    "worker",
-    *("--pool", "threads", "--concurrency", "4", "--queues", "settlement,housekeeping"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
-)
+# Its dozen lines on running as root frighten whoever tries the shop in a container.
+_ALSO_AS_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
 
 
 class Command(BaseCommand):
@@ -56,12 +49,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--web", type=int, default=2, metavar="N", help="web processes")
+        parser.add_argument(
+            "--unlisted",
+            action="store_true",
+            help="do not have it found by ./manage.py in other terminals",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         var_dir: Path = settings.VAR_DIR
         try:
             with only_one(var_dir / "up.lock"):
-                Shop(var_dir, options["web"]).run()
+                Shop(var_dir, options["web"], listed=not options["unlisted"]).run()
         except AlreadyRunning as running:
             raise CommandError(f"The shop of {var_dir} is already running: {running}.") from running
         except (ImproperlyConfigured, ServerError, http_server.CannotListen) as error:
@@ -71,8 +69,10 @@ class Command(BaseCommand):
 class Shop:
     """One run of the shop, from its listening socket to the end of its last process."""
 
-    def __init__(self, var_dir: Path, web_processes: int) -> None:
+    def __init__(self, var_dir: Path, web_processes: int, *, listed: bool = True) -> None:
         self.var_dir = var_dir
+        # What names servers for `up` has to name them in the other terminal, too.
+        self.listed = listed and not settings.PRODUCTION
         self.web_processes = web_processes
         self.environment = _environment(var_dir)
         self.output = Output()
@@ -84,7 +84,7 @@ class Shop:
             _say(f"Stopped {name}, which a killed run had left behind.")
         # Before anything is started: a busy port is the most likely thing to go wrong.
         listener = http_server.listen()
-        with listener, self.supervisor:
+        with listener, self._findable(listener), self.supervisor:
             opening = partial(self._open, listener)
             for step in (self._start_servers, self._prepare, self._start_workers, opening):
                 if not self.supervisor.asked_to_stop:
@@ -92,6 +92,20 @@ class Shop:
             self.supervisor.run()
             listener.close()  # whoever comes now is refused, instead of waiting for no answer
             _say("Stopping.")
+
+    @contextlib.contextmanager
+    def _findable(self, listener: socket.socket) -> Iterator[None]:
+        """By `./manage.py` in other terminals. Where the checkout cannot be written, they are told how."""
+        host, port = _reachable(listener)
+        with contextlib.ExitStack() as listing:
+            if self.listed:
+                shop = running.Shop(str(self.var_dir), host, port)
+                try:
+                    listing.enter_context(running.recorded(shop))
+                except OSError as error:
+                    needed = f"VAR_DIR={self.var_dir} PORT={port}"
+                    _say(f"./manage.py in other terminals needs {needed}: {error}")
+            yield
 
     def _start_servers(self) -> None:
         for variable, server in _missing_servers(self.var_dir).items():
@@ -114,11 +128,10 @@ class Shop:
         _say(f"Database and static files are ready after {time.monotonic() - began:.1f} s.")
 
     def _start_workers(self) -> None:
-        schedule = str(self.var_dir / "celerybeat-schedule")
-        beat = ("beat", "--loglevel", "WARNING", "--schedule", schedule, "--pidfile", "")
+        beat = queues.beat(str(self.var_dir / "celerybeat-schedule"))
         self.supervisor.keep(
-            self._python("worker", *_CELERY, *_WORKER, grace=WORKER_GRACE),
-            self._python("beat", *_CELERY, *beat, grace=WORKER_GRACE),
+            self._python("worker", *_ALSO_AS_ROOT, *queues.WORKER, grace=WORKER_GRACE),
+            self._python("beat", *beat, grace=WORKER_GRACE),
         )
 
     def _open(self, listener: socket.socket) -> None:
@@ -131,11 +144,23 @@ class Shop:
                 for number in range(1, self.web_processes + 1)
             )
         )
-        address = _reachable(listener)
-        if self.supervisor.wait(lambda: is_ready(address), READY_SECONDS):
-            _announce(address)
-        elif not self.supervisor.asked_to_stop:
-            _say(f"Not ready after {READY_SECONDS} s; still trying. The reason may stand above.")
+        address, said = _reachable(listener), ""
+        began = time.monotonic()
+
+        def is_open() -> bool:
+            nonlocal said
+            missing = what_is_missing(address)
+            if missing and missing != said:
+                _say(f"Waiting for {missing}")
+                said = missing
+            return not missing
+
+        while not self.supervisor.wait(is_open, SAY_SO_SECONDS):
+            if self.supervisor.asked_to_stop:
+                return
+            waited = time.monotonic() - began
+            _say(f"Not open after {waited:.0f} s, still waiting for {said} See above.")
+        _announce(address)
 
     @property
     def _records(self) -> Path:
@@ -156,16 +181,29 @@ class Shop:
         )
 
 
-def is_ready(address: tuple[str, int]) -> bool:
-    """Whether /readyz says so, asked as one of the hosts that the shop answers to."""
+def what_is_missing(address: tuple[str, int]) -> str:
+    """What /readyz names, in words; nothing of a shop that takes clicks."""
     connection = http.client.HTTPConnection(*address, timeout=1)
     try:
-        connection.request("GET", "/readyz", headers={"Host": _allowed_host()})
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        if answer.status == http.HTTPStatus.OK:
+            return ""
+        said = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return "web processes."
     finally:
         connection.close()
+    parts = [f"{_PARTS[part]} ({said[part]})" for part in _PARTS if said.get(part, "ok") != "ok"]
+    return f"{', '.join(parts)}."
+
+
+_PARTS = {
+    "postgresql": "PostgreSQL",
+    "redis": "Redis",
+    "worker": "a worker",
+    "gates": "the gates of open sales",
+}
 
 
 def _environment(var_dir: Path) -> dict[str, str]:
@@ -188,21 +226,17 @@ def _missing_servers(var_dir: Path) -> dict[str, Server]:
 
 
 def _reachable(listener: socket.socket) -> tuple[str, int]:
-    """Where this machine reaches the socket: "all addresses" is none to connect to."""
     host, port = listener.getsockname()[:2]
-    return {"0.0.0.0": http_server.LOOPBACK, "::": "::1"}.get(host, host), port  # noqa: S104  # not bound to
-
-
-def _allowed_host() -> str:
-    named = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
-    return named[0] if named else "localhost"
+    return http_server.reachable(host), port
 
 
 def _announce(address: tuple[str, int]) -> None:
-    host, port = address
-    site = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    site = http_server.url(*address)
     _say(f"The shop is open:  {site}")
+    _say(f"Dashboard:         {site}dashboard/")
     _say(f"Admin:             {site}admin/")
+    if not settings.PRODUCTION:
+        _say("Log in as 'staff'. A new password: ./manage.py changepassword staff")
     _say("Stop it with Ctrl-C.")
 
 

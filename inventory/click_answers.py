@@ -1,0 +1,59 @@
+"""Every answer to a click, once: what the gate says, what a program reads, what is counted.
+
+`docs/purchase-path.md` has the same table in words and says how to add a row.
+`tests/test_click_answers.py` compares it with every file that repeats a part of it.
+"""
+
+from enum import Enum
+
+
+class ClickAnswer(Enum):
+    """One answer to a click; pages that cannot be shown give some of the same answers.
+
+    `code` is what programs read, and the name of the text for people in
+    `templates/storefront/_reason.html`. `counted` is one of `telemetry.ANSWERS`. `retry` says
+    whether the same ticket may still buy: the answer has used nothing up. `gate_codes` are the
+    codes or reasons in `lua/admit.lua` that lead to this answer.
+    """
+
+    # In the line. The same ticket again is KNOWN.
+    QUEUED = "queued", 202, "accepted", False, "queued"
+    # Its code is the status of the purchase; while that is "queued", its HTTP status is that of QUEUED.
+    KNOWN = "known", 200, "repeated", False, "known"
+
+    SOLD_OUT = "sold_out", 409, "sold_out", True, "sold_out"
+    NOT_ENOUGH = "not_enough", 409, "sold_out", True, "not_enough"
+    PAUSED = "paused", 409, "closed", True, "paused"
+    NOT_OPEN = "not_open", 409, "closed", True, "not_open"
+    CLOSED = "closed", 409, "closed", True, "closed"
+    LIMIT = "limit", 409, "limit", True, "limit"
+    RATE_LIMITED = "rate_limited", 429, "rate", True, "rate_limited"
+
+    PRODUCT = "product", 422, "invalid", True, "product"
+    QUANTITY = "quantity", 422, "invalid", True, "quantity"
+    TICKET_REUSED = "ticket_reused", 422, "invalid", False, "reused"
+    TICKET = "ticket", 403, "invalid", False, "foreign"
+
+    # A cold gate is busy only while the sale is not finished: then PostgreSQL knows the answer.
+    BUSY = "busy", 503, "error", True, "busy", "corrupt", "not_ready"
+    # The gate's answer was lost: the purchase may be in the line.
+    UNKNOWN = "unknown", 503, "error", True
+
+    # The request is no click: the gate was not asked.
+    NOT_FOUND = "not_found", 404, "invalid", False
+    METHOD = "method", 405, "invalid", True
+    CONTENT_TYPE = "content_type", 415, "invalid", True
+    TOO_LARGE = "too_large", 413, "invalid", True
+    BODY = "body", 422, "invalid", True
+    ORIGIN = "origin", 403, "invalid", True
+    INSECURE = "insecure", 403, "invalid", True
+
+    def __init__(self, code: str, status: int, counted: str, retry: bool, *gate_codes: str) -> None:
+        self.code = code
+        self.status = status
+        self.counted = counted
+        self.retry = retry
+        self.gate_codes = gate_codes
+
+
+BY_GATE_CODE = {code: answer for answer in ClickAnswer for code in answer.gate_codes}
