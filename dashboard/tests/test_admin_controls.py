@@ -1,4 +1,4 @@
-"""Staff change a sale or a stock by controls that ask first, and are told what came of each."""
+"""Staff change sales and stock in admin by controls that ask first and show their results."""
 
 import threading
 from datetime import timedelta
@@ -173,7 +173,7 @@ def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff)
     ]
 
 
-# --- What goes wrong is told -------------------------------------------------------------------
+# --- Refusals and errors -----------------------------------------------------------------------
 
 
 def test_a_gate_that_has_not_heard_of_it_is_told_to_staff(anna: Staff, make_sale: MakeSale) -> None:

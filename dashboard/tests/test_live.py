@@ -221,7 +221,7 @@ def test_the_socket_goes_with_the_right_to_look(web: stack.Web, what: type) -> N
         next_frame(socket)
         what(user, cookie)
         assert closed_with(socket) == 4403
-        assert next_frame(another)  # whose session stands
+        assert next_frame(another)  # whose session is still valid
 
 
 def test_what_a_dashboard_sends_is_not_read(web: stack.Web) -> None:

@@ -1,4 +1,4 @@
-"""`/metrics`: for whoever has the token, and what it says is what happened."""
+"""`/metrics` answers holders of the token, and its figures are right."""
 
 from collections import Counter
 from collections.abc import Iterator

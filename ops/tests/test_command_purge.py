@@ -1,4 +1,4 @@
-"""`manage.py purge` takes what is over, and nothing else."""
+"""`manage.py purge` removes gates of sales that are over and ended logins, and nothing else."""
 
 from datetime import timedelta
 

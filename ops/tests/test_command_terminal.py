@@ -107,7 +107,7 @@ def test_whoever_lost_postgresql_half_way_is_told_to_look(
     monkeypatch.setitem(_STEPS, "pause", _STEPS["pause"]._replace(act=pause_and_lose_it))
     ran = here("sale", "pause", sale.slug, "--no-input")
     assert ran.code == 1
-    assert "Look whether it was done before you repeat it." in ran.err
+    assert "Check whether it was done before you repeat it." in ran.err
 
 
 def test_a_failure_is_a_document_too() -> None:
