@@ -114,9 +114,9 @@ MUTATIONS = (
         ),
         (
             _TELL,
-            "write('HSET', KEYS[3], flight_left)",
+            "write('HSET', KEYS[3], in_flight_left)",
             "for sku, units in pairs(of_flight) do redis.call('HINCRBY', KEYS[2], sku, -units) end"
-            " write('HSET', KEYS[3], flight_left)",
+            " write('HSET', KEYS[3], in_flight_left)",
         ),
     ),
     _mutation(
@@ -159,7 +159,7 @@ MUTATIONS = (
         4,
         "what was decided stays in flight",
         "orders/tests/test_lifecycle.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
-        (_TELL, "lowered(KEYS[3], of_flight)", "lowered(KEYS[3], {})"),
+        (_TELL, "lowered(KEYS[3], of_sku_in_flight)", "lowered(KEYS[3], {})"),
     ),
     _mutation(
         4,
@@ -179,8 +179,8 @@ MUTATIONS = (
         "tests/faults/test_kills.py::test_a_worker_killed_in_settlement_loses_and_doubles_nothing",
         (
             _GATE,
-            "        pipe.xrange(k.line, count=most)\n        (mark, version), entries = pipe.execute()\n",
-            "        (mark, version), = pipe.execute()\n"
+            "        pipe.xrange(k.line, count=most)\n        (epoch, version), entries = pipe.execute()\n",
+            "        (epoch, version), = pipe.execute()\n"
             "    redis = redis_clients.of(0)\n"
             "    with suppress(Exception):\n"
             "        redis.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
