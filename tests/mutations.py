@@ -181,11 +181,13 @@ MUTATIONS = (
             _GATE,
             "        pipe.xrange(k.line, count=most)\n        (epoch, version), entries = pipe.execute()\n",
             "        (epoch, version), = pipe.execute()\n"
-            "    redis = redis_clients.of(0)\n"
-            "    with suppress(Exception):\n"
-            "        redis.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
-            "    read = redis.xreadgroup('g', 'c', {k.line: '>'}, count=most)\n"
-            "    entries = read[0][1] if read else []\n",
+            "        server = clients.client_of(sale)\n"
+            "        try:\n"
+            "            server.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
+            "        except redis.ResponseError:  # it is there\n"
+            "            pass\n"
+            "        read = server.xreadgroup('g', 'c', {k.line: '>'}, count=most)\n"
+            "        entries = read[0][1] if read else []\n",
         ),
     ),
     _mutation(
