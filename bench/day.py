@@ -45,7 +45,7 @@ from drills.habits import patient
 from drills.http import Connection, get, request
 from drills.private_shop import HOST, Worker, say, staff_cookie
 from drills.shopper import SOCKET, Log, Shopper, Site
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 from ops.base_command import FAILED, INCONSISTENT
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from bench.figures import Results
 from bench.stage import Stage, end, stage
 from drills.arguments import writable
 from drills.private_shop import make_sale, say, wait_for
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 
 if TYPE_CHECKING:
     from inventory.models import Sale

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from drills.private_shop import DEADLINE, HOST, ROOT, wait_for
-from flashsale.http.server import BACKLOG
+from flashsale.http.listening import BACKLOG
 from flashsale.local.supervisor import end_with_parent
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drills.crowd import most_shoppers
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 
 
 def number(least: float, most: float) -> Callable[[str], float]:

@@ -18,7 +18,8 @@ from django.db.models import Prefetch, Q
 from django.utils import timezone
 
 from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
-from flashsale.http.endpoint import JSON, Request, Response, format_utc
+from flashsale.http.request import Request
+from flashsale.http.response import JSON, Response, format_utc
 from inventory.click_answers import ClickAnswer
 from inventory.models import Listing, Product, Sale
 from storefront import rendered

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from flashsale.http.endpoint import BodyTooLarge, Request
+from flashsale.http.request import BodyTooLarge, Request
 
 
 def request(*headers: tuple[str, str], peer: str = "192.0.2.1", scheme: str = "http") -> Request:
