@@ -22,7 +22,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
     try:
         if not set(sys.argv[1:2]) & set(SHOPS_OF_THEIR_OWN):
-            running.tell(os.environ)
+            running.fill_environment(os.environ)
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
         # It names the variable; a traceback would hide it.

@@ -32,7 +32,7 @@ def listen() -> socket.socket:
 
 
 def reachable(host: str) -> str:
-    """The address at which this machine reaches a process that listens on `host`, which may be a wildcard."""
+    """The address at which this machine reaches a process that listens on `host`, perhaps a wildcard."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  # not bound to
 
 

@@ -26,7 +26,7 @@ def records(tmp_path: Path) -> Path:
 
 def told(records: Path, **environment: str) -> dict[str, str]:
     """What commands are told where the environment says this much."""
-    running.tell(environment, records)
+    running.fill_environment(environment, records)
     return environment
 
 
@@ -35,7 +35,7 @@ def run_by_others(records: Path, *shops: Shop) -> Iterator[list["subprocess.Pope
     """Each by a process of its own, as `up` is."""
     script = (
         "import sys, json, pathlib; from flashsale import running\n"
-        "with running.recorded(running.Shop(*json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])):\n"
+        "with running.record_shop(running.Shop(*json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])):\n"
         "    sys.stdin.read()\n"
     )
     with contextlib.ExitStack() as all_of_them:
@@ -47,7 +47,7 @@ def run_by_others(records: Path, *shops: Shop) -> Iterator[list["subprocess.Pope
             all_of_them.enter_context(process)
             all_of_them.callback(process.kill)
             processes.append(process)
-        wait_for(lambda: len(running.shops(records)) == len(shops), "all are recorded")
+        wait_for(lambda: len(running.find_shops(records)) == len(shops), "all are recorded")
         yield processes
 
 
@@ -92,6 +92,6 @@ def test_one_that_was_killed_is_not_found_and_its_record_goes(records: Path) -> 
         process.wait()
         assert len(list(records.iterdir())) == 1
         assert told(records) == {}
-    with running.recorded(DEFAULT, records):
+    with running.record_shop(DEFAULT, records):
         assert [record.stem for record in records.iterdir()] == [str(os.getpid())]
     assert list(records.iterdir()) == []

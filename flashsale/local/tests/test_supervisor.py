@@ -12,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from flashsale.local import child_process
 from flashsale.local import supervisor as module
+from flashsale.local.child_process import Process, stop_leftovers
+from flashsale.local.output import Output
 from flashsale.local.processes import identity
-from flashsale.local.supervisor import (
-    AlreadyRunning,
-    Output,
-    Process,
-    Supervisor,
-    only_one,
-    stop_leftovers,
-)
+from flashsale.local.supervisor import AlreadyRunning, Supervisor, hold_lock
 from tests.stack import ROOT, wait_for
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -228,7 +224,9 @@ class TestKilledSupervisors:
     def test_its_children_end_with_it(self, tmp_path: Path) -> None:
         script = (
             "import os, pathlib, signal, sys\n"
-            "from flashsale.supervisor import *\n"
+            "from flashsale.local.child_process import Process\n"
+            "from flashsale.local.output import Output\n"
+            "from flashsale.local.supervisor import Supervisor\n"
             "output = Output()\n"
             f"child = Process('child', [sys.executable, '-c', {SLEEPER!r}], output,\n"
             "    pathlib.Path(sys.argv[1]))\n"
@@ -243,7 +241,7 @@ class TestKilledSupervisors:
     def test_the_next_one_stops_what_is_left(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "LEFTOVER_SECONDS", 0.3)
+        monkeypatch.setattr(child_process, "LEFTOVER_SECONDS", 0.3)
         with subprocess.Popen(
             [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True
         ) as left:
@@ -260,12 +258,12 @@ class TestKilledSupervisors:
 
     def test_a_second_one_is_refused_and_told_why(self, tmp_path: Path) -> None:
         with (
-            only_one(tmp_path / "lock"),
+            hold_lock(tmp_path / "lock"),
             pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"),
-            only_one(tmp_path / "lock"),
+            hold_lock(tmp_path / "lock"),
         ):
             pass
-        with only_one(tmp_path / "lock"):
+        with hold_lock(tmp_path / "lock"):
             pass
 
 

@@ -21,16 +21,11 @@ from flashsale import queues, running, variables
 from flashsale.http import listening
 from flashsale.http import server as http_server
 from flashsale.local import embedded
+from flashsale.local.child_process import Process, stop_leftovers
+from flashsale.local.output import Output
 from flashsale.local.postgres import Postgres
 from flashsale.local.server import Server, ServerError
-from flashsale.local.supervisor import (
-    AlreadyRunning,
-    Output,
-    Process,
-    Supervisor,
-    only_one,
-    stop_leftovers,
-)
+from flashsale.local.supervisor import AlreadyRunning, Supervisor, hold_lock
 from flashsale.local.valkey import Valkey
 
 SAY_SO_SECONDS = 30  # until it is said that the shop is not open yet, and again after as many
@@ -59,7 +54,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         var_dir: Path = settings.VAR_DIR
         try:
-            with only_one(var_dir / "up.lock"):
+            with hold_lock(var_dir / "up.lock"):
                 Shop(var_dir, options["web"], listed=not options["unlisted"]).run()
         except AlreadyRunning as running:
             raise CommandError(f"The shop of {var_dir} is already running: {running}.") from running
@@ -102,7 +97,7 @@ class Shop:
             if self.listed:
                 shop = running.Shop(str(self.var_dir), host, port)
                 try:
-                    listing.enter_context(running.recorded(shop))
+                    listing.enter_context(running.record_shop(shop))
                 except OSError as error:
                     needed = f"VAR_DIR={self.var_dir} PORT={port}"
                     _say(f"./manage.py in other terminals needs {needed}: {error}")
