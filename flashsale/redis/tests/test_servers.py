@@ -91,7 +91,7 @@ def test_the_map_is_read_again_and_an_old_one_is_better_than_none(
     assert servers_module.current() == first
     answers[:] = [second]
     assert servers_module.current() == first  # not asked yet
-    monkeypatch.setattr(redis_servers, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(redis_servers, "READ_EVERY", 0.0)
     assert servers_module.current() == second
     answers[:] = [redis.ConnectionError("away")]
     assert servers_module.current() == second
@@ -141,7 +141,7 @@ def test_who_does_not_answer_is_asked_last(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.REDIS_CLUSTER, settings.REDIS_URL = True, "a"
-    monkeypatch.setattr(redis_servers, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(redis_servers, "READ_EVERY", 0.0)
     asked: list[str] = []
 
     def read(url: str) -> Servers:
