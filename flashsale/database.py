@@ -64,8 +64,8 @@ def require_transaction() -> None:
         raise transaction.TransactionManagementError("only inside a transaction")
 
 
-# As many threads as the pool has connections by default. Not the loop's own threads: if PostgreSQL hangs, it
-# would block all of them, and Django needs one to answer with an error.
+# As many threads as the pool has connections by default. Not the loop's own threads: if PostgreSQL hangs,
+# all of them would block, and Django needs one to answer with an error.
 _threads = ThreadPoolExecutor(12, thread_name_prefix="postgresql")
 
 

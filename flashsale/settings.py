@@ -145,7 +145,7 @@ PERMISSIONS_POLICY = ", ".join(
 )
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # HSTS for sub-domains: the shop cannot decide for the domain's other sites
-    "security.W008",  # redirect to HTTPS: behind a proxy that is not trusted yet it would loop; pages explain
+    "security.W008",  # redirect to HTTPS: it would loop behind a proxy not yet trusted; pages explain
     "security.W021",  # the browsers' preload list: the same as for sub-domains
 ]
 

@@ -1,7 +1,7 @@
-"""Makes, mends and fills a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
+"""Creates, repairs and fills a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
 
-Needs nothing but Python's own library, and does nothing where everything is installed already.
-Several may run at once on one folder: they take turns, and who comes second finds the work done.
+Needs only Python's standard library. Does nothing if everything is installed already. Concurrent runs on
+one folder take turns, and later ones find the work done.
 """
 
 import fcntl
@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.\[\]-]* *(==|@)", re.MULTILINE)
-# With these pip's lines begin once per package.
+# pip prints one line that begins with one of these for each package.
 _FOUND = ("Collecting ", "Requirement already satisfied: ", "Processing ")
-# Packages compiled for one of these are useless to another: "cpython-311-x86_64-linux-gnu".
+# Compiled packages work with one ABI only: "cpython-311-x86_64-linux-gnu".
 _ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 
 
@@ -34,7 +34,7 @@ def main(folder: Path, requirements: list[Path]) -> None:
 
 
 def missing(folder: Path, requirements: list[Path]) -> list[Path]:
-    """Those that are not installed for the Python that is there, or have changed since."""
+    """The requirements files that are not installed for the folder's Python, or have changed since."""
     found = abi(folder)
     return [
         file for file in requirements if _read(stamp(folder, file)) != f"{found} {sum_of(file)}"
@@ -43,7 +43,7 @@ def missing(folder: Path, requirements: list[Path]) -> list[Path]:
 
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
-    """A lock on the folder above, since the folder itself comes and goes."""
+    """Hold a lock on the parent folder: the folder itself may be removed and created."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.parent, os.O_RDONLY)
     try:
@@ -54,7 +54,7 @@ def turn(folder: Path) -> Iterator[None]:
 
 
 def usable(folder: Path) -> bool:
-    """Whether packages can be added: Python and pip start, and what is installed was for them."""
+    """Whether packages can be added: Python and pip start, and installed packages are for this Python."""
     found = abi(folder)
     stamps = [_read(path) for path in folder.glob("installed-*")]
     return (
@@ -68,11 +68,11 @@ def make(folder: Path) -> None:
     marker = folder / "pyvenv.cfg"
     if folder.exists():
         if any(folder.iterdir()) and not marker.exists():
-            sys.exit(f"{folder} is not a virtual environment, and is not touched.")
+            sys.exit(f"{folder} is not a virtual environment; it is left unchanged.")
         shutil.rmtree(folder)
-    print(f"Making a virtual environment in {folder}", flush=True)
+    print(f"Creating a virtual environment in {folder}", flush=True)
     folder.mkdir()
-    marker.touch()  # first: what an interrupted run leaves is known for ours
+    marker.touch()  # first, so that the remains of an interrupted run are recognised
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False)
     if made.returncode != 0:
         sys.exit(
@@ -86,35 +86,35 @@ def install(folder: Path, file: Path) -> None:
     began = time.monotonic()
     options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
     command = [str(python(folder)), "-m", "pip", "install", *options, "--require-hashes"]
-    code, said = _pip([*command, "--requirement", str(file)], packages)
+    code, output = _run_pip([*command, "--requirement", str(file)], packages)
     if code != 0:
-        sys.stderr.write(said)
-        sys.exit(f"The packages of {file} could not be installed; pip's reason stands above.")
+        sys.stderr.write(output)
+        sys.exit(f"The packages of {file} could not be installed; pip's output above says why.")
     stamp(folder, file).write_text(f"{abi(folder)} {sum_of(file)}")
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _pip(command: list[str], packages: int) -> tuple[int, str]:
-    """Its exit code and all that it has said, of which only the progress is shown."""
-    said: list[str] = []
+def _run_pip(command: list[str], packages: int) -> tuple[int, str]:
+    """Run pip, showing only its progress. Returns its exit code and its output."""
+    output: list[str] = []
     seen = 0
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as pip:
         assert pip.stdout is not None
         for line in pip.stdout:
-            said.append(line)
+            output.append(line)
             if line.startswith(_FOUND):
                 seen += 1
                 _show(f"{min(seen, packages)} of {packages} fetched")
             elif line.startswith("Installing collected packages"):
                 _show("all fetched, unpacking")
     _show("")
-    return pip.returncode, "".join(said)
+    return pip.returncode, "".join(output)
 
 
 def _show(progress: str) -> None:
-    """In place of what was shown before, and only where somebody looks on."""
+    """Show the progress in place of the previous one, on a terminal only."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{progress}", end="", flush=True)
 
@@ -124,12 +124,12 @@ def python(folder: Path) -> Path:
 
 
 def stamp(folder: Path, file: Path) -> Path:
-    """Says for which Python and from which text a requirements file was installed."""
+    """The file that records for which Python and from which text a requirements file was installed."""
     return folder / f"installed-{file.name}"
 
 
 def abi(folder: Path) -> str:
-    """Empty where the environment's Python is missing or does not start."""
+    """The ABI of the environment's Python. "" if it is missing or does not start."""
     return _run(folder, "-c", _ABI).stdout.strip()
 
 

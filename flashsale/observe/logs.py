@@ -34,7 +34,7 @@ def log_step(what: str, purchase: UUID | None = None, **more: Any) -> None:
 
 
 def log_steps(decided: Iterable[tuple[UUID, str, dict[str, Any]]]) -> None:
-    """Log steps of many purchases: (purchase, step, fields). Does not consume `decided` if steps are off."""
+    """Log steps of many purchases: (purchase, step, fields). If off, does not consume `decided`."""
     if purchase_steps.isEnabledFor(logging.INFO):
         for purchase, what, more in decided:
             log_step(what, purchase, **more)
