@@ -1,4 +1,4 @@
-"""What was loaded is left alone, and what has come since goes, however old it had grown."""
+"""Objects loaded at the start are never collected; later garbage is, however old."""
 
 import gc
 from collections.abc import Iterator

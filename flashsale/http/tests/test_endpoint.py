@@ -131,7 +131,7 @@ def test_a_trusted_proxy_says_whether_the_browser_speaks_https(
     assert request(("x-forwarded-proto", said)).secure is secure
 
 
-def test_nobody_else_is_believed() -> None:
+def test_other_proxies_are_not_trusted() -> None:
     assert not request(("x-forwarded-proto", "https")).secure
 
 

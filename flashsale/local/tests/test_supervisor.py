@@ -56,7 +56,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @dataclass
 class Fake:
-    """Something to keep that only writes down what is done to it."""
+    """A supervised thing that only records the calls."""
 
     name: str
     diary: list[str] = field(default_factory=list)
@@ -220,7 +220,7 @@ class TestOutput:
 
 
 class TestKilledSupervisors:
-    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children on Linux only")
+    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel signals children on Linux only")
     def test_its_children_end_with_it(self, tmp_path: Path) -> None:
         script = (
             "import os, pathlib, signal, sys\n"

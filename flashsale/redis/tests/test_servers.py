@@ -54,8 +54,8 @@ def test_a_cluster_says_who_has_what(settings: Settings, tmp_path: Path) -> None
 
 
 def covered(client: redis.Redis) -> bool:
-    told = client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # redis-py
-    return "cluster_slots_ok:16384" in told and "cluster_state:ok" in told
+    info = client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # redis-py
+    return "cluster_slots_ok:16384" in info and "cluster_state:ok" in info
 
 
 @pytest.mark.parametrize(
