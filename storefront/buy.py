@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError
 
 from flashsale.http import shoppers
-from flashsale.http.endpoint import BodyTooLarge, Header, Request, Response, json_response, redirect
+from flashsale.http.request import BodyTooLarge, Request
+from flashsale.http.response import Header, Response, json_response, redirect
 from flashsale.observe import logs, telemetry, tracing
 from flashsale.observe.tracing import Step
 from flashsale.redis.pipe import NotSent

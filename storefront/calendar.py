@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from icalendar import Alarm, Calendar, Event
 
-from flashsale.http.endpoint import Request, Response
+from flashsale.http.request import Request
+from flashsale.http.response import Response
 from inventory.click_answers import ClickAnswer
 from storefront.live_sale import LiveSale
 from storefront.responses import failure

@@ -5,8 +5,8 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 
-from flashsale.http.endpoint import TEXT_FRAME, Request
-from flashsale.http.sockets import Subscriber
+from flashsale.http.request import Request
+from flashsale.http.sockets import TEXT_FRAME, Subscriber
 from storefront import feed, live_sale
 
 

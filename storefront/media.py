@@ -12,7 +12,8 @@ from django.core.files.storage import default_storage
 
 from flashsale.concurrency import SingleFlight
 from flashsale.database import PATIENCE
-from flashsale.http.endpoint import FOR_EVER, PLAIN, Request, Response
+from flashsale.http.request import Request
+from flashsale.http.response import FOR_EVER, PLAIN, Response
 
 # What `inventory.pictures` encodes, and its smaller copies by their width.
 NAME = r"products/[0-9a-f]{32}(?:_[A-Za-z0-9]+)?(?:-[0-9]{2,4})?\.webp"

@@ -9,7 +9,8 @@ import redis
 from django.db import DatabaseError
 
 from flashsale.database import in_thread
-from flashsale.http.endpoint import Request, Response, json_response
+from flashsale.http.request import Request
+from flashsale.http.response import Response, json_response
 from flashsale.observe import logs
 from inventory.click_answers import ClickAnswer
 from inventory.gate import admission

@@ -7,7 +7,7 @@ import redis
 from django.db import DatabaseError
 
 from flashsale.database import in_thread
-from flashsale.http.endpoint import Request
+from flashsale.http.request import Request
 from inventory.gate import admission
 from inventory.gate.entries import Answer
 from orders.models import Order

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from flashsale.http import shoppers
-from flashsale.http.endpoint import Header, Request, Response, json_response
+from flashsale.http.request import Request
+from flashsale.http.response import Header, Response, json_response
 from inventory.click_answers import ClickAnswer
 from storefront import fragments
 

@@ -17,8 +17,9 @@ from django.db import DatabaseError
 from django.db.models import Prefetch, Q
 from django.utils import timezone
 
-from flashsale.database import PATIENCE, drop_broken_connections_soon, in_its_time
-from flashsale.http.endpoint import JSON, Request, Response, format_utc
+from flashsale.database import PATIENCE, drop_broken_connections_soon, in_thread_without_timeout
+from flashsale.http.request import Request
+from flashsale.http.response import JSON, Response, format_utc
 from inventory.click_answers import ClickAnswer
 from inventory.models import Listing, Product, Sale
 from storefront import rendered
@@ -124,7 +125,7 @@ class SaleList:
 
     async def _read(self) -> None:
         try:
-            self._sales = await in_its_time(public_sales)
+            self._sales = await in_thread_without_timeout(public_sales)
         except DatabaseError as error:
             log.warning("showing the last known list of sales (%r)", error)
             await drop_broken_connections_soon()

@@ -6,7 +6,8 @@ from urllib.parse import parse_qs
 from django.db import DatabaseError
 
 from flashsale.http import shoppers
-from flashsale.http.endpoint import Header, Request, Response, format_utc, json_response
+from flashsale.http.request import Request
+from flashsale.http.response import Header, Response, format_utc, json_response
 from inventory.click_answers import ClickAnswer
 from orders import tickets
 from storefront import feed, fragments, own_purchases

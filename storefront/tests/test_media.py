@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from flashsale.concurrency import SingleFlight
-from flashsale.http.endpoint import Request
+from flashsale.http.request import Request
 from storefront import media
 
 

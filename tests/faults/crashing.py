@@ -138,13 +138,11 @@ def killed(process: BaseProcess) -> bool:
 
 def _serve(door: socket.socket, point: Point | None) -> None:
     from flashsale import asgi  # noqa: F401  # only here: it is not to be imported by a test
-    from flashsale.http import (
-        server as http_server,  # only here: it is not to be imported by a test
-    )
+    from flashsale.http import listening, server
 
     with dying_at(point):
-        http_server.allow_many_sockets()
-        http_server.serve(door)
+        listening.allow_many_sockets()
+        server.serve(door)
 
 
 def _work(point: Point | None, without: str) -> None:
