@@ -89,12 +89,12 @@ def prepare_bare() -> None:
 
 def end(sale: "Sale") -> None:
     """Out of the way of what is measured next."""
-    from orders import lifecycle
+    from orders import finishing, lifecycle
 
     sale.refresh_from_db()
     if not sale.ended():
         lifecycle.end(sale.pk, by="staff")
-    wait_for(lambda: lifecycle.finish(sale.pk))
+    wait_for(lambda: finishing.finish_sale(sale.pk))
 
 
 def cookie(shopper: UUID) -> str:

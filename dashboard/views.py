@@ -1,4 +1,4 @@
-"""The dashboard's pages, and the controls of sales. `orders/lifecycle.py` holds their rules."""
+"""The dashboard's pages, and the controls of sales. `orders/changes.py` says where their rules are."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

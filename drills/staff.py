@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from drills.private_shop import Worker
 from flashsale.database import drop_broken_connections
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation
+from orders import cancellation, changes, reconciliation, stock_changes
 from orders.models import Order
 
 EVERY = 0.5  # seconds
@@ -63,7 +63,7 @@ class Staff:
         """What could not be done is done the next time; what is committed untold, the caretaker tells."""
         try:
             yield
-        except (DatabaseError, redis.RedisError, lifecycle.NotReplicated) as error:
+        except (DatabaseError, redis.RedisError, changes.NotReplicated) as error:
             log.debug("left for the next time: %s", error)
             self.seen.away += 1
             drop_broken_connections()
@@ -77,11 +77,11 @@ class Staff:
 
     def _restock(self) -> None:
         for product in Product.objects.filter(listings__sale=self._sale, stock__lt=LOW):
-            lifecycle.restock(product.pk, MORE, by=_BY)
+            stock_changes.restock(product.pk, MORE, by=_BY)
             self.seen.restocked += 1
 
     def _cancel_one(self) -> None:
         owning = Order.objects.filter(sale=self._sale, owned__gt=0)
         latest = owning.order_by("-version").first()
-        if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
+        if latest is not None and cancellation.cancel_order(latest.pk, by=_BY, reason="a drill"):
             self.seen.cancelled += 1

@@ -92,18 +92,18 @@ def move(
     delta: int,
     reason: StockMovement.Reason,
     *,
-    told: Iterable[Sale] = (),
+    sales: Iterable[Sale] = (),
     actor: str = "",
     note: str = "",
     order: UUID | None = None,
 ) -> None:
     """Changes a locked product's stock by `delta` units, and says why in the ledger.
 
-    `told` are the locked sales of this change: the unfinished one among them, if any, is where the
+    `sales` are the locked sales of this change: the unfinished one among them, if any, is where the
     gate hears of it at its version.
     """
     require_transaction()
-    sale = next((sale for sale in told if not sale.finished), None)
+    sale = next((sale for sale in sales if not sale.finished), None)
     product.stock += delta
     product.save(update_fields=["stock"])
     if sale and reason != Reason.CANCELLED:  # what returns was offered before

@@ -17,7 +17,7 @@ from django.utils import timezone
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
-from orders import lifecycle
+from orders import changes
 from orders.models import AuditEntry
 
 Facts = dict[str, Any]
@@ -26,12 +26,12 @@ _ACTOR, _REASON = 150, 200  # characters that the audit keeps
 
 
 class LifecycleCommand(CommandFamily):
-    """Commands that change sales, stock or orders through `orders/lifecycle.py`, by whom and why.
+    """Commands that change sales, stock or orders through `orders/changes.py`, by whom and why.
 
     A change that is committed and that the gate was not told is told as both, and fails.
     """
 
-    refusals = (*CommandFamily.refusals, lifecycle.NotPossible, ObjectDoesNotExist)
+    refusals = (*CommandFamily.refusals, changes.NotPossible, ObjectDoesNotExist)
 
     def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
         super().add_change_arguments(parser)
@@ -89,7 +89,7 @@ class LifecycleCommand(CommandFamily):
         """Does the work. Gives whether the gate was told of it."""
         try:
             work()
-        except lifecycle.NotReplicated as warning:
+        except changes.NotReplicated as warning:
             self.note(
                 f"{warning} The workers go on trying; look again with `manage.py sale show`"
                 " or `manage.py doctor`."

@@ -76,7 +76,7 @@ def rebuild(sale: int) -> bool:
         return False
     with bounded_transaction():
         Sale.objects.select_for_update(no_key=True).get(pk=sale)
-        stands, _ = replica.position(sale)
+        stands, _ = replica.read_position(sale)
         delta = delta_since(sale, stands)
         if delta is None:
             return False
@@ -102,7 +102,7 @@ def _adopt_epoch(sale: int) -> str:
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         if locked.finished:
             return ""
-        _, epoch = replica.position(sale)
+        _, epoch = replica.read_position(sale)
         if not epoch:
             epoch = replica.new_epoch()
             replica.begin_epoch([sale], epoch)
@@ -116,7 +116,7 @@ def _replicate(
     sale: int, stands: int | None, *, known: Delta | None = None, epoch: str = ""
 ) -> bool:
     if stands is None:
-        stands, _ = replica.position(sale)
+        stands, _ = replica.read_position(sale)
     for _ in range(_ATTEMPTS):
         if stands == 0 and not epoch:
             return False  # new or wiped: only `warm` may tell it everything

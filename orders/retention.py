@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import lifecycle
+from orders import finishing
 
 
 class Expired(NamedTuple):
@@ -28,6 +28,6 @@ def purge(*, really: bool = True) -> Expired:
         unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
         kept = {s.pk for s in unfinished if not s.ended() or replica.read_view(s.pk).waiting}
         return Expired(len(standing - kept), sessions)
-    lifecycle.finish_all()
+    finishing.finish_sales()
     SessionStore.clear_expired()
     return Expired(len(standing - replica.list_gates()), sessions)

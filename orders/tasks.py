@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.core.management import call_command
 
-from orders import lifecycle, settlement
+from orders import finishing, settlement
 
 
 @shared_task
@@ -13,7 +13,7 @@ def settle(sale: int) -> None:
 
 @shared_task
 def finish_sales() -> None:
-    lifecycle.finish_all()
+    finishing.finish_sales()
 
 
 @shared_task

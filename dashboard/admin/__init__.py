@@ -1,7 +1,7 @@
 """Django admin for staff: what is for sale, the life of a sale, orders, ledger and audit.
 
 What is written here by hand is checked and written down; everything else is only shown, and changes
-through the functions of `orders.lifecycle`, which lock, keep the books and tell the gate.
+through the functions of `orders/changes.py`, which lock, keep the books and tell the gate.
 """
 
 from django.contrib import admin

@@ -12,7 +12,7 @@ from drills.consistency import Books, Units
 from drills.shopper import ASKED, CLICKED, LOST, SOCKET, Heard, Log, Told
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
-from orders import lifecycle, settlement
+from orders import cancellation, settlement, stock_changes
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up, skus
@@ -148,7 +148,7 @@ def test_a_refusal_uses_nothing_up(sale: Sale, order: Order) -> None:
 
 def test_staff_may_cancel_what_was_confirmed(sale: Sale, order: Order) -> None:
     log = experienced(order)
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     assert kinds(sale, log) == []
     _told(log, order, "cancelled", "")
     assert kinds(sale, log) == []
@@ -157,7 +157,7 @@ def test_staff_may_cancel_what_was_confirmed(sale: Sale, order: Order) -> None:
 
 
 def test_a_frame_that_was_late_changes_nothing(sale: Sale, order: Order) -> None:
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     log = experienced(order)
     _told(log, order, "cancelled", "")
     log.tell(Told(str(order.pk), "confirmed", None, SOCKET, 6.0, 6.0))
@@ -185,7 +185,7 @@ def test_more_than_the_limit_is_found(make_sale: MakeSale) -> None:
 
 def test_what_staff_cancelled_makes_room_for_another(sale: Sale, order: Order) -> None:
     """The sale's limit is 1, and nobody told the shopper of the cancellation."""
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     again = new_purchase(sale.pk)
     click(sale, again, order.shopper)
     settlement.settle(sale.pk)
@@ -205,5 +205,5 @@ def test_more_units_than_there_were_are_found(sale: Sale, order: Order) -> None:
 def test_units_that_came_in_meanwhile_may_be_sold(sale: Sale, order: Order) -> None:
     [sku] = skus(sale)
     latest = consistency.stock_of(sale)[sku].movement
-    lifecycle.restock(order.product_id or 0, 1, by="staff")
+    stock_changes.restock(order.product_id or 0, 1, by="staff")
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == []

@@ -111,7 +111,7 @@ def _raise_errors(replies: Iterable[Any]) -> None:
             raise reply
 
 
-def position(sale: int) -> tuple[int, str]:
+def read_position(sale: int) -> tuple[int, str]:
     """The version at which the gate stands, and its mark."""
     with raise_as_corrupt():
         version, epoch = clients.client_of(sale).hmget(keys(sale).gate, "version", "epoch")

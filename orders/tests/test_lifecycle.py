@@ -16,7 +16,15 @@ from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Listing, Product, Sale
-from orders import lifecycle, reconciliation, settlement
+from orders import (
+    cancellation,
+    changes,
+    finishing,
+    lifecycle,
+    reconciliation,
+    settlement,
+    stock_changes,
+)
 from tests.cast import at_once, click, queue_up, run_caretaker, skus, stocked
 from tests.stack import wait_for
 
@@ -41,7 +49,7 @@ def test_ended_is_final(make_sale: MakeSale) -> None:
         lifecycle.go_live,
         lifecycle.end,
     ):
-        with pytest.raises(lifecycle.NotPossible):
+        with pytest.raises(changes.NotPossible):
             change(sale.pk, by="staff")
 
 
@@ -50,14 +58,14 @@ def test_a_restock_makes_a_sold_out_sale_buyable_again(make_sale: MakeSale) -> N
     queue_up(sale, 1)
     settlement.settle(sale.pk)
     assert queue_up(sale, 1) == []
-    lifecycle.restock(sale.products.get().pk, 2, by="staff")
+    stock_changes.restock(sale.products.get().pk, 2, by="staff")
     assert len(queue_up(sale, 3)) == 2
 
 
 @pytest.mark.parametrize("units", [0, -5])
 def test_only_a_positive_number_comes_in(make_sale: MakeSale, units: int) -> None:
-    with pytest.raises(lifecycle.NotPossible):
-        lifecycle.restock(make_sale().products.get().pk, units, by="staff")
+    with pytest.raises(changes.NotPossible):
+        stock_changes.restock(make_sale().products.get().pk, units, by="staff")
 
 
 def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
@@ -66,8 +74,8 @@ def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    assert lifecycle.cancel(purchase, by="staff")
-    assert not lifecycle.cancel(purchase, by="staff")
+    assert cancellation.cancel_order(purchase, by="staff")
+    assert not cancellation.cancel_order(purchase, by="staff")
     assert sale.products.get().stock == 1
     assert replica.read_answer(sale.pk, purchase.hex)[0] is not None
     assert len(queue_up(sale, 1)) == 1
@@ -89,10 +97,10 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     product = sale.products.get()
     queue_up(sale, 1)
     lifecycle.end(sale.pk, by="staff")
-    lifecycle.finish_all()
+    finishing.finish_sales()
     assert not Sale.objects.get(pk=sale.pk).finished  # somebody waits
     settlement.settle(sale.pk)
-    lifecycle.finish_all()
+    finishing.finish_sales()
     assert Sale.objects.get(pk=sale.pk).finished
     assert sale.pk not in replica.list_gates()
     run_caretaker()
@@ -110,9 +118,9 @@ def test_a_sale_is_finished_only_once_its_gate_is_gone(
     with monkeypatch.context() as away:
         away.setattr(replica, "purge_gate", Mock(side_effect=redis.ConnectionError("away")))
         with pytest.raises(redis.ConnectionError):
-            lifecycle.finish(sale.pk)
+            finishing.finish_sale(sale.pk)
     assert not Sale.objects.get(pk=sale.pk).finished
-    assert lifecycle.finish(sale.pk)
+    assert finishing.finish_sale(sale.pk)
     assert Sale.objects.get(pk=sale.pk).finished
 
 
@@ -127,12 +135,12 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
     lifecycle.end(sale.pk, by="staff")
-    lifecycle.finish(sale.pk)
+    finishing.finish_sale(sale.pk)
     other = make_sale(live=False, opens_in=60)
     Listing.objects.create(sale=other, product=sale.products.get(), position=9)
     with pytest.raises(Exception, match="fixed"):
         Listing.objects.create(sale=Sale.objects.get(pk=sale.pk), product=stocked("late", 1))
-    lifecycle.cancel(purchase, by="staff")
+    cancellation.cancel_order(purchase, by="staff")
     assert sale.products.get().stock == 1
     assert skus(other)[-1] == sale.products.get().sku
     assert reconciliation.verify(sale.pk).faults == {}
@@ -142,16 +150,16 @@ def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSa
     """A caretaker has marked the gate again just after it was removed."""
     sale = make_sale(stock=5)
     lifecycle.end(sale.pk, by="staff")
-    assert lifecycle.finish(sale.pk)
+    assert finishing.finish_sale(sale.pk)
     replica.begin_epoch([sale.pk], "a mark")
-    lifecycle.finish_all()
+    finishing.finish_sales()
     assert sale.pk not in replica.list_gates()
 
 
 def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600, closes_in=3600)
     lifecycle.end(sale.pk, by="staff")
-    lifecycle.finish_all()
+    finishing.finish_sales()
     other = make_sale(live=False, opens_in=700, closes_in=3600)
     Listing.objects.create(sale=other, product=sale.products.get(), position=9)
 
@@ -164,7 +172,7 @@ def test_a_scheduled_sale_opens_by_the_clock_and_a_started_one_now(make_sale: Ma
     assert click(sale).reason == "not_open"
     lifecycle.go_live(sale.pk, by="staff")
     assert click(sale).code == "queued"
-    with pytest.raises(lifecycle.NotPossible, match="open already"):
+    with pytest.raises(changes.NotPossible, match="open already"):
         lifecycle.go_live(sale.pk, by="staff")
 
 
@@ -186,7 +194,7 @@ def test_a_draft_is_made_of_products_and_opened(make_sale: MakeSale) -> None:
     assert [entry.action for entry in sale.audit.all()] == ["opened", "created"]
     settlement.settle(sale.pk)
     lifecycle.end(sale.pk, by="staff")
-    lifecycle.finish_all()
+    finishing.finish_sales()
 
 
 def test_a_draft_of_nothing_or_of_two_currencies_is_not_opened(make_sale: MakeSale) -> None:
@@ -194,10 +202,10 @@ def test_a_draft_of_nothing_or_of_two_currencies_is_not_opened(make_sale: MakeSa
     yen = Product.objects.create(sku="in-yen", name="Shoe", price=100, currency="JPY")
     Listing.objects.create(sale=sale, product=yen)
     for change in (lifecycle.schedule, lifecycle.go_live):
-        with pytest.raises(lifecycle.NotPossible, match="one currency"):
+        with pytest.raises(changes.NotPossible, match="one currency"):
             change(sale.pk, by="staff")
     sale.listings.all().delete()
-    with pytest.raises(lifecycle.NotPossible, match="no products"):
+    with pytest.raises(changes.NotPossible, match="no products"):
         lifecycle.schedule(sale.pk, by="staff")
 
 
@@ -206,7 +214,7 @@ def test_the_close_is_moved_and_clicks_follow(make_sale: MakeSale) -> None:
     soon = timezone.now() + timedelta(milliseconds=300)
     lifecycle.change_window(sale.pk, closes_at=soon, by="staff")
     wait_for(lambda: click(sale).reason == "closed", "the close")
-    with pytest.raises(lifecycle.NotPossible, match="ended"):
+    with pytest.raises(changes.NotPossible, match="ended"):
         lifecycle.change_window(sale.pk, closes_at=soon + timedelta(hours=1), by="staff")
 
 
@@ -215,7 +223,7 @@ def test_an_opening_moves_until_it_has_come(make_sale: MakeSale) -> None:
     lifecycle.change_window(sale.pk, opens_at=later, by="staff")
     assert replica.read_view(sale.pk).opens_at == round(later.timestamp() * 1000)
     lifecycle.go_live(sale.pk, by="staff")
-    with pytest.raises(lifecycle.NotPossible, match="has opened"):
+    with pytest.raises(changes.NotPossible, match="has opened"):
         lifecycle.change_window(sale.pk, opens_at=later, by="staff")
 
 
@@ -226,17 +234,17 @@ def test_what_was_done_before_changes_nothing_and_tells_nobody(
     product = sale.products.get()
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    lifecycle.cancel(purchase, by="staff")
-    lifecycle.restock(product.pk, 5, by="staff", key=form)
+    cancellation.cancel_order(purchase, by="staff")
+    stock_changes.restock(product.pk, 5, by="staff", key=form)
     sale.refresh_from_db()
     before = sale.version
 
     def unexpected(sale: int) -> None:
-        raise lifecycle.NotReplicated("nothing was changed")
+        raise changes.NotReplicated("nothing was changed")
 
-    monkeypatch.setattr(lifecycle, "_replicate", unexpected)
-    assert not lifecycle.cancel(purchase, by="staff")
-    assert not lifecycle.restock(product.pk, 5, by="staff", key=form)
+    monkeypatch.setattr(changes, "_replicate", unexpected)
+    assert not cancellation.cancel_order(purchase, by="staff")
+    assert not stock_changes.restock(product.pk, 5, by="staff", key=form)
     sale.refresh_from_db()
     assert sale.version == before
 
@@ -245,9 +253,9 @@ def test_what_was_done_before_changes_nothing_and_tells_nobody(
 def test_a_year_that_not_every_page_can_show_is_refused(make_sale: MakeSale, year: int) -> None:
     sale = make_sale(live=False)
     moment = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
-    with pytest.raises(lifecycle.NotPossible):
+    with pytest.raises(changes.NotPossible):
         lifecycle.change_window(sale.pk, opens_at=moment, closes_at=moment, by="staff")
-    with pytest.raises((lifecycle.NotPossible, ValidationError)):
+    with pytest.raises((changes.NotPossible, ValidationError)):
         lifecycle.create("far", "Far", moment, moment, skus=skus(sale), by="staff")
 
 
@@ -260,7 +268,7 @@ def test_a_draft_whose_window_has_passed_gets_another(make_sale: MakeSale) -> No
 
 @pytest.mark.parametrize("hours", [-1, 0.0])
 def test_a_close_in_the_past_is_refused(make_sale: MakeSale, hours: float) -> None:
-    with pytest.raises(lifecycle.NotPossible, match="end it"):
+    with pytest.raises(changes.NotPossible, match="end it"):
         lifecycle.change_window(
             make_sale().pk, closes_at=timezone.now() + timedelta(hours=hours), by="staff"
         )
@@ -269,12 +277,12 @@ def test_a_close_in_the_past_is_refused(make_sale: MakeSale, hours: float) -> No
 def test_a_window_does_not_move_into_another_sales_window(make_sale: MakeSale) -> None:
     first = make_sale()
     lifecycle.end(first.pk, by="staff")
-    lifecycle.finish(first.pk)
+    finishing.finish_sale(first.pk)
     product = first.products.get()
     other = make_sale(live=False, opens_in=600, closes_in=1200)
     Listing.objects.create(sale=other, product=product, position=9)
     earlier = first.opens_at - timedelta(hours=1)
-    with pytest.raises(lifecycle.NotPossible, match="Another sale of one of these products"):
+    with pytest.raises(changes.NotPossible, match="Another sale of one of these products"):
         lifecycle.change_window(other.pk, opens_at=earlier, by="staff")
 
 
@@ -284,21 +292,21 @@ def test_a_window_does_not_move_into_another_sales_window(make_sale: MakeSale) -
 def test_a_correction_takes_units_away_with_a_reason(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     product = sale.products.get()
-    assert lifecycle.correct(product.pk, -4, by="staff", reason="water damage")
+    assert stock_changes.correct(product.pk, -4, by="staff", reason="water damage")
     assert len(queue_up(sale, 3)) == 1
     movement = product.movements.first()
     assert movement
     assert (movement.delta, movement.note, movement.actor) == (-4, "water damage", "staff")
-    with pytest.raises(lifecycle.NotPossible, match="Only 1 units"):
-        lifecycle.correct(product.pk, -2, by="staff", reason="lost")
-    with pytest.raises(lifecycle.NotPossible, match="needs a reason"):
-        lifecycle.correct(product.pk, 1, by="staff", reason=" ")
+    with pytest.raises(changes.NotPossible, match="Only 1 units"):
+        stock_changes.correct(product.pk, -2, by="staff", reason="lost")
+    with pytest.raises(changes.NotPossible, match="needs a reason"):
+        stock_changes.correct(product.pk, 1, by="staff", reason=" ")
 
 
 def test_one_form_restocks_once_however_often_it_is_sent(make_sale: MakeSale) -> None:
     sale, form = make_sale(stock=1), uuid4()
     product = sale.products.get()
-    restock = partial(lifecycle.restock, product.pk, 5, by="staff", key=form)
+    restock = partial(stock_changes.restock, product.pk, 5, by="staff", key=form)
     assert sorted(map(str, at_once(*[restock] * 4))) == ["False", "False", "False", "True"]
     product.refresh_from_db()
     assert product.stock == 6
@@ -311,14 +319,14 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
     """The gate has not heard of it yet, and whoever finishes has looked before."""
     sale = make_sale(closes_in=3)
     with monkeypatch.context() as patched:
-        patched.setattr(lifecycle, "_replicate", lambda sale: None)
+        patched.setattr(changes, "_replicate", lambda sale: None)
         later = timezone.now() + timedelta(hours=1)
         lifecycle.change_window(sale.pk, closes_at=later, by="staff")
     wait_for(
         lambda: replica.read_view(sale.pk).now > replica.read_view(sale.pk).closes_at,
         "the old close",
     )
-    assert lifecycle.finish(sale.pk) is False
+    assert finishing.finish_sale(sale.pk) is False
     assert replica.read_view(sale.pk).ready
 
 
@@ -333,11 +341,11 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
     with monkeypatch.context() as patched:
         forget = Mock(side_effect=redis.ConnectionError("gone"))
         patched.setattr(replica, "remove", forget)
-        lifecycle.finish_all()
+        finishing.finish_sales()
     assert forget.called
     sale.refresh_from_db()
     assert sale.finished
-    lifecycle.finish_all()
+    finishing.finish_sales()
     assert GHOST not in replica.list_gates()
 
 
@@ -358,6 +366,6 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
 
     with monkeypatch.context() as patched:
         patched.setattr(replica, "list_gates", scheduled_meanwhile)
-        lifecycle.finish_all()
+        finishing.finish_sales()
     assert replica.read_view(sale.pk).ready
     assert len(queue_up(sale, 3)) == 3

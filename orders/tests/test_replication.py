@@ -12,7 +12,7 @@ from inventory import announce
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import parse_line
-from orders import lifecycle, reconciliation, replication, settlement
+from orders import finishing, lifecycle, reconciliation, replication, settlement
 from tests.cast import at_once, click, queue_up, run_caretaker, skus
 
 
@@ -58,7 +58,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
     redis = clients.client_of(0)
     copy = {key: redis.dump(key) for key in scripts.keys(sale.pk) if redis.exists(key)}
     lifecycle.end(sale.pk, by="staff")
-    assert lifecycle.finish(sale.pk)
+    assert finishing.finish_sale(sale.pk)
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
     redis.script_flush()

@@ -157,13 +157,13 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
     """With its answers, and without a rebuild, which would heal it as well."""
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    stood, epoch = replica.position(sale.pk)
+    stood, epoch = replica.read_position(sale.pk)
     with monkeypatch.context() as dying:
         dying.setattr(replication, "replicate", lambda *_: False)
         settlement.settle(sale.pk)
-    assert replica.position(sale.pk) == (stood, epoch)
+    assert replica.read_position(sale.pk) == (stood, epoch)
     settlement.settle(sale.pk)
-    assert replica.position(sale.pk) == (stood + 1, epoch)
+    assert replica.read_position(sale.pk) == (stood + 1, epoch)
     assert {answer.status for answer in replica.read_answers(sale.pk).values()} == {"confirmed"}
     assert replica.read_view(sale.pk).ready
 
