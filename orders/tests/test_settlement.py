@@ -13,6 +13,7 @@ from inventory.gate.entries import parse_line
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement
 from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
+from orders.allotment import Decision
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
@@ -125,7 +126,7 @@ def test_a_batch_that_failed_is_settled_a_few_at_a_time(
     queue_up(sale, 5)
     write = settlement._write
 
-    def refuse_several(sale: Sale, decisions: list[settlement.Decision]) -> None:
+    def refuse_several(sale: Sale, decisions: list[Decision]) -> None:
         if len(decisions) > 1:
             raise DataError
         write(sale, decisions)
@@ -218,7 +219,7 @@ def test_a_purchase_that_could_not_be_processed_keeps_its_answer(
     click(sale, purchase, shopper)
     write = settlement._write
 
-    def refused(sale: Sale, decisions: list[settlement.Decision]) -> None:
+    def refused(sale: Sale, decisions: list[Decision]) -> None:
         if any(decision.status == Order.Status.CONFIRMED for decision in decisions):
             raise DataError
         write(sale, decisions)

@@ -24,6 +24,7 @@ from orders import (
     reconciliation,
     replication,
     settlement,
+    settlement_statements,
     stock_changes,
 )
 from orders.models import Order
@@ -93,7 +94,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
 
 def forget_statements() -> None:
-    settlement._locking.cache_clear()
+    settlement_statements.locking_sale.cache_clear()
     stock._locking_listed.cache_clear()
 
 
