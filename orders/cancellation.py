@@ -10,11 +10,12 @@ from orders.models import Order
 
 
 def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
-    """Cancel a confirmed order: its units return to stock exactly once. False if it is cancelled already.
+    """Cancel a confirmed order: its units return to stock exactly once. False if it is cancelled
+    already.
 
-    One transaction, with the order's sale, the sales that list the product now, the product and the order
-    locked in this order. Raises Order.DoesNotExist, NotPossible if the order is rejected, and the errors
-    of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
+    One transaction, with the order's sale, the sales that list the product now, the product and the
+    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is rejected, and
+    the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
     """
     try:
         _cancel(order, by, reason)
@@ -29,7 +30,8 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
         raise NotPossible("A rejected order cannot be cancelled.")
     with change_sales([seen.sale_id, *find_selling(seen.product_id)]) as sales:
         product = lock_product(seen.product_id, sales)
-        # The sale's lock would be enough. This one also keeps apart code that does not lock the sale.
+        # The sale's lock would be enough. This one also keeps apart code that does not lock the
+        # sale.
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
         if locked.status == Order.Status.CANCELLED:
             raise DoneBefore

@@ -1,7 +1,8 @@
 """Changes by staff: lock the sales, change them in one transaction, then replicate to their gates.
 
-All changes of sales, stock and orders by staff go through `change_sales` and share its errors: NotPossible,
-NotReplicated, DoesNotExist, and django.db.DatabaseError if PostgreSQL is away or a lock is held too long.
+All changes of sales, stock and orders by staff go through `change_sales` and share its errors:
+NotPossible, NotReplicated, DoesNotExist, and django.db.DatabaseError if PostgreSQL is away or a
+lock is held too long.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,12 +21,13 @@ from orders import replication
 
 
 class NotPossible(Exception):
-    """The sale, product or order is in a state that does not allow the change. The message says why, for
-    staff."""
+    """The sale, product or order is in a state that does not allow the change. The message says
+    why, for staff."""
 
 
 class NotReplicated(Exception):
-    """The change is committed, but its gate does not have it yet. The caretaker replicates it later."""
+    """The change is committed, but its gate does not have it yet. The caretaker replicates it
+    later."""
 
 
 class DoneBefore(Exception):
@@ -34,8 +36,8 @@ class DoneBefore(Exception):
 
 @contextmanager
 def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
-    """Open a transaction, lock these sales by key and raise their versions. Save them at the end, and
-    replicate after the commit."""
+    """Open a transaction, lock these sales by key and raise their versions. Save them at the end,
+    and replicate after the commit."""
     sales = set(sales)
     with bounded_transaction():
         locked = list(
@@ -77,8 +79,8 @@ def find_selling(product: int) -> list[int]:
 def lock_product(product: int, sales: list[Sale]) -> Product:
     """Lock the product, inside the transaction in which `sales` were locked.
 
-    Raises NotPossible if another sale has listed it since the sales were looked up: the gate of that sale
-    would never get this change.
+    Raises NotPossible if another sale has listed it since the sales were looked up: the gate of
+    that sale would never get this change.
     """
     locked = next(iter(stock.lock([product])), None)
     if locked is None:

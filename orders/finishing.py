@@ -1,4 +1,5 @@
-"""Finishing of sales by the clock: remove the gate of a sale that has ended and whose line is empty.
+"""Finishing of sales by the clock: remove the gate of a sale that has ended and whose line is
+empty.
 
 Afterwards the sale's products may go into another sale.
 """
@@ -18,7 +19,8 @@ Status = Sale.Status
 
 
 def finish_sales() -> None:
-    """Finish every sale that has ended and whose line is empty, and remove gates that no sale needs.
+    """Finish every sale that has ended and whose line is empty, and remove gates that no sale
+    needs.
 
     Logs what fails; the next round tries it again.
     """
@@ -44,8 +46,8 @@ def finish_sales() -> None:
 
 
 def _remove_ghosts(gates: set[int]) -> None:
-    """Remove gates without an unfinished sale: an old copy of Redis brought them back, or a finish was
-    interrupted. Each under its sale's lock, because staff may schedule a draft meanwhile."""
+    """Remove gates without an unfinished sale: an old copy of Redis brought them back, or a finish
+    was interrupted. Each under its sale's lock, because staff may schedule a draft meanwhile."""
     selling = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
     for ghost in gates - set(selling.values_list("pk", flat=True)):
         with bounded_transaction():
@@ -57,10 +59,10 @@ def _remove_ghosts(gates: set[int]) -> None:
 def finish_sale(sale: int) -> bool:
     """Remove the gate of a sale that has ended and whose line is empty. False if it must stay.
 
-    One transaction under the sale's lock, so that no caretaker rebuilds the gate meanwhile. First a script
-    checks Redis' clock and the line and removes the gate; nothing can be accepted afterwards. A process
-    killed before the commit leaves a sale without a gate: the caretaker rebuilds it, and the next round
-    finishes the sale.
+    One transaction under the sale's lock, so that no caretaker rebuilds the gate meanwhile. First a
+    script checks Redis' clock and the line and removes the gate; nothing can be accepted
+    afterwards. A process killed before the commit leaves a sale without a gate: the caretaker
+    rebuilds it, and the next round finishes the sale.
     """
     with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)

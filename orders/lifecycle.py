@@ -1,9 +1,8 @@
-"""The life of a sale: every change by staff or by the clock, in one place.
+"""The life of a sale: create, schedule, open, pause, resume, end, and change its window or limit.
 
-Each is one transaction with the sale locked first, raises the sale's version, writes down who did it
-and why (`by` and `reason`, 150 and 200 characters at most), and tells the gate and the pages after the
-commit. Raises NotPossible, NotTold, DoesNotExist and, where PostgreSQL is away or a lock is held for
-too long, django.db.DatabaseError.
+Each function is one transaction: it locks the sale, raises its version, writes the audit, and after
+the commit replicates to the gate. See `orders/changes.py` for the errors. `by` has at most 150
+characters, `reason` 200.
 """
 
 from collections.abc import Sequence
@@ -33,7 +32,8 @@ def create(
     by: str,
     reason: str = "",
 ) -> Sale:
-    """Makes a draft that lists these products. Nobody sees it until it is scheduled.
+    """Create a draft that lists these products, in this order. Shoppers do not see it until it is
+    scheduled.
 
     Raises ValidationError for a malformed field, and NotPossible.
     """
@@ -48,14 +48,14 @@ def create(
     sale.full_clean(validate_constraints=False)
     with explain_refusals(), bounded_transaction():
         sale.save()
-        for position, product in enumerate(_products(skus)):
+        for position, product in enumerate(_find_products(skus)):
             Listing.objects.create(sale=sale, product=product, position=position)
         write_down(Action.CREATED, sale, {}, by=by, reason=reason)
     return sale
 
 
 def schedule(sale: int, *, by: str, reason: str = "") -> None:
-    """Lets a draft open and close by the clock, in its window."""
+    """Let a draft open and close by the clock, in its window."""
     with (
         explain_refusals(),
         change_sales([sale]) as (locked,),
@@ -66,7 +66,7 @@ def schedule(sale: int, *, by: str, reason: str = "") -> None:
 
 
 def go_live(sale: int, *, by: str, reason: str = "") -> None:
-    """Opens a draft, or a sale that still waits for its opening, now."""
+    """Open a draft, or a scheduled sale before its opening, now."""
     with (
         explain_refusals(),
         change_sales([sale]) as (locked,),
@@ -76,27 +76,28 @@ def go_live(sale: int, *, by: str, reason: str = "") -> None:
         if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
             raise NotPossible("The sale is open already.")
         _set_status(locked, Status.LIVE, {Status.DRAFT, Status.LIVE})
-        locked.opens_at = min(locked.opens_at, _now())
+        locked.opens_at = min(locked.opens_at, _now_in_ms())
 
 
 def pause(sale: int, *, by: str, reason: str = "") -> None:
-    """Refuses every click from when this returns. What was accepted stays accepted."""
+    """Refuse every click from the moment this returns. Accepted purchases stay accepted."""
     with change_sales([sale]) as (locked,), auditing(Action.PAUSED, locked, by=by, reason=reason):
         _set_status(locked, Status.PAUSED, {Status.LIVE})
 
 
 def resume(sale: int, *, by: str, reason: str = "") -> None:
+    """Accept clicks again after a pause."""
     with change_sales([sale]) as (locked,), auditing(Action.RESUMED, locked, by=by, reason=reason):
         _set_status(locked, Status.LIVE, {Status.PAUSED})
 
 
 def end(sale: int, *, by: str, reason: str = "") -> None:
-    """Closes it now, for good. What was accepted is still decided."""
+    """Close the sale now, for good. Accepted purchases are still decided."""
     with change_sales([sale]) as (locked,), auditing(Action.ENDED, locked, by=by, reason=reason):
         _set_status(locked, Status.ENDED, {Status.LIVE, Status.PAUSED})
-        # Its window ends as well: its products may be in another sale's from now on.
+        # The window ends too, so that another sale of its products may open from now on.
         soonest = locked.opens_at + timedelta(milliseconds=1)
-        locked.closes_at = min(locked.closes_at, max(_now(), soonest))
+        locked.closes_at = min(locked.closes_at, max(_now_in_ms(), soonest))
 
 
 def change_window(
@@ -107,8 +108,8 @@ def change_window(
     by: str,
     reason: str = "",
 ) -> None:
-    """Moves the opening of a sale that has not opened, or the close of one that has not ended; of a
-    draft anything."""
+    """Move the opening of a sale that has not opened, or the close of a sale that has not ended. A
+    draft's window may change freely."""
     with (
         explain_refusals(),
         change_sales([sale]) as (locked,),
@@ -118,22 +119,22 @@ def change_window(
             _refuse_ended(locked)
         if opens_at is not None and opens_at != locked.opens_at:
             if locked.status != Status.DRAFT and locked.opens_at <= timezone.now():
-                raise NotPossible("The sale has opened: its opening stands.")
+                raise NotPossible("The sale has opened: its opening cannot change.")
             locked.opens_at = opens_at
         if closes_at is not None and closes_at != locked.closes_at:
             if closes_at <= timezone.now():
                 raise NotPossible("The close must lie ahead. To close the sale now, end it.")
             locked.closes_at = closes_at
         if locked.opens_at >= locked.closes_at:
-            raise NotPossible("It must open before it closes.")
+            raise NotPossible("The sale must open before it closes.")
         for moment in (locked.opens_at, locked.closes_at):
-            _refuse_absurd(moment)
+            _require_sensible(moment)
 
 
 def change_limit(sale: int, limit: int, *, by: str, reason: str = "") -> None:
-    """Sets the units per shopper; what was bought under a greater limit stays bought."""
+    """Set the units per shopper. Orders made under a greater limit stay."""
     if not 1 <= limit <= MOST_UNITS:
-        raise NotPossible(f"A limit is a number from 1 to {MOST_UNITS:,}.")
+        raise NotPossible(f"The limit must be a number from 1 to {MOST_UNITS:,}.")
     with change_sales([sale]) as (locked,), auditing(Action.LIMIT, locked, by=by, reason=reason):
         _refuse_ended(locked)
         locked.limit = limit
@@ -150,7 +151,7 @@ def _set_status(sale: Sale, to: Sale.Status, allowed: set[Sale.Status]) -> None:
 
 
 def _offer_products(sale: Sale) -> None:
-    # Locked as well, so that a restock is either before this or knows of this sale.
+    # Locked, so that a restock either commits before this or finds this sale.
     products = stock.lock(sale.products.values_list("pk", flat=True))
     if not products:
         raise NotPossible("The sale has no products.")
@@ -160,7 +161,7 @@ def _offer_products(sale: Sale) -> None:
         stock.offer(sale, products)
 
 
-def _refuse_absurd(moment: datetime) -> None:
+def _require_sensible(moment: datetime) -> None:
     try:
         sensible_moment(moment)
     except ValidationError as error:
@@ -172,14 +173,15 @@ def _refuse_ended(sale: Sale) -> None:
         raise NotPossible("The sale has ended.")
 
 
-def _now() -> datetime:
-    """To the millisecond, as the gate counts, and never ahead of its clock by rounding."""
+def _now_in_ms() -> datetime:
+    """The time, rounded down to the gate's milliseconds: rounded up it would be ahead of the gate's
+    clock."""
     now = timezone.now()
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-def _products(skus: Sequence[str]) -> list[Product]:
-    """In the order in which they were named."""
+def _find_products(skus: Sequence[str]) -> list[Product]:
+    """The products, in the order of `skus`."""
     found = Product.objects.in_bulk(list(skus), field_name="sku")
     unknown = [sku for sku in skus if sku not in found]
     if unknown:

@@ -1,7 +1,8 @@
 """Changes of stock by staff: units that arrive, and corrections.
 
 Each is one transaction: it locks the sales that list the product, then the product, and writes the
-ledger and the audit. See `orders/changes.py` for the errors. `by` has at most 150 characters, `reason` 200.
+ledger and the audit. See `orders/changes.py` for the errors. `by` has at most 150 characters,
+`reason` 200.
 """
 
 from uuid import UUID
@@ -29,8 +30,8 @@ def restock(
 def correct(product: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
     """Add or remove units that were miscounted, broken or lost.
 
-    After a removal, purchases that wait in the line may be rejected. False if the form with this key was
-    carried out before.
+    After a removal, purchases that wait in the line may be rejected. False if the form with this
+    key was carried out before.
     """
     if not reason.strip():
         raise NotPossible("A correction needs a reason.")

@@ -1,4 +1,5 @@
-"""Celery tasks: each takes ids and calls one function. None is relied on; the caretaker needs no broker."""
+"""Celery tasks: each takes ids and calls one function. Nothing depends on them alone: the caretaker
+settles without the broker, and a missed round is made up by the next."""
 
 from celery import shared_task
 from django.core.management import call_command

@@ -318,7 +318,7 @@ MUTATIONS = (
         10,
         "verify does not see a gate that is ahead",
         "orders/tests/test_reconciliation.py::test_a_wrong_number_in_the_gate_is_found",
-        ("orders/reconciliation.py", "if seen.view.version > stands:", "if False:"),
+        ("orders/reconciliation.py", "if seen.view.version > sale_version:", "if False:"),
     ),
     _mutation(
         10,
@@ -326,7 +326,7 @@ MUTATIONS = (
         "orders/tests/test_reconciliation.py::test_a_gate_that_no_sale_has_is_found",
         (
             "orders/reconciliation.py",
-            "for each in standing - _undrained():",
+            "for each in gates - _undrained():",
             "for each in set[int]():",
         ),
     ),

@@ -173,4 +173,4 @@ class TestWorker:
             for _ in range(3):
                 assert missing(opening) == {"worker": "not known (ConnectionError)"}
         assert len(caplog.records) == 1
-        assert "cannot look for worker: away" in caplog.text
+        assert "cannot check worker: away" in caplog.text
