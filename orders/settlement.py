@@ -60,7 +60,8 @@ def settle(sale: int) -> None:
     """Decide the sale's line until it is empty.
 
     Returns at once if another process settles the sale, or the gate is not ready. Raises
-    django.db.Error and redis.RedisError; nothing is lost then, and the next settlement goes on.
+    GateNotReady, django.db.Error and redis.RedisError; nothing is lost then, and the next
+    settlement goes on.
     """
     with _count_running():
         try:
@@ -183,8 +184,8 @@ def _is_alone(sale: int) -> bool:
 
 
 def _lock(sale: int, entries: list[Entry]) -> tuple[Sale, list[Product], Rows]:
-    """Lock the sale and the entries' products, then look up what is known of the entries. One round
-    trip, inside a transaction."""
+    """Lock the sale and the entries' products, then look up known purchases and owned units. One
+    round trip, inside a transaction."""
     locked, listed, known = ask_together(
         lock_sale_statement(sale),
         stock.lock_statement(sale, {entry.sku for entry in entries}),

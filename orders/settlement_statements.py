@@ -1,4 +1,4 @@
-"""The SQL of settlement: lock the sale, look up what is known, write a batch."""
+"""The SQL of settlement: lock the sale, look up known purchases, write a batch."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """Tickets: a signed right to buy once in one sale.
 
-A ticket contains the purchase id. Its signature also covers the shopper, whom it does not contain,
-and the id begins with the sale. It is the idempotency key and the CSRF proof in one. It does not
-expire: a page that was left open for a week still buys, or gets the answer to its purchase.
+A ticket contains the purchase id, which begins with the sale. Its signature also covers the
+shopper. It is the idempotency key and the CSRF proof in one. It does not expire: a page that was
+left open for a week still buys, or gets the answer to its purchase.
 """
 
 import base64

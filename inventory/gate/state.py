@@ -36,7 +36,7 @@ WAITS_LONG = 2_000
 
 
 class Pulse(NamedTuple):
-    """The part of a gate that tells the caretaker whether it needs care."""
+    """The part of a gate that the caretaker reads to see whether it needs care."""
 
     version: int
     epoch: str

@@ -1,4 +1,4 @@
-"""What a sale has had to sell: the bar beside the stock is full of it."""
+"""The units that a sale has offered: the full length of the bar beside the stock."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Everything that staff do to a sale leaves a row that says who, what, why and when."""
+"""Each change by staff leaves a row with who, what, why and when."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""The life of a sale: what staff do holds from when it returns, and the books balance."""
+"""Changes by staff hold from the moment they return, and stock, ledger and orders agree."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from orders import (
 from tests.cast import at_once, click, queue_up, run_caretaker, skus, stocked
 from tests.stack import wait_for
 
-GHOST = 10**12 + 1  # the number of a sale that an old copy of Redis has brought back
+GHOST = 10**12 + 1  # a sale whose gate an old copy of Redis brought back
 
 
 def test_a_pause_refuses_and_a_resume_sells_again(make_sale: MakeSale) -> None:
@@ -98,7 +98,7 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     queue_up(sale, 1)
     lifecycle.end(sale.pk, by="staff")
     finishing.finish_sales()
-    assert not Sale.objects.get(pk=sale.pk).finished  # somebody waits
+    assert not Sale.objects.get(pk=sale.pk).finished  # a purchase waits
     settlement.settle(sale.pk)
     finishing.finish_sales()
     assert Sale.objects.get(pk=sale.pk).finished
@@ -112,7 +112,7 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
 def test_a_sale_is_finished_only_once_its_gate_is_gone(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No worker looks at a finished sale: who stood in the line of its gate would wait for ever."""
+    """No worker settles a finished sale: a purchase in its line would wait for ever."""
     sale = make_sale()
     lifecycle.end(sale.pk, by="staff")
     with monkeypatch.context() as away:
@@ -147,7 +147,7 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
 
 
 def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSale) -> None:
-    """A caretaker has marked the gate again just after it was removed."""
+    """A caretaker has begun an epoch in the gate just after it was removed."""
     sale = make_sale(stock=5)
     lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
@@ -316,7 +316,7 @@ def test_one_form_restocks_once_however_often_it_is_sent(make_sale: MakeSale) ->
 def test_a_close_that_was_moved_at_the_last_moment_holds(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gate has not heard of it yet, and whoever finishes has looked before."""
+    """The gate does not have the new close yet, and the finishing worker has read the old one."""
     sale = make_sale(closes_in=3)
     with monkeypatch.context() as patched:
         patched.setattr(changes, "_replicate", lambda sale: None)
@@ -352,7 +352,7 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
 def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A ghost of its number stood there, and was seen while it was a draft."""
+    """An old gate with its number was listed while it was a draft."""
     sale = make_sale(live=False)
     clients.client_of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
     seen = replica.list_gates

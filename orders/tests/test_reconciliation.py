@@ -1,4 +1,4 @@
-"""`verify` finds what is wrong, names it, and is right while a sale runs."""
+"""`verify` finds faults, names them, and finds none in a running sale."""
 
 import io
 import json
@@ -19,12 +19,12 @@ from inventory.models import Sale
 from orders import cancellation, reconciliation, settlement, stock_changes
 from tests.cast import at_once, queue_up, skus
 
-GHOST = 10**12 + 2  # the number of a sale that there is not
+GHOST = 10**12 + 2  # the number of a sale that does not exist
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is broken here does not come right by waiting."""
+    """These faults do not go away by waiting."""
     monkeypatch.setattr(reconciliation, "_PATIENCE", 0.3)
 
 
@@ -41,7 +41,7 @@ def sold(make_sale: MakeSale) -> Sale:
 
 @contextmanager
 def broken(table: str, statement: str, repair: str, key: int | UUID) -> Iterator[None]:
-    """As a careless operator with raw SQL would leave it; other tests get it back whole."""
+    """Break it as a careless operator with raw SQL would; afterwards it is restored."""
     sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     try:
         sql(statement, key)

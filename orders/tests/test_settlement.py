@@ -1,4 +1,4 @@
-"""Settlement: the line becomes orders, in its order, by stock and limit alone."""
+"""Settlement turns the line into orders, in line order, by stock and limit alone."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
 
 
 def line(sale: Sale) -> list[str]:
-    """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
+    """The purchases in the line, in order, read without the tested code."""
     entries: Any = clients.client_of(0).xrange(keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
@@ -80,7 +80,7 @@ def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
 
 
 def test_the_limit_is_postgresqls_to_keep(make_sale: MakeSale) -> None:
-    """A gate that has forgotten who bought lets them in again; settlement does not."""
+    """A gate that has lost the units bought accepts the shopper again; settlement rejects."""
     sale = make_sale(stock=9, limit=1)
     queue_up(sale, 1)
     settlement.settle(sale.pk)
@@ -120,7 +120,7 @@ def test_a_poison_entry_is_rejected_alone(make_sale: MakeSale, fields: dict[str,
 def test_a_batch_that_failed_is_settled_a_few_at_a_time(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for the sale's lock meanwhile gets it in between."""
+    """Others that wait for the sale's lock get it in between."""
     monkeypatch.setattr(settlement, "_ONE_BY_ONE", 2)
     sale = make_sale(stock=9)
     queue_up(sale, 5)
@@ -155,7 +155,7 @@ def test_a_long_line_lets_other_sales_have_the_worker_and_rings_again(
 def test_what_was_committed_and_not_told_is_told_by_the_next(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its answers, and without a rebuild, which would heal it as well."""
+    """With its answers, and without a rebuild, which would replicate them too."""
     sale = make_sale(stock=9)
     queue_up(sale, 2)
     stood, epoch = replica.read_position(sale.pk)
