@@ -106,7 +106,7 @@ MUTATIONS = (
     _mutation(
         1,
         "the gate counts the stock down instead of being told it",
-        "orders/tests/test_lifecycle.py::test_a_restock_makes_a_sold_out_sale_buyable_again",
+        "orders/tests/test_stock_changes.py::test_a_restock_makes_a_sold_out_sale_buyable_again",
         (
             _TELL,
             "    redis.call('HSET', KEYS[2], sku, units)",
@@ -158,7 +158,7 @@ MUTATIONS = (
     _mutation(
         4,
         "what was decided stays in flight",
-        "orders/tests/test_lifecycle.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
+        "orders/tests/test_cancellation.py::test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again",
         (_TELL, "lowered(KEYS[3], of_sku_in_flight)", "lowered(KEYS[3], {})"),
     ),
     _mutation(
@@ -247,7 +247,7 @@ MUTATIONS = (
     _mutation(
         7,
         "a sale is finished before its gate is gone",
-        "orders/tests/test_lifecycle.py::test_a_sale_is_finished_only_once_its_gate_is_gone",
+        "orders/tests/test_finishing.py::test_a_sale_is_finished_only_once_its_gate_is_gone",
         (
             "orders/finishing.py",
             "not locked.ended() or not replica.purge_gate(sale):",
