@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import MakeSale
 from inventory import announce
 from inventory.models import Sale
-from orders import lifecycle
+from orders import stock_changes
 from tests import stack
 from tests.cast import PAGE, Shopper, promise_too_much
 
@@ -56,7 +56,7 @@ def hears(page: ClientConnection, words: str) -> list[str]:
 
 
 def restock(sale: Sale, units: int) -> None:
-    lifecycle.restock(sale.products.get().pk, units, by="tests")
+    stock_changes.restock(sale.products.get().pk, units, by="tests")
 
 
 def test_a_page_is_told_how_things_stand_as_soon_as_it_connects(

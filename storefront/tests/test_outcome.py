@@ -2,7 +2,7 @@
 
 from conftest import MakeSale
 from inventory.models import Product
-from orders import lifecycle, settlement
+from orders import finishing, lifecycle, settlement
 from storefront import outcome
 from tests.cast import queue_up
 
@@ -12,7 +12,7 @@ def test_an_order_keeps_its_price_when_the_product_is_sold_dearer(make_sale: Mak
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
     lifecycle.end(sale.pk, by="staff")
-    assert lifecycle.finish(sale.pk)
+    assert finishing.finish_sale(sale.pk)
     Product.objects.filter(sales=sale).update(price=99999)
     found = outcome._find_order(purchase)
     assert found is not None
