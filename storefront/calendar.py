@@ -8,8 +8,7 @@ from icalendar import Alarm, Calendar, Event
 from flashsale.http.endpoint import Request, Response
 from inventory.click_answers import ClickAnswer
 from storefront.live_sale import LiveSale
-from storefront.responses import failure
-from storefront.sale_page import find_live_sale
+from storefront.responses import failure, find_live_sale
 
 _OURS = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"

@@ -1,8 +1,10 @@
 """What a sale's page says that the gate does not know: names, texts, pictures, prices."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from inventory.models import Sale
+from storefront.rendered import Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class SaleCard:
     version: int
     finished: bool
     products: tuple[ProductCard, ...]
+    # Rendered from this card, and gone with it.
+    fragments: dict[Hashable, Rendered] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def product(self, sku: str) -> ProductCard | None:
         return next((card for card in self.products if card.sku == sku), None)

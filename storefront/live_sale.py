@@ -20,7 +20,7 @@ from inventory.gate.state import View
 from storefront import catalogue
 from storefront import rendered as kept
 from storefront.catalogue import ProductCard, SaleCard, stock_level
-from storefront.rendered import Rendered, placeholder
+from storefront.outcome_fragment import render_outcome
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,6 @@ class LiveSale:
         self._shown: object = None
         # Rendered since what a page shows has changed: a crowd connects in the same second.
         self._live_frames: dict[str, Frame] = {}
-        self._outcome_frames: dict[tuple[Answer, str], Rendered] = {}
         self._reading = SingleFlight(self._read)
         self._again = False
         self._pushing: asyncio.TimerHandle | None = None
@@ -173,7 +172,6 @@ class LiveSale:
         self._shown = shown
         self.revision += 1
         self._live_frames.clear()
-        self._outcome_frames.clear()
         if self._pushing is None:
             self._pushing = asyncio.get_running_loop().call_later(
                 max(0.0, self._push_again_at - time.monotonic()), self._push_live
@@ -207,13 +205,14 @@ class LiveSale:
         for heard in outcomes:
             for subscriber in waiting.get(heard[1].shopper, ()):
                 try:
-                    frame = self._outcome_frame(
-                        *announce.parse_outcome(*heard), subscriber.language
-                    )
+                    purchase, answer = announce.parse_outcome(*heard)
                 except (ValueError, TypeError) as error:
                     log.warning("an outcome that was announced cannot be read: %r", error)
                 else:
-                    subscriber.push_outcome(frame)
+                    fragment = render_outcome(
+                        self.card, subscriber.language, UUID(purchase), answer, swap=True
+                    )
+                    subscriber.push_outcome(Frame.of(fragment.decode()))
 
     def live_frame(self, language: str) -> Frame:
         """The parts of the page that change for everybody, to be swapped in where they stand."""
@@ -221,20 +220,6 @@ class LiveSale:
             rendered = kept.render("storefront/_live.html", language, {"live": self, "swap": True})
             self._live_frames[language] = Frame.of(rendered.fill({}).decode())
         return self._live_frames[language]
-
-    def _outcome_frame(self, purchase: str, answer: Answer, language: str) -> Frame:
-        alike = (answer._replace(shopper=""), language)
-        if alike not in self._outcome_frames:
-            context = {
-                "live": self,
-                "swap": True,
-                "purchase": placeholder("purchase"),
-                "answer": answer,
-                "product": self.card.product(answer.sku),
-            }
-            self._outcome_frames[alike] = kept.render("storefront/_outcome.html", language, context)
-        filled = self._outcome_frames[alike].fill({"purchase": str(UUID(purchase))})
-        return Frame.of(filled.decode())
 
 
 _background: set[asyncio.Task[None]] = set()

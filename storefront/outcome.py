@@ -18,6 +18,7 @@ from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments
 from storefront.live_sale import LiveSale
+from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
 from storefront.responses import RETRY, failure
 
@@ -48,7 +49,7 @@ async def outcome(request: Request, purchase: str) -> Response:
         if answer.status == "queued":
             return Response(204)  # nothing to swap in: the box goes on asking
         return render_settled(request, live, number, answer)
-    page = fragments.order_page(live, request.language, number, *found)
+    page = fragments.render_order_page(live, request.language, number, *found)
     return Response(200, page)
 
 
@@ -56,13 +57,15 @@ def render_settled(
     request: Request, live: LiveSale, purchase: UUID, answer: Answer, status: int = 200
 ) -> Response:
     """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
-    box = fragments.outcome(live, request.language, purchase, answer)
+    box = render_outcome(live.card, request.language, purchase, answer)
     product = live.card.product(answer.sku)
     if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
         return Response(status, box)
     if _has_no_form(request):
         return Response(status, box)
-    form = fragments.fresh_form(live, request.language, product, request.shopper, box.decode())
+    form = fragments.render_fresh_form(
+        live, request.language, product, request.shopper, box.decode()
+    )
     return Response(status, form)
 
 

@@ -14,7 +14,7 @@ SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,)
 
 
 def page(live: LiveSale, code: str = "") -> str:
-    return fragments.sale_page(live, "en", new_shopper(), code, []).decode()
+    return fragments.render_sale_page(live, "en", new_shopper(), code, []).decode()
 
 
 def test_a_product_that_joins_a_sale_is_on_its_page_at_once() -> None:
