@@ -21,14 +21,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             raise FileNotFoundError(name)
         return name.encode()
 
-    monkeypatch.setattr(media, "_stored", stored)
+    monkeypatch.setattr(media, "_read_file", stored)
     media._kept.clear()
     yield names
     media._kept.clear()
 
 
 async def ask(names: list[str]) -> list[bytes | BaseException]:
-    return await asyncio.gather(*map(media._content, names), return_exceptions=True)
+    return await asyncio.gather(*map(media._read_cached, names), return_exceptions=True)
 
 
 def test_a_crowd_has_a_picture_read_once(reads: list[str]) -> None:
@@ -51,7 +51,7 @@ def test_asking_for_what_is_missing_makes_nothing_forgotten(reads: list[str]) ->
     answers = asyncio.run(ask(["missing"] * 3))
     assert {type(answer) for answer in answers} == {FileNotFoundError}
     assert list(media._kept) == ["shoe"]
-    assert media._reading._running == {}
+    assert media._read_shared._running == {}
 
 
 def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +60,6 @@ def test_a_storage_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
         raise AssertionError
 
     monkeypatch.setattr(media, "PATIENCE", 0.01)
-    monkeypatch.setattr(media, "_reading", SingleFlight(hang))
+    monkeypatch.setattr(media, "_read_shared", SingleFlight(hang))
     answer = asyncio.run(media.picture(Request({"path": "/media/shoe", "headers": []}), "shoe"))
     assert (answer.status, answer.headers) == (503, ((b"retry-after", b"1"),))

@@ -64,8 +64,8 @@ def test_a_sale_opens_and_ends_by_the_clock_though_nothing_is_read_again(
         (sale.closes_at, "open", "ended"),
     ):
         shown = RenderedList([sale], turn - moment)
-        assert (shown.sales[0].phase, shown.holds(turn - moment)) == (before, True)
-        assert not shown.holds(turn)
+        assert (shown.sales[0].phase, shown.is_valid(turn - moment)) == (before, True)
+        assert not shown.is_valid(turn)
         assert RenderedList([sale], turn).sales[0].phase == after
 
 
