@@ -1,8 +1,8 @@
-"""The message that announces a changed sale, and its shape.
+"""The message that a sale has changed: its shape, its publisher and its receiver.
 
-`announce_change` publishes it from any thread. `receive` yields it to the feed: the part of each
-web process that sends changes to its pages. The channel layer may lose a message; the feed also
-reads the gate once a second, and pages without a socket poll, so a lost message only delays a page.
+Workers publish it to the feeds, of which each server process has one (`storefront/feed.py`). It goes over
+the channel layer, which may lose messages: feeds also read each gate once a second and pages poll, so a
+lost message only delays a page.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
 
 
 def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
-    """Announce to every feed that the sale's gate has changed, with the outcomes of purchases.
+    """Publish to all feeds that the sale's gate has a new version, with these outcomes.
 
-    Neither waits nor raises: the caller has already committed.
+    Thread-safe. Never blocks and never raises: the caller has already committed.
     """
     message = {"type": "sale.changed", "sale": sale, "outcomes": list(outcomes)}
     sending = asyncio.run_coroutine_threadsafe(_publish(message), _loop())
@@ -40,8 +40,7 @@ def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
 
 
 def flush() -> None:
-    """Wait until the announcements are sent, at most half a second longer than one message may
-    take. For a process that would end before."""
+    """Wait until all messages are sent, at most 2.5 s. For processes that would end before."""
     wait(set(_sending), timeout=_PATIENCE + 0.5)
 
 
@@ -51,7 +50,7 @@ async def _publish(message: dict[str, Any]) -> None:
         assert layer is not None
         await asyncio.wait_for(layer.group_send(GROUP, message), timeout=_PATIENCE)
     except Exception as error:
-        log.warning("a change was not announced (%r); pages will poll", error)
+        log.warning("a change was not announced (%r); feeds will find it within a second", error)
 
 
 _starting = threading.Lock()
@@ -64,15 +63,15 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 @cache
 def _started_loop() -> asyncio.AbstractEventLoop:
-    """One loop for the life of the process: a loop per message would open a connection per
-    message."""
+    """One loop per process: with one loop per message, each message would open a connection."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="announce", daemon=True).start()
     return loop
 
 
 async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
-    """Yield announced changes: the sale, and each decided purchase with its answer."""
+    """Yield each change: the sale's id, and its outcomes as pairs of purchase and answer, which are
+    only parsed as far as `_read` says."""
     layer = get_channel_layer()
     assert layer is not None
     channel = await layer.new_channel()
@@ -81,18 +80,17 @@ async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
         try:
             change = _read(await layer.receive(channel))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            # Not raised: listening anew would leave this channel behind, and it would fill up.
-            log.warning("an announcement cannot be read: %r", error)
+            # Not raised: the caller would listen on a new channel, and this one would fill up unread.
+            log.warning("an announced change is malformed: %r", error)
         else:
             yield change
 
 
 def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
-    """Read the sale and the outcomes. Raises ValueError, TypeError, LookupError or AttributeError
-    for a message that `announce_change` never sends.
+    """Read a message far enough to know the shopper of each outcome.
 
-    Every process gets every outcome, and most concern none of its pages, so only the fields that
-    select the page are checked.
+    Every process receives every outcome, and most are for no socket of its own: `parse_outcome` reads
+    the others. Raises ValueError, TypeError, LookupError or AttributeError if malformed.
     """
     outcomes = [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]]
     for purchase, answer in outcomes:
@@ -101,8 +99,7 @@ def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
     return int(message["sale"]), outcomes
 
 
-def parse_outcome(purchase: str, answer: Answer) -> tuple[str, Answer]:
-    """Check the other fields of an outcome before a page shows it. Raises ValueError or TypeError
-    for one that `announce_change` never sends."""
+def parse_outcome(purchase: str, answer: Answer) -> tuple[UUID, Answer]:
+    """Parse an outcome that is about to be shown. Raises ValueError or TypeError if malformed."""
     status, reason, shopper, sku, quantity = answer
-    return UUID(purchase).hex, Answer(str(status), str(reason), shopper, str(sku), int(quantity))
+    return UUID(purchase), Answer(str(status), str(reason), shopper, str(sku), int(quantity))

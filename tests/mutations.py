@@ -296,7 +296,7 @@ MUTATIONS = (
         "an outcome that is not known now has no Retry-After",
         "tests/contract/test_busy.py"
         "::test_an_outcome_that_nobody_can_say_now_is_asked_for_again_in_a_second",
-        ("storefront/outcome.py", '503, "busy", RETRY)', '503, "busy")'),
+        ("storefront/outcome.py", "ClickAnswer.BUSY, RETRY)", "ClickAnswer.BUSY)"),
     ),
     _mutation(
         10,

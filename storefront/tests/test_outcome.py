@@ -1,4 +1,4 @@
-"""The outcome of a purchase says what was agreed on, for ever."""
+"""The outcome of a purchase keeps the price at which it was sold."""
 
 from conftest import MakeSale
 from inventory.models import Product
@@ -7,7 +7,7 @@ from storefront import outcome
 from tests.cast import queue_up
 
 
-def test_an_order_keeps_its_price_when_the_product_is_sold_dearer(make_sale: MakeSale) -> None:
+def test_an_order_keeps_its_price_when_the_product_costs_more(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
