@@ -1,7 +1,7 @@
-"""Makes, mends and fills a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
+"""Creates or repairs a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
 
-Needs nothing but Python's own library, and does nothing where everything is installed already.
-Several may run at once on one folder: they take turns, and who comes second finds the work done.
+It needs only Python's standard library, and does nothing if everything is installed already. Several may
+run at once on one folder: a lock serializes them, and the second finds everything installed.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.\[\]-]* *(==|@)", re.MULTILINE)
-# With these pip's lines begin once per package.
+# One line of pip's output per package begins with one of these.
 _FOUND = ("Collecting ", "Requirement already satisfied: ", "Processing ")
-# Packages compiled for one of these are useless to another: "cpython-311-x86_64-linux-gnu".
+# A package compiled for one ABI does not work with another: "cpython-311-x86_64-linux-gnu".
 _ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 
 
 def main(folder: Path, requirements: list[Path]) -> None:
     if not missing(folder, requirements):
         return
-    with turn(folder):
+    with lock(folder):
         if not usable(folder):
             make(folder)
         for file in missing(folder, requirements):
@@ -34,16 +34,18 @@ def main(folder: Path, requirements: list[Path]) -> None:
 
 
 def missing(folder: Path, requirements: list[Path]) -> list[Path]:
-    """Those that are not installed for the Python that is there, or have changed since."""
+    """Find the files that changed since they were installed, or were installed for another Python."""
     found = abi(folder)
     return [
-        file for file in requirements if _read(stamp(folder, file)) != f"{found} {sum_of(file)}"
+        file
+        for file in requirements
+        if _read_if_present(stamp(folder, file)) != f"{found} {checksum(file)}"
     ]
 
 
 @contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """A lock on the folder above, since the folder itself comes and goes."""
+def lock(folder: Path) -> Iterator[None]:
+    """Lock the parent folder, since `make` may delete and recreate the folder itself."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.parent, os.O_RDONLY)
     try:
@@ -54,9 +56,9 @@ def turn(folder: Path) -> Iterator[None]:
 
 
 def usable(folder: Path) -> bool:
-    """Whether packages can be added: Python and pip start, and what is installed was for them."""
+    """Whether Python and pip start, and the installed packages are for this Python."""
     found = abi(folder)
-    stamps = [_read(path) for path in folder.glob("installed-*")]
+    stamps = [_read_if_present(path) for path in folder.glob("installed-*")]
     return (
         bool(found)
         and all(stamp.split()[0] == found for stamp in stamps)
@@ -72,7 +74,7 @@ def make(folder: Path) -> None:
         shutil.rmtree(folder)
     print(f"Making a virtual environment in {folder}", flush=True)
     folder.mkdir()
-    marker.touch()  # first: what an interrupted run leaves is known for ours
+    marker.touch()  # first, so that the next run recognizes an interrupted one's folder
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False)
     if made.returncode != 0:
         sys.exit(
@@ -86,35 +88,35 @@ def install(folder: Path, file: Path) -> None:
     began = time.monotonic()
     options = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off")
     command = [str(python(folder)), "-m", "pip", "install", *options, "--require-hashes"]
-    code, said = _pip([*command, "--requirement", str(file)], packages)
+    code, output = _run_pip([*command, "--requirement", str(file)], packages)
     if code != 0:
-        sys.stderr.write(said)
-        sys.exit(f"The packages of {file} could not be installed; pip's reason stands above.")
-    stamp(folder, file).write_text(f"{abi(folder)} {sum_of(file)}")
+        sys.stderr.write(output)
+        sys.exit(f"The packages of {file} could not be installed; see pip's error above.")
+    stamp(folder, file).write_text(f"{abi(folder)} {checksum(file)}")
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _pip(command: list[str], packages: int) -> tuple[int, str]:
-    """Its exit code and all that it has said, of which only the progress is shown."""
-    said: list[str] = []
+def _run_pip(command: list[str], packages: int) -> tuple[int, str]:
+    """Run pip and show only its progress. Return its exit code and its output."""
+    output: list[str] = []
     seen = 0
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as pip:
         assert pip.stdout is not None
         for line in pip.stdout:
-            said.append(line)
+            output.append(line)
             if line.startswith(_FOUND):
                 seen += 1
-                _show(f"{min(seen, packages)} of {packages} fetched")
+                _show_progress(f"{min(seen, packages)} of {packages} fetched")
             elif line.startswith("Installing collected packages"):
-                _show("all fetched, unpacking")
-    _show("")
-    return pip.returncode, "".join(said)
+                _show_progress("all fetched, unpacking")
+    _show_progress("")
+    return pip.returncode, "".join(output)
 
 
-def _show(progress: str) -> None:
-    """In place of what was shown before, and only where somebody looks on."""
+def _show_progress(progress: str) -> None:
+    """Replace the progress shown before. No-op unless the output is a terminal."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{progress}", end="", flush=True)
 
@@ -124,20 +126,20 @@ def python(folder: Path) -> Path:
 
 
 def stamp(folder: Path, file: Path) -> Path:
-    """Says for which Python and from which text a requirements file was installed."""
+    """The file that records the Python and the checksum with which a requirements file was installed."""
     return folder / f"installed-{file.name}"
 
 
 def abi(folder: Path) -> str:
-    """Empty where the environment's Python is missing or does not start."""
+    """The ABI of the environment's Python. Empty if it is missing or does not start."""
     return _run(folder, "-c", _ABI).stdout.strip()
 
 
-def sum_of(file: Path) -> str:
+def checksum(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _read(path: Path) -> str:
+def _read_if_present(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# Sourced by `run` and `check` in the project's folder, which makes them share one environment.
+# Sourced by `run` and `check` in the project's folder, so that they share one environment.
 
 venv=${VENV_DIR:-.venv}
 
-# prepare_venv requirements.txt...: has them installed in $venv, or ends the calling script.
+# prepare_venv requirements.txt...: installs them in $venv, or ends the calling script.
 prepare_venv() {
     python=$(find_python) || exit 1
     "$python" tools/environment.py "$venv" "$@" || exit 1
@@ -16,6 +16,6 @@ find_python() {
             return 0
         fi
     done
-    echo "Python 3.11 or newer is needed, and there is none (looked for python3 to python3.14)." >&2
+    echo "Python 3.11 or newer is needed, and was not found (looked for python3 to python3.14)." >&2
     return 1
 }

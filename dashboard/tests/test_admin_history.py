@@ -1,4 +1,4 @@
-"""The ledger and the audit are read, never written; the audit tells in words what was changed."""
+"""The ledger and the audit are read-only; the audit describes each change in words."""
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, listed, page_of

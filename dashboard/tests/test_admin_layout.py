@@ -89,7 +89,7 @@ def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: O
         page.locator(f"#id_{moment}_1").fill("18:00")
     page.locator(".select2-selection").first.click()
     page.locator(".select2-search__field").fill("layout")
-    page.get_by_role("option", name=str(product)).click()
+    page.get_by_role("option", name=str(product), exact=True).click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
     assert Sale.objects.get(slug="vases-for-all").products.get() == product

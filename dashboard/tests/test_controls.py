@@ -1,4 +1,4 @@
-"""The controls of the dashboard: what staff send is done once, and they are told what became of it."""
+"""The controls of the dashboard: each change of staff is made once, and its result is shown to them."""
 
 import re
 from datetime import timedelta
@@ -20,7 +20,7 @@ from orders.models import AuditEntry
 from tests.cast import click
 
 HTMX = {"HX-Request": "true"}
-SALE = 1  # at whose desk a product stands: it only names the line that answers
+SALE = 1  # whose desk shows the product: it only names the line of the result
 
 
 @pytest.fixture

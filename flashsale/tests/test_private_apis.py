@@ -141,7 +141,7 @@ def test_a_request_is_what_the_bounds_and_whole_answers_rely_on() -> None:
 
 def test_each_request_is_started_by_the_method_that_adds_the_whole_answer() -> None:
     async def look() -> Any:
-        one, transport = await answered(found("flashsale.web.BoundedRequest"))
+        one, transport = await answered(found("flashsale.http.server.BoundedRequest"))
         cycle = one.cycle
         extensions = cycle.scope.get("extensions") or {}
         assert WHOLE in extensions, complaint("uvicorn", "_start_asgi_task(cycle, app)")

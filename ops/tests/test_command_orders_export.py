@@ -14,7 +14,7 @@ from inventory.models import Product, Sale
 from orders import lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
-from tests.operators import here, typed
+from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
 
 MANY = 50_000
@@ -101,7 +101,7 @@ def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: Ma
     sale, name = make_sale(), 'Schuh, "rot"\n靴'
     renamed(sale, name=name)
     sold(sale, 1)
-    ran = typed("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
+    ran = spawned("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
     [row] = csv.DictReader(io.StringIO(ran.out))
     assert row["product"] == name
 

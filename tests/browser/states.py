@@ -95,6 +95,7 @@ def with_a_message(stage: Stage) -> Page:
 
 def offline(stage: Stage) -> Page:
     page = one_product(stage)
+    stack.wait_for(lambda: page.evaluate("asking === undefined"), "its socket is open")
     page.context.set_offline(True)
     expect(page.locator(".connection")).to_be_visible()
     return page

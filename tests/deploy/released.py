@@ -46,8 +46,9 @@ def then() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tests import servers  # started, for Django asks whom it writes a statement for
+    from tests import servers
 
+    servers.start()  # Django asks whom it writes a statement for
     try:
         os.environ["DJANGO_SETTINGS_MODULE"] = "flashsale.settings"
         django.setup()

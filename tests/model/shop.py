@@ -20,7 +20,7 @@ from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
 from orders import caretaker, lifecycle, settlement
-from tests import servers, stack
+from tests import deadlines, servers, stack
 from tests.cast import at_once
 from tests.model import backups
 from tests.model.reference import Passing, Ticket
@@ -194,7 +194,7 @@ def elsewhere(work: Callable[[], object]) -> None:
         finally:
             connection.close()
 
-    _elsewhere.submit(work_and_close).result(60)
+    _elsewhere.submit(work_and_close).result(deadlines.seconds(60))
 
 
 def _both(results: list[object]) -> None:
@@ -210,7 +210,7 @@ async def _hang_up() -> None:
 
 
 def _in_the_loop(clicking: Any) -> Any:
-    return asyncio.run_coroutine_threadsafe(clicking, _loop()).result(60)
+    return asyncio.run_coroutine_threadsafe(clicking, _loop()).result(deadlines.seconds(60))
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -19,6 +19,7 @@ from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import lifecycle, reconciliation, replication, settlement
 from orders.models import Order
+from tests import deadlines
 from tests.cast import at_once, owned_units, promise_too_much, queue_up
 
 
@@ -58,7 +59,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
     def read_unlocked(*_: object) -> list[Product]:
         found = list(Product.objects.filter(pk=product.pk))
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         return found
 
     forget_statements()
@@ -101,7 +102,7 @@ def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale:
     save = Order.save
 
     def save_together(order: Order, **options: Any) -> None:
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         save(order, **options)
 
     with (

@@ -14,7 +14,7 @@ from django.db.models import QuerySet, Sum
 from conftest import MakeSale
 from inventory.models import Product, Sale
 from orders import lifecycle, reconciliation, settlement
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import Shopper, at_once, owned_units, queue_up, stocked
 from tests.stack import wait_for
 
@@ -69,7 +69,7 @@ def test_its_twin_without_the_sales_lock_tells_a_version_twice(make_sale: MakeSa
     lock_product = lifecycle._lock_product
 
     def lock_together(product: int, locked: list[Sale]) -> Product:
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         return lock_product(product, locked)
 
     with (

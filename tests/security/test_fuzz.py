@@ -19,13 +19,14 @@ from dashboard.tests.staff import session_of
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders.tickets import issue, new_purchase
+from tests import deadlines
 from tests.cast import skus
 from tests.contract.conftest import Web
 from tests.security import raw
 from tests.security.doors import EXAMPLES, Door, doors, without_example
 
 DOORS = doors()
-BOUND = 10.0  # seconds for an answer; each takes some milliseconds
+BOUND = deadlines.seconds(10.0)  # for an answer; each takes some milliseconds
 
 # The answers to a click, by docs/purchase-path.md: nothing here is down, and no line full.
 TO_A_CLICK = {

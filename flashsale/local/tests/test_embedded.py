@@ -164,7 +164,7 @@ class TestKills:
         name = type(make()).__name__
         start_and_die = (
             "import os, signal, sys, pathlib\n"
-            f"from flashsale.local.embedded.{name.lower()} import {name}\n"
+            f"from flashsale.local.{name.lower()} import {name}\n"
             f"server = {name}(pathlib.Path(sys.argv[1]))\n"
             "server.start()\n"
             "print(server.pid, flush=True)\n"
@@ -344,7 +344,7 @@ class TestUsers:
         """Who cannot ask for anything: its only name is an ordinary one."""
         start_and_stop = (
             "import os, sys, pathlib\n"
-            "from flashsale.local.embedded.postgres import Postgres\n"
+            "from flashsale.local.postgres import Postgres\n"
             "server = Postgres(pathlib.Path(sys.argv[1]))\n"
             "server.start()\n"
             "print(os.geteuid(), server._runner.prefix, server._runner.user, server.ready())\n"
