@@ -95,10 +95,10 @@ SOURCES = {
         "inventory/lua/admit.lua", r"'rejected\|(\w+)\|'", REASONS, partial=True
     ),
     "verdicts of the gate": Source(
-        "inventory/gate/replica.py", r'Verdict\("(\w+)"', {*BY_GATE_CODE}, partial=True
+        "inventory/gate/admission.py", r'Verdict\("(\w+)"', {*BY_GATE_CODE}, partial=True
     ),
     "codes that the gate's reader tells apart": Source(
-        "inventory/gate/replica.py",
+        "inventory/gate/admission.py",
         r'"(\w+)"',
         {*BY_GATE_CODE, "refused"},
         part=r"^    if code (==|in) [^:]*?:",
@@ -121,10 +121,7 @@ SOURCES = {
         part=r"^_RESPONDERS: .*?^\}",
     ),
     "statuses that the gate stores": Source(
-        "inventory/gate/replica.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
-    ),
-    "statuses that PostgreSQL takes": Source(
-        "orders/models.py", r'"(\w+)"', FINAL, part=r"status__in=\[.*?\]"
+        "inventory/gate/entries.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
     ),
     "reasons that PostgreSQL takes": Source(
         "orders/models.py", r'"(\w+)"', REASONS, part=r"reason__in=\[.*?\]"
@@ -205,7 +202,7 @@ SOURCES = {
         part=r'id="button-words".*?</template>',
     ),
     "statuses that drills know": Source(
-        "drills/shopper.py", r'"(\w+)"', FINAL, part=r"^FINAL = \(.*?\)"
+        "drills/shopper_log.py", r'"(\w+)"', FINAL, part=r"^FINAL = \(.*?\)"
     ),
     "the order of statuses in drills": Source(
         "drills/consistency.py", r'"(\w+)":', STATUSES, part=r"^_STEPS = \{.*?\}"
