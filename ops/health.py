@@ -1,33 +1,33 @@
-"""`/livez`: this process answers. `/readyz`: it can sell; says what is not ready."""
-
-from collections.abc import Awaitable, Callable
+"""`/livez`: this process answers. `/readyz`: it can sell; the answer names each part that is not
+ready."""
 
 from django.db import DatabaseError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.redis import clients
+from orders.readiness import Opening
+
+_opening = Opening()
 
 
 async def livez(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-async def readyz(
-    request: HttpRequest, missing: Callable[[], Awaitable[dict[str, str]]]
-) -> JsonResponse:
-    """`missing` gives what has to be there before this process is ready for the first time, by part, and
-    is only asked where both servers answer."""
+async def readyz(request: HttpRequest) -> JsonResponse:
+    """Check PostgreSQL and Redis; before this process is ready for the first time, the opening's
+    parts too."""
     database, database_words = await _postgresql()
     gates, gate_words = await _redis()
     parts = {"postgresql": database_words, "redis": gate_words}
-    waits_for = await missing() if database and gates else {}
+    waits_for = await _opening.missing() if database and gates else {}
     ready = database and gates and not waits_for
     return JsonResponse({"ready": ready, **parts, **waits_for}, status=200 if ready else 503)
 
 
 async def _redis() -> tuple[bool, str]:
-    """With some servers of a cluster away, the sales on the others go on: it can sell."""
+    """Ready if any server of a cluster answers: the sales on that server go on."""
     reached = await clients.ping_all()
     away = {place: type(error).__name__ for place, error in reached.items() if error}
     if not away:

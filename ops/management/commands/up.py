@@ -28,11 +28,11 @@ from flashsale.local.server import Server, ServerError
 from flashsale.local.supervisor import AlreadyRunning, Supervisor, hold_lock
 from flashsale.local.valkey import Valkey
 
-SAY_SO_SECONDS = 30  # until it is said that the shop is not open yet, and again after as many
-# With the embedded servers' own, these add up to less than the ten seconds that a stop may take.
+SAY_SO_SECONDS = 30  # between two lines that say that the shop is not open yet
+# Together with the embedded servers' graces, less than the ten seconds that a stop may take.
 WEB_GRACE = http_server.GRACEFUL_SECONDS + 1
 WORKER_GRACE = 2.0
-# Its dozen lines on running as root frighten whoever tries the shop in a container.
+# Celery's dozen lines about running as root alarm a newcomer who tries the shop in a container.
 _ALSO_AS_ROOT = ("-W", "ignore:You're running the worker with superuser privileges")
 
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--unlisted",
             action="store_true",
-            help="do not have it found by ./manage.py in other terminals",
+            help="do not let ./manage.py in other terminals find this shop",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -67,7 +67,7 @@ class Shop:
 
     def __init__(self, var_dir: Path, web_processes: int, *, listed: bool = True) -> None:
         self.var_dir = var_dir
-        # What names servers for `up` has to name them in the other terminal, too.
+        # With servers named by the environment, other terminals need the same environment.
         self.listed = listed and not settings.PRODUCTION
         self.web_processes = web_processes
         self.environment = _environment(var_dir)
@@ -75,7 +75,7 @@ class Shop:
         self.supervisor = Supervisor(self.output)
 
     def run(self) -> None:
-        """Blocks until SIGINT, SIGTERM or SIGHUP. Raises CommandError and ServerError."""
+        """Block until SIGINT, SIGTERM or SIGHUP. Raises CommandError and ServerError."""
         for name in stop_leftovers(self._records):
             _say(f"Stopped {name}, which a killed run had left behind.")
         # Before anything is started: a busy port is the most likely thing to go wrong.
@@ -86,12 +86,13 @@ class Shop:
                 if not self.supervisor.asked_to_stop:
                     step()
             self.supervisor.run()
-            listener.close()  # whoever comes now is refused, instead of waiting for no answer
+            listener.close()  # new connections are refused at once, instead of waiting in the queue
             _say("Stopping.")
 
     @contextlib.contextmanager
     def _findable(self, listener: socket.socket) -> Iterator[None]:
-        """By `./manage.py` in other terminals. Where the checkout cannot be written, they are told how."""
+        """Let `./manage.py` in other terminals find the shop; say what they need if the file cannot
+        be written."""
         host, port = _reachable(listener)
         with contextlib.ExitStack() as listing:
             if self.listed:
@@ -120,7 +121,7 @@ class Shop:
         if self.supervisor.asked_to_stop:
             return
         if code:
-            raise CommandError("The shop could not be prepared; the reason stands above.")
+            raise CommandError("The shop could not be prepared; see the error above.")
         _say(f"Database and static files are ready after {time.monotonic() - began:.1f} s.")
 
     def _start_workers(self) -> None:
@@ -131,7 +132,7 @@ class Shop:
         )
 
     def _open(self, listener: socket.socket) -> None:
-        """The web processes come last and are the first to go: the crowd meets a complete shop."""
+        """Start the web processes, last and stopped first: shoppers meet a complete shop."""
         fd = listener.fileno()
         serve = ("-m", "flashsale.web", "--fd", str(fd))
         self.supervisor.keep(
@@ -178,7 +179,7 @@ class Shop:
 
 
 def what_is_missing(address: tuple[str, int]) -> str:
-    """What /readyz names, in words; nothing of a shop that takes clicks."""
+    """The parts that /readyz names as not ready; "" if the shop accepts clicks."""
     connection = http.client.HTTPConnection(*address, timeout=1)
     try:
         connection.request("GET", "/readyz")
@@ -205,15 +206,15 @@ _PARTS = {
 def _environment(var_dir: Path) -> dict[str, str]:
     environment = {**os.environ, "VAR_DIR": str(var_dir), "PYTHONUNBUFFERED": "1"}
     if not settings.PRODUCTION:
-        # Our URLs will be set there, too, and must not make the processes think of production.
+        # The embedded servers' URLs must not make the processes believe that this is production.
         environment |= {"FLASHSALE_EMBEDDED": "1", "SECRET_KEY": settings.SECRET_KEY}
-        # A demo's crowd comes from one machine; `seed_demo` says so.
+        # All shoppers of a demo have this machine's address; `seed_demo` says so.
         environment.setdefault("RATE_PER_ADDRESS", "0")
     return environment
 
 
 def _missing_servers(var_dir: Path) -> dict[str, Server]:
-    """The servers that the environment does not name, by the variable that would."""
+    """The servers that the environment does not name, by the variable that would name them."""
     servers: dict[str, Server] = {
         "DATABASE_URL": Postgres(embedded.postgres_folder(var_dir)),
         "REDIS_URL": Valkey(embedded.valkey_folder(var_dir)),
