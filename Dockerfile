@@ -7,7 +7,7 @@ COPY requirements.txt .
 RUN python -m venv /srv/venv \
     && /srv/venv/bin/pip install --require-hashes --requirement requirements.txt
 COPY . .
-# The key signs nothing: static files are all that is made with it.
+# This key signs nothing: settings need one, and only static files are collected.
 RUN SECRET_KEY=of-the-build VAR_DIR=/srv/var /srv/venv/bin/python manage.py prepare --static \
     && /srv/venv/bin/python -m compileall -q . /srv/venv/lib
 
@@ -27,7 +27,8 @@ ENV PATH=/srv/venv/bin:$PATH \
     PORT=8000
 USER 10001:10001
 EXPOSE 8000
-# Of the role web; the others are not asked over HTTP. By the first look the proxy knows it, too: it asks each second.
+# For the role web; the other roles have no HTTP. The proxy resolves new web processes every second, so it knows
+# a container before the first check passes.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "tools/probe.py", "/livez"]
 CMD ["python", "-m", "flashsale.web"]

@@ -5,15 +5,19 @@ import os
 import sys
 from pathlib import Path
 
-INTERRUPTED = 130  # as a shell reports a command that Ctrl-C has ended
+INTERRUPTED = 130  # the exit code that shells use for a command ended by Ctrl-C
 USAGE = 2
-SHOPS_OF_THEIR_OWN = ("up", "chaos", "bench")  # what these start
-_MOVED = "FLASHSALE_MOVED"  # set for the moment in which one Python becomes the other
+WITH_OWN_SHOP = (
+    "up",
+    "chaos",
+    "bench",
+)  # commands that start a shop, and so must not use a running one
+_MOVED = "FLASHSALE_MOVED"  # set while one Python replaces the other, so that it happens once
 
 
 def main() -> None:
-    use_the_environments_python()
-    # Inside, so that Ctrl-C ends also a command that has only begun to load without a traceback.
+    switch_to_venv()
+    # Imported here, so that Ctrl-C during loading ends the command without a traceback.
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
@@ -21,21 +25,21 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
     try:
-        if not set(sys.argv[1:2]) & set(SHOPS_OF_THEIR_OWN):
-            running.tell(os.environ)
+        if not set(sys.argv[1:2]) & set(WITH_OWN_SHOP):
+            running.fill_environment(os.environ)
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # It names the variable; a traceback would hide it.
+        # The message names the variable; a traceback would hide it.
         sys.exit(f"The configuration is wrong: {error}")
     except running.Ambiguous as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(USAGE)
 
 
-def use_the_environments_python() -> None:
-    """Continues with the Python of .venv (or VENV_DIR), where there is one and this is another.
+def switch_to_venv() -> None:
+    """Restart with the Python of .venv (or VENV_DIR), if it exists and this is another one.
 
-    Whichever Python is first in PATH runs this file, so it loads nothing that may be missing or newer.
+    The first Python in PATH runs this file, so the file loads nothing that may be missing or too new there.
     """
     folder = Path(__file__).resolve().parent / (os.environ.get("VENV_DIR") or ".venv")
     python = folder / "bin" / "python"
@@ -44,10 +48,10 @@ def use_the_environments_python() -> None:
         os.environ[_MOVED] = "1"
         os.execv(python, [str(python), *sys.argv])  # noqa: S606  # no shell is wanted
     try:
-        import django  # noqa: F401  # is it there?
+        import django  # noqa: F401  # only to see whether it is installed
     except ImportError:
         sys.exit(
-            "The shop's packages are not installed here. ./run installs them, and starts a shop."
+            "The shop's packages are not installed here. ./run installs them and starts a shop."
         )
 
 

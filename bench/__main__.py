@@ -17,7 +17,7 @@ from bench import buying, machine, reading, waiting, watching, wrk
 from bench.figures import USERS, WRITES, Results
 from bench.stage import Stage, start_stage
 from drills.private_shop import ending_signals
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 from ops.base_command import FAILED, INTERRUPTED, aligned
 
 Part = Callable[[Stage], None]

@@ -21,6 +21,7 @@ import redis.asyncio
 from django.conf import settings
 
 from flashsale import garbage
+from flashsale.http import listening
 from flashsale.http import server as http_server
 from flashsale.http.endpoint import WHOLE
 from flashsale.observe import telemetry
@@ -114,14 +115,14 @@ async def _run_lifespan(receive: Any, send: Any) -> None:
     """Announce this process in the telemetry when it begins to serve."""
     await receive()
     telemetry.start("bare")
-    garbage.keep_for_good()
+    garbage.freeze_loaded_objects()
     await send({"type": "lifespan.startup.complete"})
     await receive()
     await send({"type": "lifespan.shutdown.complete"})
 
 
 def main() -> None:
-    http_server.allow_many_sockets()
+    listening.allow_many_sockets()
     parser = argparse.ArgumentParser(prog="python -m bench.bare", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="the listening socket's descriptor")
     listener = socket.socket(fileno=parser.parse_args().fd)

@@ -45,7 +45,7 @@ from drills.http import Connection, Site, get, request
 from drills.private_shop import HOST, BackgroundWork, make_staff_cookie, say
 from drills.shopper import Shopper
 from drills.shopper_log import SOCKET, Log
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 from ops.base_command import FAILED, INCONSISTENT
 
 if TYPE_CHECKING:

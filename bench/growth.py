@@ -22,7 +22,7 @@ from bench.figures import Results
 from bench.stage import Stage, end_sale, start_stage
 from drills.arguments import writable_file
 from drills.private_shop import make_sale, say, wait_for
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 
 if TYPE_CHECKING:
     from inventory.models import Sale

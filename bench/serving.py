@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from drills.private_shop import DEADLINE, HOST, ROOT, wait_for
-from flashsale.http.server import BACKLOG
-from flashsale.local.supervisor import end_with_parent
+from flashsale.http.listening import BACKLOG
+from flashsale.local.child_process import end_with_parent
 
 
 @contextmanager

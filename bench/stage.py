@@ -92,12 +92,12 @@ def prepare_bare() -> None:
 
 def end_sale(sale: "Sale") -> None:
     """End a sale and wait until it is finished, so that it does not disturb the next measurement."""
-    from orders import lifecycle
+    from orders import finishing, lifecycle
 
     sale.refresh_from_db()
     if not sale.ended():
         lifecycle.end(sale.pk, by="staff")
-    wait_for(lambda: lifecycle.finish(sale.pk))
+    wait_for(lambda: finishing.finish_sale(sale.pk))
 
 
 def shopper_cookie(shopper: UUID) -> str:

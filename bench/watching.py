@@ -120,7 +120,7 @@ def _add_a_unit(sale: "Sale") -> float:
             [product] = stock.lock([locked.products.get().pk])
             locked.version += 1
             locked.save(update_fields=["version"])
-            stock.move(product, 1, StockMovement.Reason.RECEIVED, told=[locked], actor="bench")
+            stock.move(product, 1, StockMovement.Reason.RECEIVED, sales=[locked], actor="bench")
         committed = time.perf_counter()
         replication.replicate(sale.pk)
         return committed

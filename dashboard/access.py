@@ -14,7 +14,7 @@ from django.http.cookie import parse_cookie
 from django.shortcuts import render
 from django.utils.crypto import constant_time_compare
 
-from flashsale.http.endpoint import Request
+from flashsale.http.request import Request
 
 LOOK, RUN, CORRECT = "inventory.watch_sales", "inventory.run_sales", "inventory.correct_stock"
 

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from dashboard import live
 from dashboard.access import may_still_look, session_key
 from flashsale.database import in_thread
-from flashsale.http.endpoint import Request
+from flashsale.http.request import Request
 from flashsale.http.sockets import Subscriber
 
 

@@ -20,8 +20,8 @@ from django.utils import timezone
 from dashboard.access import CORRECT, RUN
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
-from orders import lifecycle
-from orders.lifecycle import NotPossible, NotReplicated
+from orders import cancellation, lifecycle, stock_changes
+from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
 
 log = logging.getLogger(__name__)
@@ -249,10 +249,10 @@ class Restock(MovesStock):
     effect = "Adds units that have come in. A sale that has sold out sells them at once."
     done = "The stock of {subject} has grown by {units:,}."
     permissions = (RUN, CORRECT)
-    function = lifecycle.restock
+    function = stock_changes.restock
 
     units = forms.IntegerField(
-        min_value=1, max_value=lifecycle.MOST_MOVED, help_text="Added to the present stock."
+        min_value=1, max_value=stock_changes.MOST_MOVED, help_text="Added to the present stock."
     )
 
 
@@ -265,11 +265,11 @@ class Correct(MovesStock):
     )
     done = "The stock of {subject} is corrected by {units:+,}."
     permissions = (CORRECT,)
-    function = lifecycle.correct
+    function = stock_changes.correct
 
     units = forms.IntegerField(
-        min_value=-lifecycle.MOST_MOVED,
-        max_value=lifecycle.MOST_MOVED,
+        min_value=-stock_changes.MOST_MOVED,
+        max_value=stock_changes.MOST_MOVED,
         help_text="The difference: -2 takes two away.",
     )
     reason = forms.CharField(max_length=200, help_text="Kept in the ledger.")
@@ -283,7 +283,7 @@ class Cancel(Control):
     label = "Cancel order"
     effect = "Its units return to stock and can be bought again. The shopper's page says so. This is final."
     done = "{subject} is cancelled."
-    function = lifecycle.cancel
+    function = cancellation.cancel_order
 
     @classmethod
     def fits(cls, subject: Order) -> bool:

@@ -17,7 +17,7 @@ from django_ratelimit.core import get_usage
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
-from flashsale.http.endpoint import Request
+from flashsale.http.request import Request
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Show the dashboard, and carry out its controls; their rules are in `orders/lifecycle.py`."""
+"""Show the dashboard, and carry out its controls; `orders/changes.py` says where their rules are."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from drills.crowd import max_shoppers
-from flashsale.http.server import allow_many_sockets
+from flashsale.http.listening import allow_many_sockets
 
 
 def number_between(least: float, most: float) -> Callable[[str], float]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import django
 
-from flashsale.local.supervisor import end_with_parent
+from flashsale.local.child_process import end_with_parent
 
 if TYPE_CHECKING:
     from inventory.models import Sale

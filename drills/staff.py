@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from drills.private_shop import BackgroundWork
 from flashsale.database import drop_broken_connections
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation
+from orders import cancellation, changes, reconciliation, stock_changes
 from orders.models import Order
 
 EVERY = 0.5  # seconds
@@ -64,7 +64,7 @@ class Staff:
         committed change that did not reach Redis."""
         try:
             yield
-        except (DatabaseError, redis.RedisError, lifecycle.NotReplicated) as error:
+        except (DatabaseError, redis.RedisError, changes.NotReplicated) as error:
             logger.debug("skipped until the next round: %s", error)
             self.log.away += 1
             drop_broken_connections()
@@ -78,11 +78,11 @@ class Staff:
 
     def _restock(self) -> None:
         for product in Product.objects.filter(listings__sale=self._sale, stock__lt=LOW):
-            lifecycle.restock(product.pk, MORE, by=_BY)
+            stock_changes.restock(product.pk, MORE, by=_BY)
             self.log.restocked += 1
 
     def _cancel_one(self) -> None:
         owning = Order.objects.filter(sale=self._sale, owned__gt=0)
         latest = owning.order_by("-version").first()
-        if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
+        if latest is not None and cancellation.cancel_order(latest.pk, by=_BY, reason="a drill"):
             self.log.cancelled += 1

@@ -21,27 +21,15 @@ from servestatic import ServeStaticASGI
 from dashboard.consumers import DashboardConsumer
 from flashsale import garbage
 from flashsale.http import endpoint
-from flashsale.http.endpoint import (
-    Receive,
-    Scope,
-    Send,
-)
-from flashsale.observe import (
-    sentry,
-    tracing,
-)
+from flashsale.http.request import Receive, Request, Scope
+from flashsale.http.response import Response, Send, shield_send
+from flashsale.observe import sentry, tracing
 from flashsale.redis import clients
 from inventory.click_answers import ClickAnswer
-from storefront import (
-    feed,
-    media,
-)
+from storefront import feed, media
 from storefront.buy import buy
 from storefront.calendar import calendar
-from storefront.consumers import (
-    NoConsumer,
-    SaleConsumer,
-)
+from storefront.consumers import NoConsumer, SaleConsumer
 from storefront.outcome import outcome
 from storefront.responses import failure
 from storefront.sale_list import sale_list
@@ -61,7 +49,7 @@ EXPRESS = (
 
 
 def _immutable(path: str, url: str) -> bool:
-    """Hashed names never change what they hold."""
+    """Whether the name contains its content's hash, so that the content never changes."""
     return re.search(r"\.[0-9a-f]{12}\.\w+$", url) is not None
 
 
@@ -72,74 +60,75 @@ static = ServeStaticASGI(
     immutable_file_test=_immutable,
     allow_all_origins=False,
 )
-_ASKED_INSIDE = ("/livez", "/readyz", "/metrics")  # by balancers and Prometheus, over plain HTTP
-_SENT_BY_PATH = "http.response.pathsend"  # an extension of ASGI
+_INTERNAL = ("/livez", "/readyz", "/metrics")  # for balancers and Prometheus, over plain HTTP
+_PATH_SEND = "http.response.pathsend"  # an extension of ASGI
 
 
 async def http(scope: Scope, receive: Receive, send: Send) -> None:
+    """Route a request: to the express lane, to static files, or to Django."""
     for pattern, decide in EXPRESS:
         match = pattern.match(scope["path"])
         if match:
             await endpoint.answer(scope, receive, send, decide, **match.groupdict())
             return
     if scope["path"].startswith(settings.STATIC_URL):
-        await static_file(scope, receive, endpoint.shield_send(scope, send, files=True))
-    elif scope["path"] in _ASKED_INSIDE:
-        await django(_by_our_name(scope), receive, endpoint.shield_send(scope, send))
+        await send_static_file(scope, receive, shield_send(scope, send, files=True))
+    elif scope["path"] in _INTERNAL:
+        await django(_with_own_host(scope), receive, shield_send(scope, send))
     elif not _readable_by_others(scope):
-        await django(scope, receive, endpoint.shield_send(scope, send))
+        await django(scope, receive, shield_send(scope, send))
     else:
-        await endpoint.answer(scope, receive, send, insecure)
+        await endpoint.answer(scope, receive, send, refuse_insecure)
 
 
-def _by_our_name(scope: Scope) -> Scope:
-    """Balancers and Prometheus ask by a machine's address; what they are told names no host."""
+def _with_own_host(scope: Scope) -> Scope:
+    """Replace the Host header: balancers and Prometheus send a machine's address, and no answer to them
+    contains the host."""
     named = [host.lstrip(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     others = [header for header in scope["headers"] if header[0] != b"host"]
     return {**scope, "headers": [*others, (b"host", [*named, "localhost"][0].encode())]}
 
 
 def _readable_by_others(scope: Scope) -> bool:
-    """Whether a password or an order would travel in the clear. Those of a trial may."""
-    return settings.PRODUCTION and not endpoint.Request(scope).trustworthy
+    """Whether a password or an order would travel unencrypted. In a trial they may."""
+    return settings.PRODUCTION and not Request(scope).trustworthy
 
 
-async def insecure(request: endpoint.Request) -> endpoint.Response:
-    """No password is asked for, and no order shown, where others may read along."""
+async def refuse_insecure(request: Request) -> Response:
+    """Refuse to ask for a password or to show an order over plain HTTP, where others can read it."""
     return failure(request, ClickAnswer.INSECURE)
 
 
-async def static_file(scope: Scope, receive: Receive, send: Send) -> None:
-    """A static file, kept in memory: ServeStatic would open it in a new thread for each request, which
-    a crowd waits for. It is told that the server sends files by their path, which is done here."""
+async def send_static_file(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a static file from memory.
+
+    ServeStatic would open it in a new thread for each request. So it is given the extension with which
+    servers send files by path, and the path is replaced here by the content.
+    """
 
     async def send_content(message: dict[str, Any]) -> None:
-        if message["type"] == _SENT_BY_PATH:
-            message = {"type": "http.response.body", "body": _content(message["path"])}
+        if message["type"] == _PATH_SEND:
+            message = {"type": "http.response.body", "body": _read_static(message["path"])}
         await send(message)
 
-    await static({**scope, "extensions": {_SENT_BY_PATH: {}}}, receive, send_content)
+    await static({**scope, "extensions": {_PATH_SEND: {}}}, receive, send_content)
 
 
 @lru_cache(maxsize=512)
-def _content(path: str) -> bytes:
+def _read_static(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    """Starts listening before the first shopper comes."""
+    """Prepare the process before it accepts a request; close its connections when it ends."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
             if not (settings.STATIC_ROOT / "staticfiles.json").exists():
-                words = "The static files are not collected: run `manage.py prepare --static`."
-                await send({"type": "lifespan.startup.failed", "message": words})
+                reason = "The static files are not collected: run `manage.py prepare --static`."
+                await send({"type": "lifespan.startup.failed", "message": reason})
                 return
-            sentry.start("web")
-            tracing.start("web")
-            feed.current()
-            engines.all()  # reads the template libraries now, not under the first crowd
-            garbage.keep_for_good()
+            _start_process()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await clients.close_pipes()
@@ -147,7 +136,15 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             return
 
 
-# The stubs know paths of views only.
+def _start_process() -> None:
+    sentry.start("web")
+    tracing.start("web")
+    feed.current()  # subscribes before the first shopper comes
+    engines.all()  # loads the template libraries now, not while a crowd waits
+    garbage.freeze_loaded_objects()
+
+
+# Django's stubs accept only views here.
 _sockets: Any = [
     re_path(r"\Aws/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z", cast(Any, SaleConsumer.as_asgi())),
     re_path(r"\Aws/dashboard/\Z", cast(Any, DashboardConsumer.as_asgi())),
@@ -158,9 +155,9 @@ _refused = cast(Any, NoConsumer.as_asgi())
 
 
 async def sockets(scope: Scope, receive: Receive, send: Send) -> None:
-    """Opens sockets for pages of our own only."""
-    ours = endpoint.Request(scope).from_own_page
-    await (_routed if ours else _refused)(scope, receive, send)
+    """Open WebSockets for the shop's own pages only."""
+    own = Request(scope).from_own_page
+    await (_routed if own else _refused)(scope, receive, send)
 
 
 application = ProtocolTypeRouter({"http": http, "websocket": sockets, "lifespan": lifespan})

@@ -1,7 +1,7 @@
-"""Celery's transport over Redis, that survives what it cannot read.
+"""Celery's transport over Redis, which survives malformed messages.
 
-kombu's own lets whatever a message stumbles over end the whole worker: one message that is no JSON, or
-whose body is text where bytes are meant, would stop all settling.
+In kombu's own transport an error while decoding a message ends the whole worker: one message that is no
+JSON, or that has text where bytes are expected, would stop all settlement.
 """
 
 import logging
@@ -16,7 +16,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionErro
 
 
 class Channel(redis.Channel):
-    """Drops a message that cannot be read, and says so."""
+    """Drops a malformed message and logs it."""
 
     def _brpop_read(self, **options: Any) -> Any:
         before = set(self.qos._delivered or ())
@@ -26,7 +26,7 @@ class Channel(redis.Channel):
             raise
         except _UNREADABLE as error:
             log.critical("a message in Celery's queue cannot be read and is dropped: %r", error)
-            # Else it would take a place among the few that a worker has in hand, and come again.
+            # Unacknowledged, it would occupy one of the worker's few prefetch slots, and be redelivered.
             for tag in set(self.qos._delivered or ()) - before:
                 self.qos.ack(tag)
             return None
@@ -36,7 +36,7 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
-def use() -> None:
-    """From now on, URLs of Redis mean this transport."""
+def register_transport() -> None:
+    """Make kombu use this transport for redis:// and rediss:// URLs."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = "flashsale.broker:Transport"

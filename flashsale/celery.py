@@ -11,7 +11,7 @@ from flashsale.observe import sentry, telemetry, tracing
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
 
-broker.use()
+broker.register_transport()
 app = Celery("flashsale")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
@@ -19,7 +19,8 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def start_caretaker(**_: object) -> None:
-    """Before the broker is connected: it may be what is down."""
+    """Start the caretaker, the thread that heals interrupted work. Before the broker is connected: the
+    broker may be down."""
     django.setup()
     from orders import caretaker  # needs the models
 
@@ -31,11 +32,11 @@ def start_caretaker(**_: object) -> None:
 
 
 @worker_ready.connect
-def stay_quick(**_: object) -> None:
-    garbage.keep_for_good()
+def avoid_collector_pauses(**_: object) -> None:
+    garbage.freeze_loaded_objects()
 
 
 @beat_init.connect
-def tell_that_beat_lives(**_: object) -> None:
+def start_beat_telemetry(**_: object) -> None:
     telemetry.start("beat")
     sentry.start("beat")

@@ -1,7 +1,7 @@
-"""Start-up checks: settings that would break a sale are refused before one opens.
+"""Start-up checks: refuse settings that would break a sale.
 
-`manage.py check` asks nobody. `manage.py check --deploy --tag redis` asks Redis how it keeps what
-it was told; commands that can do without Redis never wait for it.
+`manage.py check` contacts no server. `manage.py check --deploy --tag redis` reads Redis' persistence
+settings; commands that work without Redis never wait for it.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from django.utils.translation import to_locale
 from flashsale.redis import connecting
 from flashsale.redis import servers as servers_module
 
-# "You are in line" is a promise that survives a crash, and nothing that was promised is evicted.
+# "You are in line" must survive a crash of Redis, and Redis must not evict it.
 REDIS_MUST = {
     "appendonly": "yes",
     "appendfsync": "always",
@@ -31,7 +31,8 @@ _LINE_USUAL = range(1_000, 5_000_001)
 
 @register(Tags.security)
 def secret_keys(**_: Any) -> Iterable[CheckMessage]:
-    """Tickets and cookies are signed with them: who guesses one buys in anybody's name."""
+    """Refuse weak secret keys: they sign tickets and cookies, so with a guessed key anyone can buy as any
+    shopper."""
     named = [("SECRET_KEY", settings.SECRET_KEY)]
     named += [("SECRET_KEY_FALLBACKS", key) for key in settings.SECRET_KEY_FALLBACKS]
     if settings.PRODUCTION:
@@ -55,7 +56,7 @@ def hosts_named(**_: Any) -> Iterable[CheckMessage]:
     if settings.PRODUCTION and "*" in settings.ALLOWED_HOSTS:
         yield Warning(
             "ALLOWED_HOSTS allows every host.",
-            hint="Name the shop's own, unless a proxy in front lets no other through.",
+            hint="List the shop's own hosts, unless a proxy in front refuses all others.",
             id="flashsale.W001",
         )
 
@@ -65,30 +66,28 @@ def line_bound(**_: Any) -> Iterable[CheckMessage]:
     if settings.LINE_BOUND not in _LINE_USUAL:
         yield Warning(
             f"LINE_BOUND is unusual: {settings.LINE_BOUND} purchases.",
-            hint="A short line turns a crowd away; a very long one may not fit into Redis' memory.",
+            hint="A short line turns shoppers away; a very long one may not fit into Redis' memory.",
             id="flashsale.W002",
         )
 
 
 @register(Tags.translation)
 def languages(**_: Any) -> Iterable[CheckMessage]:
-    """Pages are kept per language, and prices written as each language writes them."""
+    """Refuse languages that Babel cannot format prices in."""
     for code, _name in settings.LANGUAGES:
         try:
             Locale.parse(to_locale(code))
         except (UnknownLocaleError, ValueError):
-            yield Error(
-                f"LANGUAGES: no way is known to write prices in {code!r}.", id="flashsale.E003"
-            )
+            yield Error(f"LANGUAGES: prices cannot be formatted in {code!r}.", id="flashsale.E003")
 
 
 @register("redis", deploy=True)
 def redis_durability(**_: Any) -> Iterable[CheckMessage]:
-    """An acceptance is on Redis' disk before the shopper reads it, or the shop does not start."""
+    """Refuse a Redis that may acknowledge an accepted purchase before the purchase is on its disk."""
     try:
         servers = servers_module.read_configured()
     except (redis.RedisError, OSError) as error:
-        yield Error(f"Redis cannot be asked: {type(error).__name__}.", id="flashsale.E004")
+        yield Error(f"Redis does not answer: {type(error).__name__}.", id="flashsale.E004")
         return
     where = "Redis"
     for url in servers.urls:
@@ -103,15 +102,15 @@ def _durability(url: str, where: str) -> Iterable[CheckMessage]:
     except redis.ResponseError:
         actual = {}
     except (redis.RedisError, OSError) as error:
-        yield Error(f"{where} cannot be asked: {type(error).__name__}.", id="flashsale.E004")
+        yield Error(f"{where} does not answer: {type(error).__name__}.", id="flashsale.E004")
         return
     if not REDIS_MUST.keys() <= actual.keys():
-        yield from _acknowledged(where)
+        yield from _require_confirmation(where)
         return
     for name, must in REDIS_MUST.items():
         if actual[name] != must:
             yield Error(
-                f"{where} has {name} {actual[name]!r}: purchases that were accepted could be lost.",
+                f"{where} has {name} {actual[name]!r}: accepted purchases could be lost.",
                 hint=f"Set {name} {must} in its configuration.",
                 id="flashsale.E005",
             )
@@ -119,42 +118,42 @@ def _durability(url: str, where: str) -> Iterable[CheckMessage]:
 
 @register("redis", deploy=True)
 def clusters(**_: Any) -> Iterable[CheckMessage]:
-    """Gates may be on a cluster; messages and pages may not, for they use keys of several slots at once."""
+    """Refuse a cluster for the broker and the cache: they use keys of several slots in one command."""
     for name in ("REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL"):
         may = name == "REDIS_URL" and settings.REDIS_CLUSTER
         try:
             part = _is_part_of_cluster(getattr(settings, name))
         except (redis.RedisError, OSError):
-            continue  # without a broker or a cache it sells; of the gates' `redis_durability` speaks
+            continue  # the shop sells without broker and cache; `redis_durability` reports the gates' Redis
         if part and not may:
             yield Error(
-                f"{name} leads to a part of a cluster.",
-                hint="Set REDIS_CLUSTER=1, or lead the gates, the broker and the cache elsewhere."
+                f"{name} names a server of a cluster.",
+                hint="Set REDIS_CLUSTER=1, or name another server for gates, broker and cache."
                 if name == "REDIS_URL"
-                else f"Set {name} to a server that is no part of a cluster.",
+                else f"Set {name} to a server that is not in a cluster.",
                 id="flashsale.E007",
             )
         elif may and not part:
             yield Error(
-                "REDIS_CLUSTER is set, and REDIS_URL leads to no cluster.",
+                "REDIS_CLUSTER is set, but the server at REDIS_URL is not in a cluster.",
                 hint="Unset it, or name one of the cluster's servers.",
                 id="flashsale.E008",
             )
 
 
-def _acknowledged(where: str) -> Iterable[CheckMessage]:
-    """Some providers refuse CONFIG: then somebody has to have looked."""
+def _require_confirmation(where: str) -> Iterable[CheckMessage]:
+    """Require REDIS_DURABLE where the provider refuses CONFIG: then the operator has checked it."""
     if not settings.REDIS_DURABLE:
         wanted = ", ".join(f"{name} {must}" for name, must in REDIS_MUST.items())
         yield Error(
-            f"{where} does not say whether it keeps what it was told.",
-            hint=f"See to it that it runs with {wanted}; then set REDIS_DURABLE=1.",
+            f"{where} does not reveal whether it is durable.",
+            hint=f"Make sure that it runs with {wanted}; then set REDIS_DURABLE=1.",
             id="flashsale.E006",
         )
 
 
 def _redis_settings(url: str) -> dict[Any, Any]:
-    """What Redis says of its settings; without those that it does not know or hides."""
+    """Redis' values of the settings in REDIS_MUST, without those that it lacks or hides."""
     with _client(url) as client:
         return dict(client.config_get(*REDIS_MUST))
 

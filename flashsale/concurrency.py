@@ -1,4 +1,4 @@
-"""What asyncio code shares: one running call for many callers, one object per event loop."""
+"""Helpers for asyncio code: one running call for many callers, one object per event loop."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,10 +10,10 @@ Key = TypeVarTuple("Key")
 
 
 class SingleFlight(Generic[*Key, T]):
-    """Calls `work` once for all who ask with the same arguments while it runs.
+    """Shares one running call of `work` among all callers with the same arguments.
 
-    All get its result, or its exception. One of them that is cancelled cancels neither the call nor the
-    others. Nothing is kept: who asks after the call has ended starts the next one.
+    All get its result, or its exception. Cancelling one caller cancels neither the call nor the others.
+    Results are not cached: a call after the end of the running one starts a new one.
     """
 
     def __init__(self, work: Callable[[*Key], Coroutine[Any, Any, T]]) -> None:
@@ -21,9 +21,9 @@ class SingleFlight(Generic[*Key, T]):
         self._running: dict[tuple[*Key], asyncio.Task[T]] = {}
 
     def start(self, *key: *Key) -> asyncio.Task[T]:
-        """The running call; a new one if there is none."""
+        """The running call, or a new one if none runs."""
         running = self._running.get(key)
-        if running is None or running.done():  # cancelled with its loop before it began
+        if running is None or running.done():  # done: cancelled with its loop before it began
             running = self._running[key] = asyncio.ensure_future(self._run(*key))
         return running
 
@@ -38,14 +38,14 @@ class SingleFlight(Generic[*Key, T]):
 
 
 class PerLoop(Generic[T]):
-    """An object for each event loop, made when it is first asked for, gone with its loop."""
+    """One object for each event loop, created on first use and discarded with its loop."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
 
     def get(self) -> T:
-        """The running loop's."""
+        """The running loop's object."""
         loop = asyncio.get_running_loop()
         made = self._made.get(loop)
         if made is None:
@@ -53,5 +53,5 @@ class PerLoop(Generic[T]):
         return made
 
     def pop(self) -> T | None:
-        """Forgets the running loop's; None if there was none."""
+        """Remove and return the running loop's object. None if there is none."""
         return self._made.pop(asyncio.get_running_loop(), None)

@@ -1,4 +1,4 @@
-"""Transactions that hold nobody up, and the pool of connections to PostgreSQL."""
+"""Transactions with time limits, and the pool of connections to PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,26 +16,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 LOCK_TIMEOUT = "2s"
-PATIENCE = 3.0  # seconds, until whoever asked is told to try again
-IDLE_TIMEOUT = "5s"  # a frozen process holds its locks no longer
-TRANSACTION_TIMEOUT = "30s"  # nor does one that goes on and on
+PATIENCE = 3.0  # seconds for PostgreSQL's answer; then the page says to try again
+IDLE_TIMEOUT = "5s"  # a frozen process keeps its locks no longer
+TRANSACTION_TIMEOUT = "30s"  # nor does one that never ends its transaction
 
 Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]
 
-# Per transaction: PgBouncer would not carry session settings along.
+# Per transaction: PgBouncer in transaction mode loses session settings.
 BOUNDS: Statement = (
     "SELECT set_config('lock_timeout', %s, true),"
     " set_config('idle_in_transaction_session_timeout', %s, true),"
     " CASE WHEN current_setting('server_version_num')::int >= 170000"
-    " THEN set_config('transaction_timeout', %s, true) END",  # older ones do not know it
+    " THEN set_config('transaction_timeout', %s, true) END",  # unknown to older versions
     (LOCK_TIMEOUT, IDLE_TIMEOUT, TRANSACTION_TIMEOUT),
 )
 
 
 @contextmanager
 def bounded_transaction() -> Iterator[None]:
-    """A transaction that neither waits for a lock nor stands still with one for long."""
+    """A transaction that waits for a lock at most LOCK_TIMEOUT, and idles at most IDLE_TIMEOUT."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(*BOUNDS)
@@ -43,46 +43,50 @@ def bounded_transaction() -> Iterator[None]:
 
 
 def ask_together(*statements: Statement) -> list[Rows]:
-    """The rows that each of these gives; each must be of the kind that gives rows. They take one round
-    trip, are carried out one after the other, each with a snapshot of its own, and end at the first
-    that PostgreSQL refuses.
+    """Run statements in one round trip. Returns each one's rows; each must be of a kind that returns rows.
 
-    As one message, and not in libpq's pipeline: psycopg ends that with a Flush behind the Sync, upon which
-    PostgreSQL forgets IDLE_TIMEOUT.
+    PostgreSQL runs them in order, each with its own snapshot, and stops at the first that fails.
+
+    They are one message instead of a libpq pipeline: psycopg ends a pipeline with a Flush after the Sync,
+    after which PostgreSQL ignores IDLE_TIMEOUT.
     """
     with connection.cursor() as cursor:
         cursor.execute(";".join(cursor.mogrify(*statement) for statement in statements))
-        given = [cursor.fetchall()]
+        results = [cursor.fetchall()]
         while cursor.nextset():
-            given.append(cursor.fetchall())
-    return given
+            results.append(cursor.fetchall())
+    return results
 
 
 def require_transaction() -> None:
-    """Raises TransactionManagementError outside a transaction: what was locked would be free again."""
+    """Raise TransactionManagementError outside a transaction, where a lock would be released at once."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("only inside a transaction")
 
 
-# As many as the pool has connections by default, and of their own: a PostgreSQL that hangs would take
-# all of the loop's, which Django answers errors with.
+# As many threads as the pool has connections by default. Not the loop's own threads: if PostgreSQL hangs,
+# all of them would block, and Django needs one to answer with an error.
 _threads = ThreadPoolExecutor(12, thread_name_prefix="postgresql")
 
 
 async def in_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Asks PostgreSQL without blocking the event loop; then the connection is back in the pool. Raises
-    DatabaseError, and TimeoutError where it does not answer within PATIENCE."""
-    return await asyncio.wait_for(in_its_time(question, *args, **options), PATIENCE)
+    """Call `question`, which queries PostgreSQL, in a thread, then return the connection to the pool.
+
+    Raises DatabaseError, and TimeoutError if it takes longer than PATIENCE.
+    """
+    return await asyncio.wait_for(in_thread_without_timeout(question, *args, **options), PATIENCE)
 
 
-async def in_its_time(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """The same for whoever waits with a patience of their own, and asks one question at a time."""
+async def in_thread_without_timeout(
+    question: Callable[P, T], *args: P.args, **options: P.kwargs
+) -> T:
+    """Like `in_thread`, without a timeout, for callers that run one question at a time."""
     ask = partial(give_back_after, question, *args, **options)
     return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)
 
 
 def give_back_after(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Asks in this thread, and gives the thread's connection back to the pool whatever comes of it."""
+    """Call `question` in this thread, then return the thread's connection to the pool, also on errors."""
     try:
         return question(*args, **options)
     finally:
@@ -90,20 +94,19 @@ def give_back_after(question: Callable[P, T], *args: P.args, **options: P.kwargs
 
 
 def drop_broken_connections() -> None:
-    """Throws away what an outage of PostgreSQL has left in this process' pool. Blocks briefly.
+    """Discard the connections of this process' pool that an outage has broken. Blocks briefly.
 
-    psycopg's pool would find them out one at a time, as they are asked for, with pauses that grow to
-    longer than anybody waits: a process with several idle connections stayed deaf for a minute after
-    PostgreSQL was back.
+    psycopg's pool by itself finds broken connections one at a time, on use, with growing pauses: a process
+    with several idle connections stayed unusable for a minute after PostgreSQL was back.
     """
     connection.close()
     pool: ConnectionPool | None = getattr(connection, "pool", None)  # unknown to the stubs
     if pool is not None:
-        with suppress(psycopg.Error):  # it is away still, and we shall be asked again
+        with suppress(psycopg.Error):  # still down; the next failed query calls this again
             pool.check()
 
 
 async def drop_broken_connections_soon() -> None:
-    """The same from the event loop, for no longer than PATIENCE: one that hangs cannot be asked."""
+    """Like `drop_broken_connections`, from the event loop, for at most PATIENCE: PostgreSQL may hang."""
     with suppress(TimeoutError):
         await in_thread(drop_broken_connections)

@@ -1,4 +1,4 @@
-"""For the ordinary Django pages."""
+"""Middleware of the ordinary Django pages. The express lane does not pass it."""
 
 import logging
 from collections.abc import Callable
@@ -19,8 +19,10 @@ _STAFF_PAGES = ("/admin/", "/dashboard/")
 
 
 def only_utf_8(get_response: View) -> View:
-    """What our pages' forms send. Python knows more encodings, and some that are not of text, over which
-    Django would stumble wherever a field is first read."""
+    """Refuse other charsets with 415. The shop's forms send UTF-8.
+
+    Python has more codecs, some of them not for text, with which Django fails where a field is first read.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         charset = (request.content_params or {}).get("charset", "utf-8")
@@ -32,13 +34,13 @@ def only_utf_8(get_response: View) -> View:
 
 
 def answer_while_postgresql_is_down(get_response: View) -> View:
-    """503 and when to come back, instead of 500: the page is right, only its database is away."""
+    """Answer 503 with Retry-After instead of 500 when PostgreSQL is down or does not answer."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return get_response(request)
 
     def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if isinstance(error, TimeoutError):  # whatever is asked of it now hangs as well
+        if isinstance(error, TimeoutError):  # no check of the pool: it would hang as well
             log.warning("%s: PostgreSQL does not answer", request.path)
             return _try_again(request)
         if not isinstance(error, (OperationalError, InterfaceError)):
@@ -60,7 +62,7 @@ def _try_again(request: HttpRequest) -> HttpResponse:
 
 
 def staff_pages_in_english(get_response: View) -> View:
-    """They exist in one language only, and Django's own translations would make them half another one."""
+    """Serve staff pages in English, their only language: Django's own translations would mix in others."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.path.startswith(_STAFF_PAGES):

@@ -1,4 +1,4 @@
-"""Words for staff that several pages and commands share."""
+"""Formats moments for staff, on pages and in commands."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -7,5 +7,5 @@ from django.utils.formats import date_format
 
 
 def format_moment(moment: datetime, zone: str = "UTC") -> str:
-    """`27 Nov 2026, 18:00:00`, by the clocks of `zone`."""
+    """Format a moment in a time zone: `27 Nov 2026, 18:00:00`."""
     return date_format(moment.astimezone(ZoneInfo(zone)), "j M Y, H:i:s")

@@ -1,7 +1,7 @@
-"""Celery's queues, the tasks that the code names, and the command lines of worker and beat.
+"""The names of Celery's queues and tasks, and the command lines of worker and beat.
 
-Settings import this module, so it knows nothing of Django. Files that cannot import it (containers,
-systemd, Kubernetes) are compared with it by `tests/deploy/`.
+Settings import this module, so it does not import Django. `tests/deploy/` compares it with the files that
+cannot import it (containers, systemd, Kubernetes).
 """
 
 SETTLEMENT = "settlement"
@@ -12,7 +12,7 @@ SETTLE = "orders.tasks.settle"
 FINISH_SALES = "orders.tasks.finish_sales"
 CLEAR_SESSIONS = "orders.tasks.clear_sessions"
 
-# Arguments of Python.
+# Command lines are arguments of Python.
 CELERY = ("-m", "celery", "--quiet", "--app", "flashsale")
 WORKER = (
     *CELERY,
@@ -24,5 +24,5 @@ _BEAT = (*CELERY, "beat", "--loglevel", "WARNING")
 
 
 def beat(schedule: str) -> tuple[str, ...]:
-    """Beat's, with the file in which it keeps when it did what."""
+    """Beat's command line. `schedule` is the path of the file in which it stores its last runs."""
     return (*_BEAT, "--schedule", schedule, "--pidfile", "")

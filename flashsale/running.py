@@ -1,8 +1,8 @@
-"""Which shops run from this checkout: `manage.py up` writes its own down, `./manage.py` in another terminal
-finds it without being told PORT and VAR_DIR again.
+"""The register of shops that run from this checkout: `manage.py up` records its shop, and `./manage.py` in
+another terminal finds it without PORT and VAR_DIR.
 
-`manage.py` imports this before Django, and puts what it finds into the environment. What the environment
-says itself always holds, and where it names servers nothing is guessed.
+`manage.py` imports this before Django, and adds the shop that it finds to the environment. Variables that
+are set always win; where they name servers, nothing is guessed.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ _SERVERS = ("DATABASE_URL", "REDIS_URL")
 
 @dataclass(frozen=True)
 class Shop:
-    """Where a shop that runs can be reached, and its folder. No secret: those are in the folder."""
+    """A running shop's address and folder. No secrets: those are in the folder."""
 
     var_dir: str
     host: str
@@ -32,62 +32,63 @@ class Shop:
 
 
 class Ambiguous(Exception):
-    """Several shops run, and the environment does not say which is meant; the message names them."""
+    """Several shops run, and the environment does not select one. The message names them."""
 
 
 @contextmanager
-def recorded(shop: Shop, records: Path = RECORDS) -> Iterator[None]:
-    """Has the shop found for as long as the context lasts. Raises OSError where nothing can be written.
+def record_shop(shop: Shop, records: Path = RECORDS) -> Iterator[None]:
+    """Record the shop for as long as the context lasts. Raises OSError if nothing can be written.
 
-    The lock says that it runs, and ends with the process however it ends.
+    The record's lock means that the shop runs: the kernel releases it when the process ends.
     """
-    forget_ended(records)
+    remove_ended(records)
     records.mkdir(parents=True, exist_ok=True)
     record, draft = records / f"{os.getpid()}.json", records / f".{os.getpid()}"
     with draft.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         json.dump(asdict(shop), file)
         file.flush()
-        draft.replace(record)  # complete and locked when it is seen
+        draft.replace(record)  # so that the record appears complete and locked
         try:
             yield
         finally:
             record.unlink(missing_ok=True)
 
 
-def shops(records: Path = RECORDS) -> list[Shop]:
-    """Those that run, by their folders."""
+def find_shops(records: Path = RECORDS) -> list[Shop]:
+    """The running shops, sorted by folder."""
     found = [shop for record in records.glob("*.json") if (shop := _read(record))]
     return sorted(found, key=lambda shop: shop.var_dir)
 
 
-def forget_ended(records: Path = RECORDS) -> None:
-    """Removes what killed shops have left behind."""
+def remove_ended(records: Path = RECORDS) -> None:
+    """Remove the records of killed shops."""
     for record in records.glob("*.json"):
         if _read(record) is None:
             record.unlink(missing_ok=True)
 
 
-def tell(environment: MutableMapping[str, str], records: Path = RECORDS) -> None:
-    """Sets VAR_DIR, HOST and PORT, where unset, to those of the shop that runs. Raises Ambiguous."""
+def fill_environment(environment: MutableMapping[str, str], records: Path = RECORDS) -> None:
+    """Set VAR_DIR, HOST and PORT, where unset, to those of the running shop. Raises Ambiguous."""
     if any(environment.get(name, "").strip() for name in _SERVERS):
         return
-    meant = [shop for shop in shops(records) if _agrees(shop, environment)]
-    if len(meant) > 1:
-        # The folder that commands look at by themselves.
-        meant = [shop for shop in meant if Path(shop.var_dir) == DEFAULT_VAR_DIR] or meant
-    if len(meant) > 1:
-        names = "".join(f"\n  {shop}" for shop in meant)
-        raise Ambiguous(f"Several shops run from here. Say with VAR_DIR which is meant:{names}")
-    for shop in meant:
-        told = {"VAR_DIR": shop.var_dir, "HOST": shop.host, "PORT": str(shop.port)}
-        for name, value in told.items():
+    candidates = [shop for shop in find_shops(records) if _matches(shop, environment)]
+    if len(candidates) > 1:
+        # Prefer the shop in the folder that commands use by default.
+        default = [shop for shop in candidates if Path(shop.var_dir) == DEFAULT_VAR_DIR]
+        candidates = default or candidates
+    if len(candidates) > 1:
+        names = "".join(f"\n  {shop}" for shop in candidates)
+        raise Ambiguous(f"Several shops run from here. Choose one with VAR_DIR:{names}")
+    for shop in candidates:
+        found = {"VAR_DIR": shop.var_dir, "HOST": shop.host, "PORT": str(shop.port)}
+        for name, value in found.items():
             if not environment.get(name, "").strip():
                 environment[name] = value
 
 
-def _agrees(shop: Shop, environment: MutableMapping[str, str]) -> bool:
-    """Whether it is what the environment says of folder and port."""
+def _matches(shop: Shop, environment: MutableMapping[str, str]) -> bool:
+    """Whether the shop has the environment's VAR_DIR and PORT, as far as they are set."""
     folder, port = environment.get("VAR_DIR", "").strip(), environment.get("PORT", "").strip()
     if folder and Path(folder).expanduser().resolve() != Path(shop.var_dir):
         return False
@@ -95,14 +96,14 @@ def _agrees(shop: Shop, environment: MutableMapping[str, str]) -> bool:
 
 
 def _read(record: Path) -> Shop | None:
-    """None of one that has ended: nobody holds its lock."""
+    """The recorded shop. None if it has ended: then no process holds the record's lock."""
     try:
         with record.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                said = json.load(file)
-                return Shop(said["var_dir"], said["host"], said["port"])
-    except FileNotFoundError:  # it ended just now
+                fields = json.load(file)
+                return Shop(fields["var_dir"], fields["host"], fields["port"])
+    except FileNotFoundError:  # the shop removed it just now
         pass
     return None

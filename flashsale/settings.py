@@ -1,4 +1,4 @@
-"""Settings: one file, from the environment. A malformed variable stops start-up and is named."""
+"""Settings: one file, from the environment. A malformed variable stops start-up; the error names it."""
 
 import sys
 from pathlib import Path
@@ -18,39 +18,39 @@ VAR_DIR = Path(variables.text("VAR_DIR", str(BASE_DIR / "var"))).expanduser().re
 
 _embedded_database, _embedded_redis = embedded.urls(VAR_DIR)
 _given = variables.text("DATABASE_URL") or variables.text("REDIS_URL")
-# `manage.py up` hands the URLs of its embedded servers to its children, and says so.
+# `manage.py up` passes its embedded servers' URLs to its children, with FLASHSALE_EMBEDDED set.
 PRODUCTION = bool(_given) and not variables.flag("FLASHSALE_EMBEDDED")
 
 REDIS_URL = variables.redis("REDIS_URL", _embedded_redis)
-REDIS_CLUSTER = variables.flag("REDIS_CLUSTER")  # then REDIS_URL is one of its servers
+REDIS_CLUSTER = variables.flag("REDIS_CLUSTER")  # then REDIS_URL names one of the cluster's servers
 if REDIS_CLUSTER and REDIS_URL.startswith("unix"):
-    raise ImproperlyConfigured("REDIS_CLUSTER needs a REDIS_URL that leads to a host and a port.")
+    raise ImproperlyConfigured("REDIS_CLUSTER needs a REDIS_URL with a host and a port.")
 CELERY_BROKER_URL = variables.redis("CELERY_BROKER_URL", REDIS_URL)
 CACHE_URL = variables.redis("CACHE_URL", REDIS_URL)
 CHANNEL_URL = variables.redis("CHANNEL_URL", REDIS_URL)
-# Says that Redis is durable (append-only file, fsync always, noeviction) where it may not be asked.
+# Confirms that Redis is durable (append-only file, fsync always, noeviction) where it refuses CONFIG.
 REDIS_DURABLE = variables.flag("REDIS_DURABLE")
 
 _database = variables.database("DATABASE_URL", _embedded_database)
 DATABASES = {
     "default": {
         **_database,
-        # The pool is what keeps connections; Django's own keeping leaks them under ASGI.
+        # The pool keeps connections open. Django's own persistent connections leak under ASGI.
         "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,  # of each connection that leaves the pool: servers restart
+        "CONN_HEALTH_CHECKS": True,  # of each connection taken from the pool: PostgreSQL may have restarted
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode breaks them
         "OPTIONS": {
-            **_database.get("OPTIONS", {}),  # such as sslmode, after the URL's question mark
+            **_database.get("OPTIONS", {}),  # from the URL's query, such as sslmode
             "pool": {
                 "min_size": 1,
                 "max_size": variables.whole("DATABASE_POOL", 12, least=1),
                 "timeout": 3,
-                # Give up on an attempt soon, so that the next who asks begins a new one: the
-                # pool's own pauses grow to minutes while PostgreSQL is away.
+                # Give up soon, so that the next request starts a new attempt: the pool's own pauses grow
+                # to minutes while PostgreSQL is down.
                 "reconnect_timeout": 1,
             },
             "connect_timeout": 3,
-            # A server that vanished without a word is given up, instead of after two hours.
+            # Detect a server that vanished without closing its connections in seconds, not in two hours.
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
@@ -67,7 +67,7 @@ CACHES = {
         "OPTIONS": {
             "SOCKET_CONNECT_TIMEOUT": 1,
             "SOCKET_TIMEOUT": 1,
-            # Never pickle, as with Celery.
+            # Never pickle: a process that can write to the cache must not be able to run code.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
         },
     }
@@ -90,7 +90,7 @@ if not SECRET_KEY:
             "DATABASE_URL or REDIS_URL is set."
         )
     SECRET_KEY = embedded.secret_key(VAR_DIR)
-# Tickets signed with these are still honoured: keep an old key here until its sales have ended.
+# Old keys: tickets signed with them stay valid. Keep a key here until its sales have ended.
 SECRET_KEY_FALLBACKS = variables.words("SECRET_KEY_FALLBACKS", [])
 
 DEBUG = variables.flag("DEBUG")
@@ -106,7 +106,7 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-# Said over HTTPS only, so that a trial over plain HTTP is not shut out by it.
+# Sent over HTTPS only, so that it does not lock a trial over plain HTTP out.
 SECURE_HSTS_SECONDS = variables.whole("HSTS_SECONDS", 365 * 24 * 3600 if PRODUCTION else 0)
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
@@ -123,7 +123,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# What a page may use of the device: nothing that browsers ask about.
+# Device features that pages must not use: all for which browsers ask the user.
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
     for feature in (
@@ -145,16 +145,16 @@ PERMISSIONS_POLICY = ", ".join(
     )
 )
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # HSTS for sub-domains: what else is on the domain is not the shop's to decide
-    "security.W008",  # redirects to HTTPS: pages explain; behind a proxy not yet trusted they would loop
-    "security.W021",  # the browsers' preload list: as with sub-domains
+    "security.W005",  # HSTS for sub-domains: the shop cannot decide for the domain's other sites
+    "security.W008",  # redirect to HTTPS: it would loop behind a proxy not yet trusted; pages explain
+    "security.W021",  # the browsers' preload list: the same as for sub-domains
 ]
 
 # --- The sale --------------------------------------------------------------------------------
 
 RATE_PER_SHOPPER = variables.whole("RATE_PER_SHOPPER", 3)  # accepted buys per second, 0: no limit
 RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
-LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # purchases waiting in one sale
+LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 
 # --- Django ----------------------------------------------------------------------------------
 
@@ -237,15 +237,15 @@ MEDIA_URL = "/media/"
 MEDIA_ROOT = VAR_DIR / "media"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # Also writes a compressed copy beside each text, for ServeStatic to send.
+    # Also writes a compressed copy beside each text file, which ServeStatic sends.
     "staticfiles": {"BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# --- Celery: a message is only a bell, nothing depends on its redelivery ----------------------
+# --- Celery: a message is only a bell, which wakes a worker. Nothing depends on its delivery --
 
 CELERY_TASK_DEFAULT_QUEUE = queues.HOUSEKEEPING
 CELERY_TASK_ROUTES = {queues.SETTLE: {"queue": queues.SETTLEMENT}}
-# Never pickle: who can write to the broker must not be able to run code.
+# Never pickle: a process that can write to the broker must not be able to run code.
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = CELERY_EVENT_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
@@ -253,7 +253,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # or a worker ends as soon as its broker's memory is full
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # otherwise a worker ends when its broker's memory is full
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 1,
@@ -268,7 +268,9 @@ CELERY_BEAT_SCHEDULE = {
     "clear-sessions": {"task": queues.CLEAR_SESSIONS, "schedule": 24 * 3600.0},
 }
 
-METRICS_TOKEN = variables.text("METRICS_TOKEN")  # for /metrics; without one it is not there
+METRICS_TOKEN = variables.text(
+    "METRICS_TOKEN"
+)  # the bearer token of /metrics; without one it is a 404
 
 OTEL_EXPORTER_OTLP_ENDPOINT = variables.http("OTEL_EXPORTER_OTLP_ENDPOINT")
 OTEL_TRACES_SAMPLER_ARG = variables.share("OTEL_TRACES_SAMPLER_ARG", 1.0)

@@ -1,4 +1,4 @@
-"""The ordinary Django pages. The crowd's requests never come here: see `asgi.py`."""
+"""The ordinary Django pages. Requests of the express lane never reach them: see `asgi.py`."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -12,7 +12,7 @@ from storefront import views
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
     path("dashboard/", include("dashboard.urls")),
-    path("admin/login/", login.login),  # before admin's own
+    path("admin/login/", login.login),  # before admin.site.urls, which has one, too
     path("admin/", admin.site.urls),
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, {"missing": readiness.Opening().missing}, name="readyz"),

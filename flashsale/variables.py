@@ -1,7 +1,6 @@
-"""Environment variables, read with an error that names the variable.
+"""Reads environment variables. A malformed value raises `ImproperlyConfigured` with the variable's name.
 
-django-environ parses the URLs; its own errors do not say which variable was wrong, so that a
-malformed value is turned into `ImproperlyConfigured` here.
+django-environ parses the URLs; its own errors do not name the variable.
 """
 
 import os
@@ -24,7 +23,7 @@ def _read(name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
     try:
         return parse(raw)
     except (ValueError, KeyError, BadDsn, ImproperlyConfigured):
-        # The value stays out of the message and of what caused it: it may be a password.
+        # Without the value, and without the cause, which may contain it: it may be a password.
         raise ImproperlyConfigured(f"{name} is malformed: expected {expected}.") from None
 
 
@@ -42,7 +41,7 @@ def _split(raw: str) -> list[str]:
 
 
 def choice(name: str, default: str, *known: str) -> str:
-    """One of `known`, which are in capitals; upper and lower case count alike."""
+    """One of `known`, which are upper case. The value's case does not matter."""
     return _read(name, default, lambda raw: known[known.index(raw.upper())], " or ".join(known))
 
 
@@ -80,7 +79,7 @@ def database(name: str, default: str) -> dict[str, Any]:
     """Django's database settings from a `postgres://` URL."""
 
     def parse(raw: str) -> dict[str, Any]:
-        # Asked first: environ warns of another scheme by printing all of the URL.
+        # Checked first: environ prints the whole URL when it warns of another scheme.
         if not raw.startswith(("postgres://", "postgresql://")):
             raise ValueError(name)
         parsed: dict[str, Any] = environ.Env.db_url_config(raw)
@@ -102,7 +101,7 @@ def sentry(name: str) -> str:
 
 
 def http(name: str) -> str:
-    """The address of a server, or ""."""
+    """An http(s) URL of a server, or ""."""
 
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
@@ -113,7 +112,7 @@ def http(name: str) -> str:
     return _read(name, "", parse, "http://host:port")
 
 
-# What else may be said of a connection is decided in the code, and would be overruled by the URL.
+# The URL options that are allowed. The code sets all others, and a URL would override it.
 _REDIS_OPTIONS = {
     "redis": set(),
     "rediss": {
@@ -128,10 +127,10 @@ _REDIS_OPTIONS = {
 
 
 def redis(name: str, default: str) -> str:
-    """A `redis://`, `rediss://` or `unix://` URL, without options but for certificates or a database."""
+    """A `redis://`, `rediss://` or `unix://` URL, without other options than certificates or a database."""
 
     def parse(raw: str) -> str:
-        parse_url(raw)  # type: ignore[no-untyped-call]  # redis-py has none here
+        parse_url(raw)  # type: ignore[no-untyped-call]  # untyped in redis-py
         parts = urlsplit(raw)
         if not parse_qs(parts.query, keep_blank_values=True).keys() <= _REDIS_OPTIONS[parts.scheme]:
             raise ValueError(name)

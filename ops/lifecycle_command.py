@@ -17,7 +17,7 @@ from django.utils import timezone
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
-from orders import lifecycle
+from orders import changes
 from orders.models import AuditEntry
 
 Facts = dict[str, Any]
@@ -26,13 +26,13 @@ _ACTOR, _REASON = 150, 200  # characters, as the audit's columns
 
 
 class LifecycleCommand(CommandFamily):
-    """Changes sales, stock or orders through `orders/lifecycle.py`, with the actor and the reason.
+    """Changes sales, stock or orders through `orders/changes.py`, with the actor and the reason.
 
     A change that is committed but not replicated to the gate (the sale's replica in Redis) is reported as
     both, with exit code 1.
     """
 
-    refusals = (*CommandFamily.refusals, lifecycle.NotPossible, ObjectDoesNotExist)
+    refusals = (*CommandFamily.refusals, changes.NotPossible, ObjectDoesNotExist)
 
     def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
         super().add_change_arguments(parser)
@@ -90,7 +90,7 @@ class LifecycleCommand(CommandFamily):
         """Do the work. Returns whether it was replicated to the gate."""
         try:
             work()
-        except lifecycle.NotReplicated as warning:
+        except changes.NotReplicated as warning:
             self.note(
                 f"{warning} The workers go on trying; look again with `manage.py sale show`"
                 " or `manage.py doctor`."

@@ -114,10 +114,11 @@ SOURCES = {
         "storefront/buy.py", r'Verdict\("refused", reason="(\w+)"', REFUSED_BY_GATE, partial=True
     ),
     "answers with a shape of their own": Source(
-        "storefront/buy.py",
-        r"case ClickAnswer\.(\w+):",
+        "storefront/click_responses.py",
+        r"ClickAnswer\.(\w+)\.code:",
         {answer.name for answer in ClickAnswer if answer.gate_codes and not answer.retry}
         | {"BUSY"},
+        part=r"^_RESPONDERS: .*?^\}",
     ),
     "statuses that the gate stores": Source(
         "inventory/gate/replica.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
@@ -148,8 +149,8 @@ SOURCES = {
         r'code == "(\w+)"',
         (CODES - {"queued"}) | REASONS | TEXTS_OF_PAGES,
     ),
-    "texts of the sale's page": Source(
-        "storefront/sale_page.py", r'said="(\w+)"', TEXTS_OF_PAGES, partial=True
+    "texts of a sale that is not there": Source(
+        "storefront/responses.py", r'said="(\w+)"', TEXTS_OF_PAGES, partial=True
     ),
     "texts of the calendar": Source("storefront/calendar.py", r'said="(\w+)"', CODES, partial=True),
     "texts of the login": Source(

@@ -1,7 +1,7 @@
 """Set up Django admin for staff: products, sales, orders, ledger and audit.
 
 Products and drafts are edited here, checked and audited. All else is read-only here and changes through
-the functions of `orders.lifecycle`, which lock, write the ledger and the audit, and replicate to the gate
+the functions of `orders/changes.py`, which lock, write the ledger and the audit, and replicate to the gate
 (the sale's replica in Redis).
 """
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Listing, Product, Sale
-from orders import lifecycle
+from orders import stock_changes
 from orders.models import AuditEntry
 from tests.cast import stocked
 
@@ -223,7 +223,7 @@ def test_two_who_edit_one_product_keep_each_others_changes(anna: Staff) -> None:
 def test_a_page_made_before_a_restock_takes_nothing_back(anna: Staff) -> None:
     product = stocked("edits-cup", 3)
     form = form_of(anna.opens(page_of(product)))
-    lifecycle.restock(product.pk, 4, by="ben")
+    stock_changes.restock(product.pk, 4, by="ben")
     anna.sends(page_of(product), **{**form, "name": "Cup"})
     product.refresh_from_db()
     assert (product.name, product.stock) == ("Cup", 7)

@@ -21,7 +21,7 @@ from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import lifecycle, replication, settlement
+from orders import cancellation, finishing, lifecycle, replication, settlement
 from orders.models import Order
 from tests import deadlines
 from tests.cast import click, queue_up
@@ -58,7 +58,7 @@ def test_a_cancelled_order_is_not_confirmed_any_more(make_sale: MakeSale) -> Non
     sale = make_sale(stock=5)
     first, _ = queue_up(sale, 2)
     settlement.settle(sale.pk)
-    lifecycle.cancel(first, by="staff")
+    cancellation.cancel_order(first, by="staff")
     assert of(sale).sale.confirmed == 1
 
 
@@ -67,7 +67,7 @@ def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     lifecycle.end(over.pk, by="staff")
     assert (of(draft).phase, of(draft).gate) == ("draft", "none")
     assert of(over).phase == "ended"
-    lifecycle.finish(over.pk)
+    finishing.finish_sale(over.pk)
     assert of(over).gate == "none"
 
 

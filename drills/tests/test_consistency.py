@@ -12,7 +12,7 @@ from drills.consistency import DatabaseState, Units
 from drills.shopper_log import ASKED, CLICKED, LOST, SOCKET, Log, Reply, Update
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
-from orders import lifecycle, settlement
+from orders import cancellation, settlement, stock_changes
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up, skus
@@ -152,7 +152,7 @@ def test_a_refused_ticket_must_not_become_an_order(sale: Sale, order: Order) -> 
 
 def test_staff_may_cancel_a_confirmed_order(sale: Sale, order: Order) -> None:
     log = experienced(order)
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     assert kinds(sale, log) == []
     _update(log, order, "cancelled", "")
     assert kinds(sale, log) == []
@@ -161,7 +161,7 @@ def test_staff_may_cancel_a_confirmed_order(sale: Sale, order: Order) -> None:
 
 
 def test_a_late_frame_changes_nothing(sale: Sale, order: Order) -> None:
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     log = experienced(order)
     _update(log, order, "cancelled", "")
     log.record_update(Update(str(order.pk), "confirmed", None, SOCKET, 6.0, 6.0))
@@ -189,7 +189,7 @@ def test_more_than_the_limit_is_found(make_sale: MakeSale) -> None:
 
 def test_a_cancelled_order_makes_room_for_another(sale: Sale, order: Order) -> None:
     """The sale's limit is 1, and the shopper did not learn of the cancellation."""
-    lifecycle.cancel(order.pk, by="staff")
+    cancellation.cancel_order(order.pk, by="staff")
     again = new_purchase(sale.pk)
     click(sale, again, order.shopper)
     settlement.settle(sale.pk)
@@ -209,5 +209,5 @@ def test_more_units_than_there_were_are_found(sale: Sale, order: Order) -> None:
 def test_units_restocked_meanwhile_may_be_sold(sale: Sale, order: Order) -> None:
     [sku] = skus(sale)
     latest = consistency.read_stock(sale)[sku].movement
-    lifecycle.restock(order.product_id or 0, 1, by="staff")
+    stock_changes.restock(order.product_id or 0, 1, by="staff")
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == []

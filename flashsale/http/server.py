@@ -1,14 +1,10 @@
-"""One web process: uvicorn on a listening socket, its own or one that it inherits.
+"""uvicorn with the bounds that it lacks: on requests, on WebSockets, and on clients that stop reading.
 
-One that is inherited belongs to `manage.py up`. While a web process is started again, newcomers wait in
-the socket's queue instead of being refused.
+The one file that uses uvicorn's private parts; `flashsale/tests/test_private_apis.py` checks them.
 """
 
-import argparse
 import asyncio
-import errno
 import logging
-import resource
 import signal
 import socket
 import sys
@@ -19,7 +15,6 @@ from typing import Any
 
 import uvicorn
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -30,44 +25,46 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode
 from websockets.http11 import Request
 
-from flashsale import variables
-from flashsale.http.endpoint import TEXT_FRAME, WHOLE
+from flashsale.http.endpoint import WHOLE
+from flashsale.http.listening import BACKLOG
+from flashsale.http.sockets import TEXT_FRAME
 
 log = logging.getLogger(__name__)
 
 APPLICATION = "flashsale.asgi:application"
-GRACEFUL_SECONDS = 4  # for requests that came before a stop; WebSockets are closed at once
+GRACEFUL_SECONDS = 4  # to finish requests that arrived before a stop; WebSockets are closed at once
 MOST_HEAD = 65_536  # bytes
 MOST_BODY = 16 * 1024 * 1024  # bytes: a picture for admin, with room
-REQUEST_SECONDS = 10.0  # until a request has come, from its first byte, or from the connection
-LEAST_RATE = 4096  # bytes a second: a larger one may take longer
-# What a socket may say: more than a browser's answers to our pings.
-MOST_FRAME, MOST_SAID, SPAN = 1024, 4096, 10.0  # bytes; bytes in so many seconds
-MOST_UNREAD = 16_384  # bytes that wait for a socket, then frames wait, and only the newest is kept
-UNACKNOWLEDGED = 60_000  # ms after which a browser that takes in nothing is given up, by the kernel
-BACKLOG = 4096  # a crowd connects in the same second
-LOOPBACK = "127.0.0.1"
+REQUEST_SECONDS = 10.0  # to receive a whole request, from its first byte or from the connection
+LEAST_RATE = 4096  # bytes a second: a large request gets this much more time
+# The input that a WebSocket may send: more than a browser's pongs to the server's pings.
+MOST_FRAME, MOST_SAID, SPAN = 1024, 4096, 10.0  # bytes a frame; bytes in SPAN; seconds
+MOST_UNREAD = 16_384  # unsent bytes of a WebSocket; beyond, frames wait and only the newest is kept
+UNACKNOWLEDGED = 60_000  # ms without an ACK until the kernel closes a connection
 
 
 class BoundedRequest(HttpToolsProtocol):
-    """Cuts off who sends more than any browser, or takes longer: uvicorn with httptools would read on,
-    and wait, for ever. What it waits for is timed by uvicorn's own timer of idle connections, and only
-    where a request has not come in one piece."""
+    """Bounds the size and the duration of a request: uvicorn with httptools reads and waits without limit.
 
-    _whole = False  # all of the latest request has come
+    Uses uvicorn's own timer of idle connections, and only for requests that do not arrive in one piece.
+    """
+
+    _whole = False  # the latest request has arrived completely
     _in_head = True
-    _read = 0  # bytes of it
-    _began = 0.0
+    _read = 0  # bytes of the latest request
+    _began = 0.0  # by the loop's clock
     _answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._began = self.loop.time()
-        self._wait()
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tells the request that is being answered; uvicorn tells the last of those that wait, and the
-        others stumble over a connection that is gone."""
+        """Mark the request in progress as disconnected.
+
+        uvicorn marks only the last of several pipelined requests; the others would fail on writing.
+        """
         if self._answering is not None:
             self._answering.disconnected = True
             self._answering.message_event.set()
@@ -76,14 +73,14 @@ class BoundedRequest(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._whole and self.cycle is not None and not self.cycle.response_complete:
-            return  # it is being answered
+            return  # its answer is in progress
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
-            return  # refused, or a socket by now
+            return  # refused, or upgraded to a WebSocket
         self._read += len(data)
         if self._read > (MOST_HEAD if self._in_head else MOST_BODY):
             self.send_400_response("The request is too large.")
         else:
-            self._wait()
+            self._set_deadline()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -92,7 +89,7 @@ class BoundedRequest(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            # uvicorn would take it for a header, and proxies have not looked at it.
+            # uvicorn would treat it as a header, and proxies do not filter trailers.
             raise ValueError("a trailer")
         super().on_header(name, value)
 
@@ -100,7 +97,7 @@ class BoundedRequest(HttpToolsProtocol):
         self._in_head = False
         length = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if length > MOST_HEAD:
-            raise ValueError("the head is too large")  # answered by uvicorn as a bad request: 400
+            raise ValueError("the head is too large")  # uvicorn answers 400
         if self.parser.get_http_version() not in ("1.0", "1.1"):
             raise ValueError("another HTTP")
         if not self.url.startswith(b"/"):
@@ -112,26 +109,28 @@ class BoundedRequest(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """uvicorn stops its timer where a next request has begun to come."""
+        """Restart the timer, which uvicorn stops here, if the next request has partly arrived."""
         super().on_response_complete()
         if not self._whole and not self.transport.is_closing():
-            self._wait()
+            self._set_deadline()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
-        extensions: Any = {WHOLE: partial(_send_whole, cycle)}  # the type knows those of ASGI only
+        extensions: Any = {WHOLE: partial(_send_whole, cycle)}  # uvicorn's type has only ASGI's own
         cycle.scope["extensions"] = extensions
         super()._start_asgi_task(cycle, app)
 
     def _check_target(self) -> None:
-        """A whole address as the target (RFC 9112, section 3.2.2) is that of the host, or a proxy in front
-        and we would read two different requests."""
+        """Require that an absolute target (RFC 9112, section 3.2.2) names the Host header's host.
+
+        Otherwise a proxy and this server would read two different requests.
+        """
         hosts = [value for name, value in self.headers if name == b"host"]
         if self.url != b"*" and self.url.split(b"/", 3)[1:3] != [b"", *hosts]:
             raise ValueError("another target")
 
-    def _wait(self) -> None:
-        """Closes the connection unless the request is there in time."""
+    def _set_deadline(self) -> None:
+        """Set the timer that closes the connection unless the whole request arrives in time."""
         until = self._began + REQUEST_SECONDS + self._read / LEAST_RATE
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(
@@ -140,11 +139,11 @@ class BoundedRequest(HttpToolsProtocol):
 
 
 def _send_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
-    """Sends an answer in one piece. False where it is to be sent in two, as ASGI has it: whoever asked
-    reads slowly, or has gone.
+    """Send an answer in one write. False if the client reads slowly or has disconnected: then the caller
+    sends it through ASGI, in two messages.
 
-    uvicorn puts a head together line by line, and looks through each for what no header may hold: for a
-    crowd that costs as much as half of the answer (`docs/decisions/0011-whole-answers.md`).
+    uvicorn assembles and validates a head line by line, which costs as much as half of the answer
+    (`docs/decisions/0011-whole-answers.md`).
     """
     if cycle.flow.write_paused or cycle.disconnected or cycle.response_started:
         return False
@@ -161,11 +160,11 @@ def _send_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: byt
 
 
 class BoundedSocket(WebSocketsSansIOProtocol):
-    """Closes a socket on which much is said: pages say nothing, and each ping makes the server write a
-    pong, whether it is read or not."""
+    """Closes a WebSocket that sends much: pages send nothing, and each ping makes the server write a pong,
+    whether the client reads it or not."""
 
-    _heard = 0  # bytes in the present span
-    _since = 0.0
+    _heard = 0  # bytes in the current span
+    _since = 0.0  # the start of the span, by the loop's clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -173,7 +172,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
-            self._shake_hands(data)
+            self._receive_handshake(data)
             return
         now = self.loop.time()
         if now - self._since > SPAN:
@@ -189,13 +188,18 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:  # or nobody is asked
+        if (
+            self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        ):  # otherwise there is no scope
             extensions: Any = self.scope["extensions"]
             extensions[TEXT_FRAME] = self._send_frame
 
     def _send_frame(self, frame: bytes) -> bool:
-        """Writes a frame that was made once for many sockets. False where it has to wait, or nobody is
-        there any more: then it goes the usual way, which costs several times as much."""
+        """Write a frame that was encoded once for many sockets.
+
+        False if the socket cannot take it now or is closed: then the caller sends it through ASGI, at
+        several times the cost.
+        """
         open_ = self.handshake_complete and not (self.close_sent or self.disconnected)
         if not open_ or not self.writable.is_set() or self.transport.is_closing():
             return False
@@ -203,86 +207,36 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         return True
 
     def keepalive_timeout(self) -> None:
-        """Who answers no ping reads nothing: nothing more is kept for them."""
+        """Drop the connection with its unsent data: a client that answers no ping reads nothing."""
         super().keepalive_timeout()
         self.transport.abort()
 
-    def _shake_hands(self, head: bytes) -> None:
-        """`websockets` is silent about what is none, such as a form that asks for an upgrade."""
+    def _receive_handshake(self, head: bytes) -> None:
+        """Answer 400 to an invalid handshake, such as a form that requests an upgrade: `websockets` sends
+        nothing."""
         super().data_received(head)
         if not self.handshake_initiated:
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
             self.transport.close()
 
 
-def main() -> None:
-    allow_many_sockets()
-    parser = argparse.ArgumentParser(prog="python -m flashsale.web", description=__doc__)
-    parser.add_argument(
-        "--fd", type=int, help="an inherited socket's descriptor, instead of HOST and PORT"
-    )
-    fd = parser.parse_args().fd
-    try:
-        serve(listen() if fd is None else socket.socket(fileno=fd))
-    except (CannotListen, ImproperlyConfigured) as error:
-        sys.exit(str(error))
-
-
-class CannotListen(Exception):
-    """The address cannot be had; the message says why."""
-
-
-def listen() -> socket.socket:
-    """A listening TCP socket at HOST and PORT. Raises CannotListen."""
-    host, port = variables.text("HOST", LOOPBACK), variables.whole("PORT", 8000, most=65535)
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        hint = " Choose another with PORT." if error.errno == errno.EADDRINUSE else ""
-        raise CannotListen(f"Cannot listen on {host}:{port}: {error.strerror}.{hint}") from error
-    listener.listen(BACKLOG)
-    return listener
-
-
-def reachable(host: str) -> str:
-    """Where this machine reaches a process that listens there: "all addresses" is none to connect to."""
-    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  # not bound to
-
-
-def url(host: str, port: int) -> str:
-    """The shop's front page."""
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
 def serve(listener: socket.socket, application: Any = APPLICATION) -> None:
-    """Serves until SIGTERM. Returns with open requests finished or given up."""
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted ones inherit it
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+    """Serve until SIGTERM. Returns when open requests have finished, or after GRACEFUL_SECONDS."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
-    signal.signal(signal.SIGTERM, _end)  # uvicorn repeats the signal when it has finished
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has finished
     Server(configuration(application)).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """One whose log begins with where it listens: uvicorn's own line comes with five others."""
+    """Logs one line with its address: uvicorn's own line comes with five others."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started and sockets and settings.PRODUCTION:  # of a demo `up` says it
+        if self.started and sockets and settings.PRODUCTION:  # in a demo `up` prints the address
             host, port, *_ = sockets[0].getsockname()
             log.info("listening on %s port %s", host, port)
-
-
-def allow_many_sockets() -> None:
-    """Raises the limit of open files to what the system allows: each socket is one."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def configuration(application: Any = APPLICATION) -> uvicorn.Config:
@@ -292,22 +246,18 @@ def configuration(application: Any = APPLICATION) -> uvicorn.Config:
         http=BoundedRequest,
         ws=BoundedSocket,
         ws_max_size=MOST_FRAME,
-        ws_per_message_deflate=False,  # more than doubles the memory of a socket
+        ws_per_message_deflate=False,  # it more than doubles the memory of a socket
         lifespan="on",
-        log_config=None,  # its lines are ours: see flashsale/observe/logs.py
+        log_config=None,  # flashsale/observe/logs.py formats uvicorn's lines, too
         log_level="warning",
-        reset_contextvars=True,  # of the request before: what is logged names the purchase of its own
+        reset_contextvars=True,  # so that a log line names its own request's purchase, not the previous one
         access_log=False,
-        proxy_headers=False,  # TRUSTED_PROXIES decides whom to believe
+        proxy_headers=False,  # TRUSTED_PROXIES decides which proxies are trusted
         server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
     )
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     sys.exit(0)
-
-
-if __name__ == "__main__":
-    main()

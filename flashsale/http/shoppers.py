@@ -1,4 +1,4 @@
-"""Who buys: a signed cookie names a shopper. There is no session and nothing to look up."""
+"""The shopper's identity: a signed cookie with a random id. No session and no look-up."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ def new_shopper() -> UUID:
 
 
 def cookie_name(secure: bool) -> str:
-    """`__Host-` pins the cookie to this host over HTTPS; browsers refuse the prefix over plain HTTP."""
+    """The cookie's name. `__Host-` pins it to this host; browsers accept that prefix over HTTPS only."""
     return "__Host-shopper" if secure else "shopper"
 
 
@@ -25,7 +25,7 @@ def cookie_value(shopper: UUID) -> str:
 
 
 def shopper_in(value: str | None) -> UUID | None:
-    """The shopper whom a cookie names, or None where it is missing or not signed by us."""
+    """The shopper's id in a cookie. None if the cookie is missing, malformed or not signed by this shop."""
     if not value or len(value) > 64:
         return None
     try:

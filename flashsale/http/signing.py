@@ -1,4 +1,4 @@
-"""Short keyed signatures for the express lane: a keyed hash, no database, no session."""
+"""Short signatures for the express lane: a keyed hash (HMAC-SHA-256), no database, no session."""
 
 import hmac
 from functools import cache
@@ -6,20 +6,19 @@ from hashlib import sha256
 
 from django.conf import settings
 
-LENGTH = 16  # bytes: 128 bits, more than anybody forges online
+LENGTH = 16  # bytes: 128 bits cannot be forged by guessing online
 
 
 @cache
 def _keys(purpose: str) -> tuple[bytes, ...]:
-    """The key that signs, then the older ones that are still honoured; one set per purpose, so that a
-    signature made for one thing says nothing about another."""
+    """The signing key, then the fallback keys that are still accepted. Each purpose has keys of its own, so
+    a signature for one purpose is invalid for another."""
     secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return tuple(hmac.digest(s.encode(), b"flashsale." + purpose.encode(), sha256) for s in secrets)
 
 
 def key_number() -> int:
-    """A number for the key that signs, which tells it from others and says nothing else about it. Less than
-    2**48, so that a float holds it."""
+    """A fingerprint of the signing key that does not reveal it. Less than 2**48: a float holds it."""
     return int.from_bytes(_keys("name")[0][:6], "big")
 
 
@@ -29,7 +28,7 @@ def sign(purpose: str, message: bytes) -> bytes:
 
 
 def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
-    """Whether one of our keys made `signature` for `message`."""
+    """Whether the signing key or a fallback key made `signature` for `message`."""
     for key in _keys(purpose):
         made = hmac.digest(key, message, "sha256")[:LENGTH]
         if hmac.compare_digest(made, signature):

@@ -1,4 +1,4 @@
-"""WebSocket frames, and the sockets that receive them."""
+"""WebSocket frames, and the subscribers that receive them."""
 
 import asyncio
 import logging
@@ -10,14 +10,15 @@ from uuid import UUID
 
 log = logging.getLogger(__name__)
 
+# The server's own extension of ASGI, of a WebSocket: a `WriteFrame`.
+TEXT_FRAME = "flashsale.websocket.frame"
+
 SendFrame = Callable[[str], Awaitable[None]]
-
-
-WriteFrame = Callable[[bytes], bool]
+WriteFrame = Callable[[bytes], bool]  # False if the socket cannot take the encoded frame now
 
 
 class Frame(NamedTuple):
-    """A text for sockets, and the same as it goes over the wire to all of them (RFC 6455, section 5.2)."""
+    """A text frame, and its bytes on the wire, encoded once for all sockets (RFC 6455, section 5.2)."""
 
     text: str
     wire: bytes
@@ -36,10 +37,10 @@ class Frame(NamedTuple):
 
 
 class Subscriber:
-    """One socket. A slow one holds nobody up and gets the newest stock only, but every outcome.
+    """One socket. A slow one delays no other: it gets only the newest stock, but every outcome.
 
-    `send` waits until the socket takes a frame; `write`, where the server has it, is for those that take
-    one now. It costs a fraction, and a crowd has thousands of sockets.
+    `send` waits until the socket takes a frame. `write`, where the server has it, sends at once or returns
+    False; it costs a fraction of `send`, and a crowd has thousands of sockets.
     """
 
     def __init__(
@@ -57,19 +58,19 @@ class Subscriber:
         self._sending: asyncio.Task[None] | None = None
 
     def push_live(self, frame: Frame) -> None:
-        if not self._written(frame):
+        if not self._try_write(frame):
             self._live = frame.text
-            self._wake()
+            self._start_drain()
 
     def push_outcome(self, frame: Frame) -> None:
-        if not self._written(frame):
+        if not self._try_write(frame):
             self._outcomes.append(frame.text)
-            self._wake()
+            self._start_drain()
 
-    def _written(self, frame: Frame) -> bool:
+    def _try_write(self, frame: Frame) -> bool:
         return self._write is not None and not self._is_sending and self._write(frame.wire)
 
-    def _wake(self) -> None:
+    def _start_drain(self) -> None:
         if not self._is_sending:
             self._sending = asyncio.ensure_future(self._drain())
 
@@ -87,4 +88,4 @@ class Subscriber:
                     await self._send(frame or "")
         except Exception as error:
             # The socket has gone; its consumer unsubscribes it.
-            log.debug("a frame was not sent: %r", error)
+            log.debug("frame not sent: %r", error)

@@ -1,7 +1,7 @@
 """The embedded default: a private PostgreSQL and a private Valkey under `VAR_DIR`.
 
-Settings import this module, so it knows nothing of Django and starts nothing: it only reads what
-`postgres.py` and `valkey.py` remembered.
+Settings import this module, so it does not import Django and starts nothing: it only reads the files that
+`postgres.py` and `valkey.py` wrote.
 """
 
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flashsale.local import private_files
 
-# Valid for whatever parses them, and nobody listens there: commands that need no server work.
+# Valid URLs to which no server listens, so that commands that need no server work.
 _NO_DATABASE = "postgres://flashsale:none@127.0.0.1:1/flashsale"
 _NO_REDIS = "redis://:none@127.0.0.1:1/0"
 
@@ -31,5 +31,5 @@ def urls(var_dir: Path) -> tuple[str, str]:
 
 
 def secret_key(var_dir: Path) -> str:
-    """The site's signing key, made when it is first asked for. Whoever asks gets the same one."""
+    """The site's signing key, created on first use. All processes get the same one."""
     return private_files.read_or_write(var_dir / "secret-key", lambda: secrets.token_urlsafe(50))

@@ -1,10 +1,10 @@
-"""PostgreSQL refuses to run as root, and this runs it all the same.
+"""Runs PostgreSQL also for root, as which it refuses to run.
 
-An ordinary user simply runs it. Root runs it in a user namespace where it is called `nobody` while
-its files stay root's; where namespaces are refused (as in Docker by default) it really becomes
-`nobody`. Nobody's rights on other folders are changed for that: the data folder is handed on as the
-working directory, which needs no rights on the folders above it, and programs that `nobody` may not
-reach are copied to where it may.
+An ordinary user runs it directly. Root runs it in a user namespace, in which the process has the uid of
+`nobody` while its files stay root's. Where namespaces are refused (as in Docker by default), the process
+switches to the user `nobody`. No permissions of other folders change: the data folder is passed as the
+working directory, which needs no permissions on its parents, and programs that the user `nobody` cannot
+reach are copied to a folder that it can.
 """
 
 import importlib.metadata
@@ -26,7 +26,7 @@ _NAMESPACE = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--"
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs PostgreSQL's programs on a data folder as somebody whom they accept."""
+    """Runs PostgreSQL's programs on a data folder, as a user that they accept."""
 
     programs: Path
     prefix: tuple[str, ...] = ()
@@ -36,11 +36,11 @@ class Runner:
     def popen(
         self, data: Path, program: str, *arguments: str, **options: Any
     ) -> subprocess.Popen[bytes]:
-        """A program with `data` as its data folder, in a session of its own."""
+        """Start a program with `data` as its data folder, in a session of its own."""
         return subprocess.Popen(
             [*self.prefix, str(self.programs / program), *arguments],
             cwd=data,
-            env={**os.environ, "LC_ALL": "C", "PGDATA": self._seen_from_inside(data)},
+            env={**os.environ, "LC_ALL": "C", "PGDATA": self._data_path_inside(data)},
             user=self.user,
             group=self.group,
             extra_groups=None if self.user is None else [],
@@ -49,27 +49,28 @@ class Runner:
         )
 
     def hand_over(self, folder: Path) -> None:
-        """Gives the folder to the user that the programs run as, whoever it belonged to before."""
+        """Make the user that the programs run as the owner of the folder."""
         user, group = self.user or os.geteuid(), self.group or os.getegid()
         if os.geteuid() != 0 or folder.stat().st_uid == user:
             return
         for path in folder.rglob("*"):
             os.chown(path, user, group, follow_symlinks=False)
-        os.chown(folder, user, group)  # last: if this is interrupted, it is done again
+        os.chown(folder, user, group)  # last, so that an interrupted run is repeated
 
     def works(self) -> bool:
+        """Whether PostgreSQL starts this way."""
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
             return self.popen(Path("/"), "postgres", "--version", **quiet).wait() == 0
         except OSError:  # no such program here, or not for this user
             return False
 
-    def _seen_from_inside(self, data: Path) -> str:
+    def _data_path_inside(self, data: Path) -> str:
         return "/proc/self/cwd" if self.prefix or self.user else str(data)
 
 
 def runner_for(folder: Path) -> Runner:
-    """The way that works here. `folder` may remember a copy of the programs."""
+    """The first way that works on this machine. `folder` may record a copy of the programs."""
     plain = Runner(_installed_programs())
     if os.geteuid() != 0:
         return plain
@@ -82,7 +83,8 @@ def runner_for(folder: Path) -> Runner:
 
 
 def _installed_programs() -> Path:
-    """Found without importing the package, whose manager changes users and rights of a machine."""
+    """Find the programs without importing the package: its manager changes the machine's users and
+    permissions."""
     spec = importlib.util.find_spec(_DISTRIBUTION.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(f"the package {_DISTRIBUTION} is not installed")
@@ -97,13 +99,13 @@ def _with_copied_programs(runner: Runner, folder: Path) -> Runner:
         known = replace(runner, programs=Path(recorded))
         if known.works():
             return known
-    copied = _copy_for_everybody(runner.programs, version)
+    copied = _copy_readable(runner.programs, version)
     private_files.write(record, str(copied))
     return replace(runner, programs=copied)
 
 
-def _copy_for_everybody(programs: Path, version: str) -> Path:
-    """Copies the package and the libraries that it expects beside it; returns its programs."""
+def _copy_readable(programs: Path, version: str) -> Path:
+    """Copy the package and its libraries to where every user can read them; returns the programs."""
     target = Path(tempfile.mkdtemp(prefix=f"flashsale-postgres-{version}-"))
     package = programs.parent.parent
     libraries = package.with_name(f"{package.name}.libs")

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: the truth."""
+"""The embedded PostgreSQL, which holds the truth about sales and orders."""
 
 import shutil
 import signal
@@ -12,7 +12,7 @@ from flashsale.local.server import Server, ServerError
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # their paths may be 107 bytes long, folders' are longer
+    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes; VAR_DIR may be longer
     "max_connections": "100",
     "shared_buffers": "128MB",
     "fsync": "on",
@@ -29,9 +29,9 @@ _NEW_DATABASE = (
     "--locale=C.UTF-8",
     "--no-instructions",
 )
-# The superuser is not listed: nobody can connect as one, and set-up does without connecting.
+# No line for the superuser: no connection can be one. Set-up uses the single-user mode instead.
 _ACCESS = "host all flashsale 127.0.0.1/32 scram-sha-256\n"
-_STATUS_LINE = 8  # of postmaster.pid; where pg_ctl looks for it, too
+_STATUS_LINE = 8  # of postmaster.pid; pg_ctl reads the same line
 
 
 class Postgres(Server):
@@ -73,7 +73,7 @@ class Postgres(Server):
         )
 
     def _answers(self) -> bool:
-        """Its own word comes first: it says "ready" once it has recovered from a crash."""
+        """Check for "ready" in postmaster.pid, written after crash recovery; then ask pg_isready."""
         _, port = self._address
         recorded = self._recorded()
         if len(recorded) < _STATUS_LINE or recorded[_STATUS_LINE - 1].strip() != "ready":
@@ -91,7 +91,7 @@ class Postgres(Server):
         return private_files.read(self.data / "postmaster.pid").splitlines()
 
     def _create_data(self) -> None:
-        """Under another name until it is complete: killed half way, it is begun again."""
+        """Create the data folder as a draft, renamed when complete: an interrupted run starts over."""
         draft = self.folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -107,7 +107,7 @@ class Postgres(Server):
         draft.rename(self.data)
 
     def _execute(self, data: Path, *statements: str) -> None:
-        """As superuser, in single-user mode, which reads a statement per line."""
+        """Run statements as superuser, in single-user mode, which reads one statement per line."""
         lines = "".join(f"{statement}\n" for statement in statements)
         self._run(data, "postgres", "--single", "-c", "exit_on_error=on", "template1", lines=lines)
 
@@ -116,5 +116,5 @@ class Postgres(Server):
         process = self._runner.popen(data, program, *arguments, **pipes)
         output, _ = process.communicate(lines.encode())
         if process.returncode != 0:
-            said = output.decode(errors="replace").strip()
-            raise ServerError(f"{self.name}'s {program} failed:\n{said}")
+            printed = output.decode(errors="replace").strip()
+            raise ServerError(f"{self.name}'s {program} failed:\n{printed}")

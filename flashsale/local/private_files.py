@@ -1,7 +1,7 @@
-"""Small files for the eyes of one user: passwords, URLs and keys.
+"""Small files that only their owner can read: passwords, URLs and keys.
 
-Each is complete when it appears, and is never seen with wider rights than 0600, however many
-processes read and write at once and wherever one is killed.
+A file is complete when it appears and never has wider permissions than 0600, also with several concurrent
+readers and writers, and if one is killed.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def read(path: Path) -> str:
-    """The file's text, or "" where there is none yet."""
+    """Read the file's text. "" if the file does not exist."""
     try:
         return path.read_text().strip()
     except FileNotFoundError:
@@ -24,7 +24,7 @@ def write(path: Path, text: str) -> None:
 
 
 def read_or_write(path: Path, make: Callable[[], str]) -> str:
-    """The file's text; the first one to ask writes it, the others read what the first one wrote."""
+    """Read the file's text. If the file does not exist, write `make()` first; the first process wins."""
     found = read(path)
     if found:
         return found

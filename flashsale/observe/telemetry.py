@@ -1,11 +1,10 @@
-"""Telemetry: what happens in this shop, counted where it happens and merged across its processes.
+"""Telemetry: each process counts its events, and writes the counts where all processes' are added up.
 
-Counting is an addition under a lock. A few times a second a thread of each process writes what the
-process has counted so far, per second and per sale, into the Redis of the cache, beside what the others
-have written: all processes, on whatever machine, share its clock and one history, and whoever shows it
-adds them up. Numbers are absolute, so that writing them again changes nothing. Nothing depends on it but
-a web process' first readiness: while that Redis is away counts wait here, for as long as they would be
-kept there.
+Counting is an addition under a lock. A few times a second a thread of each process writes the process'
+counts so far, per second and per sale, into the cache's Redis, in a field of its own. So all processes, on
+any machine, share one clock and one history; `telemetry_reader.py` adds them up. Counts are absolute, so
+writing them twice changes nothing. Only a web process' first readiness depends on telemetry. While that
+Redis is down, counts wait in the process for as long as Redis would keep them.
 """
 
 import atexit
@@ -27,17 +26,18 @@ from flashsale.redis import clients
 
 log = logging.getLogger(__name__)
 
-# How clicks are answered. `invalid` is what no form of ours sends; `error` is our own fault.
+# Answers to clicks. `invalid`: the shop's forms never send such a click; `error`: the shop's own fault.
 ANSWERS = ("accepted", "repeated", "sold_out", "limit", "rate", "closed", "invalid", "error")
 
 FLUSH_EVERY = 0.25  # seconds
-KEPT = 660  # seconds of history: ten minutes to be shown, and some to spare
-ALL = 0  # in the place of a sale: what is counted of all together, and clicks of none
-# Seconds for which a process adds to what it has written: the clock that it counts by may be put right.
+KEPT = 660  # seconds of history: ten minutes for the dashboard, and a margin
+ALL = 0  # instead of a sale's id: counts of all sales together, and clicks of no sale
+# Seconds for which a process keeps a second that it has written: after a correction of its clock it may
+# count into that second again.
 _COUNTED_IN = 10
-_TOTALS_KEPT = 7 * 24 * 3600  # seconds without a count, until a sale's totals are forgotten
-_WAITING = 200_000  # clicks whose outcome is waited for, per process
-_GIVEN_UP = 120.0  # seconds, until a click's outcome is no longer waited for
+_TOTALS_KEPT = 7 * 24 * 3600  # seconds after the last count until a sale's totals expire
+_WAITING = 200_000  # most clicks, per process, that wait for their outcome to be timed
+_GIVEN_UP = 120.0  # seconds after which a click no longer waits for its outcome
 
 
 PROCESSES_KEY = "telemetry:processes"
@@ -59,41 +59,43 @@ _seconds: dict[int, Counter[str]] = defaultdict(Counter)  # by second of Redis' 
 _sales: dict[int, Counter[str]] = defaultdict(Counter)  # since this process began
 _unwritten_seconds: set[int] = set()
 _unwritten_sales: set[int] = set()
-_clicked: dict[str, float] = {}  # purchases of this process, and when they were clicked
+_clicked: dict[
+    str, float
+] = {}  # this process' purchases, with the time of their click, oldest first
 _offset = 0.0  # seconds by which Redis' clock is ahead of this machine's
 
 
 def count_click(sale: int, answer: str) -> None:
-    """Counts a click of a sale (0: of none) by its answer, one of ANSWERS."""
+    """Count a click of a sale (0: of no sale) by its answer, one of ANSWERS."""
     _count_of_sale(sale, f"clicks|{sale}|{answer}")
 
 
 def count_settled(sale: int, purchases: int) -> None:
-    """Counts purchases of which orders were made."""
+    """Count purchases that became orders."""
     if purchases:
         _count_of_sale(sale, f"settled|{sale}|", purchases)
 
 
 def count_accepted(purchase: str, clicked_at: float) -> None:
-    """Times a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
+    """Time a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
     took = time.perf_counter() - clicked_at
     with _lock:
-        _time(f"accept|{_bucket(took)}|")
+        _count_timed(f"accept|{_bucket(took)}|")
         if len(_clicked) < _WAITING:
             _clicked[purchase] = clicked_at
 
 
 def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
-    """Times the way from each click that this process accepted to its outcome, which pages get now.
+    """Time this process' confirmed clicks from the click until now, when their outcome goes to the pages.
 
-    `outcomes` are purchases and what has become of them, of other processes' clicks as well.
+    `outcomes` are (purchase, status), also of other processes' clicks.
     """
     now = time.perf_counter()
     with _lock:
         for purchase, status in outcomes:
             clicked_at = _clicked.pop(purchase, None)
             if clicked_at is not None and status == "confirmed":
-                _time(f"confirm|{_bucket(now - clicked_at)}|")
+                _count_timed(f"confirm|{_bucket(now - clicked_at)}|")
 
 
 def _count_of_sale(sale: int, name: str, units: int = 1) -> None:
@@ -103,21 +105,21 @@ def _count_of_sale(sale: int, name: str, units: int = 1) -> None:
         _unwritten_sales.add(sale)
 
 
-def _time(name: str) -> None:
-    """Under the lock. Of all sales together: they share their processes."""
+def _count_timed(name: str) -> None:
+    """Count for all sales together: they share their processes. The caller holds the lock."""
     _count(name)
     _sales[ALL][name] += 1
     _unwritten_sales.add(ALL)
 
 
 def _count(name: str, units: int = 1) -> None:
-    """Under the lock."""
+    """The caller holds the lock."""
     second = int(time.time() + _offset)
     _seconds[second][name] += units
     _unwritten_seconds.add(second)
 
 
-# Buckets grow by 5 %: what is read from them is right to within 2.5 %.
+# Buckets grow by 5 %, so a time read from them is within 2.5 %.
 GROWTH = 20
 
 
@@ -125,23 +127,23 @@ def _bucket(seconds: float) -> int:
     return round(math.log(max(seconds, 1e-6) * 1000) * GROWTH)
 
 
-# --- Passing on ----------------------------------------------------------------------------------
+# --- Writing -------------------------------------------------------------------------------------
 
 Gauges = Callable[[], Mapping[str, int]]
 _started = False
 
 
 def start(role: str, gauges: Gauges = dict) -> None:
-    """Starts to pass on what this process counts, and that it lives. Once per process.
+    """Start the thread that writes this process' counts and its sign of life. Once per process.
 
-    `gauges` gives numbers that stand for themselves, such as the sockets that are open now.
+    `gauges` returns current numbers that are not added up over time, such as the open sockets.
     """
     global _started
     with _lock:
         if _started:
             return
         _started = True
-    # The last part tells it from a later process with its number: each goes on from its own zero.
+    # The random part: a later process with the same pid starts at zero, and must not overwrite this one.
     host = socket.gethostname().replace(":", "-")
     name = f"{role}:{host}:{os.getpid()}:{secrets.token_hex(4)}"
     threading.Thread(target=_run, args=(name, gauges), name="telemetry", daemon=True).start()
@@ -155,7 +157,7 @@ def _run(name: str, gauges: Gauges) -> None:
         try:
             flush(name)
             if time.monotonic() >= alive_until:
-                _live(name, gauges())
+                _write_sign_of_life(name, gauges())
                 alive_until = time.monotonic() + 1
             away = False
         except (redis.RedisError, OSError) as error:
@@ -163,11 +165,11 @@ def _run(name: str, gauges: Gauges) -> None:
                 log.warning("telemetry waits for its Redis: %s", error)
             away = True
         except Exception:
-            log.exception("telemetry stumbled; it goes on")
+            log.exception("telemetry failed; it goes on")
 
 
 def _flush_last(name: str) -> None:
-    """What was counted since the thread's last round."""
+    """Write the counts since the thread's last round, when the process ends."""
     try:
         flush(name)
     except (redis.RedisError, OSError) as error:
@@ -175,18 +177,18 @@ def _flush_last(name: str) -> None:
 
 
 def flush(name: str) -> None:
-    """Writes what the process of that name has counted. Raises redis.RedisError: it waits then."""
+    """Write the process' unwritten counts under `name`. Raises redis.RedisError, and keeps them then."""
     with _flushing:
         _flush(name)
 
 
 def _flush(name: str) -> None:
     global _offset
-    _forget()
+    _drop_old()
     client = clients.telemetry_client()
     seconds, microseconds = client.time()
     _offset = seconds + microseconds / 1e6 - time.time()
-    changed_seconds, changed_sales = _take()
+    changed_seconds, changed_sales = _take_unwritten()
     try:
         with client.pipeline(transaction=False) as pipe:
             for second, counted in changed_seconds.items():
@@ -203,9 +205,8 @@ def _flush(name: str) -> None:
         raise
 
 
-def _forget() -> None:
-    """What is too old to be shown, or over and written down, and clicks whose outcome was never heard of:
-    the oldest stand first."""
+def _drop_old() -> None:
+    """Drop seconds that are too old to be shown, or past and written, and clicks without an outcome."""
     now = time.time() + _offset
     oldest_click = time.perf_counter() - _GIVEN_UP
     with _lock:
@@ -215,12 +216,12 @@ def _forget() -> None:
                 del _seconds[second]
                 _unwritten_seconds.discard(second)
         clicks = _clicked.items()
-        for purchase in [name for name, _ in takewhile(lambda c: c[1] < oldest_click, clicks)]:
+        for purchase in [id_ for id_, _ in takewhile(lambda c: c[1] < oldest_click, clicks)]:
             del _clicked[purchase]
 
 
-def _take() -> tuple[dict[int, str], dict[int, str]]:
-    """The seconds and sales of which something is new, as they are written."""
+def _take_unwritten() -> tuple[dict[int, str], dict[int, str]]:
+    """The seconds and the sales with unwritten counts, as JSON for Redis."""
     with _lock:
         taken = (
             {second: json.dumps(_seconds[second]) for second in _unwritten_seconds},
@@ -231,9 +232,6 @@ def _take() -> tuple[dict[int, str], dict[int, str]]:
     return taken
 
 
-def _live(name: str, gauges: Mapping[str, int]) -> None:
+def _write_sign_of_life(name: str, gauges: Mapping[str, int]) -> None:
     at = time.time() + _offset
     clients.telemetry_client().hset(PROCESSES_KEY, name, json.dumps({"at": at, **gauges}))
-
-
-# --- Reading -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Reads telemetry: adds up what all processes have counted, per second and per sale."""
+"""Reads telemetry: adds up the counts of all processes, per second and per sale."""
 
 import json
 import logging
@@ -12,20 +12,12 @@ from flashsale.redis import clients
 
 log = logging.getLogger(__name__)
 
-ALIVE = 5.0  # seconds since it was last heard of
-
-
-_BURIED = 60.0  # seconds, until a process that is silent is no longer spoken of
-
-
-_MOST = 2**53  # of anything that is counted here
-
-
-# What another program has written, at whatever depth.
+ALIVE = 5.0  # seconds since its last sign of life, within which a process counts as alive
+_REMOVED_AFTER = 60.0  # seconds without a sign of life
+_MOST = 2**53  # the largest count that is believed
+_BUCKETS = 500  # from 1 ns to a day: see `telemetry._bucket`
+# The errors of parsing data that another program has written.
 _UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
-
-
-_BUCKETS = 500  # from 1 ns to a day: see `_bucket`
 
 
 def _milliseconds(bucket: int) -> float:
@@ -34,12 +26,12 @@ def _milliseconds(bucket: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of this shop that was heard of lately."""
+    """A process of this shop with a recent sign of life."""
 
     role: str  # web, worker, beat
     host: str
     pid: int
-    age: float  # seconds since it was heard of; negative if Redis' clock was put back meanwhile
+    age: float  # seconds since its last sign of life; negative if Redis' clock was put back since
     gauges: Mapping[str, int]
 
     @property
@@ -49,7 +41,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Percentiles in ms of what was timed; None where nothing was."""
+    """Percentiles in ms. None if nothing was timed."""
 
     p50: float | None = None
     p95: float | None = None
@@ -58,7 +50,7 @@ class Latency:
 
 @dataclass(slots=True)
 class Second:
-    """What happened in one second of Redis' clock, or in several."""
+    """The counts of one second of Redis' clock, or of several."""
 
     at: int
     clicks: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -79,17 +71,17 @@ class Second:
         self.confirm.update(other.confirm)
 
     def take(self, written: Mapping[str, str]) -> None:
-        """Adds what each process has written, as Redis keeps it; not what no process of ours writes."""
+        """Add the processes' counts (JSON by process, as in Redis). Skips and logs malformed ones."""
         for process, counted in written.items():
             try:
                 parsed = [_parsed(name, units) for name, units in json.loads(counted).items()]
             except _UNREADABLE:
-                log.warning("telemetry: what %r has written cannot be read", process)
+                log.warning("telemetry: malformed counts of %r", process)
                 continue
-            for one in parsed:
-                self._take_one(*one)
+            for count in parsed:
+                self._add_count(*count)
 
-    def _take_one(self, kind: str, which: int, answer: str, units: int) -> None:
+    def _add_count(self, kind: str, which: int, answer: str, units: int) -> None:
         if kind == "clicks":
             self.clicks[which][answer] += units
         elif kind == "settled":
@@ -101,7 +93,7 @@ class Second:
 
 
 def _parsed(name: str, units: object) -> tuple[str, int, str, int]:
-    """One count: its kind, what it is of, the answer, and how often. Raises ValueError."""
+    """Parse one count into its kind, its sale or bucket, the answer, and the number. Raises ValueError."""
     kind, which, answer = name.split("|")
     timed = kind in ("accept", "confirm")
     if (
@@ -114,7 +106,7 @@ def _parsed(name: str, units: object) -> tuple[str, int, str, int]:
 
 
 def merge(seconds: Iterable[Second]) -> Second:
-    """These seconds as one."""
+    """Add seconds up into one."""
     whole = Second(0)
     for second in seconds:
         whole.at = max(whole.at, second.at)
@@ -123,7 +115,7 @@ def merge(seconds: Iterable[Second]) -> Second:
 
 
 def count_up_to(buckets: Counter[int], seconds: Iterable[float]) -> list[int]:
-    """How many were timed with at most so many seconds each, of `Second.accept` or `Second.confirm`."""
+    """For each bound in seconds, how many times of `Second.accept` or `Second.confirm` are within it."""
     return [
         sum(units for bucket, units in buckets.items() if _milliseconds(bucket) <= bound * 1000)
         for bound in seconds
@@ -131,7 +123,7 @@ def count_up_to(buckets: Counter[int], seconds: Iterable[float]) -> list[int]:
 
 
 def total_seconds(buckets: Counter[int]) -> float:
-    """What all of them took together, about."""
+    """The approximate sum of all times."""
     return sum(units * _milliseconds(bucket) / 1000 for bucket, units in buckets.items())
 
 
@@ -148,21 +140,21 @@ def latency(buckets: Counter[int]) -> Latency:
 
 
 def processes() -> list[Process]:
-    """Who was heard of in the last minute. Raises redis.RedisError."""
+    """The processes with a sign of life in the last minute. Raises redis.RedisError."""
     client = clients.telemetry_client()
     seconds, microseconds = client.time()
     now = seconds + microseconds / 1e6
     found = []
-    for name, told in client.hgetall(PROCESSES_KEY).items():
+    for name, written in client.hgetall(PROCESSES_KEY).items():
         try:
             role, host, pid, _ = str(name).split(":")
-            gauges = {gauge: float(n) for gauge, n in json.loads(told).items()}
+            gauges = {gauge: float(n) for gauge, n in json.loads(written).items()}
             age = now - gauges.pop("at")
             number = int(pid)
         except _UNREADABLE:
-            log.warning("telemetry: %r is no process of ours", name)
+            log.warning("telemetry: malformed sign of life of %r", name)
             continue
-        if abs(age) < _BURIED:
+        if abs(age) < _REMOVED_AFTER:
             whole = {gauge: int(n) for gauge, n in gauges.items() if abs(n) <= _MOST}
             found.append(Process(role, host, number, age, whole))
         else:
@@ -171,7 +163,7 @@ def processes() -> list[Process]:
 
 
 def totals(sales: Iterable[int]) -> dict[int, Second]:
-    """All that was counted of these sales, until nobody has clicked there for a week, or the cache was
+    """All counts of these sales. They expire a week after the sale's last count, or when the cache is
     emptied. Raises redis.RedisError."""
     sales = list(sales)
     with clients.telemetry_client().pipeline(transaction=False) as pipe:
@@ -185,9 +177,9 @@ def totals(sales: Iterable[int]) -> dict[int, Second]:
 
 
 class History:
-    """The last minutes, second by second. Keeps what it has read, for the past does not change."""
+    """The last minutes, second by second. Caches past seconds, which do not change."""
 
-    # Seconds that are read again, for a process that was late. One that is later counts in totals.
+    # The newest seconds are read again, for processes that write late. A later write counts only in totals.
     _READ_AGAIN = 3
 
     def __init__(self, seconds: int = 600) -> None:
@@ -195,8 +187,8 @@ class History:
         self._known: dict[int, Second] = {}
 
     def read(self) -> list[Second]:
-        """Whole seconds, the oldest first, up to the last that every process has had the time to pass
-        on. Raises redis.RedisError."""
+        """Read whole seconds, oldest first, up to the last one that every process has had time to write.
+        Raises redis.RedisError."""
         client = clients.telemetry_client()
         seconds, microseconds = client.time()
         end = int(seconds + microseconds / 1e6 - 2 * FLUSH_EVERY)

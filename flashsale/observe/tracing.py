@@ -1,7 +1,8 @@
-"""Traces, where OTEL_EXPORTER_OTLP_ENDPOINT says whom to tell: one for each purchase, from click to commit.
+"""Traces, exported to OTEL_EXPORTER_OTLP_ENDPOINT: one for each purchase, from click to commit.
 
-A purchase's id is its trace's. So web processes and workers write one trace without passing anything on,
-and whoever knows a purchase finds it. OTEL_TRACES_SAMPLER_ARG says which share is kept: all keep the same.
+A purchase's id is its trace's id. So web processes and workers write one trace without passing a context,
+and an operator finds the trace by the purchase. OTEL_TRACES_SAMPLER_ARG is the sampled share: all processes
+sample the same purchases.
 """
 
 import time
@@ -22,24 +23,24 @@ _tracer: "Tracer | None" = None
 
 
 class Step(NamedTuple):
-    """What took until now."""
+    """A step of a purchase that ends now."""
 
     purchase: UUID
-    since: datetime | float  # or so many seconds
+    since: datetime | float  # its beginning, or its duration in seconds
     attributes: dict[str, str | int]
 
 
 def start(role: str) -> None:
-    """Does nothing where nobody is to be told. Whoever does not listen loses traces, and stops nobody."""
+    """Start to export. No-op without an OTLP endpoint; export failures lose traces and never block."""
     global _tracer
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        from flashsale.observe.exporting import make_tracer  # costs time and memory
+        from flashsale.observe.exporting import make_tracer  # the import costs time and memory
 
         _tracer = make_tracer(role, purchase)
 
 
 def write_spans(name: str, taken: Iterable[Step]) -> None:
-    """Writes a span for each. Of the iterable nothing is asked where nobody is to be told."""
+    """Write a span for each step. Does not consume the iterable without an OTLP endpoint."""
     if _tracer:
         now = time.time_ns()
         for step in taken:

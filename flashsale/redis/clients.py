@@ -1,7 +1,8 @@
-"""The connections to the Redis of the gate and the line, and to that of telemetry.
+"""Connections to the Redis of gates and lines, and to the Redis of telemetry.
 
-Clients that may block send a command once more where the connection was found broken (see
-`connecting`). Server processes never do: there whoever clicked asks again, with the same ticket.
+A gate is a sale's replica in Redis, its line the stream of purchases without a decision. Workers and
+commands use blocking clients, which resend a command once if the connection was broken (see
+`connecting.py`). Server processes never resend: the shopper's page sends the same ticket again.
 """
 
 import asyncio
@@ -18,20 +19,19 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from flashsale.concurrency import PerLoop, SingleFlight
 from flashsale.redis import connecting
-from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
 
-TIMEOUT = 2.0  # seconds until a silent Redis counts as gone
+TIMEOUT = 2.0  # seconds until a Redis that does not reply counts as down
 
 
 def client_of(sale: int) -> redis.Redis:
-    """For workers and commands, to the server that has the sale: thread-safe, one per process."""
+    """The blocking client of the server that has the sale: thread-safe, one per process and server."""
     return _client(servers_module.current().of(sale))
 
 
 def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]:
-    """Every server with those of these sales that it has."""
+    """Every server's client, with those of `sales` that the server has (perhaps none)."""
     servers = servers_module.current()
     shares: dict[str, list[int]] = {url: [] for url in servers.urls}
     for sale in sales:
@@ -43,16 +43,16 @@ def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]
 def _client(url: str) -> redis.Redis:
     return connecting.client(
         url,
-        timeout=5,  # the rebuild tells thousands of answers in one script
+        timeout=5,  # a rebuild writes thousands of answers in one script
         connect_timeout=1,
         resend=True,
-        encoding_errors="surrogateescape",  # what is not of our making can be read, and taken out
+        encoding_errors="surrogateescape",  # so that corrupt data can be read, and removed
     )
 
 
 @cache
 def telemetry_client() -> redis.Redis:
-    """For figures to look at, beside the cache: nobody waits for them for long."""
+    """The blocking client of the cache's Redis, for telemetry. Short time-outs: figures can wait."""
     return connecting.client(
         settings.CACHE_URL,
         timeout=1,
@@ -63,60 +63,60 @@ def telemetry_client() -> redis.Redis:
 
 
 async def send(sale: int, *command: str | int) -> Any:
-    """One command to the server that has the sale, and its reply.
+    """Send one command to the server that has the sale, and return its reply.
 
-    Raises NotSent where Redis could not be reached, another redis.RedisError where the command may or
-    may not have been carried out.
+    Raises NotSent if Redis was not reached, another redis.RedisError if Redis refused the command or if
+    its outcome is unknown.
     """
-    [reply] = await _ask(await _of(sale), (command,))
-    _raise(reply)
+    [reply] = await _send_to(await _url_of(sale), (command,))
+    _raise_failure(reply)
     return reply
 
 
 async def send_together(sale: int, *commands: Command) -> list[Any]:
-    """The replies to commands that are carried out with nothing between them. Raises as `send` does."""
-    *queued, carried_out = await _ask(await _of(sale), (("MULTI",), *commands, ("EXEC",)))
-    # The first says why; those behind it, that they were not tried.
+    """Send commands as one transaction (MULTI), and return their replies. Raises as `send` does."""
+    *queued, carried_out = await _send_to(await _url_of(sale), (("MULTI",), *commands, ("EXEC",)))
+    # Raise the first error, which has the reason; later ones only say that the transaction was discarded.
     for reply in (*queued, carried_out):
-        _raise(reply)
+        _raise_failure(reply)
     for reply in carried_out:
-        _raise(reply)
+        _raise_failure(reply)
     return list(carried_out)
 
 
 async def ping_all() -> dict[str, redis.RedisError | None]:
-    """Every server, by where it is, and why it does not answer."""
+    """Ping every server. Returns, by address, the error of a server that does not answer, or None."""
     try:
         urls = (await servers_module.current_in_loop()).urls
     except redis.RedisError as error:
         return {servers_module.address_of(settings.REDIS_URL): error}
-    failures = await asyncio.gather(*map(_failure, urls))
+    failures = await asyncio.gather(*map(_ping, urls))
     return dict(zip(map(servers_module.address_of, urls), failures, strict=True))
 
 
-async def _failure(url: str) -> redis.RedisError | None:
+async def _ping(url: str) -> redis.RedisError | None:
     try:
-        _raise(*await _ask(url, (("PING",),)))
+        _raise_failure(*await _send_to(url, (("PING",),)))
     except redis.RedisError as error:
         return error
     return None
 
 
-def _raise(reply: Any) -> None:
-    if isinstance(reply, redis_servers.NOT_HERE):
+def _raise_failure(reply: Any) -> None:
+    if isinstance(reply, servers_module.NOT_HERE):
         raise NotSent(str(reply)) from reply
     if isinstance(reply, Exception):
         raise reply
 
 
-async def _of(sale: int) -> str:
+async def _url_of(sale: int) -> str:
     try:
         return (await servers_module.current_in_loop()).of(sale)
     except redis.RedisError as error:
         raise NotSent(str(error)) from error
 
 
-async def _ask(url: str, commands: Sequence[Command]) -> list[Any]:
+async def _send_to(url: str, commands: Sequence[Command]) -> list[Any]:
     pipe = _pipes.get().get(url)
     if pipe is None or not pipe.usable:
         try:
@@ -129,27 +129,27 @@ async def _ask(url: str, commands: Sequence[Command]) -> list[Any]:
 async def _open(url: str) -> Pipe:
     pool = redis.asyncio.ConnectionPool.from_url(
         url,
-        protocol=2,  # hashes come as lists, from whatever server
+        protocol=2,  # so that hashes are lists, with any server's version
         socket_timeout=TIMEOUT,
         socket_connect_timeout=1,
         retry=AsyncRetry(NoBackoff(), 0),
-        # With these redis-py keeps connections that a restart has broken.
+        # With them redis-py keeps connections that a restart has broken.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    # Connecting is several questions, each with a time-out of its own.
+    # Connecting takes several commands, each with a time-out of its own.
     async with asyncio.timeout(TIMEOUT):
         pipe = await Pipe.open(pool, TIMEOUT)
     _pipes.get()[url] = pipe
     return pipe
 
 
-# For the server processes, by server.
+# By server's URL.
 _pipes: PerLoop[dict[str, Pipe]] = PerLoop(dict)
 _opening: PerLoop[SingleFlight[str, Pipe]] = PerLoop(lambda: SingleFlight(_open))
 
 
 async def close_pipes() -> None:
-    """Closes the pipes of the running loop."""
+    """Close the pipes of the running loop."""
     _opening.pop()
     for pipe in (_pipes.pop() or {}).values():
         pipe.close()

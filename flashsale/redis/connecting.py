@@ -1,8 +1,8 @@
-"""Synchronous clients of Redis: the one place where their time-outs and retries are chosen.
+"""Creates synchronous clients of Redis: the one place that sets their time-outs and retries.
 
-redis-py 8 by itself sends a command that timed out up to ten more times. These never do. Where `resend` is
-set, a command is sent once more where the connection was found broken (a restarted server), which the
-idempotent scripts allow.
+By default redis-py 8 resends a command that timed out up to ten times. These clients never do. With
+`resend` they resend a command once if the connection was broken (a restarted server), which the idempotent
+scripts allow.
 """
 
 import redis
@@ -18,8 +18,8 @@ def client(
     resend: bool = False,
     encoding_errors: str = "strict",
 ) -> redis.Redis:
-    """A client that connects when it is first used. Time-outs in seconds; replies are text, and what is no
-    UTF-8 in them is treated as `encoding_errors` says."""
+    """A client that connects on first use. Time-outs in seconds. Replies are text; `encoding_errors` says
+    how to decode invalid UTF-8."""
     return redis.Redis.from_url(
         url,
         decode_responses=True,

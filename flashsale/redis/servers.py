@@ -1,9 +1,9 @@
-"""Which Redis has a sale: the one at REDIS_URL or, of a cluster (REDIS_CLUSTER), the master of its slot.
+"""Finds the Redis that has a sale: the one at REDIS_URL or, in a cluster (REDIS_CLUSTER), a slot's master.
 
-All keys of a sale are in one slot, so a sale is never on two servers, and a cluster is to us what several
-servers are. redis-py's own client for clusters sends a command again by rules of its own, which the
-purchase path cannot have (`redis_clients`). So the map is read here, and again every second while it is
-used: a slot that has moved, or a replica that has taken over, is met as an outage of about that long.
+All keys of a sale are in one slot, so a sale is never on two servers, and the shop treats a cluster like
+several servers. redis-py's own cluster client resends commands by rules of its own, which the purchase path
+does not allow (`flashsale/redis/clients.py`). So this module reads the map of slots, and again every second
+while it is used: a moved slot, or a replica that takes over, causes an outage of about that length.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ from flashsale.redis import connecting
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 1.0  # seconds
-_TIMEOUT = 1.0  # seconds, of each server
-_PATIENCE = 2.0  # seconds
+READ_EVERY = 1.0  # seconds
+_TIMEOUT = 1.0  # seconds for each server's reply
+_PATIENCE = 2.0  # seconds for the first map, in an event loop
 
-# What a server of a cluster says that has not, or not yet, the keys that are meant: nothing was done.
+# Replies of a cluster's server that does not have the keys, or not yet: the command was not carried out.
 NOT_HERE = (AskError, TryAgainError, ClusterDownError)  # MovedError is an AskError
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The URLs of all of them; in a cluster the ranges of slots, too: their ends, ascending, and owners."""
+    """The servers' URLs; in a cluster also the ranges of slots: last slots, ascending, and owners."""
 
     urls: tuple[str, ...]
     ends: tuple[int, ...] = ()
@@ -49,13 +49,13 @@ class Servers:
 
 
 @cache
-def _alone(url: str) -> Servers:
+def _single(url: str) -> Servers:
     return Servers((url,))
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What was seen of the cluster last, whether the last try saw anything, and when that ended."""
+class _Reading:
+    """The last map that was read, the error of the last attempt (None: success), and when that ended."""
 
     servers: Servers | None
     failure: redis.RedisError | None
@@ -63,88 +63,91 @@ class _Look:
 
     @property
     def old(self) -> bool:
-        return time.monotonic() - self.at > LOOK_EVERY
+        return time.monotonic() - self.at > READ_EVERY
 
 
-_UNSEEN = _Look(None, None, float("-inf"))
-_looking = threading.Lock()
+_UNSEEN = _Reading(None, None, float("-inf"))
+_reading = threading.Lock()
 _last = _UNSEEN
 
 
 def current() -> Servers:
-    """As they are, or were a second ago. Blocks where it has to look, for some seconds at most. Raises
-    redis.RedisError where they were never seen and cannot be asked."""
+    """The servers, at most about a second old while the cluster answers.
+
+    Blocks for some seconds at most if it has to read them. Raises redis.RedisError if they were never read.
+    """
     if not settings.REDIS_CLUSTER:
-        return _alone(settings.REDIS_URL)
-    # While one looks, the others go on with what was seen, or wait for it where nothing was.
-    if _last.old and _looking.acquire(blocking=_last.servers is None):
+        return _single(settings.REDIS_URL)
+    # One thread reads. The others continue with the last map, or wait if there is none.
+    if _last.old and _reading.acquire(blocking=_last.servers is None):
         try:
             if _last.old:
-                _look()
+                _read_again()
         finally:
-            _looking.release()
+            _reading.release()
     if _last.servers is None:
         raise _last.failure or redis.ConnectionError("the cluster was never seen")
     return _last.servers
 
 
 async def current_in_loop() -> Servers:
-    """`now` for an event loop, which goes on with the old map while a new one is read, and waits for the
-    first one no longer than `_PATIENCE`."""
+    """Like `current`, for an event loop: uses the old map while a thread reads a new one, and waits at most
+    `_PATIENCE` for the first one."""
     if not settings.REDIS_CLUSTER:
-        return _alone(settings.REDIS_URL)
-    last = _last  # one look at the clock: `now` would look again, and might block
+        return _single(settings.REDIS_URL)
+    last = _last  # not `current()`: by its own check of the clock it might block
     if not last.old and last.servers:
         return last.servers
     if not last.old:
         raise last.failure or redis.ConnectionError("the cluster was never seen")
-    looking = _in_a_thread.get().start()
+    reading = _current_in_thread.get().start()
     if last.servers:
         return last.servers
     try:
-        return await asyncio.wait_for(asyncio.shield(looking), _PATIENCE)
+        return await asyncio.wait_for(asyncio.shield(reading), _PATIENCE)
     except TimeoutError as error:
         raise redis.TimeoutError("the cluster does not answer") from error
 
 
-_in_a_thread = PerLoop(lambda: SingleFlight(partial(asyncio.to_thread, current)))
+_current_in_thread = PerLoop(lambda: SingleFlight(partial(asyncio.to_thread, current)))
 
 
-def _look() -> None:
-    """Asks whoever of them answers first; whoever did not comes last from then on."""
+def _read_again() -> None:
+    """Read the map from the first server that answers; move each that fails to the end of the order."""
     global _last, _order
     failure: redis.RedisError | None = None
     for url in tuple(dict.fromkeys((*_order, settings.REDIS_URL))):
         try:
-            seen = read(url)
+            servers = read(url)
         except redis.RedisError as error:
             log.warning("the cluster's map cannot be read at %s: %s", address_of(url), error)
             failure = error
             _order = (*(known for known in _order if known != url), url)
         else:
-            # Those that are new to us behind those that we know, whoever has gone left out.
-            _order = tuple(url for url in dict.fromkeys((*_order, *seen.urls)) if url in seen.urls)
-            _last = _Look(seen, None, time.monotonic())
+            # Append new servers, and drop those that left the cluster.
+            known = dict.fromkeys((*_order, *servers.urls))
+            _order = tuple(url for url in known if url in servers.urls)
+            _last = _Reading(servers, None, time.monotonic())
             return
-    _last = _Look(_last.servers, failure, time.monotonic())
+    _last = _Reading(_last.servers, failure, time.monotonic())
 
 
 _order: tuple[str, ...] = ()
 
 
 def read_configured() -> Servers:
-    """As the one at REDIS_URL tells now. Raises redis.RedisError, also where it is no cluster's."""
-    return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else _alone(settings.REDIS_URL)
+    """Read the servers from REDIS_URL's now. Raises redis.RedisError, also if it is not in a cluster."""
+    return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else _single(settings.REDIS_URL)
 
 
 def read(url: str) -> Servers:
-    """The masters, as this one of them tells. Raises redis.RedisError, also where no master has some of
-    the slots."""
+    """Read the cluster's masters from one of its servers. Raises redis.RedisError, also if a slot has no
+    master."""
     with connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
         state = str(client.execute_command("CLUSTER", "INFO"))
-        told = sorted(client.execute_command("CLUSTER", "SLOTS"))
+        slots = sorted(client.execute_command("CLUSTER", "SLOTS"))
     ends, owners, following = [], [], 0
-    for first, last, (host, port, *_), *_replicas in told:
+    for first, last, (host, port, *_), *_replicas in slots:
         if first != following:
             break
         ends.append(last)
@@ -152,27 +155,27 @@ def read(url: str) -> Servers:
         following = last + 1
     if following != REDIS_CLUSTER_HASH_SLOTS:
         raise redis.ConnectionError(f"no server of the cluster has slot {following}")
-    # One that is cut off from the others tells an old map for ever.
+    # A server that is cut off from the others keeps returning an old map.
     if "cluster_state:ok" not in state:
         raise redis.ConnectionError("it is no part of a working cluster")
     return Servers(tuple(dict.fromkeys(owners)), tuple(ends), tuple(owners))
 
 
-def _url(host: str, port: int, asked: str) -> str:
-    """That of another server, with the same user, password and encryption. Raises redis.ConnectionError
-    where the one that was asked does not tell its name."""
+def _url(host: str, port: int, source: str) -> str:
+    """The URL of another server, with the user, password and encryption of `source`, the server that named
+    it. Raises redis.ConnectionError if it gave no host name."""
     if host == "?":  # cluster-preferred-endpoint-type, without a cluster-announce-hostname
         raise redis.ConnectionError("the cluster does not say where its servers are")
-    given = urlsplit(asked)
-    who, at, _ = given.netloc.rpartition("@")
-    where = host or given.hostname or ""  # none: the one that was asked
-    return given._replace(
-        netloc=f"{who}{at}{f'[{where}]' if ':' in where else where}:{port}"
+    parts = urlsplit(source)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    name = host or parts.hostname or ""  # an empty host means the source itself
+    return parts._replace(
+        netloc=f"{credentials}{at}{f'[{name}]' if ':' in name else name}:{port}"
     ).geturl()
 
 
 def address_of(url: str) -> str:
-    """An address without user and password."""
+    """A URL's address, without user and password, for logs and messages."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return parts.path

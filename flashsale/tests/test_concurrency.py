@@ -27,7 +27,7 @@ def gated(calls: list[str], gate: asyncio.Event) -> Work:
 
 
 async def soon() -> None:
-    """Lets the loop take up what was asked."""
+    """Lets the loop start the calls."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -73,7 +73,7 @@ class TestSingleFlight:
         assert calls == ["missing"] * 2
         assert {type(failure) for failure in failures} == {FileNotFoundError}
 
-    def test_who_goes_away_takes_the_call_from_nobody(self) -> None:
+    def test_a_cancelled_caller_does_not_cancel_the_call_of_others(self) -> None:
         async def leave() -> tuple[list[str], str]:
             calls: list[str] = []
             gate = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Transactions that hold nobody up."""
+"""Transactions with time limits."""
 
 import asyncio
 import select

@@ -1,4 +1,4 @@
-"""What was loaded is left alone, and what has come since goes, however old it had grown."""
+"""Objects loaded at the start are never collected; later garbage is, however old."""
 
 import gc
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def collector_is_again_as_it_was() -> Iterator[None]:
 
 
 def test_what_was_loaded_is_not_looked_at_again() -> None:
-    garbage.keep_for_good()
+    garbage.freeze_loaded_objects()
     assert gc.get_freeze_count() > 10 * len(gc.get_objects())
 
 
@@ -41,7 +41,7 @@ def a_days_sales(crowds: int) -> int:
 
 
 def test_a_crowd_that_has_left_is_forgotten() -> None:
-    garbage.keep_for_good()
+    garbage.freeze_loaded_objects()
     assert a_days_sales(10) <= 3
 
 
@@ -50,5 +50,5 @@ def test_its_twin_with_thresholds_for_speed_alone_keeps_them(
 ) -> None:
     monkeypatch.setattr(garbage, "_YOUNG", 20)
     monkeypatch.setattr(garbage, "_OLD", 50)
-    garbage.keep_for_good()
+    garbage.freeze_loaded_objects()
     assert a_days_sales(10) > 3

@@ -1,4 +1,4 @@
-"""Shoppers read the shop in their browser's language; whoever speaks none of ours reads English."""
+"""Shoppers read the shop in their browser's language; English is the fallback."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -10,7 +10,7 @@ import pytest
 
 from tests.stack import ROOT
 
-# Without what is installed, as the system's Python is on a machine that has only that.
+# Without any package, like the system's Python on a fresh machine.
 BARE = (sys.executable, "-S")
 
 

@@ -1,4 +1,4 @@
-"""Private parts of libraries: used in one file for each library, and as they are relied upon.
+"""Private parts of libraries: used in one file for each library, and present as that file needs them.
 
 When an upgrade breaks one of these tests, the message names the file to mend.
 """
@@ -24,7 +24,7 @@ HOMES = {
 }
 NOT_OURS = {".venv", "var", "tests"}
 
-# What is used without being documented, whether it begins with an underscore or not.
+# Undocumented names that the shop uses, with an underscore or without.
 HTTP = "uvicorn.protocols.http.httptools_impl.HttpToolsProtocol"
 SOCKET = "uvicorn.protocols.websockets.websockets_sansio_impl.WebSocketsSansIOProtocol"
 USED = {
@@ -47,7 +47,7 @@ def complaint(library: str, what: str) -> str:
 
 
 def found(path: str) -> Any:
-    """What stands there in a library, or in our file that extends it."""
+    """The object at that path, in a library or in the file that extends it."""
     try:
         return import_string(path)
     except ImportError as error:
@@ -75,7 +75,7 @@ def sources() -> Iterator[Path]:
             yield from (path for path in folder.rglob("*.py") if "tests" not in path.parts)
 
 
-# Whoever extends a library's own classes knows it from inside.
+# A file that extends these classes knows the library from inside.
 INSIDES = ("uvicorn.protocols", "kombu.transport")
 
 
@@ -87,7 +87,7 @@ def test_each_library_is_known_from_inside_in_one_file_only() -> None:
 
 
 def known(path: Path) -> Iterator[str]:
-    """The libraries of which the file imports what is private."""
+    """The libraries whose private parts the file imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             modules = [f"{node.module}.{alias.name}" for alias in node.names]
@@ -198,7 +198,7 @@ def test_a_connection_keeps_its_streams_where_the_pipe_takes_them_over() -> None
 
 
 def test_our_transport_is_found_by_the_scheme_and_knows_what_is_delivered() -> None:
-    found("flashsale.broker.use")()
+    found("flashsale.broker.register_transport")()
     with (
         found("kombu.Connection")(settings.CELERY_BROKER_URL) as connection,
         connection.channel() as channel,
@@ -206,7 +206,7 @@ def test_our_transport_is_found_by_the_scheme_and_knows_what_is_delivered() -> N
         assert isinstance(channel, found("flashsale.broker.Channel")), complaint(
             "kombu", "TRANSPORT_ALIASES"
         )
-        message = Mock(delivery_info={"exchange": "", "routing_key": "nobody's"}, _raw={})
+        message = Mock(delivery_info={"exchange": "", "routing_key": "unknown"}, _raw={})
         channel.qos.append(message, "a-tag")
         delivered = getattr(channel.qos, "_delivered", None)
         assert delivered is not None, complaint("kombu", "QoS._delivered")

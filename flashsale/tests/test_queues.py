@@ -1,4 +1,4 @@
-"""Queues, tasks and command lines have one home, `flashsale/queues.py`, and it tells the truth."""
+"""Queues, tasks and command lines have one home, `flashsale/queues.py`, and what it names exists."""
 
 import re
 

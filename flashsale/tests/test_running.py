@@ -24,9 +24,9 @@ def records(tmp_path: Path) -> Path:
     return tmp_path / "shops"
 
 
-def told(records: Path, **environment: str) -> dict[str, str]:
-    """What commands are told where the environment says this much."""
-    running.tell(environment, records)
+def filled(records: Path, **environment: str) -> dict[str, str]:
+    """The environment of a command that starts with these variables."""
+    running.fill_environment(environment, records)
     return environment
 
 
@@ -35,7 +35,7 @@ def run_by_others(records: Path, *shops: Shop) -> Iterator[list["subprocess.Pope
     """Each by a process of its own, as `up` is."""
     script = (
         "import sys, json, pathlib; from flashsale import running\n"
-        "with running.recorded(running.Shop(*json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])):\n"
+        "with running.record_shop(running.Shop(*json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])):\n"
         "    sys.stdin.read()\n"
     )
     with contextlib.ExitStack() as all_of_them:
@@ -47,43 +47,43 @@ def run_by_others(records: Path, *shops: Shop) -> Iterator[list["subprocess.Pope
             all_of_them.enter_context(process)
             all_of_them.callback(process.kill)
             processes.append(process)
-        wait_for(lambda: len(running.shops(records)) == len(shops), "all are recorded")
+        wait_for(lambda: len(running.find_shops(records)) == len(shops), "all are recorded")
         yield processes
 
 
 def test_what_the_environment_leaves_open_is_told(records: Path) -> None:
     with run_by_others(records, OTHER):
-        assert told(records) == {"VAR_DIR": OTHER.var_dir, "HOST": "127.0.0.1", "PORT": "8300"}
-        assert told(records, VAR_DIR=" ", PORT="")["PORT"] == "8300"
+        assert filled(records) == {"VAR_DIR": OTHER.var_dir, "HOST": "127.0.0.1", "PORT": "8300"}
+        assert filled(records, VAR_DIR=" ", PORT="")["PORT"] == "8300"
 
 
 def test_what_the_environment_says_holds(records: Path) -> None:
     with run_by_others(records, OTHER):
         elsewhere = {"VAR_DIR": "/nowhere"}
-        assert told(records, **elsewhere) == elsewhere
+        assert filled(records, **elsewhere) == elsewhere
         elsewhere = {"PORT": "1"}
-        assert told(records, **elsewhere) == elsewhere
-        assert told(records, PORT="8300")["VAR_DIR"] == OTHER.var_dir
-        assert told(records, VAR_DIR="/somewhere/./else")["PORT"] == "8300"
-        assert told(records, HOST="10.0.0.1")["HOST"] == "10.0.0.1"
+        assert filled(records, **elsewhere) == elsewhere
+        assert filled(records, PORT="8300")["VAR_DIR"] == OTHER.var_dir
+        assert filled(records, VAR_DIR="/somewhere/./else")["PORT"] == "8300"
+        assert filled(records, HOST="10.0.0.1")["HOST"] == "10.0.0.1"
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL"])
 def test_nothing_is_guessed_where_servers_are_named(records: Path, name: str) -> None:
     with run_by_others(records, OTHER):
-        assert told(records, **{name: "x"}) == {name: "x"}
+        assert filled(records, **{name: "x"}) == {name: "x"}
 
 
-def test_of_several_the_one_of_this_folder_is_meant_and_else_nobody_guesses(records: Path) -> None:
+def test_of_several_the_default_folders_shop_is_chosen_and_otherwise_none(records: Path) -> None:
     with run_by_others(records, OTHER, THIRD):
         with pytest.raises(running.Ambiguous) as complaint:
-            told(records)
+            filled(records)
         assert "VAR_DIR=/a/third (port 8301)\n" in str(complaint.value)
-        assert told(records, VAR_DIR="/a/third")["HOST"] == "::1"
+        assert filled(records, VAR_DIR="/a/third")["HOST"] == "::1"
         with run_by_others(records.with_name("more"), DEFAULT):
             record = next(records.with_name("more").glob("*.json"))
             record.rename(records / record.name)
-            assert told(records)["PORT"] == "8000"
+            assert filled(records)["PORT"] == "8000"
 
 
 def test_one_that_was_killed_is_not_found_and_its_record_goes(records: Path) -> None:
@@ -91,7 +91,7 @@ def test_one_that_was_killed_is_not_found_and_its_record_goes(records: Path) -> 
         process.kill()
         process.wait()
         assert len(list(records.iterdir())) == 1
-        assert told(records) == {}
-    with running.recorded(DEFAULT, records):
+        assert filled(records) == {}
+    with running.record_shop(DEFAULT, records):
         assert [record.stem for record in records.iterdir()] == [str(os.getpid())]
     assert list(records.iterdir()) == []

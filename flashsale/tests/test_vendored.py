@@ -1,4 +1,4 @@
-"""What is vendored is what its project has published, and is all listed."""
+"""Vendored files equal their projects' releases, and all are listed."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The gate's scripts: who is let into the line, and how PostgreSQL's word is taken over."""
+"""The gate's scripts: which clicks are accepted, and how deltas are applied."""
 
 import itertools
 import time
@@ -14,7 +14,7 @@ from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import GateNotReady
-from orders import lifecycle, settlement
+from orders import lifecycle, settlement, stock_changes
 from orders.tickets import new_purchase
 from tests import stack
 from tests.cast import click, queue_up, run_caretaker, skus
@@ -139,27 +139,27 @@ def test_an_unknown_product_is_named(make_sale: MakeSale) -> None:
 
 def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = replica.position(sale.pk)
-    stale = Delta(stands - 1, stands, {"status": "paused"}, {skus(sale)[0]: 99})
-    lifecycle.restock(sale.products.get().pk, 1, by="staff")
+    version, _ = replica.read_position(sale.pk)
+    stale = Delta(version - 1, version, {"status": "paused"}, {skus(sale)[0]: 99})
+    stock_changes.restock(sale.products.get().pk, 1, by="staff")
     [part] = stale.parts(10)
-    assert replica.apply_part(sale.pk, part) == (False, stands + 1)
+    assert replica.apply_part(sale.pk, part) == (False, version + 1)
     assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 6}
 
 
 def test_a_tale_that_begins_after_where_the_gate_stands_is_refused(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    stands, _ = replica.position(sale.pk)
-    [part] = Delta(stands + 1, stands + 2, {}, {}).parts(10)
-    assert replica.apply_part(sale.pk, part) == (False, stands)
+    version, _ = replica.read_position(sale.pk)
+    [part] = Delta(version + 1, version + 2, {}, {}).parts(10)
+    assert replica.apply_part(sale.pk, part) == (False, version)
 
 
 def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     replica.begin_epoch([sale.pk], "a fresh mark")
-    stands, _ = replica.position(sale.pk)
-    [part] = Delta(stands, stands + 1, {}, {}, epoch="the mark before", opens=True).parts(10)
-    assert replica.apply_part(sale.pk, part) == (False, stands)
+    version, _ = replica.read_position(sale.pk)
+    [part] = Delta(version, version + 1, {}, {}, epoch="the mark before", opens=True).parts(10)
+    assert replica.apply_part(sale.pk, part) == (False, version)
     assert not replica.read_view(sale.pk).ready
     assert click(sale).code == "not_ready"
 
@@ -177,7 +177,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     assert not replica.purge_gate(sale.pk)
     queue_up(sale, 1)
     lifecycle.end(sale.pk, by="staff")
-    assert not replica.purge_gate(sale.pk)  # somebody waits
+    assert not replica.purge_gate(sale.pk)  # a purchase waits
     settlement.settle(sale.pk)
     assert replica.purge_gate(sale.pk)
     assert sale.pk not in replica.list_gates()

@@ -11,7 +11,7 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import lifecycle, settlement
+from orders import cancellation, lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
 from tests.operators import here, spawned, typed
@@ -110,7 +110,7 @@ def test_orders_are_chosen_by_status(make_sale: MakeSale) -> None:
     sale = make_sale(stock=2)
     promise_too_much(sale, 4)
     sold(sale, 4)
-    lifecycle.cancel(sale.orders.filter(status="confirmed")[0].pk, by="staff")
+    cancellation.cancel_order(sale.orders.filter(status="confirmed")[0].pk, by="staff")
     rows = exported("--sale", sale.slug, "--status", "cancelled", "rejected")
     assert sorted(row["status"] for row in rows) == ["cancelled", "rejected", "rejected"]
 

@@ -21,7 +21,7 @@ from flashsale.local import embedded
 from flashsale.local.postgres import Postgres
 from flashsale.local.processes import identity
 from flashsale.local.valkey import Valkey
-from flashsale.running import shops as recorded_shops
+from flashsale.running import find_shops as recorded_shops
 from tests import deadlines
 from tests.stack import ROOT, wait_for
 

@@ -80,9 +80,9 @@ def test_what_is_started_exists(name: str) -> None:
     else:
         assert (ROOT / command[0]).is_file()
         assert command[1] in get_commands()
-        load_command_class(get_commands()[command[1]], command[1]).create_parser("", command[1]).parse_args(
-            command[2:]
-        )
+        load_command_class(get_commands()[command[1]], command[1]).create_parser(
+            "", command[1]
+        ).parse_args(command[2:])
 
 
 def test_workers_and_beat_are_started_as_by_up() -> None:

@@ -63,7 +63,7 @@ POINTS = {
     "before_the_bell": Point(SERVING, "orders.bell.ring", BEFORE, 2),
     "before_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", BEFORE, 2),
     "after_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", AFTER, 2),
-    "before_the_answer": Point(SERVING, "storefront.buy._answer", AFTER, 15),
+    "before_the_answer": Point(SERVING, "storefront.click_responses.respond", AFTER, 15),
     "after_the_answer": Point(SERVING, "flashsale.http.endpoint.answer", AFTER, 15, of_a_click),
     "the_line_is_read": Point(SETTLING, "inventory.gate.entries.parse_line", AFTER, 2),
     "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),
@@ -138,13 +138,11 @@ def killed(process: BaseProcess) -> bool:
 
 def _serve(door: socket.socket, point: Point | None) -> None:
     from flashsale import asgi  # noqa: F401  # only here: it is not to be imported by a test
-    from flashsale.http import (
-        server as http_server,  # only here: it is not to be imported by a test
-    )
+    from flashsale.http import listening, server
 
     with dying_at(point):
-        http_server.allow_many_sockets()
-        http_server.serve(door)
+        listening.allow_many_sockets()
+        server.serve(door)
 
 
 def _work(point: Point | None, without: str) -> None:

@@ -32,7 +32,7 @@ from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
-from orders import lifecycle, settlement
+from orders import cancellation, settlement, stock_changes
 from tests import deadlines, servers, stack
 from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
@@ -90,8 +90,8 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     clicks, *results = at_once(
         crowd.click,
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(lifecycle.restock, product.pk, 3, by="staff")] * 3,
-        *[partial(lifecycle.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+        *[partial(stock_changes.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(cancellation.cancel_order, order.pk, by="staff") for order in orders[:2] * 2],
     )
     assert isinstance(clicks, list)
     assert {click.status_code for click in clicks} <= {202, 409}

@@ -19,7 +19,7 @@ from flashsale.redis import clients
 from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import caretaker, lifecycle, settlement
+from orders import cancellation, caretaker, finishing, lifecycle, settlement, stock_changes
 from tests import deadlines, servers, stack
 from tests.cast import at_once
 from tests.model import backups
@@ -83,13 +83,13 @@ class Shop:
     # --- Staff ------------------------------------------------------------------------------------
 
     def restock(self, sku: str, units: int) -> None:
-        lifecycle.restock(self.products[sku], units, by="anna")
+        stock_changes.restock(self.products[sku], units, by="anna")
 
     def correct(self, sku: str, units: int) -> None:
-        lifecycle.correct(self.products[sku], units, by="anna", reason="counted again")
+        stock_changes.correct(self.products[sku], units, by="anna", reason="counted again")
 
     def cancel(self, purchase: UUID) -> None:
-        lifecycle.cancel(purchase, by="ben")
+        cancellation.cancel_order(purchase, by="ben")
 
     def pause(self) -> None:
         lifecycle.pause(self.sale, by="anna")
@@ -104,7 +104,7 @@ class Shop:
         lifecycle.change_limit(self.sale, limit, by="anna")
 
     def finish(self) -> None:
-        lifecycle.finish_all()
+        finishing.finish_sales()
 
     # --- Misfortune -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import uvicorn
 
+from flashsale import web
 from flashsale.http import server as http_server
 
 REQUEST_SECONDS = 1.0
@@ -22,4 +23,4 @@ if __name__ == "__main__":
     http_server.REQUEST_SECONDS = REQUEST_SECONDS
     http_server.UNACKNOWLEDGED = 500
     http_server.configuration = configuration
-    http_server.main()
+    web.main()

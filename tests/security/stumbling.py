@@ -3,7 +3,7 @@
 
 from typing import Any, NoReturn
 
-from flashsale.http import server as http_server
+from flashsale import web
 
 
 def stumble(*_: Any, **__: Any) -> NoReturn:
@@ -18,4 +18,4 @@ if __name__ == "__main__":
     assert asgi
     admission.admit = stumble
     views._page_of_orders = stumble
-    http_server.main()
+    web.main()

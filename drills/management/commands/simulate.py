@@ -22,7 +22,7 @@ from drills.http import Site
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper
 from flashsale import variables
-from flashsale.http import server as http_server
+from flashsale.http import listening
 from inventory.models import Sale
 from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from orders import reconciliation
@@ -43,8 +43,8 @@ class Command(OperatorCommand):
         self.add_change_arguments(parser)
         parser.add_argument("--shoppers", type=shopper_count, required=True, metavar="N")
         parser.add_argument("--sale", metavar="SLUG", help="default: the only open sale")
-        host = http_server.reachable(variables.text("HOST", http_server.LOOPBACK))
-        here = http_server.url(host, variables.whole("PORT", 8000, most=65535))
+        host = listening.reachable(variables.text("HOST", listening.LOOPBACK))
+        here = listening.url(host, variables.whole("PORT", 8000, most=65535))
         parser.add_argument(
             "--url",
             type=_parse_site,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from flashsale.http.endpoint import BodyTooLarge, Request
+from flashsale.http.request import BodyTooLarge, Request
 
 
 def request(*headers: tuple[str, str], peer: str = "192.0.2.1", scheme: str = "http") -> Request:
@@ -131,7 +131,7 @@ def test_a_trusted_proxy_says_whether_the_browser_speaks_https(
     assert request(("x-forwarded-proto", said)).secure is secure
 
 
-def test_nobody_else_is_believed() -> None:
+def test_other_proxies_are_not_trusted() -> None:
     assert not request(("x-forwarded-proto", "https")).secure
 
 

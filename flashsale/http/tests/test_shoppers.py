@@ -12,18 +12,18 @@ def test_a_cookie_names_its_shopper() -> None:
 
 
 @pytest.mark.parametrize("at", range(0, 42, 3))
-def test_a_cookie_with_another_letter_names_nobody(at: int) -> None:
+def test_a_changed_cookie_names_no_shopper(at: int) -> None:
     value = shoppers.cookie_value(ANNA)
     forged = value[:at] + ("B" if value[at] == "A" else "A") + value[at + 1 :]
     assert shoppers.shopper_in(forged) is None
 
 
 @pytest.mark.parametrize("value", [None, "", "A", "=", "A" * 44, "A" * 9000, "é" * 44, "\0" * 44])
-def test_what_is_no_cookie_of_ours_names_nobody(value: str | None) -> None:
+def test_a_malformed_cookie_names_no_shopper(value: str | None) -> None:
     assert shoppers.shopper_in(value) is None
 
 
-def test_a_cookie_signed_for_somebody_else_names_nobody() -> None:
+def test_a_cookie_with_another_shoppers_signature_names_no_shopper() -> None:
     ours, theirs = (shoppers.cookie_value(who) for who in (ANNA, shoppers.new_shopper()))
     assert shoppers.shopper_in(ours[:20] + theirs[20:]) is None
 

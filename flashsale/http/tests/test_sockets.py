@@ -46,7 +46,7 @@ class Socket:
         return self.free
 
 
-def told(*steps: str) -> list[str]:
+def sent_by(*steps: str) -> list[str]:
     """What a socket hears of these: `s…` a stock, `o…` an outcome, `busy` and `free` what it is."""
 
     async def play() -> list[str]:
@@ -68,45 +68,45 @@ def told(*steps: str) -> list[str]:
 
 
 def test_what_can_be_written_is_written_at_once() -> None:
-    assert told("s1", "o1", "s2") == ["s1", "o1", "s2"]
+    assert sent_by("s1", "o1", "s2") == ["s1", "o1", "s2"]
 
 
 def test_a_busy_socket_gets_every_outcome_and_the_newest_stock() -> None:
-    assert told("s1", "busy", "s2", "o1", "s3", "o2") == ["s1", "o1", "o2", "s3"]
+    assert sent_by("s1", "busy", "s2", "o1", "s3", "o2") == ["s1", "o1", "o2", "s3"]
 
 
 def test_nothing_overtakes_what_waits() -> None:
-    assert told("busy", "o1", "free", "o2", "s1") == ["o1", "o2", "s1"]
+    assert sent_by("busy", "o1", "free", "o2", "s1") == ["o1", "o2", "s1"]
 
 
 def test_in_a_rush_a_crowd_is_told_the_stock_as_seldom_as_it_is_large(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What changes twice in such a pause is told once."""
+    """Two changes within such a pause are sent once."""
     crowd, pace = 20, 0.01
     monkeypatch.setattr(live_sale, "_PACE", pace)
     card = catalogue.card(pk=make_sale(stock=5).pk)
     assert card
 
     async def rush() -> tuple[float, int]:
-        watch, told, all_told = live_sale.LiveSale(card), Counter[str](), asyncio.Event()
+        watch, counts, all_sent = live_sale.LiveSale(card), Counter[str](), asyncio.Event()
 
         def write(wire: bytes) -> bool:
-            told["frames"] += 1
-            if told["frames"] % crowd == 0:
-                all_told.set()
+            counts["frames"] += 1
+            if counts["frames"] % crowd == 0:
+                all_sent.set()
             return True
 
         for _ in range(crowd):
             watch.subscribe(Subscriber(Socket().send, None, "en", write))
         began = time.monotonic()
         for name in ("first", "second", "third"):
-            all_told.clear()
+            all_sent.clear()
             watch.card = replace(watch.card, name=name)
             watch._publish_if_changed()
             if name != "second":
-                await asyncio.wait_for(all_told.wait(), deadlines.seconds(30))
-        return time.monotonic() - began, told["frames"]
+                await asyncio.wait_for(all_sent.wait(), deadlines.seconds(30))
+        return time.monotonic() - began, counts["frames"]
 
     took, frames = asyncio.run(rush())
     assert took > crowd * pace

@@ -187,7 +187,7 @@ class TestKills:
         server.start()
         assert server.pid != before
 
-    def test_a_stale_pid_file_misleads_nobody(self, make: Make) -> None:
+    def test_a_stale_pid_file_is_ignored(self, make: Make) -> None:
         """Not even one that names a living process, as after a container's restart."""
         server = make()
         server.start()
@@ -249,7 +249,7 @@ class TestSecrets:
         owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname='flashsale'"
         assert ask(database, owner) == "flashsale"
 
-    def test_nobody_connects_as_superuser(self, database: Postgres) -> None:
+    def test_the_superuser_cannot_connect(self, database: Postgres) -> None:
         database.start()
         as_superuser = database.url.replace("//flashsale:", "//postgres:")
         with pytest.raises(psycopg.OperationalError, match="pg_hba"):
@@ -283,7 +283,8 @@ class TestUsers:
 
     @pytest.fixture(autouse=True)
     def copies_go(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Copies of the programs go where `nobody` reaches them, and away after the test."""
+        """Puts copies of the programs where the user `nobody` reaches them, and removes them after
+        the test."""
         folder = Path(tempfile.mkdtemp())
         folder.chmod(0o755)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -307,7 +308,7 @@ class TestUsers:
         assert database.data.owner() == "nobody"
 
     @as_root
-    def test_as_root_where_nobody_may_not_even_reach_the_programs(
+    def test_as_root_where_the_user_nobody_cannot_reach_the_programs(
         self, database: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         programs = hidden_copy(ordinary_user._installed_programs(), tmp_path)
@@ -341,7 +342,7 @@ class TestUsers:
 
     @as_root
     def test_as_an_ordinary_user(self, folder: Path) -> None:
-        """Who cannot ask for anything: its only name is an ordinary one."""
+        """A user without any privilege runs the programs directly."""
         start_and_stop = (
             "import os, sys, pathlib\n"
             "from flashsale.local.postgres import Postgres\n"

@@ -12,16 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from flashsale.local import child_process
 from flashsale.local import supervisor as module
+from flashsale.local.child_process import Process, stop_leftovers
+from flashsale.local.output import Output
 from flashsale.local.processes import identity
-from flashsale.local.supervisor import (
-    AlreadyRunning,
-    Output,
-    Process,
-    Supervisor,
-    only_one,
-    stop_leftovers,
-)
+from flashsale.local.supervisor import AlreadyRunning, Supervisor, hold_lock
 from tests import deadlines
 from tests.stack import DEADLINE, ROOT, wait_for
 
@@ -61,7 +57,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @dataclass
 class Fake:
-    """Something to keep that only writes down what is done to it."""
+    """A supervised thing that only records the calls."""
 
     name: str
     diary: list[str] = field(default_factory=list)
@@ -224,11 +220,13 @@ class TestOutput:
 
 
 class TestKilledSupervisors:
-    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells children on Linux only")
+    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel signals children on Linux only")
     def test_its_children_end_with_it(self, tmp_path: Path) -> None:
         script = (
             "import os, pathlib, signal, sys\n"
-            "from flashsale.local.supervisor import *\n"
+            "from flashsale.local.child_process import Process\n"
+            "from flashsale.local.output import Output\n"
+            "from flashsale.local.supervisor import Supervisor\n"
             "output = Output()\n"
             f"child = Process('child', [sys.executable, '-c', {SLEEPER!r}], output,\n"
             "    pathlib.Path(sys.argv[1]))\n"
@@ -243,7 +241,7 @@ class TestKilledSupervisors:
     def test_the_next_one_stops_what_is_left(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "LEFTOVER_SECONDS", 0.3)
+        monkeypatch.setattr(child_process, "LEFTOVER_SECONDS", 0.3)
         with subprocess.Popen(
             [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True
         ) as left:
@@ -260,12 +258,12 @@ class TestKilledSupervisors:
 
     def test_a_second_one_is_refused_and_told_why(self, tmp_path: Path) -> None:
         with (
-            only_one(tmp_path / "lock"),
+            hold_lock(tmp_path / "lock"),
             pytest.raises(AlreadyRunning, match=f"process {os.getpid()}"),
-            only_one(tmp_path / "lock"),
+            hold_lock(tmp_path / "lock"),
         ):
             pass
-        with only_one(tmp_path / "lock"):
+        with hold_lock(tmp_path / "lock"):
             pass
 
 

@@ -1,4 +1,4 @@
-"""What is logged says which purchase it is about, for people and for machines."""
+"""Log lines name their purchase, as text and as JSON."""
 
 import json
 import logging
@@ -47,12 +47,12 @@ def test_json_holds_what_a_machine_looks_for() -> None:
         raise ValueError("of two\nlines")
     except ValueError as error:
         written = formatter.format(record(exc_info=(ValueError, error, error.__traceback__)))
-    told = json.loads(written)
+    line = json.loads(written)
     assert "\n" not in written
-    assert (told["level"], told["logger"], told["message"]) == ("ERROR", "orders", "it went wrong")
-    assert told["purchase"] == str(PURCHASE)
-    assert "of two\nlines" in told["exc_info"]
-    assert told["at"]
+    assert (line["level"], line["logger"], line["message"]) == ("ERROR", "orders", "it went wrong")
+    assert line["purchase"] == str(PURCHASE)
+    assert "of two\nlines" in line["exc_info"]
+    assert line["at"]
 
 
 def test_a_purchase_can_be_followed_from_click_to_commit(
@@ -73,7 +73,7 @@ def test_a_purchase_can_be_followed_from_click_to_commit(
     assert steps[0]["process"] != steps[1]["process"]
 
 
-def test_nobody_is_told_of_steps_unless_they_ask(
+def test_steps_are_logged_only_on_request(
     make_sale: MakeSale, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sale = make_sale()

@@ -1,4 +1,4 @@
-"""Errors are told to whom SENTRY_DSN names, and no secret is among what is told."""
+"""Errors go to the server at SENTRY_DSN, without secrets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,21 +17,21 @@ from tests.security.test_secrets_in_logs import Stumbling, passwords
 
 @dataclass
 class Sentry:
-    """Takes what is told, as Sentry does."""
+    """Receives events, as Sentry does."""
 
     dsn: str = ""
-    told: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def sentry() -> Iterator[Sentry]:
     sentry = Sentry()
-    with listening(lambda body: sentry.told.append(body.decode())) as port:
+    with listening(lambda body: sentry.received.append(body.decode())) as port:
         sentry.dsn = f"http://key@127.0.0.1:{port}/1"
         yield sentry
 
 
-def test_a_stumble_is_told_with_its_purchase_and_without_secrets(
+def test_an_error_is_sent_with_its_purchase_and_without_secrets(
     make_sale: MakeSale, sentry: Sentry
 ) -> None:
     sale = make_sale()
@@ -41,22 +41,22 @@ def test_a_stumble_is_told_with_its_purchase_and_without_secrets(
         cookie = shopper.client.cookies["shopper"]
         assert shopper.buy(sale, ticket).status_code == 500
         assert shopper.client.get(f"/orders/?ticket={ticket}").status_code == 500
-        stack.wait_for(lambda: len(faults_in(sentry)) == 2, "both are told")
+        stack.wait_for(lambda: len(faults_in(sentry)) == 2, "both are received")
     click, page = faults_in(sentry)
     assert '"purchase":"' in click
     assert "/orders/" in page
     assert "_page_of_orders" in page
-    for told in (click, page):
-        assert '"role":"web"' in told
+    for event in (click, page):
+        assert '"role":"web"' in event
         for secret in (ticket, cookie, *passwords()):
-            assert secret not in told
+            assert secret not in event
 
 
 def faults_in(sentry: Sentry) -> list[str]:
-    return [text for text in sentry.told if "a fault of ours" in text]
+    return [text for text in sentry.received if "a fault of ours" in text]
 
 
-def test_without_a_name_nobody_is_told(settings: Settings) -> None:
+def test_without_a_dsn_nothing_is_sent(settings: Settings) -> None:
     settings.SENTRY_DSN = ""
     flashsale.observe.sentry.start("tests")
     assert not sentry_sdk.get_client().is_active()

@@ -1,4 +1,4 @@
-"""What is counted in any process is what the dashboard reads: nothing twice, nothing lost."""
+"""The dashboard reads the counts of all processes: nothing twice, nothing lost."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests import stack
 from tests.cast import at_once
 from tests.stack import wait_for
 
-SALE = 4_000_000_000  # nobody else's
+SALE = 4_000_000_000  # no other test's
 ME = "web:tests:1:abcd"
 
 
@@ -208,8 +208,8 @@ def test_what_a_process_counted_last_is_not_lost_with_it() -> None:
 def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> None:
     now = time.time()
     for name, age in (("worker:a:1:x", 0), ("worker:b:2:x", 20), ("worker:c:3:x", 100)):
-        told = json.dumps({"at": now - age, "sockets": 3})
-        clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, told)
+        written = json.dumps({"at": now - age, "sockets": 3})
+        clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
     ours = [process for process in telemetry_reader.processes() if process.host in "abc"]
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
@@ -240,9 +240,9 @@ def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> Non
 
 
 def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
-    """Redis' clock was put back: nobody knows when it was."""
-    name, told = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
-    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, told)
+    """Redis' clock was put back, so the age is unknown."""
+    name, written = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
+    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
     [process] = [process for process in telemetry_reader.processes() if process.host == "ahead"]
     assert not process.alive
     clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, name)

@@ -1,4 +1,4 @@
-"""A purchase is one trace, whoever works on it, and its id is the purchase's."""
+"""A purchase is one trace across processes, and its id is the purchase's."""
 
 import signal
 import socket
@@ -25,17 +25,17 @@ class Collector:
     """Takes traces, as OpenTelemetry's collector does."""
 
     url: str = ""
-    told: list[tuple[str, Span]] = field(default_factory=list)
+    received: list[tuple[str, Span]] = field(default_factory=list)
 
     def take(self, body: bytes) -> None:
-        for told in ExportTraceServiceRequest.FromString(body).resource_spans:
-            names = {each.key: each.value.string_value for each in told.resource.attributes}
-            for scope in told.scope_spans:
-                self.told += [(names["service.name"], span) for span in scope.spans]
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            names = {each.key: each.value.string_value for each in resource.resource.attributes}
+            for scope in resource.scope_spans:
+                self.received += [(names["service.name"], span) for span in scope.spans]
 
     def spans_of(self, purchase: str) -> dict[str, tuple[str, Span]]:
         about = UUID(purchase).bytes
-        return {span.name: (role, span) for role, span in self.told if span.trace_id == about}
+        return {span.name: (role, span) for role, span in self.received if span.trace_id == about}
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_purchase_is_a_trace_from_click_to_commit(
         shopper = Shopper(web.url)
         purchase = shopper.buy(sale).json()["purchase"]
         assert final(shopper, purchase) == "confirmed"
-        stack.wait_for(lambda: len(collector.spans_of(purchase)) == 2, "both tell of it")
+        stack.wait_for(lambda: len(collector.spans_of(purchase)) == 2, "both have exported")
     (web_role, click), (worker_role, settlement) = (
         collector.spans_of(purchase)[name] for name in ("click", "settlement")
     )
@@ -83,7 +83,7 @@ def attributes(span: Span) -> dict[str, str | int]:
     }
 
 
-def test_of_none_none_is_told_and_nobody_waits_for_who_does_not_listen(
+def test_a_share_of_zero_exports_nothing_and_a_silent_collector_delays_nothing(
     make_sale: MakeSale, collector: Collector
 ) -> None:
     sale, settings = make_sale(), traced(collector, "0")
@@ -91,7 +91,7 @@ def test_of_none_none_is_told_and_nobody_waits_for_who_does_not_listen(
     with stack.Web.running(**settings) as web, stack.worker(**deaf, LOG_LEVEL="CRITICAL"):
         shopper = Shopper(web.url)
         assert final(shopper, shopper.buy(sale).json()["purchase"]) == "confirmed"
-    assert collector.told == []
+    assert collector.received == []
 
 
 def test_a_share_of_all_purchases_is_kept() -> None:
@@ -112,6 +112,6 @@ def test_who_does_not_answer_keeps_no_process_from_ending(make_sale: MakeSale) -
         }
         with stack.Web.running(**settings, RATE_PER_SHOPPER="0") as web:
             assert Crowd(web.url, sale, 20).click()
-            web.stop()  # kills what has not ended after ten seconds
+            web.stop()  # kills a process that has not ended after ten seconds
             assert web.popen
             assert web.popen.returncode != -signal.SIGKILL

@@ -1,4 +1,5 @@
-"""One connection that all share: each gets the reply to what it asked, or learns that nobody knows."""
+"""One shared connection: each caller gets its own replies, or an error that says that the outcome
+is unknown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -45,7 +46,7 @@ def test_a_crowd_gets_each_its_own_replies() -> None:
     assert piped(ask) == [[str(n)] * (n % 3 + 1) for n in range(1000)]
 
 
-def test_who_gives_up_takes_nobody_elses_reply() -> None:
+def test_a_cancelled_caller_takes_no_other_callers_reply() -> None:
     async def ask(one: Pipe) -> list[list[Any]]:
         asked = [asyncio.ensure_future(one.send([("ECHO", n)])) for n in range(100)]
         await asyncio.sleep(0)
@@ -78,8 +79,8 @@ def test_a_silent_redis_is_given_up_and_everybody_is_told() -> None:
         finally:
             await asyncio.to_thread(client.client_unpause)
 
-    told, usable = piped(ask, PATIENCE)
-    assert [type(one) for one in told] == [redis.TimeoutError] * 10
+    replies, usable = piped(ask, PATIENCE)
+    assert [type(one) for one in replies] == [redis.TimeoutError] * 10
     assert not usable
 
 
@@ -88,7 +89,7 @@ def blocked(number: int) -> bool:
     return any(int(one["id"]) == number and one["cmd"] == "blpop" for one in clients)
 
 
-def test_who_waited_when_the_connection_broke_knows_that_nobody_knows() -> None:
+def test_a_broken_connection_leaves_the_outcome_unknown() -> None:
     client = clients_module.client_of(0)
 
     async def ask(one: Pipe) -> Any:
@@ -99,8 +100,8 @@ def test_who_waited_when_the_connection_broke_knows_that_nobody_knows() -> None:
         await asyncio.to_thread(client.client_kill_filter, _id=number)
         return await asyncio.gather(waiting, behind, return_exceptions=True)
 
-    told = piped(ask)
-    assert [type(one) for one in told] == [redis.ConnectionError] * 2
+    replies = piped(ask)
+    assert [type(one) for one in replies] == [redis.ConnectionError] * 2
 
 
 def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +113,8 @@ def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) ->
         questions = (one.send([("INCR", KEY)]) for _ in range(8))
         return await asyncio.gather(*questions, return_exceptions=True)
 
-    told = piped(ask)
-    assert [type(one) for one in told[5:]] == [NotSent] * 3
+    replies = piped(ask)
+    assert [type(one) for one in replies[5:]] == [NotSent] * 3
     assert client.get(KEY) == "5"
     client.delete(KEY)
 

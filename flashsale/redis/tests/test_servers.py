@@ -55,8 +55,8 @@ def test_a_cluster_says_who_has_what(settings: Settings, tmp_path: Path) -> None
 
 
 def covered(client: redis.Redis) -> bool:
-    told = client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # redis-py
-    return "cluster_slots_ok:16384" in told and "cluster_state:ok" in told
+    info = client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]  # redis-py
+    return "cluster_slots_ok:16384" in info and "cluster_state:ok" in info
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_map_is_read_again_and_an_old_one_is_better_than_none(
     assert servers_module.current() == first
     answers[:] = [second]
     assert servers_module.current() == first  # not asked yet
-    monkeypatch.setattr(redis_servers, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(redis_servers, "READ_EVERY", 0.0)
     assert servers_module.current() == second
     answers[:] = [redis.ConnectionError("away")]
     assert servers_module.current() == second
@@ -142,7 +142,7 @@ def test_who_does_not_answer_is_asked_last(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.REDIS_CLUSTER, settings.REDIS_URL = True, "a"
-    monkeypatch.setattr(redis_servers, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(redis_servers, "READ_EVERY", 0.0)
     asked: list[str] = []
 
     def read(url: str) -> Servers:

@@ -1,4 +1,4 @@
-"""`manage.py order`: show an order, and cancel orders through `orders/lifecycle.py`."""
+"""`manage.py order`: show an order, and cancel orders through `orders/cancellation.py`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
 from ops.lifecycle_command import Facts, LifecycleCommand, audit_facts
-from orders import lifecycle
+from orders import cancellation, changes
 from orders.models import AuditEntry, Order
 from orders.reference import purchase_range, reference
 from orders.tickets import sale_of
@@ -148,10 +148,10 @@ def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Resu
 
 def _cancel_one(order: Order, by: str, reason: str) -> Result:
     try:
-        newly = lifecycle.cancel(order.pk, by=by, reason=reason)
-    except lifecycle.NotPossible as refusal:
+        newly = cancellation.cancel_order(order.pk, by=by, reason=reason)
+    except changes.NotPossible as refusal:
         return Result(order.pk, order.reference, "not possible", why=str(refusal))
-    except lifecycle.NotReplicated as warning:
+    except changes.NotReplicated as warning:
         return Result(order.pk, order.reference, "cancelled", why=str(warning))
     return Result(
         order.pk, order.reference, "cancelled" if newly else "cancelled before", told=True

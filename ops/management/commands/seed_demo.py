@@ -17,7 +17,7 @@ from django.utils import timezone
 from inventory import stock
 from inventory.models import Listing, Product, Sale, StockMovement
 from inventory.pictures import reencode
-from orders import lifecycle
+from orders import changes, lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
 _STAFF = "staff"
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             _make_drafts(demo)
         try:
             _schedule(demo)
-        except lifecycle.NotReplicated as error:
+        except changes.NotReplicated as error:
             raise CommandError(f"{error} Start Redis and run this again.") from error
         self._report(demo)
         self._add_staff()

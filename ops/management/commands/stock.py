@@ -10,7 +10,7 @@ from inventory.gate import replica
 from inventory.models import Product, Sale, StockMovement
 from ops.base_command import FAILED, describe_failure
 from ops.lifecycle_command import Facts, LifecycleCommand, find_product, whole_number
-from orders import lifecycle
+from orders import stock_changes
 from orders.reference import reference
 
 _MOVEMENTS_SHOWN = 10
@@ -86,7 +86,7 @@ class Command(LifecycleCommand):
         product = find_product(sku)
         return self.change(
             f"Add {units} units to {_describe(product)}?",
-            lambda: lifecycle.restock(product.pk, units, by=by, reason=reason),
+            lambda: stock_changes.restock(product.pk, units, by=by, reason=reason),
             lambda: _describe_result(sku),
             **options,
         )
@@ -95,7 +95,7 @@ class Command(LifecycleCommand):
         product = find_product(sku)
         return self.change(
             f"Correct {_describe(product)} by {units:+d} units, because: {reason}?",
-            lambda: lifecycle.correct(product.pk, units, by=by, reason=reason),
+            lambda: stock_changes.correct(product.pk, units, by=by, reason=reason),
             lambda: _describe_result(sku),
             **options,
         )

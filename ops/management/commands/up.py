@@ -18,18 +18,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from flashsale import queues, running, variables
+from flashsale.http import listening
 from flashsale.http import server as http_server
 from flashsale.local import embedded
+from flashsale.local.child_process import Process, stop_leftovers
+from flashsale.local.output import Output
 from flashsale.local.postgres import Postgres
 from flashsale.local.server import Server, ServerError
-from flashsale.local.supervisor import (
-    AlreadyRunning,
-    Output,
-    Process,
-    Supervisor,
-    only_one,
-    stop_leftovers,
-)
+from flashsale.local.supervisor import AlreadyRunning, Supervisor, hold_lock
 from flashsale.local.valkey import Valkey
 
 SAY_SO_SECONDS = 30  # until it is said that the shop is not open yet, and again after as many
@@ -58,11 +54,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         var_dir: Path = settings.VAR_DIR
         try:
-            with only_one(var_dir / "up.lock"):
+            with hold_lock(var_dir / "up.lock"):
                 Shop(var_dir, options["web"], listed=not options["unlisted"]).run()
         except AlreadyRunning as running:
             raise CommandError(f"The shop of {var_dir} is already running: {running}.") from running
-        except (ImproperlyConfigured, ServerError, http_server.CannotListen) as error:
+        except (ImproperlyConfigured, ServerError, listening.CannotListen) as error:
             raise CommandError(str(error)) from error
 
 
@@ -83,7 +79,7 @@ class Shop:
         for name in stop_leftovers(self._records):
             _say(f"Stopped {name}, which a killed run had left behind.")
         # Before anything is started: a busy port is the most likely thing to go wrong.
-        listener = http_server.listen()
+        listener = listening.listen()
         with listener, self._findable(listener), self.supervisor:
             opening = partial(self._open, listener)
             for step in (self._start_servers, self._prepare, self._start_workers, opening):
@@ -101,7 +97,7 @@ class Shop:
             if self.listed:
                 shop = running.Shop(str(self.var_dir), host, port)
                 try:
-                    listing.enter_context(running.recorded(shop))
+                    listing.enter_context(running.record_shop(shop))
                 except OSError as error:
                     needed = f"VAR_DIR={self.var_dir} PORT={port}"
                     _say(f"./manage.py in other terminals needs {needed}: {error}")
@@ -227,11 +223,11 @@ def _missing_servers(var_dir: Path) -> dict[str, Server]:
 
 def _reachable(listener: socket.socket) -> tuple[str, int]:
     host, port = listener.getsockname()[:2]
-    return http_server.reachable(host), port
+    return listening.reachable(host), port
 
 
 def _announce(address: tuple[str, int]) -> None:
-    site = http_server.url(*address)
+    site = listening.url(*address)
     _say(f"The shop is open:  {site}")
     _say(f"Dashboard:         {site}dashboard/")
     _say(f"Admin:             {site}admin/")

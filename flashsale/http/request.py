@@ -1,0 +1,192 @@
+"""A request of the express lane, read from its ASGI scope: host, scheme, address, cookie, language."""
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http.cookie import parse_cookie
+from django.http.request import split_domain_port, validate_host
+from django.utils.functional import cached_property
+from django.utils.translation import get_supported_language_variant
+from django.utils.translation.trans_real import parse_accept_lang_header
+
+from flashsale.http.shoppers import cookie_name, shopper_in
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_WITH_PORT = re.compile(r"\A(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?\Z")
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than the endpoint accepts."""
+
+
+class HungUp(Exception):
+    """The browser disconnected before the whole body arrived. Half a form may mean something else."""
+
+
+class Request:
+    """One HTTP request, or the handshake of a WebSocket."""
+
+    def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
+        self.scope = scope
+        self.method: str = scope.get("method", "GET")
+        self.path: str = scope["path"]
+        self.headers = _headers_by_name(scope)
+        self._receive = receive
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @cached_property
+    def host(self) -> str:
+        return self.header(b"host")
+
+    @property
+    def host_allowed(self) -> bool:
+        return len(self.host) <= 255 and _host_allowed(self.host)  # only short hosts are cached
+
+    @cached_property
+    def secure(self) -> bool:
+        """Whether the browser uses HTTPS, to this server or to the trusted proxy."""
+        return is_secure(self.scope)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether others cannot read a cookie: it travels over HTTPS, or does not leave the machine."""
+        return self.secure or _is_loopback(self.host)
+
+    @cached_property
+    def address(self) -> str:
+        """The address for the rate limit: the peer, or the client that the outermost trusted proxy saw.
+
+        Entries of `X-Forwarded-For` further left are forgeable.
+        """
+        seen = (self.scope.get("client") or ("",))[0]
+        if settings.TRUSTED_PROXIES:
+            forwarded = [part.strip() for part in self.header(b"x-forwarded-for").split(",")]
+            seen = forwarded[max(0, len(forwarded) - settings.TRUSTED_PROXIES)] or seen
+        return _rated_address(seen[:64])  # cached, so cut: no address is longer
+
+    @cached_property
+    def shopper(self) -> UUID | None:
+        """The shopper whose id a validly signed cookie carries."""
+        raw = self.header(b"cookie")
+        name = cookie_name(self.secure)
+        # Not `http.cookies`: it stops at the first malformed cookie, which another program may have set.
+        return shopper_in(parse_cookie(raw).get(name)) if name in raw else None
+
+    @property
+    def language(self) -> str:
+        return _choose_language(self.header(b"accept-language")[:200])
+
+    @property
+    def from_htmx(self) -> bool:
+        return self.headers.get(b"hx-request") == b"true"
+
+    @property
+    def wants_json(self) -> bool:
+        accepted = self.header(b"accept")
+        return "application/json" in accepted and "text/html" not in accepted
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the browser reports that another site's page sent this."""
+        if self.header(b"sec-fetch-site") == "cross-site":
+            return True
+        origin = self.header(b"origin")
+        return bool(origin) and origin != f"{'https' if self.secure else 'http'}://{self.host}"
+
+    @property
+    def from_own_page(self) -> bool:
+        """Whether a page of this host opens this WebSocket. Browsers always send its Origin."""
+        return self.host_allowed and bool(self.header(b"origin")) and not self.foreign
+
+    async def body(self, most: int) -> bytes:
+        """Read the body. Raises BodyTooLarge beyond `most` bytes, without reading the rest, and HungUp."""
+        declared = self.header(b"content-length")
+        if declared.isdigit() and int(declared) > most:
+            raise BodyTooLarge
+        assert self._receive is not None
+        received, more = b"", True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            received += message.get("body", b"")
+            if len(received) > most:
+                raise BodyTooLarge
+            more = message.get("more_body", False)
+        return received
+
+
+def is_secure(scope: Scope) -> bool:
+    """Whether the browser uses HTTPS: by the connection, or by the trusted proxy's X-Forwarded-Proto."""
+    if not settings.TRUSTED_PROXIES:
+        return scope.get("scheme") in ("https", "wss")
+    proto = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
+    return proto.partition(b",")[0].strip() == b"https"
+
+
+def _headers_by_name(scope: Scope) -> dict[bytes, bytes]:
+    """Join repeated headers with commas (RFC 9110, section 5.2).
+
+    Proxies may add a line instead of an item; two hosts or origins joined never equal the shop's own.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers
+
+
+@lru_cache(maxsize=256)
+def _host_allowed(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    if domain == "localhost" or domain.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(domain.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=65_536)
+def _rated_address(seen: str) -> str:
+    """Reduce an address to one customer of a provider: an IPv4 address, or an IPv6 network of 64 bits.
+
+    Some proxies append the port. "unknown" if it is no address.
+    """
+    with_port = _WITH_PORT.match(seen)
+    try:
+        address = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else seen)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    network = ipaddress.IPv6Network((int(address), 64), strict=False)
+    return str(network.network_address)
+
+
+@lru_cache(maxsize=1024)
+def _choose_language(accepted: str) -> str:
+    for wanted, _ in parse_accept_lang_header(accepted):
+        if wanted == "*":
+            break
+        try:
+            return get_supported_language_variant(wanted)
+        except LookupError:
+            continue
+    return settings.LANGUAGE_CODE
