@@ -12,7 +12,7 @@ import django
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
     django.setup()
-    from flashsale.http.server import main
+    from flashsale.web import main
 
     with patch("storefront.feed.TICK", 3600.0):
         sys.exit(main())
