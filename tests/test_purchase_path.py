@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 
 from conftest import MakeSale
 from inventory.models import Sale
-from storefront.tests.test_feed import opened
+from storefront.tests.test_feed import open_page
 from tests import stack
 from tests.cast import HTMX, PAGE, Shopper, forms, hears_the_bell
 
@@ -76,7 +76,7 @@ def buy_once(sale: Sale, folder: Path) -> Trace:
         page = ada.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
         [ticket] = [form["ticket"] for form in forms(page) if "ticket" in form]
         began["The socket"] = time.monotonic()
-        with opened(web.url, sale.slug, ada) as socket:
+        with open_page(web.url, sale.slug, ada) as socket:
             hear(socket, "10 left")
             began["The click"] = began["Settlement"] = began["The frame"] = time.monotonic()
             assert ada.buy(sale, ticket, headers=HTMX).status_code == 202
