@@ -207,7 +207,7 @@ def hears_the_bell() -> bool:
 @contextlib.contextmanager
 def all_that_opening_needs() -> Iterator[None]:
     """What `/readyz` waits for, without a worker: one was just heard of, and gates are ready."""
-    telemetry._live(_WORKER, {})
+    telemetry._write_sign_of_life(_WORKER, {})
     caretaker.heal_all()
     try:
         yield

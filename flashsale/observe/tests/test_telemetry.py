@@ -199,7 +199,7 @@ def test_what_is_over_and_written_down_is_not_kept_here() -> None:
 
 def test_what_a_process_counted_last_is_not_lost_with_it() -> None:
     sale = f"{os.getpid()}{time.monotonic_ns() % 10**6}"
-    counts = f"from flashsale import telemetry as t; t.start('worker'); t.count_settled({sale}, 3)"
+    counts = f"from flashsale.observe import telemetry as t; t.start('worker'); t.count_settled({sale}, 3)"
     code = f"import django; django.setup(); {counts}"
     subprocess.run([sys.executable, "-c", code], cwd=stack.ROOT, check=True, timeout=stack.DEADLINE)
     assert telemetry_reader.totals([int(sale)])[int(sale)].settled.total() == 3
