@@ -1,3 +1,1 @@
-"""Measures a private shop beside what the machine allows: `manage.py bench`."""
-
-PARTS = ("limits", "accept", "dashboard", "refuse", "pages", "wait", "sockets")
+"""Measures a private shop on this machine, beside the machine's limits: `manage.py bench`."""

@@ -1,8 +1,8 @@
 """Measures the lists of Django admin in a private shop with many orders: `python -m bench.admin_lists`.
 
-Starts `manage.py up` with data of its own, logs in over HTTP as staff, and asks for each list some
-times, one request after the other. The questions to PostgreSQL are counted in this process, which runs
-the same code on the same data. In the end the books are verified.
+It starts a private shop, logs in over HTTP as staff, and requests each list several times, one request
+after the other. Queries are counted in this process, which runs the same code on the same data. At the end
+the sale is reconciled.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
-from drills.private_shop import HOST, say, shop, wait_for
+from drills.private_shop import HOST, say, start_shop, wait_for
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -31,9 +31,9 @@ IN_A_BATCH = 200
 AUDIT_ROWS = 10_000
 DRAFTS = 100
 
-_PASSWORD = "only-for-this-drill"  # noqa: S105  # of a shop that is thrown away
+_PASSWORD = "only-for-this-drill"  # noqa: S105  # of a temporary shop
 
-# Ids as tickets make them, so that references lead back to them: the sale, then version 8.
+# Ids of the form that tickets have, so that references can be looked up: the sale, then UUID version 8.
 _ORDERS = """
 INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency,
                           status, reason, version, accepted_at, settled_at)
@@ -55,23 +55,23 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=15, help="for each list")
     options = parser.parse_args()
-    with shop() as (_, port):
-        sale = sell(options.orders)
-        staff = employ()
+    with start_shop() as (_, port):
+        sale = make_sold_sale(options.orders)
+        staff = create_staff()
         say(f"{options.orders:,} orders; median of {options.requests} requests:")
         browser = log_in(f"http://{HOST}:{port}", staff.username)
-        for name, path in lists(sale):
-            took = ask(browser, f"http://{HOST}:{port}{path}", options.requests)
-            say(line(name, queries(staff, path), took))
+        for name, path in list_addresses(sale):
+            seconds = time_requests(browser, f"http://{HOST}:{port}{path}", options.requests)
+            say(format_row(name, count_queries(staff, path), seconds))
         from orders import reconciliation
 
-        say("books: " + ("balanced" if reconciliation.verify().balanced else "they do not balance"))
+        say("reconciliation: " + ("ok" if reconciliation.verify().balanced else "FAULTS"))
 
 
-# --- What is measured ---------------------------------------------------------------------------
+# --- Measuring ----------------------------------------------------------------------------------
 
 
-def lists(sale: "Sale") -> Iterable[tuple[str, str]]:
+def list_addresses(sale: "Sale") -> Iterable[tuple[str, str]]:
     order = sale.orders.order_by("version", "id")[0]
     orders = "/admin/orders/order/"
     pages = (sale.orders.count() + 99) // 100
@@ -91,28 +91,28 @@ def lists(sale: "Sale") -> Iterable[tuple[str, str]]:
     yield "audit by actor", "/admin/orders/auditentry/?q=anna"
 
 
-def line(name: str, asked: int, took: list[float]) -> str:
-    median = statistics.median(took) * 1000
-    within = asked <= MOST_QUERIES and median <= MOST_MS
-    slowest = max(took) * 1000
+def format_row(name: str, queries: int, seconds: list[float]) -> str:
+    median = statistics.median(seconds) * 1000
+    within = queries <= MOST_QUERIES and median <= MOST_MS
+    slowest = max(seconds) * 1000
     return (
-        f"  {name:20} {asked:2} queries {median:6.0f} ms (slowest {slowest:.0f} ms)"
+        f"  {name:20} {queries:2} queries {median:6.0f} ms (slowest {slowest:.0f} ms)"
         f"{'' if within else f'  MORE THAN {MOST_QUERIES} queries or {MOST_MS} ms'}"
     )
 
 
-def ask(browser: OpenerDirector, address: str, requests: int) -> list[float]:
-    """Seconds for each whole answer; the first one is not counted, for it may plan and cache."""
-    return [timed(lambda: page(browser, address)) for _ in range(requests + 1)][1:]
+def time_requests(browser: OpenerDirector, address: str, requests: int) -> list[float]:
+    """Time each complete answer, in seconds. The first is dropped: it fills caches and plans queries."""
+    return [time_call(lambda: fetch_page(browser, address)) for _ in range(requests + 1)][1:]
 
 
-def timed(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
-def queries(staff: "User", path: str) -> int:
+def count_queries(staff: "User", path: str) -> int:
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
@@ -128,8 +128,8 @@ def queries(staff: "User", path: str) -> int:
 # --- The shop -----------------------------------------------------------------------------------
 
 
-def sell(orders: int) -> "Sale":
-    """An open sale with so many orders, as settlement would have left them, and its audit."""
+def make_sold_sale(orders: int) -> "Sale":
+    """Make an open sale with so many orders, as settlement would leave them, and with an audit trail."""
     from django.db import connection, transaction
 
     from inventory import stock
@@ -159,7 +159,7 @@ def sell(orders: int) -> "Sale":
                 f"WITH {stock.SELLING} SELECT", {"sale": sale.pk, "version": version, **sold}
             )
         Sale.objects.filter(pk=sale.pk).update(version=max(batches), confirmed=orders)
-        audit(sale)
+        write_audit(sale)
     for number in range(DRAFTS):
         make_draft(f"draft-{number}", [])
     with connection.cursor() as cursor:
@@ -193,7 +193,7 @@ def make_draft(name: str, products: "list[Product]") -> "Sale":
     return sale
 
 
-def audit(sale: "Sale") -> None:
+def write_audit(sale: "Sale") -> None:
     from orders.models import AuditEntry
 
     AuditEntry.objects.bulk_create(
@@ -209,8 +209,8 @@ def audit(sale: "Sale") -> None:
     )
 
 
-def employ() -> "User":
-    """Staff who may see all lists and do everything there: the controls are rendered as well."""
+def create_staff() -> "User":
+    """Create a member of staff with every permission, so that the lists include their controls."""
     from django.contrib.auth.models import Permission, User
 
     staff = User.objects.create_user("anna", password=_PASSWORD, is_staff=True)
@@ -223,19 +223,19 @@ def employ() -> "User":
 
 
 def log_in(site: str, name: str) -> OpenerDirector:
-    """As a person would: the login page, then its form."""
+    """Load the login page and send its form."""
     browser = build_opener(HTTPCookieProcessor(CookieJar()))
     login = f"{site}/admin/login/?next=/admin/"
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page(browser, login))
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', fetch_page(browser, login))
     assert token
     form = {"username": name, "password": _PASSWORD, "csrfmiddlewaretoken": token[1]}
-    sent = Request(login, urlencode(form).encode(), {"Referer": login})  # noqa: S310  # our own address
+    sent = Request(login, urlencode(form).encode(), {"Referer": login})  # noqa: S310  # a loopback address
     with browser.open(sent) as answer:
         assert answer.url == f"{site}/admin/", answer.url
     return browser
 
 
-def page(browser: OpenerDirector, address: str) -> str:
+def fetch_page(browser: OpenerDirector, address: str) -> str:
     with browser.open(address) as answer:
         return str(answer.read().decode())
 

@@ -1,11 +1,12 @@
-"""What this machine allows: the same server with endpoints that do next to nothing.
+"""A bare web process, which shows the machine's limits: the shop's server with minimal endpoints.
 
-`python -m bench.bare --fd N` is a web process as `flashsale.web` is one, but for its application:
+`python -m bench.bare --fd N` differs from `flashsale.web` only in its application:
 
-    /write   one script call on Redis that makes the writes of an accepted click, unasked
+    /write          one Redis script call with the writes of an accepted click, and no checks
     /write-by-pool  the same over redis-py's pool of 64 connections
-    /read    one that reads what a refusal reads; /read-little: of a sale that is not open
-    /bytes/N so many bytes
+    /read           one script call with the reads of a refusal
+    /read-little    one script call with the reads of a refusal by a sale that is not open
+    /bytes/N        N bytes
 """
 
 import argparse
@@ -26,7 +27,7 @@ from flashsale.http.endpoint import WHOLE
 from flashsale.observe import telemetry
 from flashsale.redis import clients
 
-# The writes of `admit`, without a look at anything.
+# The writes of `admit`, without its checks.
 WRITING = """
 local entry = redis.call('XADD', KEYS[7], '*',
     'purchase', ARGV[1], 'shopper', ARGV[2], 'sku', ARGV[3], 'quantity', ARGV[4])
@@ -36,7 +37,7 @@ redis.call('HINCRBY', KEYS[5], ARGV[2], ARGV[4])
 redis.call('HSET', KEYS[9], ARGV[2], ARGV[1])
 return {'queued', redis.call('SETNX', KEYS[8], entry)}
 """
-# What it reads before it says that a sale is not open, and before it says that somebody has enough.
+# The reads of `admit` before it refuses: because the sale is not open, or because of stock or limit.
 READING_LITTLE = """
 redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
 redis.call('HGET', KEYS[6], ARGV[1])
@@ -75,7 +76,7 @@ def digest(script: str) -> str:
     return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-_CALLED = {
+_SCRIPTS = {
     "/write": (digest(WRITING), 202),
     "/read": (digest(READING), 409),
     "/read-little": (digest(READING_LITTLE), 409),
@@ -91,27 +92,27 @@ def _pool() -> redis.asyncio.Redis:
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
-        await _live(receive, send)
+        await _run_lifespan(receive, send)
         return
     status, body = 200, b""
-    named = (*_KEYS, os.urandom(16).hex(), os.urandom(16).hex(), "shoe", "1")
-    if scope["path"] in _CALLED:
-        called, status = _CALLED[scope["path"]]
-        await clients.send(0, "EVALSHA", called, 9, *named)
+    arguments = (*_KEYS, os.urandom(16).hex(), os.urandom(16).hex(), "shoe", "1")
+    if scope["path"] in _SCRIPTS:
+        script, status = _SCRIPTS[scope["path"]]
+        await clients.send(0, "EVALSHA", script, 9, *arguments)
         body = _ANSWER
     elif scope["path"] == _BY_POOL:
-        called, status = _CALLED["/write"]
-        await _pool().evalsha(called, 9, *named)
+        script, status = _SCRIPTS["/write"]
+        await _pool().evalsha(script, 9, *arguments)
         body = _ANSWER
     elif asked := _BYTES.match(scope["path"]):
         body = b"x" * int(asked[1])
-    # As the product's answers are sent: the limit must not be slower by its server.
+    # The same fast path as the shop's answers, so that the server does not lower the limit.
     head = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
-    scope["extensions"][WHOLE](status, head, body)  # or whoever asked has gone
+    scope["extensions"][WHOLE](status, head, body)  # False if the client has gone
 
 
-async def _live(receive: Any, send: Any) -> None:
-    """Says when it begins to serve."""
+async def _run_lifespan(receive: Any, send: Any) -> None:
+    """Announce this process in the telemetry when it begins to serve."""
     await receive()
     telemetry.start("bare")
     garbage.freeze_loaded_objects()

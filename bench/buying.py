@@ -1,4 +1,4 @@
-"""Clicks: how many are accepted, committed and refused, and how soon they are answered."""
+"""Measures clicks: rates of acceptance, commit and refusal, and the time to the answer."""
 
 import secrets
 import time
@@ -24,9 +24,9 @@ from bench.figures import (
     WATCHED,
     WRITES,
 )
-from bench.serving import serving
+from bench.serving import serve_module
 from bench.stage import FASTEST, Stage, first_sku, prepare_bare
-from bench.watching import dashboard
+from bench.watching import open_dashboard
 from drills.http import request
 from drills.private_shop import wait_for
 
@@ -34,43 +34,43 @@ if TYPE_CHECKING:
     from inventory.models import Sale
 
 _BATCH = 500
-_REFUSED = 2000  # shoppers, who click again and again
-_HASTY = 20  # of them, who have many tickets
-_PLENTY = 10_000  # units that one of them may buy
+_REFUSED = 2000  # shoppers who click again and again
+_HASTY = 20  # shoppers with many tickets each
+_PLENTY = 10_000  # units per shopper
 
 
-def bare_writes(stage: Stage) -> None:
-    """What the server, Redis and its disk allow."""
+def measure_bare_writes(stage: Stage) -> None:
+    """Measure the limit of the server, Redis and its disk."""
     for name, path, connections in (
         (POOL, "/write-by-pool", 256),
         *((name, "/write", connections) for connections, name in WRITES.items()),
     ):
         prepare_bare()
-        load = _bare(stage, path, connections)
+        load = _load_bare(stage, path, connections)
         stage.results.add(name, load.per_second(202))
     prepare_bare()
 
 
-def _bare(stage: Stage, path: str, connections: int) -> wrk.Load:
-    asked = request("POST", path, {"Host": "bare"}, b"")
-    return wrk.load(stage.bare, connections, stage.seconds, [asked], again=True)
+def _load_bare(stage: Stage, path: str, connections: int) -> wrk.Load:
+    click = request("POST", path, {"Host": "bare"}, b"")
+    return wrk.run_load(stage.bare, connections, stage.seconds, [click], again=True)
 
 
-def accepted(stage: Stage, connections: int) -> None:
-    """The whole path, under a load that is as large as it is answered."""
-    with stage.sale() as sale:
-        clicks = list(stage.clicks(sale, stage.seconds))
-        before = processor.used(stage.folder)
-        load = wrk.load(stage.port, connections, stage.seconds, clicks)
+def measure_accepted(stage: Stage, connections: int) -> None:
+    """Measure the whole path; each connection sends its next click when the last one is answered."""
+    with stage.open_sale() as sale:
+        clicks = list(stage.make_clicks(sale, stage.seconds))
+        before = processor.read_seconds(stage.folder)
+        load = wrk.run_load(stage.port, connections, stage.seconds, clicks)
         over = time.perf_counter()
         committed = sale.orders.count()
-        empty(sale)
+        wait_for_empty_line(sale)
         emptied = time.perf_counter() - over
-        spent = processor.used(stage.folder)
+        spent = processor.read_seconds(stage.folder)
         orders = sale.orders.count()
-    # wrk hangs up on the clicks that are under way when its time is over.
+    # At the end of its time wrk closes connections whose clicks are not answered yet.
     if not load.answers[202] <= orders <= load.answers[202] + connections:
-        raise SystemExit(f"{load.answers[202]} were accepted, and {orders} are orders")
+        raise SystemExit(f"{load.answers[202]} clicks were accepted, and there are {orders} orders")
     results = stage.results
     results.add(ACCEPTED[connections], load.per_second(202))
     results.add(COMMITTED[connections], committed / load.seconds)
@@ -82,15 +82,15 @@ def accepted(stage: Stage, connections: int) -> None:
             results.add(name, (spent[role] - before[role]) / orders * 1e6)
 
 
-def empty(sale: "Sale") -> None:
+def wait_for_empty_line(sale: "Sale") -> None:
     from inventory.gate import replica
 
     wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
 
 
-def sql_batches(stage: Stage) -> None:
-    """What PostgreSQL and its disk allow: one transaction after the other that locks a row, inserts orders
-    and lowers the stock, and nothing else. On tables of its own, which have the orders' indexes."""
+def measure_sql_batches(stage: Stage) -> None:
+    """Measure the limit of PostgreSQL and its disk: transactions, one after the other, that only lock a
+    row, insert orders and lower the stock. They use separate tables with the same indexes."""
     from django.db import connection, transaction
 
     rows = [secrets.token_hex(16) for _ in range(_BATCH * 2)]
@@ -124,68 +124,68 @@ FROM unnest(%s::uuid[], %s::uuid[]) AS t (id, shopper)
 """
 
 
-def refused(stage: Stage) -> None:
-    """Clicks that buy nothing: of those who have bought, come too late, or too often, or while nothing is
-    sold."""
+def measure_refused(stage: Stage) -> None:
+    """Measure refusals: of shoppers at their limit, in a pause, after the stock is gone, and of too many
+    clicks."""
     from orders import lifecycle
 
     prepare_bare()
-    stage.results.add(READS, _bare(stage, "/read", 256).per_second(409))
-    stage.results.add(READS_LITTLE, _bare(stage, "/read-little", 256).per_second(409))
-    with stage.sale() as sale:
-        _refuse(stage, "limit", sale, _buyers(stage, sale))
+    stage.results.add(READS, _load_bare(stage, "/read", 256).per_second(409))
+    stage.results.add(READS_LITTLE, _load_bare(stage, "/read-little", 256).per_second(409))
+    with stage.open_sale() as sale:
+        _measure_refusal(stage, "limit", sale, _buy_all(stage, sale))
         lifecycle.pause(sale.pk, by="staff")
-        _refuse(stage, "paused", sale, _strangers())
-    with replace(stage, units=1).sale() as sale:
-        _buyers(stage, sale)
-        _refuse(stage, "sold out", sale, _strangers())
-    # A second's worth passes, then they are too fast. Each ticket once: an accepted one is known.
+        _measure_refusal(stage, "paused", sale, _new_shoppers())
+    with replace(stage, units=1).open_sale() as sale:
+        _buy_all(stage, sale)
+        _measure_refusal(stage, "sold out", sale, _new_shoppers())
+    # One click per shopper and second passes. Each ticket is used once, since a replay is not refused.
     with (
-        serving("flashsale.web", RATE_PER_SHOPPER="1") as strict,
-        stage.sale(limit=_PLENTY) as sale,
+        serve_module("flashsale.web", RATE_PER_SHOPPER="1") as strict,
+        stage.open_sale(limit=_PLENTY) as sale,
     ):
-        few, sku = _strangers()[:_HASTY], first_sku(sale)
+        few, sku = _new_shoppers()[:_HASTY], first_sku(sale)
         clicks = (
-            stage.click(sale, shopper, sku)
+            stage.make_click(sale, shopper, sku)
             for shopper in islice(cycle(few), round(stage.seconds * FASTEST))
         )
-        load = wrk.load(strict, 256, stage.seconds, clicks)
-        _only(load, "too fast", 429, 202)
+        load = wrk.run_load(strict, 256, stage.seconds, clicks)
+        _check_answers(load, "too fast", 429, 202)
         stage.results.add(REFUSED["too fast"], load.per_second(429))
 
 
-def _strangers() -> list[UUID]:
+def _new_shoppers() -> list[UUID]:
     from flashsale.http import shoppers
 
     return [shoppers.new_shopper() for _ in range(_REFUSED)]
 
 
-def _buyers(stage: Stage, sale: "Sale") -> list[UUID]:
-    """Shoppers who have bought what they may, or all there is."""
+def _buy_all(stage: Stage, sale: "Sale") -> list[UUID]:
+    """Send clicks for a second. Return shoppers who got an order: at their limit, or of the whole stock."""
     from orders.models import Order
 
-    wrk.load(stage.port, 64, 1, stage.clicks(sale, 1))
-    empty(sale)
+    wrk.run_load(stage.port, 64, 1, stage.make_clicks(sale, 1))
+    wait_for_empty_line(sale)
     return list(Order.objects.filter(sale=sale).values_list("shopper", flat=True)[:_REFUSED])
 
 
-def _refuse(stage: Stage, kind: str, sale: "Sale", shoppers: list[UUID]) -> None:
-    """Each with a ticket that has bought nothing: what is refused uses none up."""
+def _measure_refusal(stage: Stage, kind: str, sale: "Sale", shoppers: list[UUID]) -> None:
+    """Refuse the same unused tickets again and again: a refusal does not use a ticket."""
     sku = first_sku(sale)
-    clicks = [stage.click(sale, shopper, sku) for shopper in shoppers]
-    load = wrk.load(stage.port, 256, stage.seconds, clicks, again=True)
-    _only(load, kind, 409)
+    clicks = [stage.make_click(sale, shopper, sku) for shopper in shoppers]
+    load = wrk.run_load(stage.port, 256, stage.seconds, clicks, again=True)
+    _check_answers(load, kind, 409)
     stage.results.add(REFUSED[kind], load.per_second(409))
 
 
-def _only(load: wrk.Load, what: str, *statuses: int) -> None:
+def _check_answers(load: wrk.Load, kind: str, *statuses: int) -> None:
     if not load.answers.keys() <= set(statuses):
-        raise SystemExit(f"{what}: answered {dict(load.answers)}")
+        raise SystemExit(f"{kind}: answered {dict(load.answers)}")
 
 
-def watched(stage: Stage) -> None:
-    """What it costs the sale that a member of staff watches."""
-    with stage.sale() as sale, dashboard(stage.port):
-        load = wrk.load(stage.port, 256, stage.seconds, stage.clicks(sale, stage.seconds))
-        empty(sale)
+def measure_watched(stage: Stage) -> None:
+    """Measure accepted clicks while a member of staff has the dashboard open."""
+    with stage.open_sale() as sale, open_dashboard(stage.port):
+        load = wrk.run_load(stage.port, 256, stage.seconds, stage.make_clicks(sale, stage.seconds))
+        wait_for_empty_line(sale)
     stage.results.add(WATCHED, load.per_second(202))

@@ -1,4 +1,4 @@
-"""Where this machine's Chromium is, for whoever drives it with Playwright, which only development needs."""
+"""Finds this machine's Chromium, for Playwright. Only development needs it."""
 
 import os
 from pathlib import Path
@@ -12,12 +12,12 @@ ABSENT = f"no browser: neither playwright's own nor any of {', '.join(INSTALLED)
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
-    "--renderer-process-limit=8",  # of hundreds of pages
+    "--renderer-process-limit=8",  # limits hundreds of pages
 ]
 
 
 def executable(playwright: "Playwright") -> Path | None:
-    """The machine's own browser, else the one that playwright has installed, else None."""
+    """Find the machine's own browser, else the one that Playwright installed. None if there is neither."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     found = [Path(folder) / name for name in INSTALLED for folder in folders]
     found.append(Path(playwright.chromium.executable_path))

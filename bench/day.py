@@ -1,10 +1,9 @@
-"""A day's sales in half an hour: `python -m bench.day --out FILE`.
+"""Simulates a day's sales in half an hour: `python -m bench.day --out FILE`.
 
-Sales one after the other, each with the same traffic at a steady rate: clicks and pages, shoppers who come
-with a socket, buy, hear what became of it and leave, pages that stay open, and staff who watch, cancel,
-read the books and look orders up. Nothing may grow from the first sale to the last: no latency, no memory,
-no number of connections; and no fewer are answered. Ends with 1 where something did, and with 3 where
-anybody was told what is not so.
+Sales run one after the other, each with the same traffic at a steady rate: clicks and pages, shoppers who
+open a socket, buy, wait for the outcome and leave, pages that stay open, and staff who watch, cancel,
+reconcile and look orders up. From the first sale to the last neither latency nor memory nor connections
+may grow, and the rate of answers may not fall. Exit code 1 if one does, 3 if a shopper got a wrong answer.
 
 Writes JSON after each point, which `tools/plots.py` draws.
 """
@@ -25,26 +24,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import uvloop
 
 from bench import machine, processor, wrk
-from bench.buying import empty
+from bench.buying import wait_for_empty_line
 from bench.figures import Results
 from bench.sockets import Socket
-from bench.stage import Stage, percentile, stage
+from bench.stage import Stage, percentile_ms, start_stage
 from bench.steadiness import (
     BY_SOCKET,
     CONNECTIONS,
     ORDER_LIST,
     Point,
+    as_text,
+    find_unsteady,
     growth,
-    in_short,
-    too_much,
-    words,
+    summarize,
 )
-from bench.watching import dashboard
-from drills.arguments import number, writable
+from bench.watching import open_dashboard
+from drills.arguments import number_between, writable_file
 from drills.habits import patient
-from drills.http import Connection, get, request
-from drills.private_shop import HOST, Worker, say, staff_cookie
-from drills.shopper import SOCKET, Log, Shopper, Site
+from drills.http import Connection, Site, get, request
+from drills.private_shop import HOST, BackgroundWork, make_staff_cookie, say
+from drills.shopper import Shopper
+from drills.shopper_log import SOCKET, Log
 from flashsale.http.listening import allow_many_sockets
 from ops.base_command import FAILED, INCONSISTENT
 
@@ -55,77 +55,77 @@ if TYPE_CHECKING:
 
 SALES = 10
 _CLICKS, _PAGES = 30, 10  # connections
-_PAUSE = 100.0  # ms behind each answer on one of them
-_VISITS = 10  # a second
+_PAUSE = 100.0  # ms after each answer of a connection
+_VISITS = 10  # per second
 _OPEN_PAGES = 200
 _STAFF_PAUSE = 5.0  # seconds
-_LONGEST_VISIT = 60.0  # seconds, after which it is a fault
-_GOOD = {"click": 202, "page": 200}  # the answer to each
+_LONGEST_VISIT = 60.0  # seconds; a longer one is a fault
+_GOOD = {"click": 202, "page": 200}  # the expected status
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.day", description=__doc__)
-    parser.add_argument("--minutes", type=number(0.5, 24 * 60), default=30.0)
-    parser.add_argument("--out", type=writable, required=True)
+    parser.add_argument("--minutes", type=number_between(0.5, 24 * 60), default=30.0)
+    parser.add_argument("--out", type=writable_file, required=True)
     options = parser.parse_args()
     if not wrk.installed():
         raise SystemExit(wrk.MISSING)
     allow_many_sockets()
     seconds = options.minutes * 60 / SALES
-    told: dict[str, Any] = {
-        "machine": machine.described(),
+    report: dict[str, Any] = {
+        "machine": machine.describe_machine(),
         "minutes": options.minutes,
         "answers": Counter(),
         "faults": [],
         "day": [],
     }
-    points: list[Point] = told["day"]
-    with stage(min(10, seconds // 3), Results()) as ready, dashboard(ready.port):
-        staff = staff_cookie()
+    points: list[Point] = report["day"]
+    with start_stage(min(10, seconds // 3), Results()) as ready, open_dashboard(ready.port):
+        staff = make_staff_cookie()
         began = time.monotonic()
         for which in range(1, SALES + 1):
-            for point in _sale(ready, seconds, staff, told):
+            for point in _run_sale(ready, seconds, staff, report):
                 at = {"minute": (time.monotonic() - began) / 60, "sale": float(which)}
                 points.append(at | point)
-                options.out.write_text(json.dumps(told, indent=1) + "\n")
-                say(f"sale {which} of {SALES}: {in_short(point)}")
-    options.out.write_text(json.dumps(told | {"growth": growth(points)}, indent=1) + "\n")
-    print(words(points), json.dumps(told["answers"]), sep="\n")
-    if told["faults"]:
-        print(json.dumps(told["faults"]))
+                options.out.write_text(json.dumps(report, indent=1) + "\n")
+                say(f"sale {which} of {SALES}: {summarize(point)}")
+    options.out.write_text(json.dumps(report | {"growth": growth(points)}, indent=1) + "\n")
+    print(as_text(points), json.dumps(report["answers"]), sep="\n")
+    if report["faults"]:
+        print(json.dumps(report["faults"]))
         return INCONSISTENT
-    return FAILED if too_much(points) else 0
+    return FAILED if find_unsteady(points) else 0
 
 
 # --- A sale ---------------------------------------------------------------------------------------
 
 
-def _sale(ready: Stage, seconds: float, staff: str, told: dict[str, Any]) -> Iterator[Point]:
-    """One sale from its opening to its end, measured again and again."""
+def _run_sale(ready: Stage, seconds: float, staff: str, report: dict[str, Any]) -> Iterator[Point]:
+    """Run one sale from opening to end, and yield a point per measurement."""
     from drills import consistency
 
-    with ready.sale(limit=2) as sale:
-        before = consistency.stock_of(sale)
+    with ready.open_sale(limit=2) as sale:
+        before = consistency.read_stock(sale)
         visitors = Visitors(ready, sale)
         over = time.monotonic() + seconds
-        with _open_pages(ready, sale), visitors.coming(), _other_staff(sale, told["faults"]):
+        with _open_pages(ready, sale), visitors.arrive(), _simulate_staff(sale, report["faults"]):
             while time.monotonic() < over:
-                point = _loads(ready, sale, told["answers"]) | visitors.experienced()
-                yield point | _order_list(ready, staff) | _held(ready)
-        empty(sale)
-        books = consistency.Books.read(sale, before, visitors.logs)
-        told["faults"] += [one._asdict() for one in consistency.faults_in(visitors.logs, books)]
+                point = _measure_loads(ready, sale, report["answers"]) | visitors.take_outcomes()
+                yield point | _measure_order_list(ready, staff) | _measure_resources(ready)
+        wait_for_empty_line(sale)
+        state = consistency.DatabaseState.read(sale, before, visitors.logs)
+        report["faults"] += [one._asdict() for one in consistency.find_faults(visitors.logs, state)]
 
 
-def _loads(ready: Stage, sale: "Sale", answers: Counter[str]) -> Point:
-    """Clicks and pages at the same time."""
+def _measure_loads(ready: Stage, sale: "Sale", answers: Counter[str]) -> Point:
+    """Measure clicks and pages at the same time."""
     enough = round(1.5 * _CLICKS * 1000 / _PAUSE * ready.seconds)
-    clicks = list(islice(ready.clicks(sale, ready.seconds), enough))
+    clicks = list(islice(ready.make_clicks(sale, ready.seconds), enough))
     page = request("GET", f"/sales/{sale.slug}/", {"Host": ready.site, "Accept": "text/html"})
     with ThreadPoolExecutor(2) as pool:
         loads = {
-            "click": pool.submit(_load, ready, _CLICKS, clicks),
-            "page": pool.submit(_load, ready, _PAGES, [page], again=True),
+            "click": pool.submit(_run_load, ready, _CLICKS, clicks),
+            "page": pool.submit(_run_load, ready, _PAGES, [page], again=True),
         }
     point: Point = {}
     for what, done in loads.items():
@@ -136,20 +136,20 @@ def _loads(ready: Stage, sale: "Sale", answers: Counter[str]) -> Point:
     return point
 
 
-def _load(
+def _run_load(
     ready: Stage, connections: int, requests: list[bytes], *, again: bool = False
 ) -> wrk.Load:
-    return wrk.load(ready.port, connections, ready.seconds, requests, again=again, pause=_PAUSE)
+    return wrk.run_load(ready.port, connections, ready.seconds, requests, again=again, pause=_PAUSE)
 
 
-def _order_list(ready: Stage, staff: str) -> Point:
-    """How soon staff have the list of orders, in the admin."""
-    asked = get("/admin/orders/order/", ready.site, staff)
+def _measure_order_list(ready: Stage, staff: str) -> Point:
+    """Measure the time to the admin's list of orders, in ms."""
+    list_request = get("/admin/orders/order/", ready.site, staff)
 
     async def ask() -> float:
         connection = await Connection.open(HOST, ready.port)
         began = time.perf_counter()
-        answer = await connection.send(asked)
+        answer = await connection.send(list_request)
         connection.close()
         if answer.status != 200:
             raise SystemExit(f"the list of orders was answered {answer.status}")
@@ -158,8 +158,8 @@ def _order_list(ready: Stage, staff: str) -> Point:
     return {ORDER_LIST: uvloop.run(ask()) * 1000}
 
 
-def _held(ready: Stage) -> Point:
-    """Memory and connections."""
+def _measure_resources(ready: Stage) -> Point:
+    """Measure memory by role, and connections."""
     from django.db import connection
 
     from flashsale.redis import clients as clients_module
@@ -168,47 +168,47 @@ def _held(ready: Stage) -> Point:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         [backends] = cursor.fetchone()
     clients = clients_module.client_of(0).info("clients")["connected_clients"]
-    webs = processor.pids(ready.folder, "web")
+    webs = processor.find_pids(ready.folder, "web")
     files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in webs)
     counted = dict(zip(CONNECTIONS, (backends, clients, files), strict=True))
-    return processor.memory(ready.folder, "Pss_Anon") | counted
+    return processor.read_memory(ready.folder, "Pss_Anon") | counted
 
 
 class Outcome(NamedTuple):
-    """What became of a purchase: seconds from the click until it was told, and how."""
+    """How a shopper learned the outcome: seconds from the click, and SOCKET, ASKED or CLICKED."""
 
     took: float
     how: str
 
 
 class Visitors:
-    """Shoppers who come so many a second, buy, hear what became of it, and leave."""
+    """Shoppers who arrive at a steady rate, buy, wait for the outcome, and leave."""
 
     def __init__(self, ready: Stage, sale: "Sale") -> None:
         self._site, self._slug = Site(f"http://{ready.site}"), sale.slug
-        self._told: list[Outcome] = []
+        self._outcomes: list[Outcome] = []
         self.logs: list[Log] = []
 
-    def experienced(self) -> Point:
-        """Of all who have left since it was asked last: how soon after the click they knew what became of
-        it, and how many of a hundred heard it on their socket."""
-        told, self._told = self._told, []
-        if not told:
+    def take_outcomes(self) -> Point:
+        """Sum up the shoppers who left since the last call: times from click to outcome, and the percentage
+        of outcomes that came by socket."""
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes:
             raise SystemExit("no shopper has left: each part of the day is too short")
-        by_socket = sum(1 for one in told if one.how == SOCKET)
-        took = [one.took for one in told]
-        known = {f"confirmed p{share}": percentile(took, share) for share in (50, 99)}
-        return known | {BY_SOCKET: 100 * by_socket / len(told)}
+        by_socket = sum(1 for one in outcomes if one.how == SOCKET)
+        took = [one.took for one in outcomes]
+        known = {f"confirmed p{share}": percentile_ms(took, share) for share in (50, 99)}
+        return known | {BY_SOCKET: 100 * by_socket / len(outcomes)}
 
     @contextmanager
-    def coming(self) -> Iterator[None]:
-        worker = Worker(lambda ending: uvloop.run(self._come(ending)), "visitors")
+    def arrive(self) -> Iterator[None]:
+        worker = BackgroundWork(lambda ending: uvloop.run(self._keep_arriving(ending)), "visitors")
         try:
             yield
         finally:
             worker.stop()
 
-    async def _come(self, ending: "Event") -> None:
+    async def _keep_arriving(self, ending: "Event") -> None:
         async with asyncio.TaskGroup() as visits:
             while not ending.is_set():
                 visits.create_task(self._visit())
@@ -218,19 +218,20 @@ class Visitors:
         shopper = Shopper(self._site, self._slug)
         self.logs.append(shopper.log)
         try:
-            with suppress(TimeoutError):  # what was not answered is found in its log
+            with suppress(TimeoutError):  # its log shows the missing outcome
                 async with asyncio.timeout(_LONGEST_VISIT):
                     await patient(shopper)
-                    await shopper.outcomes()
+                    await shopper.wait_for_outcomes()
         finally:
             await shopper.leave()
-        for purchase, told in shopper.log.final.items():
-            self._told.append(Outcome(told.at - shopper.log.clicked[purchase], told.how))
+        for purchase, update in shopper.log.final.items():
+            took = update.at - shopper.log.clicked[purchase]
+            self._outcomes.append(Outcome(took, update.how))
 
 
 @contextmanager
 def _open_pages(ready: Stage, sale: "Sale") -> Iterator[None]:
-    """Pages of others, who only watch."""
+    """Keep sockets of shoppers open who do not buy."""
     path = f"/ws/sales/{sale.slug}/"
 
     async def watch(ending: "Event") -> None:
@@ -244,7 +245,7 @@ def _open_pages(ready: Stage, sale: "Sale") -> Iterator[None]:
         if lost:
             raise SystemExit(f"{lost} sockets were lost")
 
-    worker = Worker(lambda ending: uvloop.run(watch(ending)), "pages")
+    worker = BackgroundWork(lambda ending: uvloop.run(watch(ending)), "pages")
     try:
         yield
     finally:
@@ -252,7 +253,7 @@ def _open_pages(ready: Stage, sale: "Sale") -> Iterator[None]:
 
 
 @contextmanager
-def _other_staff(sale: "Sale", faults: list[Any]) -> Iterator[None]:
+def _simulate_staff(sale: "Sale", faults: list[Any]) -> Iterator[None]:
     from drills.staff import Staff
 
     staff = Staff(sale, every=_STAFF_PAUSE)
@@ -261,7 +262,7 @@ def _other_staff(sale: "Sale", faults: list[Any]) -> Iterator[None]:
         yield
     finally:
         staff.stop()
-    faults += [{"kind": kind, "what": what} for kind, what in staff.seen.faults.items()]
+    faults += [{"kind": kind, "what": what} for kind, what in staff.log.faults.items()]
 
 
 if __name__ == "__main__":

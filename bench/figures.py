@@ -1,4 +1,4 @@
-"""The figures of a bench: what is measured, in which unit, beside which limit, and what is aimed at."""
+"""The figures of a bench, each with unit, limit and aim; and the results."""
 
 import statistics
 from collections import defaultdict
@@ -9,21 +9,21 @@ from bench.processor import GENERATOR, ROLES
 
 RATE, MS, KB, US = "/s", "ms", "kB", "µs"
 
-# What the machine allowed on which the aims were set (`docs/performance.md`). On a slower one, or in an
-# hour in which others use it, they are scaled by the same factor; ratios are not.
+# This limit on the reference machine, when the aims were set (`docs/performance.md`). On a slower or busier
+# machine the aims are scaled by the ratio of this figure; ratios to a limit are not scaled.
 POOL, SQL = "bare: a writing script, by redis-py's pool", "bare: SQL batches"
 REFERENCE = 10_500.0  # of POOL
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One thing that is measured."""
+    """A measured quantity."""
 
     name: str
     unit: str
     aim: float | None = None
-    limit: str = ""  # the figure that says what the machine allows
-    least: float | None = None  # ratio to it
+    limit: str = ""  # the figure with the machine's limit
+    least: float | None = None  # the least acceptable ratio to the limit
 
     @property
     def more_is_better(self) -> bool:
@@ -118,7 +118,7 @@ _BY_NAME = {figure.name: figure for figure in FIGURES}
 
 
 class Results:
-    """What was measured, round by round."""
+    """Measured values, by figure and round."""
 
     def __init__(self) -> None:
         self.round = 1
@@ -137,34 +137,33 @@ class Results:
 
     @property
     def factor(self) -> float | None:
-        """How fast this machine was, of the one on which the aims were set: 1 at most. None where it was
-        not measured."""
+        """The speed of this machine relative to the reference machine, at most 1. None if not measured."""
         median = self.median(POOL)
         return None if median is None else min(1.0, median / REFERENCE)
 
     def ratio(self, figure: Figure) -> float | None:
-        """To its limit: the median of what those rounds gave that have both."""
+        """The ratio to the figure's limit: the median over the rounds that have both."""
         values, limits = (self._rounds.get(name, {}) for name in (figure.name, figure.limit))
         ratios = [values[n] / limits[n] for n in values.keys() & limits.keys() if limits[n]]
         return statistics.median(ratios) if ratios else None
 
     def aim(self, figure: Figure) -> float | None:
-        """What is aimed at on a machine as fast as this one was."""
+        """The aim, scaled to the speed of this machine."""
         if figure.aim is None or figure.unit == KB or self.factor is None:
             return figure.aim
         return figure.aim * self.factor if figure.more_is_better else figure.aim / self.factor
 
     def met(self, figure: Figure) -> bool | None:
-        """None where nothing is aimed at."""
+        """Whether aim and least ratio are met. None if the figure has neither, or was not measured."""
         median, aim, ratio = self.median(figure.name), self.aim(figure), self.ratio(figure)
         if median is None:
             return None
-        held = []
+        checks = []
         if aim is not None:
-            held.append(median >= aim if figure.more_is_better else median <= aim)
+            checks.append(median >= aim if figure.more_is_better else median <= aim)
         if figure.least is not None and ratio is not None:
-            held.append(ratio >= figure.least)
-        return all(held) if held else None
+            checks.append(ratio >= figure.least)
+        return all(checks) if checks else None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -188,21 +187,21 @@ class Results:
         }
 
     def rows(self) -> list[tuple[str, str, str, str, str, str]]:
-        """Name, median, least and most, ratio to the limit, aim, and whether it was met."""
+        """One row per figure: name, median, range, ratio to the limit, aim, and whether it was met."""
         rows = []
         for figure in FIGURES:
             values = self.values(figure.name)
             if not values:
                 continue
             ratio, aim, met = self.ratio(figure), self.aim(figure), self.met(figure)
-            aims = [f"{'≥' if figure.more_is_better else '≤'} {_shown(aim)}"] if aim else []
+            aims = [f"{'≥' if figure.more_is_better else '≤'} {_format(aim)}"] if aim else []
             if figure.least:
-                aims.append(f"≥ {figure.least:g} of it")
+                aims.append(f"≥ {figure.least:g} of the limit")
             rows.append(
                 (
                     figure.name,
-                    f"{_shown(statistics.median(values))} {figure.unit}",
-                    f"{_shown(min(values))} to {_shown(max(values))}",
+                    f"{_format(statistics.median(values))} {figure.unit}",
+                    f"{_format(min(values))} to {_format(max(values))}",
                     f"{ratio:.2f}" if ratio else "",
                     ", ".join(aims),
                     {True: "met", False: "missed", None: ""}[met],
@@ -215,5 +214,5 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
-def _shown(value: float) -> str:
+def _format(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"

@@ -1,7 +1,7 @@
-"""What bends first when there is more of something: `python -m bench.growth --out FILE`.
+"""Measures what slows down as the shop grows: `python -m bench.growth --out FILE`.
 
-More products, stock, purchases in line, sales, shoppers, orders: for each number the same load on one sale.
-Ten to twenty minutes. Writes JSON, which `tools/plots.py` draws. What more web processes do, is said by
+It puts the same load on one sale with more and more products, stock, entries in line, sales, shoppers and
+orders. Takes 10 to 20 minutes. Writes JSON, which `tools/plots.py` draws. For more web processes use
 `manage.py bench --web N`.
 """
 
@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import machine, processor, wrk
-from bench.buying import empty
+from bench.buying import wait_for_empty_line
 from bench.figures import Results
-from bench.stage import Stage, end, stage
-from drills.arguments import writable
+from bench.stage import Stage, end_sale, start_stage
+from drills.arguments import writable_file
 from drills.private_shop import make_sale, say, wait_for
 from flashsale.http.listening import allow_many_sockets
 
@@ -39,89 +39,89 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
     parser.add_argument("--only", nargs="+", choices=SERIES, default=list(SERIES))
-    parser.add_argument("--out", type=writable, required=True)
+    parser.add_argument("--out", type=writable_file, required=True)
     options = parser.parse_args()
     if not wrk.installed():
         raise SystemExit(wrk.MISSING)
     allow_many_sockets()
-    told: dict[str, Any] = {
-        "machine": machine.described(),
+    report: dict[str, Any] = {
+        "machine": machine.describe_machine(),
         "connections": CONNECTIONS,
         "series": {},
     }
-    with stage(options.seconds, Results()) as ready:
+    with start_stage(options.seconds, Results()) as ready:
         for name in options.only:
-            points = told["series"][name] = []
+            points = report["series"][name] = []
             for point in SERIES[name](ready):
                 say(f"{name}: {point}")
                 points.append(point)
-            options.out.write_text(json.dumps(told, indent=1) + "\n")
+            options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def by_products(ready: Stage) -> Iterator[Point]:
     for number in (1, 10, 100, 1000):
-        with replace(ready, products=number).sale() as sale:
-            yield {"x": number} | _measured(ready, sale)
+        with replace(ready, products=number).open_sale() as sale:
+            yield {"x": number} | _measure_load(ready, sale)
 
 
 def by_stock(ready: Stage) -> Iterator[Point]:
     for number in (1, 1000, 1_000_000):
-        with replace(ready, units=number).sale() as sale:
-            yield {"x": number} | _measured(ready, sale)
+        with replace(ready, units=number).open_sale() as sale:
+            yield {"x": number} | _measure_load(ready, sale)
 
 
 def by_line(ready: Stage) -> Iterator[Point]:
-    """A line that nobody settles, for the worker stands still; and how soon it is empty when it goes on."""
+    """Entries that wait in line while the worker is stopped, and the rate of settlement afterwards."""
     from inventory.gate import replica
 
     for number in (0, 10_000, 100_000):
-        with ready.sale() as sale:
-            with _worker_stopped(ready):
+        with ready.open_sale() as sale:
+            with _stop_worker(ready):
                 while replica.read_view(sale.pk).waiting < number:
-                    wrk.load(ready.port, 256, 2, ready.clicks(sale, 2))
+                    wrk.run_load(ready.port, 256, 2, ready.make_clicks(sale, 2))
                 waiting = replica.read_view(sale.pk).waiting
-                point = {"x": waiting} | _measured(ready, sale, rounds=1)
+                point = {"x": waiting} | _measure_load(ready, sale, rounds=1)
                 waiting = replica.read_view(sale.pk).waiting
             began = time.monotonic()
-            empty(sale)
+            wait_for_empty_line(sale)
             yield point | {"settled_per_second": waiting / (time.monotonic() - began)}
 
 
 def by_sales(ready: Stage) -> Iterator[Point]:
-    """Open sales beside the one that is loaded."""
+    """Open sales beside the one under load."""
     others: list[Sale] = []
     for number in (1, 10, 100, 1000):
         others += [make_sale(1, wait=False) for _ in range(number - 1 - len(others))]
-        with ready.sale() as sale:
-            yield {"x": number} | _measured(ready, sale)
+        with ready.open_sale() as sale:
+            yield {"x": number} | _measure_load(ready, sale)
     for other in others:
-        end(other)
+        end_sale(other)
 
 
 def by_purchases(ready: Stage) -> Iterator[Point]:
-    """What each part keeps in memory, with more and more purchases in one sale."""
-    with ready.sale() as sale:
+    """Memory of each process by role, with more and more purchases in one sale."""
+    with ready.open_sale() as sale:
         for number in (0, 100_000, 200_000, 300_000):
             while sale.orders.count() < number:
-                wrk.load(ready.port, 256, 5, ready.clicks(sale, 5))
-                empty(sale)
-            yield {"x": sale.orders.count()} | processor.memory(ready.folder)
+                wrk.run_load(ready.port, 256, 5, ready.make_clicks(sale, 5))
+                wait_for_empty_line(sale)
+            yield {"x": sale.orders.count()} | processor.read_memory(ready.folder)
 
 
 def by_shoppers(ready: Stage) -> Iterator[Point]:
-    """Who has bought in this very sale: the gate knows each of them, and what they were answered."""
+    """Shoppers who have bought in the same sale: the gate holds each of them, with their answers."""
     from flashsale.redis import clients
     from inventory.gate import replica
 
     for number in (0, 10_000, 100_000, 1_000_000):
-        with replace(ready, units=_PLENTY).sale() as sale:
+        with replace(ready, units=_PLENTY).open_sale() as sale:
             key = sale.pk
             _insert_orders(sale, number)
             clients.client_of(0).flushall()
             began = time.monotonic()
             wait_for(lambda key=key: replica.read_view(key).ready, _PATIENCE)  # type: ignore[misc]
             rebuilt = time.monotonic() - began
-            yield {"x": number} | _measured(ready, sale) | {"rebuilt_after": rebuilt}
+            yield {"x": number} | _measure_load(ready, sale) | {"rebuilt_after": rebuilt}
 
 
 def by_orders(ready: Stage) -> Iterator[Point]:
@@ -132,9 +132,9 @@ def by_orders(ready: Stage) -> Iterator[Point]:
         past = make_sale(1, units=_PLENTY)
         while (missing := number - Order.objects.count()) > 0:
             _insert_orders(past, min(missing, 1_000_000))
-        end(past)
-        with ready.sale() as sale:
-            yield {"x": Order.objects.count()} | _measured(ready, sale)
+        end_sale(past)
+        with ready.open_sale() as sale:
+            yield {"x": Order.objects.count()} | _measure_load(ready, sale)
 
 
 SERIES: dict[str, Series] = {
@@ -144,27 +144,27 @@ SERIES: dict[str, Series] = {
     "open sales": by_sales,
     "purchases, and memory": by_purchases,
     "shoppers who have bought": by_shoppers,
-    "orders in the table": by_orders,  # those of the others count as well
+    "orders in the table": by_orders,  # includes the orders of earlier series
 }
 
 
 # --- Helpers --------------------------------------------------------------------------------------
 
 
-def _measured(ready: Stage, sale: "Sale", rounds: int = _ROUNDS) -> Point:
-    """Medians. Where there is nothing to buy, what is answered is refusals."""
+def _measure_load(ready: Stage, sale: "Sale", rounds: int = _ROUNDS) -> Point:
+    """Measure medians of answers/s and p99 in ms. Refusals count too: a small stock is soon sold out."""
     rates, latencies = [], []
     for _ in range(rounds):
-        clicks = list(ready.clicks(sale, ready.seconds))
-        load = wrk.load(ready.port, CONNECTIONS, ready.seconds, clicks)
+        clicks = list(ready.make_clicks(sale, ready.seconds))
+        load = wrk.run_load(ready.port, CONNECTIONS, ready.seconds, clicks)
         rates.append(sum(load.answers.values()) / load.seconds)
         latencies.append(load.p99)
     return {"per_second": statistics.median(rates), "p99": statistics.median(latencies)}
 
 
 @contextmanager
-def _worker_stopped(ready: Stage) -> Iterator[None]:
-    pids = processor.pids(ready.folder, "worker")
+def _stop_worker(ready: Stage) -> Iterator[None]:
+    pids = processor.find_pids(ready.folder, "worker")
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -175,7 +175,7 @@ def _worker_stopped(ready: Stage) -> Iterator[None]:
 
 
 def _insert_orders(sale: "Sale", number: int) -> None:
-    """Confirmed orders, as settlement would have made them, with ledger and stock."""
+    """Insert confirmed orders as settlement would, with ledger and stock."""
     from django.db import connection, transaction
 
     from inventory import stock

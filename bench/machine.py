@@ -1,11 +1,11 @@
-"""The machine on which it was measured, in a few words."""
+"""Describes the machine that was measured."""
 
 import os
 import platform
 from pathlib import Path
 
 
-def described() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     return {
         "processor": _first("/proc/cpuinfo", "model name") or platform.processor() or "unknown",
         "cores": str(os.cpu_count()),
@@ -16,7 +16,7 @@ def described() -> dict[str, str]:
 
 
 def _first(path: str, name: str) -> str:
-    """The value of the first line of that name; empty where the system has no such file."""
+    """The value of the first line that starts with `name`. Empty if the system has no such file."""
     try:
         lines = Path(path).read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Who takes how much of the processor, by Linux' account."""
+"""Processor time and memory of a shop's processes, by role, from Linux' /proc."""
 
 import os
 import resource
@@ -10,7 +10,7 @@ from pathlib import Path
 from flashsale import queues
 
 _TICK = os.sysconf("SC_CLK_TCK")
-# By a word of their command line.
+# Each role by a word of its command line.
 ROLES = {
     "web": "flashsale.web",
     "worker": queues.ALL,
@@ -20,12 +20,12 @@ ROLES = {
 GENERATOR = "load generator"
 
 
-def used(folder: Path) -> Mapping[str, float]:
-    """Seconds that the processes of the shop in this folder, and the load generators of this process, have
-    used so far, by role. Nothing where there is no /proc."""
+def read_seconds(folder: Path) -> Mapping[str, float]:
+    """Read the processor seconds that the shop in `folder` and this process' load generators have used so
+    far, by role. Only the load generators without /proc."""
     seconds: defaultdict[str, float] = defaultdict(float)
     for role, process in _processes(folder):
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             fields = (process / "stat").read_text().rpartition(")")[2].split()
             seconds[role] += (int(fields[11]) + int(fields[12])) / _TICK
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -33,9 +33,9 @@ def used(folder: Path) -> Mapping[str, float]:
     return seconds
 
 
-def memory(folder: Path, kind: str = "Pss") -> dict[str, float]:
-    """Bytes that the processes of the shop hold, by role, by Linux' account of that kind: what processes
-    share is counted in parts, and "Pss_Anon" is without files and PostgreSQL's shared buffers."""
+def read_memory(folder: Path, kind: str = "Pss") -> dict[str, float]:
+    """Read the bytes that the shop's processes hold, by role. `kind` is a field of smaps_rollup: "Pss"
+    divides shared memory among its processes, "Pss_Anon" omits files and PostgreSQL's shared buffers."""
     held: defaultdict[str, float] = defaultdict(float)
     for role, process in _processes(folder):
         with suppress(OSError):
@@ -46,7 +46,7 @@ def memory(folder: Path, kind: str = "Pss") -> dict[str, float]:
     return dict(held)
 
 
-def pids(folder: Path, role: str) -> list[int]:
+def find_pids(folder: Path, role: str) -> list[int]:
     return [int(process.name) for found, process in _processes(folder) if found == role]
 
 
@@ -57,16 +57,16 @@ def _processes(folder: Path) -> Iterator[tuple[str, Path]]:
                 (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             )
             role = next((role for role, word in ROLES.items() if word in command), "")
-            if role and (_works_in(process, folder) or _was_told(process, folder)):
+            if role and (_works_in(process, folder) or _names_folder(process, folder)):
                 yield role, process
-        except OSError:  # it has ended, or is not ours
+        except OSError:  # it has ended, or belongs to another user
             continue
 
 
 def _works_in(process: Path, folder: Path) -> bool:
-    """PostgreSQL's processes write their titles over what they were told."""
+    """Whether the process runs in the folder. PostgreSQL writes its title over its environment."""
     return (process / "cwd").readlink().is_relative_to(folder)
 
 
-def _was_told(process: Path, folder: Path) -> bool:
+def _names_folder(process: Path, folder: Path) -> bool:
     return f"VAR_DIR={folder}".encode() in (process / "environ").read_bytes()

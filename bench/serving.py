@@ -1,4 +1,4 @@
-"""Web processes of the bench's own, beside those of the private shop."""
+"""Starts further web processes, beside those of the private shop."""
 
 import os
 import socket
@@ -13,9 +13,9 @@ from flashsale.local.child_process import end_with_parent
 
 
 @contextmanager
-def serving(module: str, processes: int = 2, **environment: str) -> Iterator[int]:
-    """The port on which so many processes of a web module listen together. What this process was told of
-    the shop, they are told, too."""
+def serve_module(module: str, processes: int = 2, **environment: str) -> Iterator[int]:
+    """Start so many processes of a web module, which share a port, and yield the port. They inherit this
+    process' settings, and so the shop's servers."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         listener.listen(BACKLOG)
@@ -32,7 +32,7 @@ def serving(module: str, processes: int = 2, **environment: str) -> Iterator[int
             for _ in range(processes)
         ]
         try:
-            wait_for(lambda: _serve(started))
+            wait_for(lambda: _all_serve(started))
             yield port
         finally:
             for process in started:
@@ -41,8 +41,8 @@ def serving(module: str, processes: int = 2, **environment: str) -> Iterator[int
                 process.wait(DEADLINE)
 
 
-def _serve(started: "list[subprocess.Popen[bytes]]") -> bool:
-    """Whether all of them have begun to: they say so where the dashboard reads it."""
+def _all_serve(started: "list[subprocess.Popen[bytes]]") -> bool:
+    """Whether every process has announced itself in the telemetry. Raises SystemExit if one has ended."""
     from flashsale.observe import telemetry_reader
 
     if any(process.poll() is not None for process in started):

@@ -1,5 +1,5 @@
-"""Sockets of pages, as lean as can be: thousands of them share a process and a machine with what they
-measure. They know just enough of RFC 6455 to tell frames apart and to answer a ping."""
+"""A minimal WebSocket client: thousands of sockets share a process, and the machine with the shop that they
+measure. It implements only the parts of RFC 6455 that separate frames and answer a ping."""
 
 import asyncio
 import base64
@@ -11,12 +11,12 @@ from drills.private_shop import HOST
 
 Hear = Callable[[bytes], None]
 _TEXT, _CLOSE, _PING = 0x81, 0x88, 0x89
-_LONG = 126  # then the length stands in two bytes
-_PONG, _MASKED, _NO_MASK = 0x8A, 0x80, b"\0\0\0\0"  # a client must mask, with whatever it likes
+_LONG = 126  # the length follows in two bytes
+_PONG, _MASKED, _NO_MASK = 0x8A, 0x80, b"\0\0\0\0"  # a client must mask, with any mask
 
 
 class Socket(asyncio.Protocol):
-    """One open socket. Each frame with a text goes to `hear`, perhaps with its head."""
+    """One open socket. It passes each text frame to `hear`, with or without the frame's head."""
 
     def __init__(self, hear: Hear) -> None:
         self._hear = hear
@@ -27,7 +27,7 @@ class Socket(asyncio.Protocol):
 
     @classmethod
     async def open(cls, port: int, path: str, hear: Hear, cookie: str = "") -> "Socket":
-        """Raises ConnectionError where it is refused."""
+        """Open a socket. Raises ConnectionError if the server refuses it."""
         loop = asyncio.get_running_loop()
         _, socket = await loop.create_connection(lambda: cls(hear), HOST, port)
         site = f"{HOST}:{port}"
@@ -64,7 +64,7 @@ class Socket(asyncio.Protocol):
             self._hear(data)
             return
         self._received += data
-        if not self._opened.done() and not self._shake_hands():
+        if not self._opened.done() and not self._finish_handshake():
             return
         while (frame := self._next_frame()) is not None:
             kind, content = frame
@@ -74,7 +74,7 @@ class Socket(asyncio.Protocol):
                 pong = bytes((_PONG, _MASKED | len(content)))
                 self._transport.write(pong + _NO_MASK + content)
 
-    def _shake_hands(self) -> bool:
+    def _finish_handshake(self) -> bool:
         end = self._received.find(b"\r\n\r\n")
         if end < 0:
             return False
@@ -103,7 +103,7 @@ class Socket(asyncio.Protocol):
 
 
 def _is_one_text(data: bytes) -> bool:
-    """Whether it is a whole frame, of the usual size, and nothing else: it need not be taken apart."""
+    """Whether `data` is exactly one text frame of usual size, which needs no buffering."""
     if len(data) < 4 or data[0] != _TEXT:
         return False
     if data[1] < _LONG:

@@ -1,4 +1,4 @@
-"""What all parts of a bench share: the private shop, the bare servers, and how long each load lasts."""
+"""The stage that all parts of a bench share: the private shop, the bare servers, the seconds of a load."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,21 +9,21 @@ from uuid import UUID
 
 from bench.bare import READING, READING_LITTLE, TAG, WRITING
 from bench.figures import Results
-from bench.serving import serving
+from bench.serving import serve_module
 from drills.http import post
-from drills.private_shop import HOST, make_sale, shop, wait_for
+from drills.private_shop import HOST, make_sale, start_shop, wait_for
 
 if TYPE_CHECKING:
     from inventory.models import Sale
 
-# Counted, as in a shop that is open to the world, and never reached: all shoppers are on this machine.
+# Rate limits are counted, as in a real shop, and never reached: all shoppers are on this machine.
 _NEVER = "1000000"
-FASTEST = 15_000  # clicks a second: more than any machine answered so far
+FASTEST = 15_000  # clicks/s: more than any machine has answered so far
 
 
 @dataclass
 class Stage:
-    """Where it is measured."""
+    """A running shop to measure, and where its results go."""
 
     folder: Path  # of the shop
     port: int
@@ -38,46 +38,49 @@ class Stage:
         return f"{HOST}:{self.port}"
 
     @contextmanager
-    def sale(self, limit: int = 1) -> "Iterator[Sale]":
-        """An open sale. Afterwards its books are verified, and it is out of the way."""
+    def open_sale(self, limit: int = 1) -> "Iterator[Sale]":
+        """Open a sale; afterwards end and reconcile it. Raises SystemExit if that finds a fault."""
         from orders import reconciliation
 
         sale = make_sale(limit, self.products, self.units)
         try:
             yield sale
         finally:
-            end(sale)
+            end_sale(sale)
         report = reconciliation.verify(sale.pk)
         if not report.balanced:
-            raise SystemExit(f"the books do not balance: {report.as_json()['faults']}")
+            raise SystemExit(f"the reconciliation found faults: {report.as_json()['faults']}")
 
-    def clicks(self, sale: "Sale", seconds: float) -> Iterator[bytes]:
-        """Enough clicks for so many seconds, each by a shopper of its own."""
+    def make_clicks(self, sale: "Sale", seconds: float) -> Iterator[bytes]:
+        """Make enough clicks for so many seconds, each by another shopper."""
         from flashsale.http import shoppers
 
         sku = first_sku(sale)
         for _ in range(round(seconds * FASTEST)):
-            yield self.click(sale, shoppers.new_shopper(), sku)
+            yield self.make_click(sale, shoppers.new_shopper(), sku)
 
-    def click(self, sale: "Sale", shopper: UUID, sku: str) -> bytes:
+    def make_click(self, sale: "Sale", shopper: UUID, sku: str) -> bytes:
         from orders import tickets
 
         form = f"ticket={tickets.issue(sale.pk, shopper)}&product={sku}"
-        return post(f"/sales/{sale.slug}/buy", self.site, cookie(shopper), form)
+        return post(f"/sales/{sale.slug}/buy", self.site, shopper_cookie(shopper), form)
 
 
 @contextmanager
-def stage(seconds: float, results: Results, web: int = 2) -> Iterator[Stage]:
-    """Everything started, and stopped in the end."""
+def start_stage(seconds: float, results: Results, web: int = 2) -> Iterator[Stage]:
+    """Start the shop and the bare servers, and stop them at the end."""
     with (
-        shop(f"--web={web}", RATE_PER_SHOPPER=_NEVER, RATE_PER_ADDRESS=_NEVER) as (folder, port),
-        serving("bench.bare", web) as bare,
+        start_shop(f"--web={web}", RATE_PER_SHOPPER=_NEVER, RATE_PER_ADDRESS=_NEVER) as (
+            folder,
+            port,
+        ),
+        serve_module("bench.bare", web) as bare,
     ):
         yield Stage(folder, port, bare, seconds, results)
 
 
 def prepare_bare() -> None:
-    """An empty line for the bare servers, and scripts that Redis knows."""
+    """Empty the bare servers' keys, and load their scripts into Redis."""
     from flashsale.redis import clients
 
     client = clients.client_of(0)
@@ -87,17 +90,17 @@ def prepare_bare() -> None:
         client.unlink(key)
 
 
-def end(sale: "Sale") -> None:
-    """Out of the way of what is measured next."""
-    from orders import lifecycle
+def end_sale(sale: "Sale") -> None:
+    """End a sale and wait until it is finished, so that it does not disturb the next measurement."""
+    from orders import finishing, lifecycle
 
     sale.refresh_from_db()
     if not sale.ended():
         lifecycle.end(sale.pk, by="staff")
-    wait_for(lambda: lifecycle.finish(sale.pk))
+    wait_for(lambda: finishing.finish_sale(sale.pk))
 
 
-def cookie(shopper: UUID) -> str:
+def shopper_cookie(shopper: UUID) -> str:
     from flashsale.http import shoppers
 
     return f"shopper={shoppers.cookie_value(shopper)}"
@@ -107,7 +110,7 @@ def first_sku(sale: "Sale") -> str:
     return str(sale.products.values_list("sku", flat=True).order_by("pk")[0])
 
 
-def percentile(seconds: Iterable[float], share: int) -> float:
-    """In ms."""
+def percentile_ms(seconds: Iterable[float], share: int) -> float:
+    """The percentile `share`, in milliseconds."""
     ordered = sorted(seconds)
     return ordered[min(len(ordered) - 1, len(ordered) * share // 100)] * 1000

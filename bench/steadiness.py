@@ -1,4 +1,4 @@
-"""Whether a day's sales grow in anything: latencies, memory, connections, from the first to the last."""
+"""Checks that latencies, memory and connections do not grow from a day's first sale to its last."""
 
 import math
 import statistics
@@ -16,28 +16,27 @@ BY_SOCKET = "outcomes heard by socket, of 100"
 ANSWERED = ("clicks a second", "pages a second", BY_SOCKET)
 HOLDERS = tuple(ROLES)  # of memory
 CONNECTIONS = ("PostgreSQL connections", "Valkey connections", "web file descriptors")
-# How much more there may be of it in the last third of the sales than in the first; a backend of
-# PostgreSQL takes memory, and each process' pool fills up by chance, to DATABASE_POOL at most.
+# The greatest allowed ratio of the last third of the sales to the first. PostgreSQL's is higher: the pool
+# of each process fills by chance, up to DATABASE_POOL, and each backend takes memory.
 MOST = (
-    dict.fromkeys((*LATENCIES, ORDER_LIST), 1.5)  # others use the machine, too
+    dict.fromkeys((*LATENCIES, ORDER_LIST), 1.5)  # the machine may have other work
     | dict.fromkeys(HOLDERS, 1.1)
     | dict.fromkeys(CONNECTIONS, 1.1)
     | dict.fromkeys(("PostgreSQL", "PostgreSQL connections"), 1.5)
 )
-# How much there must be left of it.
+# The least allowed ratio.
 LEAST = dict.fromkeys(ANSWERED, 0.9)
 
 
 def growth(points: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """How much of each there was in the last third of the sales, per as much in the first third of those
-    behind the first, in which everything gets warm. Medians. Infinite where there was nothing at first:
-    that was not measured."""
+    """Return the ratio of each figure's medians: last third of the sales to first third. The first sale is
+    left out, since caches fill in it. Infinite if the first median is 0: the figure was not measured."""
     first, last = _thirds(points)
     return {name: _ratio(_median(last, name), _median(first, name)) for name in (*MOST, *LEAST)}
 
 
-def too_much(points: Iterable[Mapping[str, float]]) -> list[str]:
-    """What has grown, or has become less, by more than it may."""
+def find_unsteady(points: Iterable[Mapping[str, float]]) -> list[str]:
+    """Name the figures whose ratio is above MOST or below LEAST."""
     grown = growth(points)
     return [name for name in MOST if grown[name] > MOST[name]] + [
         name for name in LEAST if not LEAST[name] <= grown[name] < math.inf
@@ -48,9 +47,9 @@ def _ratio(last: float, first: float) -> float:
     return round(last / first, 3) if first else math.inf
 
 
-def words(points: list[Point]) -> str:
+def as_text(points: list[Point]) -> str:
     first, last = _thirds(points)
-    grown, wrong = growth(points), too_much(points)
+    grown, wrong = growth(points), find_unsteady(points)
     rows = [
         (
             name,
@@ -66,11 +65,11 @@ def words(points: list[Point]) -> str:
 
 def _thirds(points: Iterable[Mapping[str, float]]) -> tuple[list[Mapping[str, float]], ...]:
     points = list(points)
-    warm = sorted({point["sale"] for point in points})[1:]
-    third = max(1, len(warm) // 3)
+    sales = sorted({point["sale"] for point in points})[1:]
+    third = max(1, len(sales) // 3)
     return (
-        [point for point in points if point["sale"] in warm[:third]],
-        [point for point in points if point["sale"] in warm[-third:]],
+        [point for point in points if point["sale"] in sales[:third]],
+        [point for point in points if point["sale"] in sales[-third:]],
     )
 
 
@@ -86,5 +85,5 @@ def _shown(name: str, value: float) -> str:
     return f"{value:,.1f} ms"
 
 
-def in_short(point: Point) -> str:
+def summarize(point: Point) -> str:
     return ", ".join(f"{name} {_shown(name, point[name])}" for name in (*MOST, *LEAST))

@@ -1,4 +1,4 @@
-"""From a click to the outcome on the shopper's own socket: idle, at half load, and in a closed loop."""
+"""Measures the time from a click to the outcome on the shopper's socket: idle, at half load, in a loop."""
 
 import asyncio
 import time
@@ -8,47 +8,47 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from bench import wrk
-from bench.buying import empty
+from bench.buying import wait_for_empty_line
 from bench.figures import ACCEPTED, HALF, IDLE, LOOP, LOOP_P50, LOOP_P99, PAUSE, SILENCE
 from bench.sockets import Socket
-from bench.stage import Stage, cookie, first_sku, percentile
+from bench.stage import Stage, first_sku, percentile_ms, shopper_cookie
 from drills.http import Connection, post
-from drills.private_shop import HOST, TOKEN, Worker, staff_cookie
+from drills.private_shop import HOST, TOKEN, BackgroundWork, make_staff_cookie
 
 if TYPE_CHECKING:
     from threading import Event
 
     from inventory.models import Sale
 
-_PLENTY = 10_000  # units that one of them may buy
+_PLENTY = 10_000  # units per shopper
 _CLICKS, _RARE_CLICKS, _AMONG_OTHERS = 300, 60, 150
 _PAUSES = 20
 _PATIENCE = 30.0  # seconds for an outcome
-# The load that is half of what is possible.
+# Half of the possible load.
 _CONNECTIONS, _HALF_LOAD = 32, 10.0  # seconds
-_ACCEPTED = 4000.0  # clicks a second, where it was not measured
-_ANSWERED = 3.0  # ms, about
+_ACCEPTED = 4000.0  # clicks/s, assumed if not measured
+_ANSWERED = 3.0  # ms until an answer, roughly
 
 
 class Buyer:
-    """A shopper with a page open who buys, waits for the outcome, and buys again."""
+    """A shopper with an open page, who buys, waits for the outcome, and buys again."""
 
     def __init__(self, stage: Stage, sale: "Sale", sku: str) -> None:
         from flashsale.http import shoppers
 
         self._stage, self._sale, self._sku = stage, sale, sku
         self._shopper = shoppers.new_shopper()
-        self._cookie = cookie(self._shopper)
+        self._cookie = shopper_cookie(self._shopper)
         self._expected = b""
         self._heard = asyncio.Event()
 
-    async def come(self) -> None:
+    async def open_page(self) -> None:
         port, path = self._stage.port, f"/ws/sales/{self._sale.slug}/"
         self._connection = await Connection.open(HOST, port)
         self._socket = await Socket.open(port, path, self._hear, self._cookie)
 
     async def buy(self) -> float:
-        """Seconds from the click to "secured"."""
+        """Buy once. Return the seconds from the click to the frame that confirms it."""
         from orders import tickets
 
         purchase = tickets.new_purchase(self._sale.pk)
@@ -74,42 +74,42 @@ class Buyer:
             self._heard.set()
 
 
-def click_to_confirmed(stage: Stage) -> None:
-    """One click after the other, on a shop in which nobody else does anything; then among others."""
-    with stage.sale(limit=_PLENTY) as sale:
+def measure_click_to_confirmed(stage: Stage) -> None:
+    """Measure single clicks, one after the other: in an idle shop, then beside half the possible load."""
+    with stage.open_sale(limit=_PLENTY) as sale:
         sku = first_sku(sale)
 
         def clicks(count: int, pause: float) -> list[float]:
-            return list(uvloop.run(_in_a_row(Buyer(stage, sale, sku), count, pause)))
+            return list(uvloop.run(_click_in_sequence(Buyer(stage, sale, sku), count, pause)))
 
         _add(stage, IDLE, clicks(_CLICKS, 0.01))
         _add(stage, SILENCE, clicks(_RARE_CLICKS, 0.3))
         half = (stage.results.median(ACCEPTED[64]) or _ACCEPTED) / 2
-        requests = list(stage.clicks(sale, _HALF_LOAD))
+        requests = list(stage.make_clicks(sale, _HALF_LOAD))
         pause = _CONNECTIONS / half * 1000 - _ANSWERED
 
         loads: list[wrk.Load] = []
 
         def click(_: "Event") -> None:
-            loads.append(wrk.load(stage.port, _CONNECTIONS, _HALF_LOAD, requests, pause=pause))
+            loads.append(wrk.run_load(stage.port, _CONNECTIONS, _HALF_LOAD, requests, pause=pause))
 
-        others = Worker(click, "others")
+        others = BackgroundWork(click, "others")
         took = clicks(_AMONG_OTHERS, 0.01)
         alone = bool(loads)
         others.stop()
         if alone or not 0.3 < loads[0].per_second(202) / half / 2 < 0.7:
-            raise SystemExit(f"that was no half load: {loads}")
+            raise SystemExit(f"the load was not half of the possible one: {loads}")
         _add(stage, HALF, took)
-        empty(sale)
+        wait_for_empty_line(sale)
 
 
 def _add(stage: Stage, names: Mapping[str, str], took: list[float]) -> None:
-    stage.results.add(names["p50"], percentile(took, 50))
-    stage.results.add(names["p99"], percentile(took, 99))
+    stage.results.add(names["p50"], percentile_ms(took, 50))
+    stage.results.add(names["p99"], percentile_ms(took, 99))
 
 
-async def _in_a_row(buyer: Buyer, count: int, pause: float) -> list[float]:
-    await buyer.come()
+async def _click_in_sequence(buyer: Buyer, count: int, pause: float) -> list[float]:
+    await buyer.open_page()
     took = []
     for _ in range(count):
         took.append(await buyer.buy())
@@ -118,20 +118,20 @@ async def _in_a_row(buyer: Buyer, count: int, pause: float) -> list[float]:
     return took
 
 
-def closed_loop(stage: Stage, users: int) -> None:
-    """Each joins, buys, waits for the outcome on its socket, and repeats."""
-    with stage.sale(limit=_PLENTY) as sale:
-        took, lasted = uvloop.run(_all_at_once(stage, sale, users))
+def measure_closed_loop(stage: Stage, users: int) -> None:
+    """Measure users who buy, wait for the outcome on their socket, and buy again."""
+    with stage.open_sale(limit=_PLENTY) as sale:
+        took, lasted = uvloop.run(_click_in_parallel(stage, sale, users))
     stage.results.add(LOOP[users], len(took) / lasted)
-    stage.results.add(LOOP_P50[users], percentile(took, 50))
-    stage.results.add(LOOP_P99[users], percentile(took, 99))
+    stage.results.add(LOOP_P50[users], percentile_ms(took, 50))
+    stage.results.add(LOOP_P99[users], percentile_ms(took, 99))
 
 
-async def _all_at_once(stage: Stage, sale: "Sale", users: int) -> tuple[list[float], float]:
-    """How long each click took, and all of them together."""
+async def _click_in_parallel(stage: Stage, sale: "Sale", users: int) -> tuple[list[float], float]:
+    """Return the seconds of each click, and of the whole run."""
     sku = await asyncio.to_thread(first_sku, sale)
     buyers = [Buyer(stage, sale, sku) for _ in range(users)]
-    await asyncio.gather(*(buyer.come() for buyer in buyers))
+    await asyncio.gather(*(buyer.open_page() for buyer in buyers))
     took: list[float] = []
     began = time.perf_counter()
 
@@ -144,11 +144,11 @@ async def _all_at_once(stage: Stage, sale: "Sale", users: int) -> tuple[list[flo
     return took, time.perf_counter() - began
 
 
-def pauses(stage: Stage) -> None:
-    """From staff's click on "Pause" to the frame on a shopper's socket that says so."""
-    with stage.sale() as sale:
-        took = uvloop.run(_pause_and_resume(stage, sale, staff_cookie()))
-    stage.results.add(PAUSE, percentile(took, 50))
+def measure_pauses(stage: Stage) -> None:
+    """Measure the time from the staff's click on "Pause" to the frame on a shopper's socket."""
+    with stage.open_sale() as sale:
+        took = uvloop.run(_pause_and_resume(stage, sale, make_staff_cookie()))
+    stage.results.add(PAUSE, percentile_ms(took, 50))
 
 
 async def _pause_and_resume(stage: Stage, sale: "Sale", staff: str) -> list[float]:
@@ -166,11 +166,11 @@ async def _pause_and_resume(stage: Stage, sale: "Sale", staff: str) -> list[floa
         shown.clear()
         path, form = f"/dashboard/sales/{sale.pk}/{action}/", f"csrfmiddlewaretoken={TOKEN}"
         began = time.perf_counter()
-        asked = asyncio.create_task(connection.send(post(path, stage.site, staff, form)))
+        answer = asyncio.create_task(connection.send(post(path, stage.site, staff, form)))
         await asyncio.wait_for(shown.wait(), _PATIENCE)
         if action == "pause":
             took.append(time.perf_counter() - began)
-        assert (await asked).status == 302
+        assert (await answer).status == 302
     connection.close()
     socket.close()
     return took

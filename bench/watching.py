@@ -1,4 +1,4 @@
-"""Sockets: how soon the last of many hears of a change, what each costs, and who watches the sale."""
+"""Measures sockets: the time of a change to the last of many, and the memory of each."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ import uvloop
 
 from bench.figures import LAST, MEMORY, OPENED, SOCKETS
 from bench.sockets import Socket
-from bench.stage import Stage, percentile
-from drills.private_shop import Worker, staff_cookie, wait_for
+from bench.stage import Stage, percentile_ms
+from drills.private_shop import BackgroundWork, make_staff_cookie, wait_for
 
 if TYPE_CHECKING:
     from threading import Event
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
     from inventory.models import Sale
 
 _CHANGES = 40  # of the stock, for each number of sockets
-_AT_ONCE = 50  # sockets that are being opened
-_PATIENCE = 30.0  # seconds, until the last must have heard
+_AT_ONCE = 50  # sockets being opened
+_PATIENCE = 30.0  # seconds until the last socket must have the change
 
 
-def sockets(stage: Stage) -> None:
-    """The same sockets all along, more and more of them."""
-    with stage.sale() as sale:
-        uvloop.run(_more_and_more(stage, sale))
+def measure_sockets(stage: Stage) -> None:
+    """Measure a growing number of sockets of one sale."""
+    with stage.open_sale() as sale:
+        uvloop.run(_measure_growing_crowd(stage, sale))
 
 
-async def _more_and_more(stage: Stage, sale: "Sale") -> None:
+async def _measure_growing_crowd(stage: Stage, sale: "Sale") -> None:
     crowd = _Crowd(stage, sale)
-    before = _memory()
+    before = _web_memory()
     for count in SOCKETS:
         opened = await crowd.grow(count)
-        took = [await crowd.hears_of_a_change() for _ in range(_CHANGES)]
+        took = [await crowd.time_a_change() for _ in range(_CHANGES)]
         for share in (50, 99):
-            stage.results.add(LAST[count, f"p{share}"], percentile(took, share))
+            stage.results.add(LAST[count, f"p{share}"], percentile_ms(took, share))
     stage.results.add(OPENED, opened)
-    # In later rounds a process fills what it holds already.
+    # Later rounds reuse memory that the process already holds.
     if stage.results.median(MEMORY) is None:
-        stage.results.add(MEMORY, (_memory() - before) / SOCKETS[-1] / 1000)
+        stage.results.add(MEMORY, (_web_memory() - before) / SOCKETS[-1] / 1000)
     crowd.close()
 
 
@@ -53,13 +53,13 @@ class _Crowd:
         self._stage, self._sale = stage, sale
         self._sockets: list[Socket] = []
         self._units = stage.units
-        self._waiting: set[int] = set()  # sockets that have not heard of the latest change
+        self._waiting: set[int] = set()  # sockets without the latest change
         self._wanted = b""
         self._last = 0.0
         self._all_heard = asyncio.Event()
 
     async def grow(self, count: int) -> float:
-        """Opens as many as are missing. Gives how many a second that was."""
+        """Open sockets until there are `count`. Return how many per second were opened."""
         missing = count - len(self._sockets)
         path = f"/ws/sales/{self._sale.slug}/"
         room = asyncio.Semaphore(_AT_ONCE)
@@ -72,11 +72,11 @@ class _Crowd:
 
         await asyncio.gather(*(open_one(number) for number in range(count - missing, count)))
         took = time.perf_counter() - began
-        await asyncio.sleep(1)  # each gets the present state as well
+        await asyncio.sleep(1)  # until each has received the present state
         return missing / took
 
-    async def hears_of_a_change(self) -> float:
-        """Seconds from a commit that changes the stock to the frame on the last socket."""
+    async def time_a_change(self) -> float:
+        """Change the stock. Return the seconds from the commit to the frame on the last socket."""
         self._units += 1
         self._waiting = set(range(len(self._sockets)))
         self._wanted = f'data-left="{self._units}"'.encode()
@@ -88,7 +88,7 @@ class _Crowd:
             lost = sum(socket.lost for socket in self._sockets)
             unheard = len(self._waiting)
             raise SystemExit(f"{unheard} sockets heard nothing, {lost} are lost") from None
-        # Longer than the feed pauses between two stocks in a rush, when newer ones come anyway.
+        # Longer than the feed's pause between two messages about stock: it merges changes that come faster.
         await asyncio.sleep(0.05 + len(self._sockets) / 10_000)
         return self._last - committed
 
@@ -97,7 +97,7 @@ class _Crowd:
             socket.close()
 
     def _hear(self, number: int, frame: bytes) -> None:
-        """Some hear twice: what was offered changes as well, and is read a moment later."""
+        """Count a socket once: some receive two frames, since the offer changes too, a moment later."""
         if self._wanted in frame and number in self._waiting:
             self._waiting.remove(number)
             if not self._waiting:
@@ -106,7 +106,7 @@ class _Crowd:
 
 
 def _add_a_unit(sale: "Sale") -> float:
-    """As staff do; but here it is known when it was committed."""
+    """Restock like staff, and return the time of the commit."""
     from django.db import connection
 
     from flashsale.database import bounded_transaction
@@ -120,7 +120,7 @@ def _add_a_unit(sale: "Sale") -> float:
             [product] = stock.lock([locked.products.get().pk])
             locked.version += 1
             locked.save(update_fields=["version"])
-            stock.move(product, 1, StockMovement.Reason.RECEIVED, told=[locked], actor="bench")
+            stock.move(product, 1, StockMovement.Reason.RECEIVED, sales=[locked], actor="bench")
         committed = time.perf_counter()
         replication.replicate(sale.pk)
         return committed
@@ -128,25 +128,25 @@ def _add_a_unit(sale: "Sale") -> float:
         connection.close()
 
 
-def _memory() -> int:
-    """Bytes that the web processes of the shop hold."""
+def _web_memory() -> int:
+    """Memory of the shop's web processes, in bytes."""
     from flashsale.observe import telemetry_reader
 
     webs = [one.pid for one in telemetry_reader.processes() if one.role == "web" and one.alive]
-    return sum(resident(pid) for pid in webs)
+    return sum(resident_memory(pid) for pid in webs)
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory of a process, by Linux' account."""
+def resident_memory(pid: int) -> int:
+    """Resident memory of a process in bytes, from Linux' /proc."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     line = next(line for line in lines if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024
 
 
 @contextmanager
-def dashboard(port: int) -> Iterator[None]:
-    """A member of staff has the dashboard open."""
-    staff = staff_cookie()
+def open_dashboard(port: int) -> Iterator[None]:
+    """Keep the dashboard's socket open, as a member of staff."""
+    staff = make_staff_cookie()
     frames: list[bytes] = []
 
     async def watch(ending: "Event") -> None:
@@ -154,7 +154,7 @@ def dashboard(port: int) -> Iterator[None]:
         await asyncio.to_thread(ending.wait)
         socket.close()
 
-    watching = Worker(lambda ending: uvloop.run(watch(ending)), "dashboard")
+    watching = BackgroundWork(lambda ending: uvloop.run(watch(ending)), "dashboard")
     try:
         wait_for(lambda: len(frames) > 0)
         yield

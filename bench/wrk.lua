@@ -1,8 +1,8 @@
--- Sends the requests of a file, one after the other, as wrk asks for them.
+-- Sends the requests of a file, one after the other.
 --
--- args  file: raw requests, each closed by a NUL
---       "again" to begin anew at its end; otherwise the load ends there
--- PAUSE in the environment: ms behind each answer
+-- args  file: raw requests, each ended by a NUL
+--       "again" to start over at the end of the file; otherwise the load ends there
+-- PAUSE in the environment: ms after each answer
 -- prints JSON: seconds, answered, answers by status, errors by kind, latencies in ms, used_up
 
 local threads = {}

@@ -1,5 +1,5 @@
-"""Load by `wrk` (github.com/wg/wrk): a client in C takes so little of the machine that what it measures
-is the shop. It is no Python package; Debian and others have it under its name."""
+"""Runs `wrk` (github.com/wg/wrk), which generates load. Written in C, it takes little of the machine that
+it shares with the shop. It is not a Python package; Debian and others have it under its name."""
 
 import json
 import os
@@ -14,13 +14,13 @@ from pathlib import Path
 from drills.private_shop import HOST
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
-_ENDS = 30.0  # seconds after which it must have ended
-MISSING = "wrk is missing, which makes the load: `apt install wrk`, or `brew install wrk`."
+_ENDS = 30.0  # seconds for wrk to end after a load
+MISSING = "The load generator wrk is missing: `apt install wrk`, or `brew install wrk`."
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load was answered. Latencies in ms, as a client sees them that asks again at once."""
+    """The answers to a load. Latencies in ms, of clients that send the next request at once."""
 
     seconds: float
     answers: Counter[int]  # by status
@@ -31,15 +31,15 @@ class Load:
         return self.answers[status] / self.seconds
 
 
-class Spoilt(Exception):
-    """The load was none that says anything; the message says why."""
+class InvalidLoad(Exception):
+    """The load proves nothing; the message says why."""
 
 
 def installed() -> bool:
     return shutil.which("wrk") is not None
 
 
-def load(
+def run_load(
     port: int,
     connections: int,
     seconds: float,
@@ -48,10 +48,10 @@ def load(
     again: bool = False,
     pause: float = 0,
 ) -> Load:
-    """Sends these requests, each once (or `again` and again), over so many connections, with a pause of so
-    many ms behind each answer.
+    """Send the requests, each once or with `again` in a loop, over so many connections, with a pause of so
+    many ms after each answer.
 
-    Raises Spoilt where a connection failed, or the requests did not last.
+    Raises InvalidLoad if a connection failed, or the requests ran out.
     """
     with tempfile.NamedTemporaryFile(prefix="flashsale-requests-") as file:
         for request in requests:
@@ -70,11 +70,11 @@ def load(
             check=True,
             timeout=seconds + _ENDS,
         )
-    told = json.loads(done.stdout.splitlines()[-1])
-    if told["used_up"]:
-        raise Spoilt("the requests did not last")
-    if any(told["errors"].values()):
-        raise Spoilt(f"connections failed: {told['errors']}")
-    answers = Counter({int(status): count for status, count in told["answers"].items()})
-    latency = told["latency"]
-    return Load(told["seconds"], answers, latency["p50"], latency["p99"])
+    output = json.loads(done.stdout.splitlines()[-1])
+    if output["used_up"]:
+        raise InvalidLoad("the requests ran out")
+    if any(output["errors"].values()):
+        raise InvalidLoad(f"connections failed: {output['errors']}")
+    answers = Counter({int(status): count for status, count in output["answers"].items()})
+    latency = output["latency"]
+    return Load(output["seconds"], answers, latency["p50"], latency["p99"])

@@ -1,4 +1,4 @@
-"""Who of the staff may do what on the dashboard."""
+"""Check what staff may do on the dashboard."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -22,13 +22,16 @@ View = Callable[..., HttpResponse]
 
 
 def may(user: Any, permission: str) -> bool:
-    """Whether this is active staff with the permission."""
+    """Whether the user is active staff with the permission."""
     return bool(user.is_active and user.is_staff and user.has_perm(permission))
 
 
 def staff_with(*permissions: str) -> Callable[[View], View]:
-    """Lets a view answer staff with one of these permissions. A stranger who opens a page is sent to the
-    login; everybody else, and whoever asks for a part of a page or a change, gets 403 and nothing."""
+    """Restrict a view to staff with one of these permissions.
+
+    A visitor who is not logged in and opens a page is redirected to the login. All others get 403, and so
+    does a request for a fragment or a change: htmx would put the login's page into the dashboard.
+    """
 
     def guard(view: View) -> View:
         @wraps(view)
@@ -46,26 +49,26 @@ def staff_with(*permissions: str) -> Callable[[View], View]:
 
 
 def session_key(request: Request) -> str:
-    """The session that a socket's handshake names; "" for none."""
+    """The session key in the cookie of a socket's handshake; "" for none."""
     cookies = parse_cookie(request.header(b"cookie"))
     return cookies.get(settings.SESSION_COOKIE_NAME, "")
 
 
 def may_still_look(session: str) -> bool:
-    """Whether the session stands, is that of staff, and they may look. Blocks; raises DatabaseError.
+    """Whether the session is valid, and its user is staff who may look. Blocks; raises DatabaseError.
 
-    Only reads. Django's own `get_user` would give a session that was signed with an older key another
-    number, and a socket cannot tell the browser.
+    Only reads. Django's own `get_user` gives a session that was signed with an older key a new session
+    key, and a socket cannot send that to the browser.
     """
-    kept = import_module(settings.SESSION_ENGINE).SessionStore(session).load()
-    backend = kept.get(auth.BACKEND_SESSION_KEY)
+    data = import_module(settings.SESSION_ENGINE).SessionStore(session).load()
+    backend = data.get(auth.BACKEND_SESSION_KEY)
     if backend not in settings.AUTHENTICATION_BACKENDS:
         return False
-    user = auth.load_backend(backend).get_user(kept.get(auth.SESSION_KEY))
-    return user is not None and _is_of(kept, user) and may(user, LOOK)
+    user = auth.load_backend(backend).get_user(data.get(auth.SESSION_KEY))
+    return user is not None and _is_signed_for(data, user) and may(user, LOOK)
 
 
-def _is_of(kept: dict[str, Any], user: Any) -> bool:
-    """Whether the session was made with the password that the user has now."""
+def _is_signed_for(data: dict[str, Any], user: Any) -> bool:
+    """Whether the session was made with the user's present password."""
     hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(kept.get(auth.HASH_SESSION_KEY, ""), each) for each in hashes)
+    return any(constant_time_compare(data.get(auth.HASH_SESSION_KEY, ""), each) for each in hashes)

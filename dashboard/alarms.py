@@ -1,6 +1,8 @@
-"""What somebody has to look at, and why."""
+"""Find what staff have to look at in a snapshot, and say why."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -8,38 +10,41 @@ from dashboard.snapshot import Alarm, SaleFigures, Snapshot
 from flashsale.observe import telemetry_reader
 from inventory.gate.state import WAITS_LONG
 
-BEHIND_TOO_LONG = 3.0  # seconds for which a gate may not have heard of a change
-
-
+BEHIND_TOO_LONG = 3.0  # seconds for which a gate may lack a change
 _LINE_FULL = 0.5  # of LINE_BOUND
 
 
-def alarms_of(snapshot: Snapshot) -> Iterable[Alarm]:
+def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
+    """Find all alarms that one snapshot shows by itself; `GatesBehind` needs several."""
+    yield from _find_broken_stores(snapshot)
+    if snapshot.is_ok("Telemetry"):  # else the processes cannot be known
+        yield from _find_missing_processes(snapshot)
+    for figures in snapshot.sales:
+        if snapshot.is_ok("Redis") and figures.gate == "unknown":
+            yield Alarm("gate-corrupt", f"{figures.sale.name}: its gate is corrupt.")
+        yield from _find_troubled_sale(figures)
+
+
+def _find_broken_stores(snapshot: Snapshot) -> Iterator[Alarm]:
     for part in snapshot.parts:
         if not part.ok:
             yield Alarm(f"{part.name.lower()}-down", f"{part.name}: {part.words}.")
-    told = next(part for part in snapshot.parts if part.name == "Telemetry").ok
-    if told:
-        for role in ("worker", "beat"):
-            if not snapshot.alive(role):
-                yield Alarm(
-                    f"no-{role}", f"No {role} has been heard of for {telemetry_reader.ALIVE:.0f} s."
-                )
-    redis_answers = next(part for part in snapshot.parts if part.name == "Redis").ok
-    for figures in snapshot.sales:
-        if redis_answers and figures.gate == "unknown":
-            yield Alarm(
-                "gate-corrupt", f"{figures.sale.name}: what stands in its gate cannot be read."
-            )
-        yield from _sale_alarms(figures)
 
 
-def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
+def _find_missing_processes(snapshot: Snapshot) -> Iterator[Alarm]:
+    for role in ("worker", "beat"):
+        if not snapshot.alive(role):
+            yield Alarm(f"no-{role}", f"No {role} has reported for {telemetry_reader.ALIVE:.0f} s.")
+
+
+def _find_troubled_sale(figures: SaleFigures) -> Iterator[Alarm]:
     name = figures.sale.name
     if figures.state == "upcoming, paused":
         yield Alarm("paused-before", f"{name}: it is paused, and will not open unless resumed.")
     if figures.gate == "not_ready":
-        yield Alarm("gate-not-ready", f"{name}: the gate is cold, clicks are told to try again.")
+        yield Alarm(
+            "gate-not-ready", f"{name}: the gate is not ready, shoppers are asked to try again."
+        )
     if figures.oldest is not None and figures.oldest > WAITS_LONG:
         yield Alarm("line-waits", f"{name}: the line has waited for {figures.oldest / 1000:.1f} s.")
     if figures.waiting is not None and figures.waiting > _LINE_FULL * settings.LINE_BOUND:
@@ -48,3 +53,49 @@ def _sale_alarms(figures: SaleFigures) -> Iterable[Alarm]:
         )
     if figures.poison:
         yield Alarm("poison", f"{name}: {figures.poison} purchases could not be processed.")
+
+
+class _Awaited(NamedTuple):
+    """The version of its sale that a gate has to reach."""
+
+    version: int
+    since: float  # monotonic seconds
+
+
+class GatesBehind:
+    """Remembers, from one snapshot to the next, since when each gate is behind its sale.
+
+    Every change leaves a gate behind for a moment, and in a rush its version never equals the sale's:
+    only a version that the gate does not reach in time is an alarm.
+    """
+
+    def __init__(self) -> None:
+        self._awaited: dict[int, _Awaited] = {}  # by sale
+
+    def find_alarms(self, snapshot: Snapshot) -> list[Alarm]:
+        """Compare with the snapshots before; call it once for each snapshot."""
+        now = time.monotonic()
+        behind = [figures for figures in snapshot.sales if _is_behind(figures)]
+        # A sale that is not behind any more, or not shown any more, is forgotten.
+        self._awaited = {figures.sale.pk: self._await(figures, now) for figures in behind}
+        return [
+            self._alarm_about(figures)
+            for figures in behind
+            if now - self._awaited[figures.sale.pk].since > BEHIND_TOO_LONG
+        ]
+
+    def _await(self, figures: SaleFigures, now: float) -> _Awaited:
+        """The version awaited so far, until the gate reaches it; then the sale's present one."""
+        awaited = self._awaited.get(figures.sale.pk)
+        if awaited is None or (figures.gate_version or 0) >= awaited.version:
+            return _Awaited(figures.sale.version, now)
+        return awaited
+
+    def _alarm_about(self, figures: SaleFigures) -> Alarm:
+        wanted = self._awaited[figures.sale.pk].version
+        words = f"the gate is at version {figures.gate_version}, not yet at {wanted}."
+        return Alarm("gate-behind", f"{figures.sale.name}: {words}")
+
+
+def _is_behind(figures: SaleFigures) -> bool:
+    return figures.gate_version is not None and figures.gate_version < figures.sale.version

@@ -1,4 +1,4 @@
-"""The points of the dashboard's charts, and the same figures as a table."""
+"""Compute the points of the dashboard's charts, and the same figures as a table."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ SAID = {
     "invalid": "invalid",
     "error": "error",
 }
-# Of a point, behind its second. Latencies are in ms.
+# The values of a point, after its second. Latencies are in ms.
 COLUMNS = (
     *(SAID[answer] for answer in ANSWERS),
     "settled",
@@ -29,7 +29,7 @@ _MINUTE = 60
 
 
 def points(seconds: Iterable[Second]) -> list[Point]:
-    """A row per second: when it was, and the COLUMNS."""
+    """Make a row per second: the second (Unix time), then the COLUMNS."""
     return [_point(second) for second in seconds]
 
 
@@ -49,9 +49,9 @@ def _rounded(milliseconds: float | None) -> float | None:
 
 
 class Minute(NamedTuple):
-    """A minute of the table."""
+    """A row of the table."""
 
-    at: int
+    at: int  # its last second, in Unix time
     answers: list[int]  # in the order of ANSWERS
     settled: int
     accept: Latency
@@ -59,7 +59,7 @@ class Minute(NamedTuple):
 
 
 def minutes(seconds: Sequence[Second]) -> Iterator[Minute]:
-    """The same per minute, the latest first, as far as something happened."""
+    """Merge the seconds into minutes, the latest first; leave out those in which nothing happened."""
     for end in range(len(seconds), 0, -_MINUTE):
         whole = merge(seconds[max(0, end - _MINUTE) : end])
         answers = whole.answers

@@ -1,4 +1,4 @@
-"""The socket of the dashboard: authorise, join, relay."""
+"""Serve the dashboard's socket: authorise, join, relay."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from flashsale.http.sockets import Subscriber
 
 
 class DashboardConsumer(AsyncWebsocketConsumer):
-    """`/ws/dashboard/`: what is true now, once a second, for staff who may look."""
+    """`/ws/dashboard/`: sends a frame with the present figures once a second to staff who may look."""
 
     channel_layer_alias = "none"
 
@@ -28,7 +28,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):
             return
         await self.accept()
         subscriber = Subscriber(self._relay, None, settings.LANGUAGE_CODE)
-        self.watcher = live.Watcher(session, subscriber, self._send_away)
+        self.watcher = live.Watcher(session, subscriber, self._close)
         live.current().join(self.watcher)
 
     async def disconnect(self, code: int) -> None:
@@ -38,11 +38,11 @@ class DashboardConsumer(AsyncWebsocketConsumer):
     async def _relay(self, frame: str) -> None:
         await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
 
-    async def _send_away(self, code: int) -> None:
+    async def _close(self, code: int) -> None:
         await self.close(code)
 
     async def websocket_receive(self, message: Any) -> None:
-        """A dashboard has nothing to say here: what staff do is a request."""
+        """Ignore messages: the controls of staff are HTTP requests."""
 
 
 async def _may_look(session: str) -> bool:

@@ -1,6 +1,7 @@
-"""What staff can do to a sale, a product or an order: a form, its words, and the function it calls.
+"""Define the controls of staff over sales, products and orders: a form, its texts, and the function it
+calls.
 
-The dashboard has them in place; admin asks on a page of its own before a control changes anything.
+The dashboard shows them in place; admin asks on a separate page before a control changes anything.
 """
 
 import logging
@@ -19,8 +20,8 @@ from django.utils import timezone
 from dashboard.access import CORRECT, RUN
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
-from orders import lifecycle
-from orders.lifecycle import NotPossible, NotReplicated
+from orders import cancellation, lifecycle, stock_changes
+from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
 
 log = logging.getLogger(__name__)
@@ -29,23 +30,26 @@ Status = Sale.Status
 
 
 class Outcome(NamedTuple):
-    """What became of a change: `done`; `repeated`, for it was done before; `refused`; `late`, where it is
-    done and the gate is told later; `unsure`, where somebody has to look."""
+    """The result of a change, for the staff who made it.
+
+    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: it is committed, but not yet
+    replicated to the gate, the sale's replica in Redis; `unsure`: it may be committed, staff have to look.
+    """
 
     kind: str
     words: str
 
 
 class Control(forms.Form):
-    """One kind of change. Its fields are what `function` takes besides the primary key and `by`."""
+    """One kind of change. Its fields are the arguments of `function` besides the primary key and `by`."""
 
     required_css_class = "required"
     field_order = ("units", "limit", "opens_at", "closes_at", "reason")
 
-    name: ClassVar[str]  # in the address and in the list of actions
+    name: ClassVar[str]  # in the URL and in the list of actions
     label: ClassVar[str]
-    effect: ClassVar[str]  # what will happen, for who is asked
-    done: ClassVar[str]  # what has happened; may name the `subject` and the fields
+    effect: ClassVar[str]  # shown before staff confirm
+    done: ClassVar[str]  # shown afterwards; a format string of `subject` and the fields
     permissions: ClassVar[tuple[str, ...]] = (RUN,)  # any of them
     function: ClassVar[Callable[..., object]]
 
@@ -59,23 +63,23 @@ class Control(forms.Form):
 
     @classmethod
     def fits(cls, subject: Any) -> bool:
-        """Whether the subject's page offers it; whoever asks all the same is answered by the function."""
+        """Whether the subject's page offers it. Only a convenience: `function` enforces the rules."""
         return True
 
     @classmethod
     def current(cls, subject: Any) -> dict[str, Any]:
-        """What the form begins with when it is about this subject alone."""
+        """Initial values of the form for this one subject."""
         return {}
 
     def called(self, subject: Any) -> str:
         return str(subject)
 
     def arguments(self, subject: Any) -> dict[str, Any]:
-        """What the function is given besides the primary key and `by`."""
+        """The arguments of `function` besides the primary key and `by`."""
         return self.cleaned_data
 
     def carry_out(self, subject: Any, by: str) -> Outcome:
-        """Makes the change, or learns why not."""
+        """Make the change. Errors of PostgreSQL and Redis become outcomes, too."""
         called = self.called(subject)
         try:
             made = type(self).function(subject.pk, by=by, **self.arguments(subject))
@@ -84,7 +88,7 @@ class Control(forms.Form):
         except NotReplicated as late:
             return Outcome("late", f"{called}: {late}")
         except ObjectDoesNotExist:
-            return Outcome("refused", f"{called} is there no more.")
+            return Outcome("refused", f"{called} does not exist any more.")
         except IntegrityError as refusal:
             return Outcome("refused", f"{called}: {explain(refusal)}")
         except (Error, redis.RedisError) as error:
@@ -134,7 +138,7 @@ class OpenNow(Control):
 class Pause(Control):
     name = "pause"
     label = "Pause"
-    effect = "Every click is refused from now on. What was accepted is still decided."
+    effect = "Every click is refused from now on. Accepted purchases are still decided."
     done = "{subject} is paused."
     function = lifecycle.pause
 
@@ -158,7 +162,7 @@ class Resume(Control):
 class End(Control):
     name = "end"
     label = "End"
-    effect = "It closes now and for good. What was accepted is still decided."
+    effect = "It closes now and for good. Accepted purchases are still decided."
     done = "{subject} has ended."
     function = lifecycle.end
 
@@ -168,8 +172,8 @@ class End(Control):
 
 
 class _Moment(forms.DateTimeField):
-    """A moment in UTC, as browsers ask for one. Kept as the form began with it, so that what somebody
-    else has moved meanwhile is not moved back."""
+    """A moment, for the browser's own picker. The form also sends the initial value, so that a moment
+    that other staff have moved meanwhile is not moved back."""
 
     def __init__(self, **options: Any) -> None:
         widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, "%Y-%m-%dT%H:%M:%S")
@@ -211,7 +215,7 @@ class ChangeWindow(Control):
 class ChangeLimit(Control):
     name = "limit"
     label = "Change limit"
-    effect = "Sets how many units each shopper may buy. What was bought stays bought."
+    effect = "Sets how many units each shopper may buy. Units that are bought stay bought."
     done = "{subject}: at most {limit:,} units per shopper."
     function = lifecycle.change_limit
 
@@ -230,7 +234,7 @@ class ChangeLimit(Control):
 
 
 class MovesStock(Control):
-    """The key is made with the form: the same form sent twice moves its units once."""
+    """Carries a key that is made with the form: the same form sent twice moves its units once."""
 
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
@@ -245,10 +249,10 @@ class Restock(MovesStock):
     effect = "Adds units that have come in. A sale that has sold out sells them at once."
     done = "The stock of {subject} has grown by {units:,}."
     permissions = (RUN, CORRECT)
-    function = lifecycle.restock
+    function = stock_changes.restock
 
     units = forms.IntegerField(
-        min_value=1, max_value=lifecycle.MOST_MOVED, help_text="Added to what is there."
+        min_value=1, max_value=stock_changes.MOST_MOVED, help_text="Added to the present stock."
     )
 
 
@@ -261,11 +265,11 @@ class Correct(MovesStock):
     )
     done = "The stock of {subject} is corrected by {units:+,}."
     permissions = (CORRECT,)
-    function = lifecycle.correct
+    function = stock_changes.correct
 
     units = forms.IntegerField(
-        min_value=-lifecycle.MOST_MOVED,
-        max_value=lifecycle.MOST_MOVED,
+        min_value=-stock_changes.MOST_MOVED,
+        max_value=stock_changes.MOST_MOVED,
         help_text="The difference: -2 takes two away.",
     )
     reason = forms.CharField(max_length=200, help_text="Kept in the ledger.")
@@ -277,11 +281,9 @@ class Correct(MovesStock):
 class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
-    effect = (
-        "Its units return to stock and can be bought again. The shopper is told. This is final."
-    )
+    effect = "Its units return to stock and can be bought again. The shopper's page says so. This is final."
     done = "{subject} is cancelled."
-    function = lifecycle.cancel
+    function = cancellation.cancel_order
 
     @classmethod
     def fits(cls, subject: Order) -> bool:

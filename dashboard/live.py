@@ -1,5 +1,8 @@
-"""The live dashboard: one per server process. Once a second it looks, renders, and writes the same frame
-to all of its sockets; whoever may not look any more is sent away in the same second."""
+"""Push the live dashboard to the sockets of this process.
+
+Once a second it takes one snapshot, renders one frame per language, and writes it to all sockets. Staff
+who have logged out or lost the permission are disconnected within the same second.
+"""
 
 import asyncio
 import logging
@@ -12,7 +15,8 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from dashboard.access import may_still_look
-from dashboard.reading import Observer, Patience
+from dashboard.bounded_call import BoundedCall
+from dashboard.reading import Observer
 from dashboard.snapshot import Snapshot
 from flashsale.concurrency import PerLoop
 from flashsale.http.sockets import Frame, Subscriber
@@ -20,35 +24,35 @@ from flashsale.http.sockets import Frame, Subscriber
 log = logging.getLogger(__name__)
 
 TICK = 1.0  # seconds
-UNASKED = 300.0  # seconds for which staff stay although nobody can be asked whether they may
-# Why a socket is closed: they are logged out or may not look any more; or nobody could be asked.
-SENT_AWAY, NOT_ASKED = 4403, 4503
+UNCHECKED = 300.0  # seconds for which sockets stay open while PostgreSQL cannot check the sessions
+# Close codes: the session may not look any more; it could not be checked for too long.
+SENT_AWAY, NOT_CHECKED = 4403, 4503
 
 
 @dataclass(eq=False)
 class Watcher:
-    """A socket of staff."""
+    """One socket, and the session that opened it."""
 
     session: str
     subscriber: Subscriber
-    send_away: Callable[[int], Awaitable[None]]
+    close: Callable[[int], Awaitable[None]]  # takes a close code
 
 
 class Live:
-    """All staff who watch by this process."""
+    """All watchers of this process. The task that serves them runs only while there are some."""
 
     def __init__(self) -> None:
         self._watchers: set[Watcher] = set()
         self._observer = Observer()
-        self._access = Patience()
-        self._asked_at = time.monotonic()
+        self._access = BoundedCall()
+        self._checked_at = time.monotonic()
         self._leaving: set[asyncio.Future[None]] = set()
         self._running: asyncio.Task[None] | None = None
 
     def join(self, watcher: Watcher) -> None:
         self._watchers.add(watcher)
         if self._running is None or self._running.done():
-            self._asked_at = time.monotonic()
+            self._checked_at = time.monotonic()
             self._running = asyncio.ensure_future(self._run())
 
     def leave(self, watcher: Watcher) -> None:
@@ -60,47 +64,47 @@ class Live:
             try:
                 await self._tick(list(self._watchers))
             except Exception:
-                log.exception("the dashboard stumbled; it goes on")
+                log.exception("the live dashboard failed; it tries again in a second")
             await asyncio.sleep(max(0.1, TICK - (time.monotonic() - began)))
 
     async def _tick(self, watchers: list[Watcher]) -> None:
-        """In threads: rendering takes longer than a click may wait for the event loop. Who may look is
-        asked apart: they are sent away whatever becomes of the figures."""
-        await asyncio.gather(self._send_away_others(watchers), self._tell(watchers))
+        """Work in threads: rendering takes longer than a click may wait for the event loop. The sessions
+        are checked beside the figures, so that trouble with these keeps no watcher connected."""
+        await asyncio.gather(self._disconnect_unauthorised(watchers), self._push(watchers))
 
-    async def _send_away_others(self, watchers: list[Watcher]) -> None:
+    async def _disconnect_unauthorised(self, watchers: list[Watcher]) -> None:
         sessions = {watcher.session for watcher in watchers}
         try:
-            allowed = await asyncio.to_thread(self._access.ask, lambda: _allowed(sessions))
+            allowed = await asyncio.to_thread(self._access.run, lambda: _allowed(sessions))
         except (DatabaseError, TimeoutError):
-            if time.monotonic() - self._asked_at > UNASKED:
-                self._send_away(watchers, NOT_ASKED)
+            if time.monotonic() - self._checked_at > UNCHECKED:
+                self._disconnect(watchers, NOT_CHECKED)
             return
-        self._asked_at = time.monotonic()
-        self._send_away([each for each in watchers if each.session not in allowed], SENT_AWAY)
+        self._checked_at = time.monotonic()
+        self._disconnect([each for each in watchers if each.session not in allowed], SENT_AWAY)
 
-    async def _tell(self, watchers: list[Watcher]) -> None:
+    async def _push(self, watchers: list[Watcher]) -> None:
         languages = {watcher.subscriber.language for watcher in watchers}
-        frames = await asyncio.to_thread(self._frames, languages)
+        frames = await asyncio.to_thread(self._render, languages)
         for watcher in watchers:
             if watcher in self._watchers:
                 watcher.subscriber.push_live(frames[watcher.subscriber.language])
 
-    def _send_away(self, watchers: Iterable[Watcher], code: int) -> None:
-        """Beside the tick: one that does not read would hold it up."""
+    def _disconnect(self, watchers: Iterable[Watcher], code: int) -> None:
+        """Close the sockets in tasks of their own: a client that does not read would block the tick."""
         for watcher in watchers:
             self.leave(watcher)
-            leaving = asyncio.ensure_future(watcher.send_away(code))
+            leaving = asyncio.ensure_future(watcher.close(code))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
-    def _frames(self, languages: set[str]) -> dict[str, Frame]:
+    def _render(self, languages: set[str]) -> dict[str, Frame]:
         snapshot = self._observer.look()
-        return {language: Frame.of(frame(snapshot, language)) for language in languages}
+        return {language: Frame.of(render_frame(snapshot, language)) for language in languages}
 
 
-def frame(snapshot: Snapshot, language: str) -> str:
-    """The parts of the dashboard that change, to be swapped in where they stand."""
+def render_frame(snapshot: Snapshot, language: str) -> str:
+    """Render the fragments of the dashboard that change; htmx swaps them in by their ids."""
     with translation.override(language):
         return render_to_string("dashboard/_live.html", {"snapshot": snapshot, "swap": True})
 
@@ -113,5 +117,5 @@ _by_loop = PerLoop(Live)
 
 
 def current() -> Live:
-    """This process' live dashboard: one per event loop."""
+    """The live dashboard of this process; one per event loop."""
     return _by_loop.get()

@@ -1,7 +1,7 @@
-"""The login of staff: Django admin's own, with a limit on how often it may be tried.
+"""Log staff in: Django admin's own login, with a limit on attempts.
 
-The counts are in the cache, which all processes share. Where it cannot be asked nobody is let in: a
-shop without its Redis does not sell, and `manage.py` works from the machine itself.
+The counts are in the cache, which all processes share. Without the cache all logins are refused: a shop
+without its Redis does not sell, and `manage.py` still works on the machine itself.
 """
 
 import logging
@@ -21,8 +21,8 @@ from flashsale.http.request import Request
 
 log = logging.getLogger(__name__)
 
-# Slow enough for a guesser, generous for somebody who mistypes. The second holds against many addresses;
-# whoever has at least six of them can keep a name out for as long as they go on.
+# Slow for an attacker who guesses, generous for staff who mistype. The second limit holds against many
+# addresses; its price: an attacker with at least six addresses can lock a name out while they go on.
 PER_ADDRESS = "10/m"
 PER_NAME = "60/m"
 
@@ -31,21 +31,21 @@ PER_NAME = "60/m"
 @csrf_protect
 def login(request: HttpRequest) -> HttpResponse:
     try:
-        wait = _wait(request) if request.method == "POST" else 0
+        wait = _count_attempt(request) if request.method == "POST" else 0
     except (ConnectionInterrupted, RedisError, OSError) as error:
-        log.warning("nobody can log in: the cache is not reachable: %s", error)
-        return _refused(request, HTTPStatus.SERVICE_UNAVAILABLE, 2)
+        log.warning("logins are refused: the cache is not reachable: %s", error)
+        return _refuse(request, HTTPStatus.SERVICE_UNAVAILABLE, 2)
     if wait:
         log.warning("too many logins from %s", _address("", request))
-        return _refused(request, HTTPStatus.TOO_MANY_REQUESTS, wait)
+        return _refuse(request, HTTPStatus.TOO_MANY_REQUESTS, wait)
     return admin.site.login(request)
 
 
-def _wait(request: HttpRequest) -> int:
-    """Seconds until this may be tried again; 0 if it may be tried now.
+def _count_attempt(request: HttpRequest) -> int:
+    """Count the attempt. Returns the seconds until the next one is allowed; 0 if this one is.
 
-    By address first: what an address is refused anyway does not count against the name, or a stranger
-    could keep somebody out from one machine.
+    By address first: an attempt that is refused by address does not count against the name, or one
+    machine could lock staff out.
     """
     for group, key, rate in (
         ("login-address", _address, PER_ADDRESS),
@@ -58,17 +58,17 @@ def _wait(request: HttpRequest) -> int:
 
 
 def _address(group: str, request: HttpRequest) -> str:
-    """As the express lane reads it: forged headers change nothing, IPv6 counts by network."""
+    """The address as the express lane reads it: forged headers change nothing, IPv6 counts by network."""
     return Request(request.scope).address  # type: ignore[attr-defined]  # it is always an ASGI request
 
 
 def _name(group: str, request: HttpRequest) -> str:
-    """However it is written, as the login form of Django reads it."""
+    """The name in one spelling, normalised like Django's login form does, and regardless of case."""
     name = unicodedata.normalize("NFKC", request.POST.get("username", "").strip())
     return name[:150].casefold()
 
 
-def _refused(request: HttpRequest, status: HTTPStatus, wait: int) -> HttpResponse:
+def _refuse(request: HttpRequest, status: HTTPStatus, wait: int) -> HttpResponse:
     context = {"code": "login_rate" if status == HTTPStatus.TOO_MANY_REQUESTS else "busy"}
     page = render(request, "storefront/message.html", {**context, "status": status}, status=status)
     page["Retry-After"] = str(wait)

@@ -1,7 +1,7 @@
-"""`/metrics`: what the dashboard shows, in Prometheus' words, for whoever has the token.
+"""Serve `/metrics`: the dashboard's figures in Prometheus' format, for holders of the token.
 
-Every web process answers for the whole shop, from what all have counted: it is scraped once, at any of
-them. Of the sales it has those that the dashboard has.
+Every web process answers for the whole shop, from the counts of all processes: scrape any one of them.
+The sales are those that the dashboard shows.
 """
 
 import math
@@ -32,7 +32,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seco
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """404 where no token is set: nobody is meant to look. 403 without it."""
+    """404 if METRICS_TOKEN is not set, which switches the metrics off; 403 without the token."""
     if not settings.METRICS_TOKEN:
         return HttpResponse("No METRICS_TOKEN is set.\n", status=404, content_type="text/plain")
     given = request.headers.get("Authorization", "")
@@ -41,12 +41,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
             "The token is missing or wrong.\n", status=403, content_type="text/plain"
         )
     registry = CollectorRegistry()
-    registry.register(_Once(observer().look()))
+    registry.register(_SnapshotCollector(observer().look()))
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-class _Once(Collector):
-    """One look."""
+class _SnapshotCollector(Collector):
+    """Collects the metrics of one snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -56,23 +56,23 @@ class _Once(Collector):
 
 
 def families(snapshot: Snapshot) -> Iterator[Metric]:
-    """All metrics. What is not known, because its store cannot be read, is left out."""
+    """Yield all metrics. A figure whose store cannot be read is left out."""
     yield from _of_sales(snapshot.sales)
     timed = snapshot.timed
-    yield _histogram("click", "from a click to its answer, of those accepted", timed.accept)
-    yield _histogram("confirm", 'from a click to "secured" on its way to the page', timed.confirm)
+    yield _histogram("click", "From a click to its answer, accepted clicks only", timed.accept)
+    yield _histogram("confirm", 'From a click to "secured" on its way to the page', timed.confirm)
     yield GaugeMetricFamily("flashsale_sockets", "Open pages with a socket", snapshot.sockets)
-    processes = GaugeMetricFamily("flashsale_processes", "That live", labels=["role"])
+    processes = GaugeMetricFamily("flashsale_processes", "Live processes", labels=["role"])
     for role in ("web", "worker", "beat"):
         processes.add_metric([role], snapshot.alive(role))
     yield processes
-    up = GaugeMetricFamily("flashsale_store_up", "1 where it can be asked", labels=["store"])
+    up = GaugeMetricFamily("flashsale_store_up", "1 if the store answers", labels=["store"])
     for part in snapshot.parts:
         up.add_metric([part.name.lower()], part.ok)
     yield up
     alarms = GaugeMetricFamily(
         "flashsale_alarms",
-        "Of the dashboard; docs/running-a-sale.md says what to do",
+        "Alarms of the dashboard; docs/running-a-sale.md says what to do",
         labels=["code"],
     )
     for code in sorted({alarm.code for alarm in snapshot.alarms}):
@@ -83,13 +83,16 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
 _READY = {"ready": 1, "not_ready": 0}  # a draft has no gate
 
 _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
-    "line_purchases": ("Purchases that wait", lambda seen: seen.waiting),
-    "line_age_seconds": ("How long its head has waited", lambda seen: _seconds(seen.oldest)),
-    "version": ("PostgreSQL's", lambda seen: seen.sale.version),
-    "gate_version": ("Where the gate stands", lambda seen: seen.gate_version),
-    "gate_ready": ("1 where it can sell, 0 where it is cold", lambda seen: _READY.get(seen.gate)),
-    "poison_orders": ("Rejected, for they could not be processed", lambda seen: seen.poison),
-    "confirmed_orders": ("Confirmed and not cancelled", lambda seen: seen.sale.confirmed),
+    "line_purchases": ("Purchases that wait in the line", lambda seen: seen.waiting),
+    "line_age_seconds": (
+        "How long the head of the line has waited",
+        lambda seen: _seconds(seen.oldest),
+    ),
+    "version": ("Version of the sale in PostgreSQL", lambda seen: seen.sale.version),
+    "gate_version": ("Version of the gate", lambda seen: seen.gate_version),
+    "gate_ready": ("1 if the gate is ready, else 0", lambda seen: _READY.get(seen.gate)),
+    "poison_orders": ("Purchases that could not be processed", lambda seen: seen.poison),
+    "confirmed_orders": ("Orders confirmed and not cancelled", lambda seen: seen.sale.confirmed),
 }
 
 

@@ -1,11 +1,6 @@
-"""What is true now: one look at PostgreSQL, Redis, the gates and the telemetry, for staff.
-
-Each store is read apart from the others, so that what is down takes away its own figures only; in their
-place stands what was last known, and an alarm that says so.
-"""
+"""The shapes of a snapshot: the state of the shop at one moment, as staff see it."""
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,21 +11,19 @@ from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Product, Sale
 from orders.models import AuditEntry, Order
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A server that the shop depends on."""
+    """A store that the shop depends on."""
 
-    name: str
+    name: str  # PostgreSQL, Redis or Telemetry
     ok: bool
-    words: str
+    words: str  # its health, or its fault
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that somebody has to look at. `code` is its heading in `docs/running-a-sale.md`."""
+    """Something that staff have to look at. `code` is its heading in `docs/running-a-sale.md`."""
 
     code: str
     words: str
@@ -38,24 +31,23 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True)
 class ProductFigures:
-    """Units: what PostgreSQL has, what is in flight, and what can be bought now. The last two are
-    None where the gate cannot be asked."""
+    """Units of one product; None if the gate cannot be read."""
 
-    product: Product
-    in_flight: int | None
-    left: int | None
+    product: Product  # its `stock` is PostgreSQL's
+    in_flight: int | None  # of accepted purchases that are not decided yet
+    left: int | None  # to be bought now
 
 
 @dataclass(frozen=True, slots=True)
 class SaleFigures:
-    """One sale. What is None is not known, because its store cannot be read."""
+    """One sale. A figure is None if its store cannot be read."""
 
     sale: Sale
     phase: str  # draft, upcoming, open, paused or ended
     state: str  # the same for staff: see `Sale.state`
     products: list[ProductFigures]
-    poison: int
-    gate: str  # warm, cold, none, or unknown where it cannot be read
+    poison: int  # orders that were rejected because they could not be processed
+    gate: str  # ready, not_ready, none, or unknown if it cannot be read
     gate_version: int | None
     waiting: int | None  # purchases in the line
     oldest: int | None  # ms for which the head of the line has waited
@@ -65,35 +57,41 @@ class SaleFigures:
     settled_total: int
 
     @property
+    def gate_words(self) -> str:
+        return self.gate.replace("_", " ")
+
+    @property
     def in_flight(self) -> int | None:
         return _sum(product.in_flight for product in self.products)
 
     @property
     def left(self) -> int | None:
-        """None as well for a sale that has ended: nothing can be bought there."""
+        """None also for a sale that has ended: nothing can be bought there."""
         return None if self.phase == "ended" else _sum(product.left for product in self.products)
 
 
 def _sum(units: Iterable[int | None]) -> int | None:
-    """None where one of them is not known."""
+    """None if one of them is None."""
     known = list(units)
     return None if None in known else sum(number or 0 for number in known)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    at: datetime  # by Redis' clock, or ours where it is away
+    """The shop at one moment. Latencies are in ms, over the last `reading.RECENT` seconds."""
+
+    at: datetime  # by Redis' clock, or this process' if Redis is away
     sales: list[SaleFigures]
-    hidden_sales: int
+    hidden_sales: int  # unfinished ones that are not among `sales`
     parts: list[Part]
     processes: list[Process]
     second: Second  # the last whole one
     accept: Latency
     confirm: Latency
     history: list[Second]
-    timed: Second  # all that was timed so far
-    audit: list[AuditEntry]
-    poison: list[Order]
+    timed: Second  # all latencies since counting began
+    audit: list[AuditEntry]  # the latest
+    poison: list[Order]  # the latest
     alarms: list[Alarm]
 
     @property
@@ -108,26 +106,24 @@ class Snapshot:
 
     @property
     def settled(self) -> int:
-        """Purchases of which orders were made in the last whole second."""
+        """Purchases that were decided in the last whole second."""
         return self.second.settled.total()
 
     @property
     def sockets(self) -> int:
         return sum(process.gauges.get("sockets", 0) for process in self.processes if process.alive)
 
+    def is_ok(self, part: str) -> bool:
+        return next(each for each in self.parts if each.name == part).ok
+
     def alive(self, role: str) -> int:
+        """Count the processes of a role that are alive."""
         return sum(process.alive for process in self.processes if process.role == role)
 
     @property
     def latest_points(self) -> str:
-        """The charts' newest points as JSON; several, for a late process may have added to some."""
+        """The charts' newest points as JSON; several, because a late process may have added to some."""
         return json.dumps(charts.points(self.history[-5:]))
 
     def minutes(self) -> Iterable[charts.Minute]:
         return charts.minutes(self.history)
-
-
-# --- What is read ----------------------------------------------------------------------------------
-
-
-# --- What it means ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The dashboard's pages, and the controls of sales. `orders/lifecycle.py` holds their rules."""
+"""Show the dashboard, and carry out its controls; `orders/changes.py` says where their rules are."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -23,7 +23,7 @@ from inventory.models import Product, Sale
 @never_cache
 @staff_with(LOOK)
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """The page."""
+    """The whole page."""
     context = {
         "section": "dashboard",
         "snapshot": observer().look(),
@@ -38,7 +38,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @never_cache
 @staff_with(LOOK)
 def live(request: HttpRequest) -> HttpResponse:
-    """Its parts that change, for a page whose socket is away."""
+    """The fragments that change, for a page without a socket."""
     return render(request, "dashboard/_live.html", {"snapshot": observer().look(), "swap": True})
 
 
@@ -56,13 +56,13 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def change_sale(request: HttpRequest, sale: int, action: str) -> HttpResponse:
-    """Pauses, ends, ... a sale."""
+    """Pause, end, … a sale."""
     return _change(request, controls.OF_SALES, action, Sale, sale, desk=f"sale-{sale}")
 
 
 @require_POST
 def change_product(request: HttpRequest, sale: int, product: int, action: str) -> HttpResponse:
-    """Restocks or corrects a product, at the desk of a sale."""
+    """Restock or correct a product, at the desk of a sale."""
     desk = f"product-{sale}-{product}"
     key = f"{action}-{sale}-{product}"
     return _change(request, controls.OF_PRODUCTS, action, Product, product, desk=desk, key=key)
@@ -78,7 +78,8 @@ def _change(
     desk: str,
     key: str = "",
 ) -> HttpResponse:
-    """`desk` and `key` name the part of the page in which it was asked for, and its form's key."""
+    """Carry out the control `action`. `desk` is the id of the page's part that shows the result, `key` that
+    of the form's key."""
     control = next((each for each in offered if each.name == action), None)
     if control is None:
         raise Http404
@@ -93,8 +94,8 @@ def _change(
         if valid:
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
-            outcome = Outcome("refused", _what_is_wrong(form))
-        # What may have been done is repeated with the same key, or it might be done twice.
+            outcome = Outcome("refused", _describe_errors(form))
+        # A change that may be committed is repeated with the same key, or it might be made twice.
         return _answer(request, desk, outcome, "" if outcome.kind == "unsure" else key)
 
     return change(request)
@@ -110,8 +111,7 @@ _STATUS = {
 
 
 def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> HttpResponse:
-    """For a page with htmx the line that says it, with a fresh key for the form if it has one to be
-    renewed; else a redirect."""
+    """Answer htmx with the outcome's fragment, and a fresh key if the form needs one; else redirect."""
     if "HX-Request" in request.headers:
         context = {"subject": subject, "outcome": outcome, "key": key, "fresh": uuid4()}
         status = _STATUS[outcome.kind]
@@ -121,8 +121,8 @@ def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> H
     return redirect(f"{reverse('dashboard')}#{subject}")
 
 
-def _what_is_wrong(form: Control) -> str:
-    """In a line."""
+def _describe_errors(form: Control) -> str:
+    """Join the form's errors, with their labels, in one line."""
     named = {name: form.fields[name].label or name for name in form.fields}
     return " ".join(
         f"{named[name].capitalize()}: {' '.join(map(str, errors))}"

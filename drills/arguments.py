@@ -1,16 +1,16 @@
-"""What drills are called with."""
+"""Argument types that drills and benches share, for argparse."""
 
 import os
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 
-from drills.crowd import most_shoppers
+from drills.crowd import max_shoppers
 from flashsale.http.listening import allow_many_sockets
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """A number between these, for argparse."""
+def number_between(least: float, most: float) -> Callable[[str], float]:
+    """Parse a number from `least` to `most`."""
 
     def parse(given: str) -> float:
         try:
@@ -24,8 +24,8 @@ def number(least: float, most: float) -> Callable[[str], float]:
     return parse
 
 
-def whole(most: int, why: str = "") -> Callable[[str], int]:
-    """A whole number from 1 to `most`, for argparse."""
+def whole_number(most: int, why: str = "") -> Callable[[str], int]:
+    """Parse a whole number from 1 to `most`; `why` ends the error message."""
 
     def parse(given: str) -> int:
         if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= most:
@@ -35,14 +35,14 @@ def whole(most: int, why: str = "") -> Callable[[str], int]:
     return parse
 
 
-def shoppers(given: str) -> int:
-    """As many as this process may be, for argparse."""
+def shopper_count(given: str) -> int:
+    """Parse a number of shoppers, limited by the files that this process may open."""
     allow_many_sockets()
-    return whole(most_shoppers(), ", by the open files allowed here")(given)
+    return whole_number(max_shoppers(), ", by the open files allowed here")(given)
 
 
-def writable(given: str) -> Path:
-    """A file that can be written, for argparse: it is found out before the drill, not after it."""
+def writable_file(given: str) -> Path:
+    """Parse the path of a writable file: fail before the drill, not after it."""
     path = Path(given).absolute()
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ArgumentTypeError("a file that can be written")

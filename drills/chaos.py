@@ -1,7 +1,7 @@
 """The drill behind `manage.py chaos`, in a process of its own: `python -m drills.chaos`.
 
-Starts a private shop, sends shoppers into it without end, kills, freezes and restarts its parts by a
-schedule, and then compares all that anybody was told with what PostgreSQL says.
+It starts a private shop, sends shoppers into it without end, kills, freezes and restarts its processes by
+a schedule, and then compares all logs of the shoppers with PostgreSQL.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from drills.faults import Saboteur, schedule
-from drills.private_shop import HOST, endings, make_sale, shop, wait_for
+from drills.private_shop import HOST, ending_signals, make_sale, start_shop, wait_for
 from ops.base_command import INTERRUPTED
 
 if TYPE_CHECKING:
     from drills.aftermath import Aftermath
     from drills.crowd import Say
 
-PRODUCTS, UNITS, LIMIT = 3, 1000, 2  # of the sale; staff restock what runs low
+PRODUCTS, UNITS, LIMIT = 3, 1000, 2  # of the sale; staff restock low products
 
 
 def main() -> int:
@@ -34,56 +34,58 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("shoppers", type=int)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--log", type=Path, help="where the output of the shop is left")
+    parser.add_argument("--log", type=Path, help="file for the output of the shop")
     options = parser.parse_args()
     with _progress() as say:
         say(f"seed {options.seed}: starting a shop")
-        with shop() as (folder, port):
+        with start_shop() as (folder, port):
             try:
-                found = drill(folder, port, options.seconds, options.seed, options.shoppers, say)
+                aftermath = drill(
+                    folder, port, options.seconds, options.seed, options.shoppers, say
+                )
             finally:
                 if options.log:
                     shutil.copy(folder / "up.log", options.log)
-    print(json.dumps(found.as_json()) if options.json else found.words())
-    return found.exit_code
+    print(json.dumps(aftermath.as_json()) if options.json else aftermath.as_text())
+    return aftermath.exit_code
 
 
 def drill(
     folder: Path, port: int, seconds: float, seed: int, shoppers: int, say: "Say"
 ) -> "Aftermath":
-    """Everything goes wrong while everybody buys. Gives what came of it."""
+    """Carry out the faults while shoppers buy, and return the results."""
     from drills import consistency
     from drills.aftermath import Aftermath
-    from drills.crowd import Throng
+    from drills.crowd import EndlessCrowd
+    from drills.http import Site
     from drills.report import Report
-    from drills.shopper import Site
     from drills.staff import Staff
     from flashsale.database import drop_broken_connections
     from inventory.gate import replica
     from orders import reconciliation
 
-    logging.disable(logging.WARNING)  # of this process, where servers are away: `Staff` counts that
+    logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
     sale = make_sale(LIMIT, PRODUCTS, UNITS)
-    before = consistency.stock_of(sale)
-    throng = Throng(Site(f"http://{HOST}:{port}"), sale.slug, shoppers, seconds, seed)
+    before = consistency.read_stock(sale)
+    crowd = EndlessCrowd(Site(f"http://{HOST}:{port}"), sale.slug, shoppers, seconds, seed)
     saboteur, staff = Saboteur(folder, schedule(seed, seconds)), Staff(sale)
 
-    def tell(progress: str) -> None:
-        last = saboteur.done[-1:]
+    def report(progress: str) -> None:
+        last = saboteur.injections[-1:]
         say(f"seed {seed}, {progress}" + (f"; last: {last[0].fault}" if last else ""))
 
     with ExitStack() as ending:
         for helper in (staff, saboteur):
             helper.start()
             ending.callback(helper.stop)
-        logs = throng.shop(tell)
-    say("reading the books")
+        logs = crowd.shop(report)
+    say("comparing the logs with PostgreSQL")
     drop_broken_connections()
     wait_for(lambda: replica.read_view(sale.pk).ready)
-    told = consistency.Books.read(sale, before, logs)
-    report = Report(logs, consistency.faults_in(logs, told), reconciliation.verify(sale.pk))
+    state = consistency.DatabaseState.read(sale, before, logs)
+    found = Report(logs, consistency.find_faults(logs, state), reconciliation.verify(sale.pk))
     return Aftermath(
-        seed, seconds, throng.interrupted, saboteur.began, saboteur.done, staff.seen, report
+        seed, seconds, crowd.interrupted, saboteur.began, saboteur.injections, staff.log, found
     )
 
 
@@ -97,8 +99,8 @@ def _progress() -> "Iterator[Say]":
 
 
 if __name__ == "__main__":
-    # Whatever ends this command, but SIGKILL, ends the shop first, and its folder goes.
-    for number in endings():
+    # Any signal but SIGKILL ends the shop and removes its folder before this process ends.
+    for number in ending_signals():
         signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(main())

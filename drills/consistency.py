@@ -1,7 +1,7 @@
-"""Whether what a crowd was told is one story, and the one that PostgreSQL tells.
+"""Compares the logs of simulated shoppers with each other and with PostgreSQL.
 
-Everything is found from the outside: what was answered, and the rows. `orders/reconciliation.py` looks at the
-inside, and is asked as well by whoever wants both.
+These checks see the shop from the outside: its answers and its rows. `orders/reconciliation.py` checks the
+inside; drills run both.
 """
 
 from collections import Counter, defaultdict
@@ -13,56 +13,59 @@ from uuid import UUID
 
 from django.db.models import Max, Q, Sum
 
-from drills.shopper import FINAL, SOCKET, Heard, Log, Told
+from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
 from inventory.click_answers import ClickAnswer
 from inventory.models import Product, Sale, StockMovement
 from orders.models import Order
 
-# No habit asks for these.
+# No habit provokes these.
 _NEVER = (ClickAnswer.NOT_FOUND, ClickAnswer.METHOD, ClickAnswer.ORIGIN, ClickAnswer.INSECURE)
-# What `buy` may answer, by status.
+# Replies that `buy` may give, by status.
 CONTRACT = {
     answer.status: {other.code for other in ClickAnswer if other.status == answer.status}
     - {never.code for never in _NEVER}
     for answer in ClickAnswer
 }
 CONTRACT[ClickAnswer.KNOWN.status] = set(FINAL)
-# A purchase goes from each to a later one only.
+# A purchase moves from a lower step to a higher one only.
 _STEPS = {"queued": 0, "confirmed": 1, "rejected": 1, "cancelled": 2}
 
 
 class Fault(NamedTuple):
-    """Something that may not be, and what it was seen at."""
+    """A broken promise, with the evidence for it."""
 
     kind: str
     what: dict[str, Any]
 
 
 class Units(NamedTuple):
-    """Units of a product, and the ledger's last row that is counted in them."""
+    """Units of a product, and the id of the latest ledger row that they include."""
 
     stock: int
     movement: int
 
 
 @dataclass(frozen=True)
-class Books:
-    """What PostgreSQL says, as far as a crowd is concerned."""
+class DatabaseState:
+    """PostgreSQL's rows about a group of shoppers."""
 
     orders: dict[str, Order]
     limit: int  # the greatest that the sale has had
-    available: dict[str, int]  # units by sku, from before the crowd on, whoever got them
+    available: dict[
+        str, int
+    ]  # units by sku: the stock before the drill, and all that came in since
 
     @cached_property
     def purchases_of(self) -> dict[UUID | None, set[str]]:
-        """Those that became orders, by shopper."""
+        """The purchases that became orders, by shopper."""
         found: dict[UUID | None, set[str]] = defaultdict(set)
         for purchase, order in self.orders.items():
             found[order.shopper].add(purchase)
         return found
 
     @classmethod
-    def read(cls, sale: Sale, before: dict[str, Units], logs: Iterable[Log]) -> "Books":
+    def read(cls, sale: Sale, before: dict[str, Units], logs: Iterable[Log]) -> "DatabaseState":
+        """Read the orders of the shoppers in `logs`. `before` is `read_stock` from before the drill."""
         logs = list(logs)
         shoppers = [log.shopper for log in logs if log.shopper]
         purchases = {UUID(purchase) for log in logs for purchase in log.accepted}
@@ -72,155 +75,159 @@ class Books:
         return cls(
             {str(order.pk): order for order in orders},
             sale.greatest_limit,
-            {sku: units.stock + _added(sku, units.movement) for sku, units in before.items()},
+            {sku: units.stock + _units_added(sku, units.movement) for sku, units in before.items()},
         )
 
 
-def stock_of(sale: Sale) -> dict[str, Units]:
-    """The stock of its products by sku, each with its place in the ledger: of one moment."""
+def read_stock(sale: Sale) -> dict[str, Units]:
+    """Read the stock of a sale's products by sku, with the ledger's position, in one query."""
     products = Product.objects.filter(listings__sale=sale).annotate(movement=Max("movements"))
     return {product.sku: Units(product.stock, product.movement or 0) for product in products}
 
 
-def _added(sku: str, after: int) -> int:
-    """Units that came in after that row: restocked, returned, corrected upwards."""
-    came = StockMovement.objects.filter(product__sku=sku, pk__gt=after, delta__gt=0)
-    return int(came.aggregate(units=Sum("delta"))["units"] or 0)
+def _units_added(sku: str, after: int) -> int:
+    """Sum the units that came in after a ledger row: restocked, returned, corrected upwards."""
+    added = StockMovement.objects.filter(product__sku=sku, pk__gt=after, delta__gt=0)
+    return int(added.aggregate(units=Sum("delta"))["units"] or 0)
 
 
-def faults_in(logs: Iterable[Log], books: Books) -> list[Fault]:
-    """All that is wrong. Nothing is, when every accepted purchase has one final answer that never
-    changed, PostgreSQL says the same, nothing else was sold to these shoppers, and nobody got more
-    than there was or than one shopper may buy."""
+def find_faults(logs: Iterable[Log], state: DatabaseState) -> list[Fault]:
+    """Find every broken promise. None is broken if each accepted purchase has one final status that never
+    changed, PostgreSQL agrees, these shoppers have no other orders, no product sold more units than there
+    were, and no shopper got more than the limit."""
     logs = list(logs)
-    faults = list(_oversold(logs, books))
+    faults = list(_check_stock(logs, state))
     for log in logs:
-        faults += _of_answers(log)
-        faults += _of_purchases(log)
-        faults += _of_orders(log, books)
-        faults += _over_the_limit(log, books)
+        faults += _check_replies(log)
+        faults += _check_updates(log)
+        faults += _check_orders(log, state)
+        faults += _check_limit(log, state)
     return faults
 
 
-def possible(log: Log) -> set[str]:
-    """The purchases that may have become orders: accepted ones, and those whose answers were lost."""
-    return log.accepted | {heard.form for heard in log.heard if heard.unsure and heard.form}
+# --- Of all shoppers together ---------------------------------------------------------------------
 
 
-def confirmed(log: Log) -> Iterator[tuple[str, Told]]:
-    """The purchases that the shopper was told are theirs, and were not cancelled since."""
-    cancelled = {told.purchase for told in log.told if told.status == "cancelled"}
-    for purchase, told in log.final.items():
-        if told.status == "confirmed" and purchase not in cancelled:
-            yield purchase, told
+def _check_stock(logs: Iterable[Log], state: DatabaseState) -> Iterator[Fault]:
+    sold: Counter[str] = Counter()
+    for log in logs:
+        for purchase in _confirmed_purchases(log):
+            order = state.orders.get(purchase)
+            if order is not None and order.product is not None:
+                sold[order.product.sku] += order.quantity
+    for sku, units in sold.items():
+        if units > state.available.get(sku, 0):
+            available = state.available.get(sku, 0)
+            yield Fault("oversold", {"sku": sku, "units": units, "available": available})
+
+
+def _confirmed_purchases(log: Log) -> Iterator[str]:
+    """The purchases that the shopper saw confirmed, and not cancelled since."""
+    cancelled = {update.purchase for update in log.updates if update.status == "cancelled"}
+    for purchase, update in log.final.items():
+        if update.status == "confirmed" and purchase not in cancelled:
+            yield purchase
 
 
 # --- Of one shopper -------------------------------------------------------------------------------
 
 
-def _of_answers(log: Log) -> Iterator[Fault]:
-    """Each answer by itself: is it one of the contract's, and to this ticket?"""
-    for heard in log.heard:
-        seen = _seen(heard, log)
-        nameless = heard.status in (200, 202) and not heard.purchase
-        unknown = not heard.unsure and heard.code not in CONTRACT.get(heard.status, ())
+def _check_replies(log: Log) -> Iterator[Fault]:
+    """Check each reply by itself: is it in the contract, and about its own ticket?"""
+    for reply in log.replies:
+        seen = _describe_reply(reply, log)
+        nameless = reply.status in (200, 202) and not reply.purchase
+        unknown = not reply.unsure and reply.code not in CONTRACT.get(reply.status, ())
         if nameless or unknown:
             yield Fault("answer_outside_the_contract", seen)
-        if heard.odd and heard.status in (200, 202):
+        if reply.malformed and reply.status in (200, 202):
             yield Fault("odd_request_accepted", seen)
-        if heard.purchase and heard.form and heard.purchase != heard.form:
+        if reply.purchase and reply.form and reply.purchase != reply.form:
             yield Fault("ticket_of_two_purchases", seen)
 
 
-def _of_purchases(log: Log) -> Iterator[Fault]:
-    """What the shopper was told about each purchase, one after the other."""
+def _describe_reply(reply: Reply, log: Log) -> dict[str, Any]:
+    answer = f"{reply.status} {reply.code}"
+    return {"form": reply.form, "purchase": reply.purchase, "answer": answer, "habit": log.habit}
+
+
+def _check_updates(log: Log) -> Iterator[Fault]:
+    """Check the sequence of updates about each purchase."""
     for purchase in sorted(log.accepted - log.final.keys()):
         kind = "accepted_and_forgotten" if purchase in log.forgotten else "unanswered"
         yield Fault(kind, {"purchase": purchase, "habit": log.habit})
-    by_purchase: dict[str, list[Told]] = defaultdict(list)
-    for told in log.told:
-        by_purchase[told.purchase].append(told)
-    for purchase, all_told in by_purchase.items():
+    by_purchase: dict[str, list[Update]] = defaultdict(list)
+    for update in log.updates:
+        by_purchase[update.purchase].append(update)
+    for purchase, updates in by_purchase.items():
         if purchase not in log.sent:
             yield Fault("told_of_anothers_purchase", {"purchase": purchase, "habit": log.habit})
-        elif _changed(all_told):
-            statuses = [told.status for told in all_told]
+        elif _contradict(updates):
+            statuses = [update.status for update in updates]
             yield Fault("answer_changed", {"purchase": purchase, "told": statuses})
 
 
-def _changed(all_told: list[Told]) -> bool:
-    """Whether final answers differ, or a question asked after one got an earlier answer. Staff may
-    cancel what was confirmed. A frame on a socket may have been under way for as long as a process
-    stood still: the page lets the later answer stand (`NEXT` in `static/js/shop.js`)."""
-    final = {told.status for told in all_told if told.status in FINAL}
-    reasons = {told.reason for told in all_told if told.status in FINAL and told.reason is not None}
-    if ("rejected" in final and len(final) > 1) or len(reasons) > 1:
+def _contradict(updates: list[Update]) -> bool:
+    """Whether final statuses differ, or a question asked after an update got an earlier status.
+
+    Staff may cancel a confirmed order. A socket's frame may arrive late, by as long as a process was
+    frozen: the page keeps the later status (`NEXT` in `static/js/shop.js`).
+    """
+    final = [update for update in updates if update.status in FINAL]
+    statuses = {update.status for update in final}
+    reasons = {update.reason for update in final if update.reason is not None}
+    if ("rejected" in statuses and len(statuses) > 1) or len(reasons) > 1:
         return True
     return any(
-        told.how != SOCKET and told.asked > other.at and _STEPS[told.status] < _STEPS[other.status]
-        for other in _first_of_each(all_told)
-        for told in all_told
+        update.how != SOCKET
+        and update.asked > earlier.at
+        and _STEPS[update.status] < _STEPS[earlier.status]
+        for earlier in _first_of_each_status(updates)
+        for update in updates
     )
 
 
-def _first_of_each(all_told: list[Told]) -> Iterable[Told]:
-    first: dict[str, Told] = {}
-    for told in sorted(all_told, key=lambda told: told.at):
-        first.setdefault(told.status, told)
+def _first_of_each_status(updates: list[Update]) -> Iterable[Update]:
+    first: dict[str, Update] = {}
+    for update in sorted(updates, key=lambda update: update.at):
+        first.setdefault(update.status, update)
     return first.values()
 
 
-def _of_orders(log: Log, books: Books) -> Iterator[Fault]:
-    """The orders of this shopper are those that were accepted, and say what the shopper was told."""
+def _check_orders(log: Log, state: DatabaseState) -> Iterator[Fault]:
+    """Compare the shopper's orders with the accepted purchases, and each order with its final update."""
     for purchase in sorted(log.accepted & log.final.keys()):
-        order = books.orders.get(purchase)
+        order, update = state.orders.get(purchase), log.final[purchase]
         if order is None:
             yield Fault("accepted_without_an_order", {"purchase": purchase, "habit": log.habit})
-        elif not _same(order, log, log.final[purchase]):
-            told = log.final[purchase]
-            seen = {"purchase": purchase, "told": told.status, "reason": told.reason}
+        elif not _order_agrees(order, log, update):
+            seen = {"purchase": purchase, "told": update.status, "reason": update.reason}
             yield Fault("order_says_otherwise", seen | {"order": f"{order.status} {order.reason}"})
-    for purchase in books.purchases_of.get(log.shopper, set()) - possible(log):
+    for purchase in state.purchases_of.get(log.shopper, set()) - _possible_orders(log):
         yield Fault("order_without_an_acceptance", {"purchase": purchase, "habit": log.habit})
 
 
-def _same(order: Order, log: Log, told: Told) -> bool:
-    status = "confirmed" if order.status == "cancelled" != told.status else order.status
+def _order_agrees(order: Order, log: Log, update: Update) -> bool:
+    status = "confirmed" if order.status == "cancelled" != update.status else order.status
     sku = order.product.sku if order.product else ""
+    clicks = log.sent.get(update.purchase, ())
     return (
-        status == told.status
-        and (told.reason is None or told.reason == order.reason)
+        status == update.status
+        and (update.reason is None or update.reason == order.reason)
         and order.shopper == log.shopper
-        and (
-            order.reason == "error" or (sku, str(order.quantity)) in log.sent.get(told.purchase, ())
-        )
+        and (order.reason == "error" or (sku, str(order.quantity)) in clicks)
     )
 
 
-def _over_the_limit(log: Log, books: Books) -> Iterator[Fault]:
-    """Staff may have cancelled one since, which makes room for another without a word to the shopper."""
-    orders = [books.orders.get(purchase) for purchase, _ in confirmed(log)]
+def _possible_orders(log: Log) -> set[str]:
+    """The purchases that may have become orders: accepted ones, and those whose replies were lost."""
+    return log.accepted | {reply.form for reply in log.replies if reply.unsure and reply.form}
+
+
+def _check_limit(log: Log, state: DatabaseState) -> Iterator[Fault]:
+    """Sum only units that are still owned: staff may cancel one without the shopper learning of it,
+    which makes room for another."""
+    orders = [state.orders.get(purchase) for purchase in _confirmed_purchases(log)]
     units = sum(order.owned for order in orders if order)
-    if units > books.limit:
-        yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": books.limit})
-
-
-def _seen(heard: Heard, log: Log) -> dict[str, Any]:
-    answer = f"{heard.status} {heard.code}"
-    return {"form": heard.form, "purchase": heard.purchase, "answer": answer, "habit": log.habit}
-
-
-# --- Of all together ------------------------------------------------------------------------------
-
-
-def _oversold(logs: Iterable[Log], books: Books) -> Iterator[Fault]:
-    sold: Counter[str] = Counter()
-    for log in logs:
-        for purchase, _ in confirmed(log):
-            order = books.orders.get(purchase)
-            if order is not None and order.product is not None:
-                sold[order.product.sku] += order.quantity
-    for sku, units in sold.items():
-        if units > books.available.get(sku, 0):
-            available = books.available.get(sku, 0)
-            yield Fault("oversold", {"sku": sku, "units": units, "available": available})
+    if units > state.limit:
+        yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": state.limit})

@@ -1,4 +1,4 @@
-"""Crowds of simulated shoppers: one that comes and leaves together, and one without end."""
+"""Crowds of simulated shoppers: one that comes and leaves together, and an endless one."""
 
 import asyncio
 import random
@@ -12,22 +12,24 @@ from typing import Any
 import uvloop
 
 from drills.habits import SHARES
-from drills.private_shop import endings
-from drills.shopper import Log, Shopper, Site
+from drills.http import Site
+from drills.private_shop import ending_signals
+from drills.shopper import Shopper
+from drills.shopper_log import Log
 
-ARRIVAL = 3.0  # seconds within which all have come, most of them in the first
-DEADLINE = 30.0  # seconds for what is undecided at the end
-LONGEST_VISIT = 5.0  # seconds after which a shopper of a throng makes no new click
-_TICK = 0.25  # seconds between two words about the progress
-_FILES = 3  # that a shopper has open, on average at most: its socket and its connections
+ARRIVAL = 3.0  # seconds within which all arrive, most of them in the first
+DEADLINE = 30.0  # seconds for undecided purchases at the end
+LONGEST_VISIT = 5.0  # seconds after which a shopper of an endless crowd makes no new click
+_TICK = 0.25  # seconds between two reports of progress
+_FILES = 3  # open per shopper, at most on average: its socket and its connections
 _SPARE_FILES = 100
-_MOST = 5000  # one process simulates no more at a pace that says anything about the shop
+_MOST = 5000  # beyond this the simulating process, not the shop, sets the pace
 
 Say = Callable[[str], None]
 
 
 class Crowd:
-    """Shoppers for one sale, who come within the first seconds and leave together.
+    """Shoppers of one sale who come within the first seconds and leave together.
 
     The same seed gives the same habits and the same choices.
     """
@@ -36,20 +38,22 @@ class Crowd:
         self.seconds = seconds
         self.interrupted = False
         self._site, self._slug, self._seed = site, slug, seed
-        self._habits = habits_of(shoppers, random.Random(seed))  # noqa: S311  # protects nothing
+        self._habits = draw_habits(shoppers, random.Random(seed))  # noqa: S311  # protects nothing
         self._closing = asyncio.Event()
         self.logs: list[Log] = []
 
     def shop(self, say: Say | None = None) -> list[Log]:
-        """Blocks until all have left. Ctrl-C, SIGTERM and SIGHUP let them leave early; a second Ctrl-C is
-        not caught."""
+        """Block until all have left, and return their logs. On Ctrl-C, SIGTERM or SIGHUP they leave early;
+        a second Ctrl-C is not caught."""
         uvloop.run(self._shop(say))
         return self.logs
 
     async def _shop(self, say: Say | None) -> None:
         self._listen_for_interrupt()
-        telling = asyncio.create_task(self._tell(say)) if say else None
-        places = [asyncio.create_task(self._place(*place)) for place in enumerate(self._habits)]
+        reporting = asyncio.create_task(self._report_progress(say)) if say else None
+        places = [
+            asyncio.create_task(self._fill_place(*place)) for place in enumerate(self._habits)
+        ]
         try:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self.seconds)
@@ -59,30 +63,30 @@ class Crowd:
         for place in late:
             place.cancel()
         await asyncio.gather(*places, return_exceptions=True)
-        if telling:
-            telling.cancel()
+        if reporting:
+            reporting.cancel()
         for place in places:
             if not place.cancelled():
-                place.result()  # what a drill does wrong is not to pass for the shop's fault
+                place.result()  # raise the drill's own errors, which are not faults of the shop
 
-    async def _place(self, number: int, habit: str) -> None:
-        """One shopper, from coming to leaving."""
-        shopper = self._shopper(f"{number}", habit, self._closing)
+    async def _fill_place(self, number: int, habit: str) -> None:
+        """Simulate one shopper, from arrival to departure."""
+        shopper = self._new_shopper(f"{number}", habit, self._closing)
         await shopper.pause(min(shopper.random.expovariate(1), ARRIVAL, self.seconds / 2))
         await self._visit(shopper, stays=True)
 
-    def _shopper(self, number: str, habit: str, closing: asyncio.Event) -> Shopper:
+    def _new_shopper(self, number: str, habit: str, closing: asyncio.Event) -> Shopper:
         seed = f"{self._seed} {number}"
         shopper = Shopper(self._site, self._slug, closing=closing, seed=seed, habit=habit)
         self.logs.append(shopper.log)
         return shopper
 
     async def _visit(self, shopper: Shopper, *, stays: bool) -> None:
-        """Whoever stays keeps the page open, also when its purchase is settled."""
+        """With `stays`, the shopper keeps the page open after the outcome."""
         habit, _ = SHARES[shopper.log.habit]
         try:
             await habit(shopper)
-            await shopper.outcomes()
+            await shopper.wait_for_outcomes()
             if stays:
                 await shopper.closing.wait()
         finally:
@@ -100,33 +104,35 @@ class Crowd:
             if number == signal.SIGINT:
                 loop.remove_signal_handler(number)
 
-        for number in endings():
+        for number in ending_signals():
             loop.add_signal_handler(number, close, number)
 
-    async def _tell(self, say: Say) -> None:
+    async def _report_progress(self, say: Say) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         while True:
-            what = "waiting for answers" if self._closing.is_set() else "shopping"
-            say(f"{loop.time() - began:.0f} of {self.seconds:g} s, {what}: {progress(self.logs)}")
+            phase = "waiting for answers" if self._closing.is_set() else "shopping"
+            say(
+                f"{loop.time() - began:.0f} of {self.seconds:g} s, {phase}: {describe_progress(self.logs)}"
+            )
             await asyncio.sleep(_TICK)
 
 
-class Throng(Crowd):
-    """Shoppers without end: for each who knows what became of its purchases another one comes."""
+class EndlessCrowd(Crowd):
+    """An endless crowd: a shopper who knows all outcomes leaves, and another one comes."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._leaving: set[asyncio.Event] = set()  # of those who are here
+        self._leaving: set[asyncio.Event] = set()  # of the present shoppers
 
-    async def _place(self, number: int, habit: str) -> None:
-        """One shopper after the other."""
+    async def _fill_place(self, number: int, habit: str) -> None:
+        """Simulate one shopper after the other."""
         visit = 0
         while not self._closing.is_set():
             leaving = asyncio.Event()
             self._leaving.add(leaving)
             bored = asyncio.get_running_loop().call_later(LONGEST_VISIT, leaving.set)
-            await self._visit(self._shopper(f"{number} {visit}", habit, leaving), stays=False)
+            await self._visit(self._new_shopper(f"{number} {visit}", habit, leaving), stays=False)
             bored.cancel()
             self._leaving.remove(leaving)
             visit += 1
@@ -137,9 +143,8 @@ class Throng(Crowd):
             leaving.set()
 
 
-def habits_of(shoppers: int, chance: random.Random) -> list[str]:
-    """So many habits in their shares, in a random order. What does not divide goes to the largest
-    remainder."""
+def draw_habits(shoppers: int, chance: random.Random) -> list[str]:
+    """Draw one habit per shopper, by `SHARES` and in random order. Largest remainders are rounded up."""
     shares = {habit: shoppers * share / 100 for habit, (_, share) in SHARES.items()}
     counts = Counter({habit: int(share) for habit, share in shares.items()})
     by_remainder = sorted(shares, key=lambda habit: counts[habit] - shares[habit])
@@ -149,10 +154,10 @@ def habits_of(shoppers: int, chance: random.Random) -> list[str]:
     return habits
 
 
-def progress(logs: list[Log]) -> str:
-    """What has happened so far, in a line."""
+def describe_progress(logs: list[Log]) -> str:
+    """Sum up the logs in one line."""
     here = sum(1 for log in logs if log.pages)
-    clicks = sum(len(log.heard) for log in logs)
+    clicks = sum(len(log.replies) for log in logs)
     accepted = sum(len(log.accepted) for log in logs)
     waiting = sum(len(log.accepted - log.final.keys()) for log in logs)
     return (
@@ -160,8 +165,8 @@ def progress(logs: list[Log]) -> str:
     )
 
 
-def most_shoppers() -> int:
-    """How many this process may be, by its limit of open files."""
+def max_shoppers() -> int:
+    """How many shoppers this process can simulate, by its limit of open files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return _MOST

@@ -1,4 +1,4 @@
-"""What is done to a private shop while shoppers buy in it: a schedule, and whoever carries it out."""
+"""Faults of a private shop's processes: their schedule, and the saboteur who carries it out."""
 
 import os
 import random
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-from drills.private_shop import Worker
+from drills.private_shop import BackgroundWork
 from flashsale.local.embedded import postgres_folder, valkey_folder
 from flashsale.local.postgres import Postgres
 from flashsale.local.processes import children, identity
@@ -25,15 +25,15 @@ TARGETS = (*PROCESSES, VALKEY, POSTGRESQL)
 
 EVERYTHING = tuple(product((KILL, FREEZE, RESTART), TARGETS))
 
-FIRST = 3.0  # seconds, in which the shop is whole
+FIRST = 3.0  # seconds before the first fault
 BETWEEN = (2.5, 6.0)  # seconds from one fault to the next
-LASTS = (0.5, 6.0)  # seconds for which a process is frozen; a transaction may stand still for 5
+LASTS = (0.5, 6.0)  # seconds for which a process is frozen; PostgreSQL ends transactions idle for 5
 LAST = 3.0  # seconds at the end without a new fault
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is to be done, so many seconds after the beginning."""
+    """A planned fault, `at` seconds after the beginning."""
 
     at: float
     what: str
@@ -46,40 +46,40 @@ class Fault:
 
 
 def schedule(seed: int, seconds: float) -> list[Fault]:
-    """What happens when. Everything happens to everything once before anything happens twice."""
+    """Plan the faults of a drill. Each kind hits each target once before any pair repeats."""
     chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
     faults: list[Fault] = []
     at = FIRST
-    for what, target in _deals(chance):
+    for what, target in _draw_pairs(chance):
         lasts = round(chance.uniform(*LASTS), 1) if what == FREEZE else 0.0
         if at + lasts > seconds - LAST:
             return faults
         faults.append(Fault(round(at, 1), what, target, lasts))
         at += chance.uniform(*BETWEEN)
-    raise AssertionError("the deals never end")
+    raise AssertionError("pairs never run out")
 
 
-def _deals(chance: random.Random) -> Iterator[tuple[str, str]]:
+def _draw_pairs(chance: random.Random) -> Iterator[tuple[str, str]]:
     while True:
-        deal = list(EVERYTHING)
-        chance.shuffle(deal)
-        yield from deal
+        pairs = list(EVERYTHING)
+        chance.shuffle(pairs)
+        yield from pairs
 
 
 @dataclass
-class Done:
-    """A fault as it was carried out."""
+class Injection:
+    """A fault that the saboteur tried to carry out."""
 
     fault: Fault
-    at: float  # of the monotonic clock
-    met: bool  # whether there was a process to do it to
+    at: float  # by the monotonic clock
+    hit: bool  # whether the target's process was running
 
 
 class Saboteur:
-    """Carries a schedule out on the shop that keeps its data in `folder`, in a thread of its own."""
+    """Carries a schedule out on the shop whose data is in `folder`, in a thread."""
 
     def __init__(self, folder: Path, faults: list[Fault]) -> None:
-        self.done: list[Done] = []
+        self.injections: list[Injection] = []
         self._folder, self._faults = folder, faults
         self._servers: dict[str, Server] = {
             VALKEY: Valkey(valkey_folder(folder)),
@@ -89,12 +89,12 @@ class Saboteur:
 
     def start(self) -> None:
         self.began = time.monotonic()
-        self._worker = Worker(self._run, "saboteur")
+        self._work = BackgroundWork(self._run, "saboteur")
 
     def stop(self) -> None:
-        """Does nothing more, and leaves nothing frozen. Raises what has gone wrong with the saboteur."""
+        """Stop, and leave nothing frozen. Raises the saboteur's own error, if it had one."""
         try:
-            self._worker.stop()
+            self._work.stop()
         finally:
             self._frozen.thaw(before=float("inf"))
 
@@ -104,8 +104,8 @@ class Saboteur:
                 self._frozen.thaw(before=now)
                 if stopping.wait(min(0.05, fault.at - now)):
                     return
-            met = self._carry_out(fault)
-            self.done.append(Done(fault, time.monotonic(), met))
+            hit = self._carry_out(fault)
+            self.injections.append(Injection(fault, time.monotonic(), hit))
         while not stopping.wait(0.05):
             self._frozen.thaw(before=time.monotonic() - self.began)
 
@@ -116,36 +116,36 @@ class Saboteur:
         if fault.what == FREEZE:
             self._frozen.freeze([pid, *children(pid)], until=fault.at + fault.lasts)
             return True
-        return _send(pid, signal.SIGKILL if fault.what == KILL else self._farewell(fault.target))
+        return _send(pid, signal.SIGKILL if fault.what == KILL else self._stop_signal(fault.target))
 
     def _pid(self, target: str) -> int | None:
-        """Of the process that runs just now; None while there is none."""
+        """The pid of the target's running process. None if there is none."""
         if target in self._servers:
             pid = self._servers[target].pid
             return pid if pid is not None and identity(pid) else None
         recorded, _, known = (self._folder / "run" / target).read_text().partition(" ")
         return int(recorded) if recorded.isdigit() and identity(int(recorded)) == known else None
 
-    def _farewell(self, target: str) -> signal.Signals:
+    def _stop_signal(self, target: str) -> signal.Signals:
         server = self._servers.get(target)
         return server.stop_signal if server else signal.SIGTERM
 
 
 @dataclass
 class _Frozen:
-    """Processes that stand still, each until its time has come."""
+    """Frozen processes, each with the time of its thaw."""
 
-    until: dict[int, tuple[float, str | None]] = field(default_factory=dict)
+    thaw_times: dict[int, tuple[float, str | None]] = field(default_factory=dict)
 
     def freeze(self, pids: list[int], until: float) -> None:
         for pid in pids:
             if _send(pid, signal.SIGSTOP):
-                self.until[pid] = until, identity(pid)
+                self.thaw_times[pid] = until, identity(pid)
 
     def thaw(self, before: float) -> None:
-        for pid, (until, known) in list(self.until.items()):
+        for pid, (until, known) in list(self.thaw_times.items()):
             if until <= before:
-                del self.until[pid]
+                del self.thaw_times[pid]
                 if identity(pid) == known:
                     _send(pid, signal.SIGCONT)
 

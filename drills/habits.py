@@ -1,57 +1,61 @@
-"""How shoppers behave. A habit is given a shopper, and returns when that shopper makes no new click.
+"""Habits of simulated shoppers.
 
-Whoever called waits for what is then still undecided: see `drills/crowd.py`.
+A habit drives one shopper, and returns when the shopper makes no new click. The caller then waits for the
+outcomes: see `drills/crowd.py`.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from drills.shopper import RETRY, Form, Heard, Page, Shopper, about
+from drills.answers import Form, Page
+from drills.http import FORM
+from drills.shopper import RETRY, Shopper, jitter
+from drills.shopper_log import Reply
 from inventory.click_answers import ClickAnswer
 
 Habit = Callable[[Shopper], Coroutine[Any, Any, None]]
 
-TABS = 4  # a browser has a connection for each
+TABS = 4  # each uses a connection of its own
 LOOKS = 2.0  # seconds at most, between the page and the click
-LEAVES_AFTER = 0.005  # seconds at most for which the impatient waits
+LEAVES_AFTER = 0.005  # seconds at most that an impatient shopper waits for a reply
 _NEXT_PRODUCT = (ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code)
 _LATER = (ClickAnswer.PAUSED.code, ClickAnswer.NOT_OPEN.code)
 
 
 async def patient(shopper: Shopper) -> None:
-    """Looks, clicks, and tries another product where one is sold out."""
+    """Look, click, and try another product if one is sold out."""
     page = await _arrive(shopper)
     if page is None:
         return
-    shopper.watch()
+    shopper.open_socket()
     await shopper.pause(shopper.random.uniform(0, LOOKS))
-    for form in _wanted(shopper, page):
-        heard = await _buy_when_possible(shopper, form)
-        if heard is None or heard.code not in _NEXT_PRODUCT:
+    for form in _sort_forms(shopper, page):
+        reply = await _buy_when_possible(shopper, form)
+        if reply is None or reply.code not in _NEXT_PRODUCT:
             break
 
 
 async def double_clicking(shopper: Shopper) -> None:
-    """Sends the same form twice at once."""
+    """Send the same form twice at once."""
     page = await _arrive(shopper)
     if page is None:
         return
-    shopper.watch()
+    shopper.open_socket()
     await shopper.pause(shopper.random.uniform(0, LOOKS))
     if not shopper.closing.is_set():
-        form = next(_wanted(shopper, page))
+        form = next(_sort_forms(shopper, page))
         await asyncio.gather(shopper.buy(form), shopper.buy(form))
 
 
 async def many_tabs(shopper: Shopper) -> None:
-    """Buys with several tickets at once, for more units than one shopper may have."""
+    """Buy with several tickets at once, for more units in total than one shopper may have."""
     first = await _arrive(shopper)
     if first is None:
         return
-    shopper.watch()
-    others = await asyncio.gather(*(shopper.look() for _ in range(TABS - 1)))
-    wanted = next(_wanted(shopper, first))
+    shopper.open_socket()
+    others = await asyncio.gather(*(shopper.load_page() for _ in range(TABS - 1)))
+    wanted = next(_sort_forms(shopper, first))
     tabs = [form for page in (first, *others) if page for form in page.forms]
     if not shopper.closing.is_set():
         units = max(1, wanted.most // 2)
@@ -60,27 +64,27 @@ async def many_tabs(shopper: Shopper) -> None:
 
 
 async def impatient(shopper: Shopper) -> None:
-    """Closes its connection before the answer, and asks again with the same ticket. Has no socket."""
+    """Close the connection before the reply, and ask again with the same ticket. Opens no socket."""
     page = await _arrive(shopper)
     if page is None or shopper.closing.is_set():
         return
-    form = next(_wanted(shopper, page))
+    form = next(_sort_forms(shopper, page))
     await shopper.click(form, leave_after=shopper.random.uniform(0, LEAVES_AFTER))
     await shopper.buy(form)
 
 
 async def bot(shopper: Shopper) -> None:
-    """Clicks as fast as it is answered: replayed and forged tickets, and what no form of ours sends."""
+    """Click as fast as replies come: with replayed and forged tickets, and with malformed requests."""
     page = await _arrive(shopper)
     while page is not None and not shopper.closing.is_set():
-        heard = await shopper.random.choice(TRICKS)(shopper, shopper.random.choice(page.forms))
-        if heard.unsure:
-            await shopper.pause(about(shopper.random, RETRY))
+        reply = await shopper.random.choice(TRICKS)(shopper, shopper.random.choice(page.forms))
+        if reply.unsure:
+            await shopper.pause(jitter(shopper.random, RETRY))
         elif shopper.random.random() < 1 / 20:
-            page = await shopper.look() or page
+            page = await shopper.load_page() or page
 
 
-# The share of each habit in a crowd, in hundredths.
+# The share of each habit in a crowd, in percent.
 SHARES: dict[str, tuple[Habit, int]] = {
     "patient": (patient, 55),
     "double-clicking": (double_clicking, 15),
@@ -91,73 +95,77 @@ SHARES: dict[str, tuple[Habit, int]] = {
 
 
 async def _arrive(shopper: Shopper) -> Page | None:
-    """The page, loaded again until it is there; None where it did not come before the end."""
+    """Load the page, again until it arrives. None if it has no form, or did not arrive before `closing`."""
     while not shopper.closing.is_set():
-        page = await shopper.look()
+        page = await shopper.load_page()
         if page is not None:
             return page if page.forms else None
-        await shopper.pause(about(shopper.random, RETRY))
+        await shopper.pause(jitter(shopper.random, RETRY))
     return None
 
 
-def _wanted(shopper: Shopper, page: Page) -> Iterator[Form]:
-    """All products in an order of the shopper's own; what is sold out comes last."""
+def _sort_forms(shopper: Shopper, page: Page) -> Iterator[Form]:
+    """All forms, in an order of the shopper's own; sold-out products come last."""
     forms = shopper.random.sample(page.forms, len(page.forms))
     yield from sorted(forms, key=lambda form: page.left.get(form.sku, 0) == 0)
 
 
-async def _buy_when_possible(shopper: Shopper, form: Form) -> Heard | None:
-    """Clicks again each second or so while the sale is paused or not open yet."""
-    heard = None
+async def _buy_when_possible(shopper: Shopper, form: Form) -> Reply | None:
+    """Click again about once a second while the sale is paused or not open yet."""
+    reply = None
     while not shopper.closing.is_set():
-        heard = await shopper.buy(form)
-        if heard.code not in _LATER:
+        reply = await shopper.buy(form)
+        if reply.code not in _LATER:
             break
-        await shopper.pause(about(shopper.random, 1.0))
-    return heard
+        await shopper.pause(jitter(shopper.random, 1.0))
+    return reply
 
 
-# --- What a bot tries -----------------------------------------------------------------------------
+# --- Tricks of a bot ------------------------------------------------------------------------------
 
 
-async def _click(shopper: Shopper, form: Form) -> Heard:
-    """For the first time, or a replay."""
+async def _click(shopper: Shopper, form: Form) -> Reply:
+    """Use the ticket for the first time, or replay it."""
     return await shopper.click(form)
 
 
-async def _other_units(shopper: Shopper, form: Form) -> Heard:
+async def _change_units(shopper: Shopper, form: Form) -> Reply:
     return await shopper.click(form, 2)
 
 
-async def _forge(shopper: Shopper, form: Form) -> Heard:
-    """A ticket of which one letter was changed."""
+async def _forge_ticket(shopper: Shopper, form: Form) -> Reply:
+    """Change one letter of the ticket."""
     at = shopper.random.randrange(len(form.ticket))
     letter = "B" if form.ticket[at] == "A" else "A"
     ticket = form.ticket[:at] + letter + form.ticket[at + 1 :]
-    return await shopper.click(form._replace(purchase="", ticket=ticket), odd=True)
+    return await shopper.click(form._replace(purchase="", ticket=ticket), malformed=True)
 
 
-async def _odd_units(shopper: Shopper, form: Form) -> Heard:
+async def _send_invalid_units(shopper: Shopper, form: Form) -> Reply:
     units = shopper.random.choice(["0", "-1", "1.5", "1e3", "٣", "99999999999999999999", "", "one"])
-    return await shopper.click(form, units, odd=True)
+    return await shopper.click(form, units, malformed=True)
 
 
-async def _odd_product(shopper: Shopper, form: Form) -> Heard:
+async def _send_invalid_product(shopper: Shopper, form: Form) -> Reply:
     sku = shopper.random.choice(["NO-SUCH", "", "' OR 1=1 --", "\0", "x" * 2000])
-    return await shopper.click(form._replace(sku=sku), odd=True)
+    return await shopper.click(form._replace(sku=sku), malformed=True)
 
 
-async def _odd_request(shopper: Shopper, form: Form) -> Heard:
-    """No form, half of one, far too much of one."""
+async def _send_invalid_body(shopper: Shopper, form: Form) -> Reply:
+    """Send no form, a repeated field, a form that is too large, or JSON."""
     body, content_type = shopper.random.choice(
         [
-            (b"\xff\xfe\x00", "application/x-www-form-urlencoded"),
-            (b"ticket=a&ticket=b", "application/x-www-form-urlencoded"),
-            (b"ticket=" + b"a" * 5000, "application/x-www-form-urlencoded"),
+            (b"\xff\xfe\x00", FORM),
+            (b"ticket=a&ticket=b", FORM),
+            (b"ticket=" + b"a" * 5000, FORM),
             (b'{"ticket": "a"}', "application/json"),
         ]
     )
-    return await shopper.try_odd(body, content_type)
+    return await shopper.send_malformed(body, content_type)
 
 
-TRICKS = [_click, _click, _click, _other_units, _forge, _odd_units, _odd_product, _odd_request]
+TRICKS = [
+    *(_click, _click, _click),
+    *(_change_units, _forge_ticket),
+    *(_send_invalid_units, _send_invalid_product, _send_invalid_body),
+]

@@ -1,14 +1,36 @@
-"""A lean HTTP/1.1 client: keeps its connection, sends one request at a time, reads one answer.
+"""A minimal HTTP/1.1 client: one keep-alive connection, one request at a time.
 
-A load generator shares the machine with what it measures, so it must cost little; it only understands
-what the product answers (a Content-Length on everything). Time-outs are the caller's: who gives up on
-an answer, by being cancelled, has the connection closed.
+A load generator shares the machine with the shop that it measures, so it must cost little. It understands
+only the shop's answers, which all have a Content-Length. The caller sets time-outs: cancelling `send`
+closes the connection.
 """
 
 import asyncio
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple, cast
+from urllib.parse import urlsplit
+
+CONNECTIONS = 6  # of a browser, at once
+FORM = "application/x-www-form-urlencoded"
+
+
+class Site:
+    """The address of a shop. Raises ValueError if `url` is not a scheme and a host, like
+    http://127.0.0.1:8000."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        extra = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in ("http", "https") or not parts.hostname or extra:
+            raise ValueError(f"{url!r} is not like http://127.0.0.1:8000")
+        secure = parts.scheme == "https"
+        self.host = parts.hostname
+        self.port = parts.port or (443 if secure else 80)
+        self.netloc = parts.netloc
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.sockets = f"{'wss' if secure else 'ws'}://{parts.netloc}"
+        self.tls = ssl.create_default_context() if secure else None
 
 
 class Answer(NamedTuple):
@@ -17,7 +39,7 @@ class Answer(NamedTuple):
     body: bytes
 
     def header(self, name: str) -> str:
-        """The first header of that name, or an empty string."""
+        """Return the first header of this name, or an empty string."""
         start = self.headers.lower().find(b"\r\n" + name.lower().encode() + b":")
         if start < 0:
             return ""
@@ -26,7 +48,7 @@ class Answer(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection."""
+    """A keep-alive connection."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -41,11 +63,11 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether nobody has closed it: servers close a connection that was idle for seconds."""
+        """Whether it is still open: servers close a connection that was idle for seconds."""
         return self._transport is not None and not self._transport.is_closing()
 
     async def send(self, request: bytes) -> Answer:
-        """Raises ConnectionError where the server went away before it answered."""
+        """Send a request and wait for its answer. Raises ConnectionError if the server closes first."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionError("closed")
         self._waiting = asyncio.get_running_loop().create_future()
@@ -53,7 +75,7 @@ class Connection(asyncio.Protocol):
         try:
             return await self._waiting
         except asyncio.CancelledError:
-            self.close()  # the answer may still come, and would be taken for the next one
+            self.close()  # a late answer would be taken for the next request's
             raise
 
     def close(self) -> None:
@@ -84,17 +106,72 @@ class Connection(asyncio.Protocol):
             self._waiting.set_exception(ConnectionError("the server closed the connection"))
 
 
+class Browser:
+    """A cookie and up to six connections, as browsers open them to one site."""
+
+    def __init__(self, site: Site) -> None:
+        self.cookie = ""
+        self._site = site
+        self._idle: list[Connection] = []
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+
+    async def get(self, path: str, patience: float, accept: str = "application/json") -> Answer:
+        """Raises OSError if the server goes away, TimeoutError after `patience` seconds."""
+        return await self._exchange(patience, "GET", path, {"Accept": accept})
+
+    async def post(self, path: str, patience: float, body: bytes, content_type: str) -> Answer:
+        """Raises OSError if the server goes away, TimeoutError after `patience` seconds."""
+        headers = {"Accept": "application/json", "Origin": self._site.origin}
+        headers["Content-Type"] = content_type
+        return await self._exchange(patience, "POST", path, headers, body)
+
+    def keep_cookie(self, answer: Answer) -> None:
+        if header := answer.header("set-cookie"):
+            self.cookie = header.partition(";")[0]
+
+    def close(self) -> None:
+        for connection in self._idle:
+            connection.close()
+
+    async def _exchange(
+        self,
+        patience: float,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+    ) -> Answer:
+        headers = {"Host": self._site.netloc, **headers}
+        if self.cookie:
+            headers["Cookie"] = self.cookie
+        async with self._slots, asyncio.timeout(patience):
+            connection = await self._take_connection()
+            answer = await connection.send(request(method, path, headers, body))
+            if answer.header("connection") == "close":
+                connection.close()
+            else:
+                self._idle.append(connection)
+        return answer
+
+    async def _take_connection(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        return await Connection.open(self._site.host, self._site.port, self._site.tls)
+
+
 def get(path: str, host: str, cookie: str = "") -> bytes:
     return request("GET", path, _headers(host, cookie))
 
 
 def post(path: str, host: str, cookie: str, form: str) -> bytes:
-    headers = _headers(host, cookie) | {"Content-Type": "application/x-www-form-urlencoded"}
+    headers = _headers(host, cookie) | {"Content-Type": FORM}
     return request("POST", path, headers, form.encode())
 
 
 def request(method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
-    """A request as it is sent. A body gets its length in front."""
+    """Serialize a request; with a body, Content-Length is added."""
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")

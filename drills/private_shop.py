@@ -1,7 +1,7 @@
-"""A shop of a drill's own: `manage.py up` in a folder that is thrown away, and nobody else's data.
+"""A private shop for a drill or a bench: `manage.py up` in a temporary folder.
 
-`shop` is for a process that has not set Django up: its settings name one shop, and here they are made to
-name the one that was just started.
+Call `start_shop` in a process that has not set Django up: it points the settings of the process at the
+shop that it starts.
 """
 
 import os
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-DEADLINE = 60.0  # seconds, for whatever a drill waits for
+DEADLINE = 60.0  # seconds, for any condition that a drill waits for
 
-# What would lead to the servers, or the key, of a shop that is in use.
+# Variables that could name the servers, or the key, of a shop in use.
 _ELSEWHERE = (
     *("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CACHE_URL", "CHANNEL_URL"),
     *("REDIS_CLUSTER", "SENTRY_DSN"),
@@ -40,11 +40,11 @@ _ELSEWHERE = (
 
 
 @contextmanager
-def shop(*options: str, **settings: str) -> Iterator[tuple[Path, int]]:
-    """An open shop: its folder and its port. `options` are of `manage.py up`. The settings of this process
-    name its servers.
+def start_shop(*options: str, **settings: str) -> Iterator[tuple[Path, int]]:
+    """Start an open shop, and yield its folder and its port. `options` are those of `manage.py up`,
+    `settings` are environment variables of the shop and of this process.
 
-    Ends with SystemExit where it does not start. Whatever ends this process ends the shop.
+    Raises SystemExit if the shop does not start. The shop ends with this process, whatever ends it.
     """
     with tempfile.TemporaryDirectory(prefix="flashsale-drill-") as name, socket.socket() as free:
         folder = Path(name)
@@ -56,17 +56,17 @@ def shop(*options: str, **settings: str) -> Iterator[tuple[Path, int]]:
         os.environ |= {
             "VAR_DIR": name,
             "PORT": str(port),
-            "RATE_PER_ADDRESS": "0",  # all of its shoppers come from this machine
+            "RATE_PER_ADDRESS": "0",  # unlimited: all shoppers come from this machine
             "DJANGO_SETTINGS_MODULE": "flashsale.settings",
             **settings,
         }
-        with _up(folder / "up.log", *options):
+        with _run_up(folder / "up.log", *options):
             django.setup()
             yield folder, port
 
 
 @contextmanager
-def _up(log: Path, *options: str) -> Iterator[None]:
+def _run_up(log: Path, *options: str) -> Iterator[None]:
     with log.open("wb") as output:
         up = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--unlisted", *options],
@@ -74,20 +74,20 @@ def _up(log: Path, *options: str) -> Iterator[None]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is ours to pass on, when the drill has ended
+            start_new_session=True,  # Ctrl-C reaches only the drill, which ends the shop last
             preexec_fn=end_with_parent(),
         )
     try:
-        wait_for(lambda: "is open" in log.read_text(errors="replace") or _ended(up, log))
+        wait_for(lambda: "is open" in log.read_text(errors="replace") or _has_ended(up, log))
         yield
     finally:
-        for number in _ENDING:  # once more, by somebody in a hurry: it would leave the rest behind
+        for number in _ENDING:  # a second Ctrl-C must not interrupt the clean-up
             signal.signal(number, signal.SIG_IGN)
         up.send_signal(signal.SIGTERM)
         up.wait(DEADLINE)
 
 
-def _ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
+def _has_ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
     if up.poll() is not None:
         raise SystemExit(f"The shop did not start:\n{log.read_text(errors='replace')}")
     return False
@@ -96,8 +96,8 @@ def _ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 def make_sale(
     limit: int, products: int = 1, units: int = 1_000_000, *, wait: bool = True
 ) -> "Sale":
-    """A sale of so many products and so many units of each, open now, its gate warm, unless nobody is to
-    `wait` for that."""
+    """Make an open sale of so many products, with so many units of each. With `wait`, its gate is ready
+    when this returns."""
     from django.db import transaction
     from django.utils import timezone
 
@@ -128,11 +128,11 @@ def make_sale(
     return sale
 
 
-TOKEN = "t" * 32  # of a form against forgery, the same in cookie and form
+TOKEN = "t" * 32  # the CSRF token, in the cookie and in the form
 
 
-def staff_cookie() -> str:
-    """The cookies of somebody who may run sales, and has a form open."""
+def make_staff_cookie() -> str:
+    """Log a new superuser in, and return the Cookie header: session and CSRF token."""
     from django.conf import settings
     from django.contrib.auth.models import User
     from django.test import Client
@@ -143,9 +143,9 @@ def staff_cookie() -> str:
     return f"{settings.SESSION_COOKIE_NAME}={session}; csrftoken={TOKEN}"
 
 
-class Worker:
-    """Work in a thread beside what a drill does. What it raises is raised by `stop`: a drill of which a
-    part has failed has shown nothing."""
+class BackgroundWork:
+    """Work in a thread of its own. `stop` raises the work's error: a drill with a failed part proves
+    nothing."""
 
     def __init__(self, work: Callable[[threading.Event], None], name: str) -> None:
         self._stopping = threading.Event()
@@ -159,7 +159,7 @@ class Worker:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
-    """Ends with SystemExit where it does not become true."""
+    """Poll until the condition holds. Raises SystemExit after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -167,8 +167,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
         time.sleep(0.005)
 
 
-def endings() -> list[signal.Signals]:
-    """The signals that ask this process to end; a hangup is none where it was started with nohup."""
+def ending_signals() -> list[signal.Signals]:
+    """The signals that ask this process to end: without SIGHUP if it was started with nohup."""
     nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in _ENDING if number != signal.SIGHUP or not nohup]
 

@@ -1,4 +1,4 @@
-"""What a crowd experienced, in figures: as JSON and in words."""
+"""The report about a crowd: figures from the logs and the verdict, as JSON and as text."""
 
 from bisect import bisect
 from collections import Counter
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from drills.consistency import Fault
-from drills.shopper import ASKED, CLICKED, LEFT, LOST, SOCKET, Log
+from drills.shopper_log import ASKED, CLICKED, LEFT, LOST, SOCKET, Log
 from orders import reconciliation
 
-NAMED = 20  # faults of one kind; the rest is counted
+NAMED = 20  # faults listed of each kind; the rest is only counted
 _EDGES = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000)  # ms
-WIDTH = 8  # letters of a time in milliseconds
-_BAR = 40  # letters of the longest bar
-# What is waited for, and how that is told. Bots click so often that their times would hide everybody
-# else's, and they do not wait for outcomes.
+WIDTH = 8  # columns of a time in milliseconds
+_BAR = 40  # columns of the longest bar
+# The measured times, and their labels. Bots are counted apart: they click so often that their times would
+# hide all others, and they do not wait for outcomes.
 _PAGE, _ANSWER, _BOTS_ANSWER = "page", "click_to_answer", "click_to_answer_of_bots"
 _OUTCOME = {how: f"click_to_outcome_{how}" for how in (SOCKET, ASKED, CLICKED)}
-_WORDS = {
+_LABELS = {
     _PAGE: "page",
     _ANSWER: "click to answer",
     _BOTS_ANSWER: "click to answer, bots",
@@ -30,7 +30,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Report:
-    """The logs of a crowd, what is wrong in them, and the books of the sale."""
+    """The logs of a crowd, the faults in them, and the reconciliation of the sale."""
 
     logs: Sequence[Log]
     faults: Sequence[Fault]
@@ -42,21 +42,26 @@ class Report:
 
     @property
     def reached(self) -> bool:
-        """Whether anybody saw the shop at all."""
+        """Whether any shopper loaded a page."""
         return any(log.pages for log in self.logs)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "shoppers": dict(Counter(log.habit for log in self.logs)),
-            "pages": {"loaded": len(_pages(self.logs)), "lost": _sum(self.logs, "pages_lost")},
-            "clicks": dict(_answers(self.logs).most_common()),
-            "milliseconds": {name: spread(times) for name, times in _times(self.logs).items()},
+            "pages": {
+                "loaded": len(_collect_pages(self.logs)),
+                "lost": _sum(self.logs, "pages_lost"),
+            },
+            "clicks": dict(_count_answers(self.logs).most_common()),
+            "milliseconds": {
+                name: summarize_times(times) for name, times in _collect_times(self.logs).items()
+            },
             "sockets": {
                 what: _sum(self.logs, f"sockets_{what}") for what in ("opened", "refused", "lost")
             },
             "purchases": {
                 "accepted": sum(len(log.accepted) for log in self.logs),
-                "final": dict(_final(self.logs).most_common()),
+                "final": dict(_count_final(self.logs).most_common()),
                 "unanswered": self._unanswered,
             },
             "faults": self._faults_as_json(),
@@ -77,24 +82,24 @@ class Report:
             for kind, count in Counter(fault.kind for fault in self.faults).items()
         }
 
-    # --- In words ---------------------------------------------------------------------------------
+    # --- As text ----------------------------------------------------------------------------------
 
     def times(self) -> list[tuple[object, ...]]:
-        """A row per thing that was waited for: its name, how often, p50, p95, p99 and the longest."""
+        """One row per measured time: its label, count, p50, p95, p99 and maximum."""
         rows: list[tuple[object, ...]] = []
-        for name, times in _times(self.logs).items():
+        for name, times in _collect_times(self.logs).items():
             if times:
-                of = spread(times)
+                of = summarize_times(times)
                 cuts = [f"{of[cut]:>{WIDTH},.1f}" for cut in ("p50", "p95", "p99", "max")]
-                rows.append((_WORDS[name], len(times), *cuts))
+                rows.append((_LABELS[name], len(times), *cuts))
         return rows
 
     def answers(self) -> list[tuple[str, int]]:
-        return _answers(self.logs).most_common()
+        return _count_answers(self.logs).most_common()
 
     def histogram(self) -> str:
-        """From the click to the outcome, however it was told: shoppers by time."""
-        times = [ms for name in _OUTCOME.values() for ms in _times(self.logs)[name]]
+        """Draw how many outcomes took how long from the click, however the shopper learned them."""
+        times = [ms for name in _OUTCOME.values() for ms in _collect_times(self.logs)[name]]
         counts = Counter(bisect(_EDGES, ms) for ms in times)
         if not counts:
             return ""
@@ -105,8 +110,8 @@ class Report:
             rows.append(f"{name:>15}  {counts[at]:>6,}  {bar}".rstrip())
         return "\n".join(rows)
 
-    def story(self) -> list[str]:
-        """Whoever came and what became of it, in lines."""
+    def summary_lines(self) -> list[str]:
+        """Sum up shoppers, pages, sockets and purchases, one line each."""
         logs = self.logs
         habits = Counter(log.habit for log in logs)
         opened, refused, lost = (
@@ -114,33 +119,33 @@ class Report:
         )
         accepted = sum(len(log.accepted) for log in logs)
         return [
-            f"shoppers   {len(logs):,}: {_counted(habits)}",
-            f"pages      {len(_pages(logs)):,} loaded, {_sum(logs, 'pages_lost'):,} lost",
+            f"shoppers   {len(logs):,}: {_join_counts(habits)}",
+            f"pages      {len(_collect_pages(logs)):,} loaded, {_sum(logs, 'pages_lost'):,} lost",
             f"sockets    {opened:,} opened, {refused:,} refused, {lost:,} lost",
             f"purchases  {accepted:,} accepted, {self._unanswered:,} unanswered;"
-            f" as shoppers last heard: {_counted(_final(logs)) or 'none'}",
+            f" as shoppers last heard: {_join_counts(_count_final(logs)) or 'none'}",
         ]
 
-    def verdict(self) -> list[str]:
+    def verdict_lines(self) -> list[str]:
         counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.verified.counted.items()))
-        balance = "balance" if self.verified.balanced else "do NOT balance"
-        lines = [f"The books of the sale {balance} ({counted or 'nothing sold'})."]
-        lines += _named(self.verified.as_json()["faults"])
+        agree = "agree" if self.verified.balanced else "do NOT agree"
+        lines = [f"Stock, ledger, orders and gate {agree} ({counted or 'nothing sold'})."]
+        lines += _list_faults(self.verified.as_json()["faults"])
         if not self.faults:
             lines.append(
-                "Every accepted purchase has one final answer, and its order in PostgreSQL says the same."
+                "Every accepted purchase has one final answer, and its order in PostgreSQL agrees."
                 if any(log.accepted for log in self.logs)
-                else "Nothing was accepted, and PostgreSQL has no order of these shoppers."
+                else "No purchase was accepted, and PostgreSQL has no order of these shoppers."
             )
         else:
-            lines.append("What shoppers were told is NOT consistent:")
-            lines += _named(self._faults_as_json())
+            lines.append("The answers to shoppers are NOT consistent:")
+            lines += _list_faults(self._faults_as_json())
         lines.append("CONSISTENT" if self.consistent else "INCONSISTENT")
         return lines
 
 
-def spread(milliseconds: Iterable[float]) -> dict[str, float]:
-    """How many, the median, the 95th and 99th percentile (nearest rank) and the longest."""
+def summarize_times(milliseconds: Iterable[float]) -> dict[str, float]:
+    """Return count, p50, p95, p99 (nearest rank) and max. Only the count if there are none."""
     ordered = sorted(milliseconds)
     cuts: dict[str, float] = {"count": len(ordered)}
     for percent in (50, 95, 99):
@@ -150,47 +155,49 @@ def spread(milliseconds: Iterable[float]) -> dict[str, float]:
     return cuts | {"max": round(ordered[-1], 1)} if ordered else cuts
 
 
-def _times(logs: Iterable[Log]) -> dict[str, list[float]]:
-    """Milliseconds, by what was waited for."""
-    times: dict[str, list[float]] = {name: [] for name in _WORDS}
+def _collect_times(logs: Iterable[Log]) -> dict[str, list[float]]:
+    """Milliseconds of each measured time."""
+    times: dict[str, list[float]] = {name: [] for name in _LABELS}
     for log in logs:
-        answered = [heard.took for heard in log.heard if heard.code not in (LOST, LEFT)]
+        answered = [reply.took for reply in log.replies if reply.code not in (LOST, LEFT)]
         if log.habit == "bot":
             times[_BOTS_ANSWER] += answered
             continue
         times[_ANSWER] += answered
         times[_PAGE] += log.pages
-        for purchase, told in log.final.items():
+        for purchase, update in log.final.items():
             if purchase in log.clicked:
-                times[_OUTCOME[told.how]].append(told.at - log.clicked[purchase])
+                times[_OUTCOME[update.how]].append(update.at - log.clicked[purchase])
     return {name: [seconds * 1000 for seconds in of] for name, of in times.items()}
 
 
-def _pages(logs: Iterable[Log]) -> list[float]:
+def _collect_pages(logs: Iterable[Log]) -> list[float]:
     return [seconds for log in logs for seconds in log.pages]
 
 
-def _answers(logs: Iterable[Log]) -> Counter[str]:
-    """Clicks by status and code; lost ones, and those that nobody waited for."""
+def _count_answers(logs: Iterable[Log]) -> Counter[str]:
+    """Count clicks by status and code, or as LOST or LEFT."""
     return Counter(
-        heard.code if heard.code in (LOST, LEFT) else f"{heard.status} {heard.code}"
+        reply.code if reply.code in (LOST, LEFT) else f"{reply.status} {reply.code}"
         for log in logs
-        for heard in log.heard
+        for reply in log.replies
     )
 
 
-def _final(logs: Iterable[Log]) -> Counter[str]:
-    """First final answers; with the reason where one was told."""
+def _count_final(logs: Iterable[Log]) -> Counter[str]:
+    """Count first final statuses, each with its reason if one was given."""
     return Counter(
-        f"{told.status} {_reason(log, told.purchase)}".strip()
+        f"{update.status} {_find_reason(log, update.purchase)}".strip()
         for log in logs
-        for told in log.final.values()
+        for update in log.final.values()
     )
 
 
-def _reason(log: Log, purchase: str) -> str:
-    """A socket brings the answer only; asking tells the reason."""
-    reasons = (told.reason for told in log.told if told.purchase == purchase and told.reason)
+def _find_reason(log: Log, purchase: str) -> str:
+    """Find the reason in a later update: a socket gives only the status."""
+    reasons = (
+        update.reason for update in log.updates if update.purchase == purchase and update.reason
+    )
     return next(reasons, "")
 
 
@@ -198,11 +205,11 @@ def _sum(logs: Iterable[Log], name: str) -> int:
     return sum(getattr(log, name) for log in logs)
 
 
-def _counted(counts: Counter[str]) -> str:
+def _join_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{what} {count:,}" for what, count in counts.most_common())
 
 
-def _named(faults: dict[str, Any]) -> list[str]:
+def _list_faults(faults: dict[str, Any]) -> list[str]:
     lines = []
     for kind, found in faults.items():
         lines.append(f"{kind}: {found['count']}")

@@ -1,4 +1,4 @@
-"""Staff of a private shop, while shoppers buy in it: they restock and cancel, and read the books."""
+"""Simulated staff of a private shop: they restock, cancel orders and run the reconciliation meanwhile."""
 
 import logging
 import threading
@@ -10,78 +10,79 @@ from typing import Any
 import redis
 from django.db import DatabaseError, connection
 
-from drills.private_shop import Worker
+from drills.private_shop import BackgroundWork
 from flashsale.database import drop_broken_connections
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation
+from orders import cancellation, changes, reconciliation, stock_changes
 from orders.models import Order
 
 EVERY = 0.5  # seconds
-LOW, MORE = 300, 700  # units of a product: when it is restocked, and with how many
+LOW, MORE = 300, 700  # units of a product: restock below LOW, by MORE
 _BY = "drill"
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Seen:
-    """What staff have done and read."""
+class StaffLog:
+    """Everything that the staff did and found."""
 
     reads: int = 0
     restocked: int = 0
     cancelled: int = 0
-    away: int = 0  # times that a server was not there
+    away: int = 0  # actions that failed because a server was away
     faults: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class Staff:
-    """Works in a thread of its own until `stop`."""
+    """Acts in a thread, until `stop`."""
 
     def __init__(self, sale: Sale, every: float = EVERY) -> None:
-        """`every` so many seconds each thing is done."""
-        self.seen = Seen()
+        """Each action is done `every` so many seconds."""
+        self.log = StaffLog()
         self._sale, self._every = sale, every
 
     def start(self) -> None:
-        self._worker = Worker(self._run, "staff")
+        self._work = BackgroundWork(self._run, "staff")
 
     def stop(self) -> None:
-        """Raises what has gone wrong with the staff, rather than with the shop."""
-        self._worker.stop()
+        """Stop, and raise the thread's own error, if it had one."""
+        self._work.stop()
 
     def _run(self, stopping: threading.Event) -> None:
         try:
             while not stopping.wait(self._every):
-                for work in (self._read_the_books, self._restock, self._cancel_one):
-                    with self._where_it_is_there():
-                        work()
+                for act in (self._reconcile, self._restock, self._cancel_one):
+                    with self._servers_may_be_away():
+                        act()
         finally:
             connection.close()
 
     @contextmanager
-    def _where_it_is_there(self) -> Iterator[None]:
-        """What could not be done is done the next time; what is committed untold, the caretaker tells."""
+    def _servers_may_be_away(self) -> Iterator[None]:
+        """Skip an action whose server is away: the next round repeats it, and the caretaker replicates a
+        committed change that did not reach Redis."""
         try:
             yield
-        except (DatabaseError, redis.RedisError, lifecycle.NotReplicated) as error:
-            log.debug("left for the next time: %s", error)
-            self.seen.away += 1
+        except (DatabaseError, redis.RedisError, changes.NotReplicated) as error:
+            logger.debug("skipped until the next round: %s", error)
+            self.log.away += 1
             drop_broken_connections()
 
-    def _read_the_books(self) -> None:
+    def _reconcile(self) -> None:
         report = reconciliation.Report()
         reconciliation.check_rules(self._sale.pk, report)
-        self.seen.reads += 1
+        self.log.reads += 1
         for kind, found in report.faults.items():
-            self.seen.faults.setdefault(kind, []).extend(found)
+            self.log.faults.setdefault(kind, []).extend(found)
 
     def _restock(self) -> None:
         for product in Product.objects.filter(listings__sale=self._sale, stock__lt=LOW):
-            lifecycle.restock(product.pk, MORE, by=_BY)
-            self.seen.restocked += 1
+            stock_changes.restock(product.pk, MORE, by=_BY)
+            self.log.restocked += 1
 
     def _cancel_one(self) -> None:
         owning = Order.objects.filter(sale=self._sale, owned__gt=0)
         latest = owning.order_by("-version").first()
-        if latest is not None and lifecycle.cancel(latest.pk, by=_BY, reason="a drill"):
-            self.seen.cancelled += 1
+        if latest is not None and cancellation.cancel_order(latest.pk, by=_BY, reason="a drill"):
+            self.log.cancelled += 1

@@ -1,5 +1,6 @@
 """Settings: one file, from the environment. A malformed variable stops start-up; the error names it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchase
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "daphne",  # before staticfiles: it serves `runserver`
+    # Before staticfiles: it serves `runserver`. It is slow to import, and nothing else needs it.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -1,8 +1,8 @@
-"""The one message that says that a sale has changed, and its shape.
+"""The message that a sale has changed: its shape, its publisher and its receiver.
 
-`changed` publishes it from any thread, `receive` is what the feed of a server process listens with. It
-goes over the channel layer, which may lose it: pages ask once a second and poll, so a lost message
-costs a moment and nothing else.
+Workers publish it to the feeds, of which each server process has one (`storefront/feed.py`). It goes over
+the channel layer, which may lose messages: feeds also read each gate once a second and pages poll, so a
+lost message only delays a page.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
 
 
 def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
-    """Tells every feed that the sale's gate has moved, and what became of these purchases.
+    """Publish to all feeds that the sale's gate has a new version, with these outcomes.
 
-    Never waits and never raises: whoever calls it has already committed.
+    Thread-safe. Never blocks and never raises: the caller has already committed.
     """
     message = {"type": "sale.changed", "sale": sale, "outcomes": list(outcomes)}
     sending = asyncio.run_coroutine_threadsafe(_publish(message), _loop())
@@ -40,8 +40,7 @@ def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
 
 
 def flush() -> None:
-    """Waits until what was announced is sent, for a process that would end before it is. At most a
-    moment longer than one message may take."""
+    """Wait until all messages are sent, at most 2.5 s. For processes that would end before."""
     wait(set(_sending), timeout=_PATIENCE + 0.5)
 
 
@@ -51,27 +50,28 @@ async def _publish(message: dict[str, Any]) -> None:
         assert layer is not None
         await asyncio.wait_for(layer.group_send(GROUP, message), timeout=_PATIENCE)
     except Exception as error:
-        log.warning("a change was not announced (%r); pages will ask", error)
+        log.warning("a change was not announced (%r); feeds will find it within a second", error)
 
 
 _starting = threading.Lock()
 
 
 def _loop() -> asyncio.AbstractEventLoop:
-    with _starting:  # two threads may announce the process's first change
+    with _starting:  # two threads may announce the first change of the process
         return _started_loop()
 
 
 @cache
 def _started_loop() -> asyncio.AbstractEventLoop:
-    """One loop for the life of the process: a loop per message would open a connection per message."""
+    """One loop per process: with one loop per message, each message would open a connection."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="announce", daemon=True).start()
     return loop
 
 
 async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
-    """The changes as they come in: the sale, and the purchases that were decided."""
+    """Yield each change: the sale's id, and its outcomes as pairs of purchase and answer, which are
+    only parsed as far as `_read` says."""
     layer = get_channel_layer()
     assert layer is not None
     channel = await layer.new_channel()
@@ -80,26 +80,26 @@ async def receive() -> AsyncIterator[tuple[int, list[tuple[str, Answer]]]]:
         try:
             change = _read(await layer.receive(channel))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            # Not for whoever listens: to listen anew would leave this channel behind, filling up.
-            log.warning("what was announced cannot be read: %r", error)
+            # Not raised: the caller would listen on a new channel, and this one would fill up unread.
+            log.warning("an announced change is malformed: %r", error)
         else:
             yield change
 
 
 def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
-    """Raises ValueError, TypeError, LookupError or AttributeError for what `changed` never sends.
+    """Read a message far enough to know the shopper of each outcome.
 
-    Every process hears of every outcome, and most concern no page of its own: only as much is looked at
-    as tells which do.
+    Every process receives every outcome, and most are for no socket of its own: `parse_outcome` reads
+    the others. Raises ValueError, TypeError, LookupError or AttributeError if malformed.
     """
     outcomes = [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]]
     for purchase, answer in outcomes:
         if type(purchase) is not str or type(answer.shopper) is not str:
-            raise TypeError(f"{purchase!r} is no purchase")
+            raise TypeError(f"{purchase!r} is not a purchase")
     return int(message["sale"]), outcomes
 
 
-def parse_outcome(purchase: str, answer: Answer) -> tuple[str, Answer]:
-    """An outcome that is to be shown. Raises ValueError or TypeError for one that `changed` never sends."""
+def parse_outcome(purchase: str, answer: Answer) -> tuple[UUID, Answer]:
+    """Parse an outcome that is about to be shown. Raises ValueError or TypeError if malformed."""
     status, reason, shopper, sku, quantity = answer
-    return UUID(purchase).hex, Answer(str(status), str(reason), shopper, str(sku), int(quantity))
+    return UUID(purchase), Answer(str(status), str(reason), shopper, str(sku), int(quantity))

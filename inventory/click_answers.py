@@ -1,4 +1,4 @@
-"""Every answer to a click, once: what the gate says, what a program reads, what is counted.
+"""All answers to a click: the gate's code, the HTTP status, the code for programs, the counter.
 
 `docs/purchase-path.md` has the same table in words and says how to add a row.
 `tests/test_click_answers.py` compares it with every file that repeats a part of it.
@@ -8,17 +8,17 @@ from enum import Enum
 
 
 class ClickAnswer(Enum):
-    """One answer to a click; pages that cannot be shown give some of the same answers.
+    """One answer to a click. Pages that cannot be shown give some of these answers, too.
 
-    `code` is what programs read, and the name of the text for people in
-    `templates/storefront/_reason.html`. `counted` is one of `telemetry.ANSWERS`. `retry` says
-    whether the same ticket may still buy: the answer has used nothing up. `gate_codes` are the
-    codes or reasons in `lua/admit.lua` that lead to this answer.
+    `code` is the code in JSON and of the text in `templates/storefront/_reason.html`. `status` is the
+    HTTP status. `counted` is one of `telemetry.ANSWERS`. `retry` is true if the answer leaves the
+    ticket unused: it may still buy. `gate_codes` are the codes and reasons in `lua/admit.lua` that
+    lead to this answer.
     """
 
-    # In the line. The same ticket again is KNOWN.
+    # The purchase is in the line. If the ticket comes again, the answer is KNOWN.
     QUEUED = "queued", 202, "accepted", False, "queued"
-    # Its code is the status of the purchase; while that is "queued", its HTTP status is that of QUEUED.
+    # JSON has the purchase's status as its code. While that is "queued", the HTTP status is 202.
     KNOWN = "known", 200, "repeated", False, "known"
 
     SOLD_OUT = "sold_out", 409, "sold_out", True, "sold_out"
@@ -34,12 +34,12 @@ class ClickAnswer(Enum):
     TICKET_REUSED = "ticket_reused", 422, "invalid", False, "reused"
     TICKET = "ticket", 403, "invalid", False, "foreign"
 
-    # A cold gate is busy only while the sale is not finished: then PostgreSQL knows the answer.
+    # A gate that is not ready is busy, except if the sale is finished: then PostgreSQL has the answer.
     BUSY = "busy", 503, "error", True, "busy", "corrupt", "not_ready"
-    # The gate's answer was lost: the purchase may be in the line.
+    # The gate's reply was lost: the purchase may be in the line.
     UNKNOWN = "unknown", 503, "error", True
 
-    # The request is no click: the gate was not asked.
+    # The request is not a click: the gate was not asked.
     NOT_FOUND = "not_found", 404, "invalid", False
     METHOD = "method", 405, "invalid", True
     CONTENT_TYPE = "content_type", 415, "invalid", True

@@ -1,21 +1,22 @@
-"""What PostgreSQL refuses, in words for staff."""
+"""Messages for staff when a constraint of PostgreSQL refuses a change."""
 
 from django.db import IntegrityError
 
-# Rules whose own words would tell staff little.
-_EXPLAINED = {
+# Constraints whose own messages would not help staff.
+_MESSAGES = {
     "listing_in_one_unfinished_sale": "A product is in another sale that has not finished.",
     "listing_windows_apart": "Another sale of one of these products has a window in this one.",
     "listing_once": "A product is listed twice.",
-    "sale_window_in_order": "It must open before it closes.",
-    "sale_window_sensible": "A year from 2000 to 2999 is meant.",
+    "sale_window_in_order": "The sale must open before it closes.",
+    "sale_window_sensible": "The year must be from 2000 to 2999.",
     "inventory_sale_slug_key": "Another sale has this slug.",
 }
 
 
 def explain(refusal: IntegrityError) -> str:
-    """Why the change was refused: our words for a constraint, else PostgreSQL's own first line."""
+    """Why the change was refused: the message for the constraint, else the first line of
+    PostgreSQL's own."""
     diagnostics = getattr(refusal.__cause__, "diag", None)
     constraint = getattr(diagnostics, "constraint_name", None)
     own = getattr(diagnostics, "message_primary", None) or str(refusal)
-    return _EXPLAINED.get(constraint or "", f"{own[:1].upper()}{own[1:]}.")
+    return _MESSAGES.get(constraint or "", f"{own[:1].upper()}{own[1:]}.")

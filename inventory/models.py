@@ -1,5 +1,8 @@
-"""What is for sale, and how many. PostgreSQL holds these rules, under raw SQL too: see
-`migrations/0002_rules.py` for those that a model cannot express."""
+"""The catalogue, sales and the stock ledger.
+
+PostgreSQL enforces their rules, under raw SQL too: `inventory/migrations/0002_rules.py` has those
+that a model cannot express.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,27 +18,28 @@ from django.utils import timezone
 
 from inventory.pictures import PictureField, picture_path
 
-MOST_UNITS = 10_000  # in one click, and so of a limit: more is absurd
+MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
 
 def valid_time_zone(name: str) -> None:
-    """Raises ValidationError unless it is a name of the IANA database, the same on every machine."""
+    """Raises ValidationError unless `name` is in the IANA database, and so means the same on every
+    machine."""
     if name not in available_timezones() or name in ("localtime", "Factory"):
         raise ValidationError("No such time zone.")
 
 
-# Outside of these some time zone or page cannot show a moment, and psycopg cannot read some.
+# Outside these years some time zones cannot show a time, and psycopg cannot read some values.
 _YEARS = datetime(2000, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def sensible_moment(moment: datetime) -> None:
-    """Raises ValidationError for a moment that no sale means."""
+    """Raises ValidationError for a time outside _YEARS: it is a typing error."""
     if not _YEARS[0] <= moment < _YEARS[1]:
-        raise ValidationError("A year from 2000 to 2999 is meant.")
+        raise ValidationError("The year must be from 2000 to 2999.")
 
 
 class Product(models.Model):
-    """A thing with a price and a stock. A size of a shoe is a product of its own."""
+    """A product with its own price and stock. Each size of a shoe is a product."""
 
     sku = models.CharField(
         max_length=40, unique=True, validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
@@ -44,7 +48,7 @@ class Product(models.Model):
     option = models.CharField(max_length=40, blank=True, help_text="what tells it apart: a size")
     description = models.TextField(blank=True)
     picture = PictureField(upload_to=picture_path, blank=True)
-    # In pixels; the width says which smaller copies of the picture there are.
+    # In pixels. The width determines which smaller copies exist.
     picture_width = models.PositiveIntegerField(null=True, editable=False)
     picture_height = models.PositiveIntegerField(null=True, editable=False)
     picture_text = models.CharField("alternative text", max_length=200, blank=True)
@@ -91,13 +95,18 @@ class Sale(models.Model):
         default=1, help_text="units per shopper", validators=[MaxValueValidator(MOST_UNITS)]
     )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
-    # The position in the sale's history that the gate must reach: every change raises it.
+    # Counts the changes of the sale: each transaction that changes it, its stock or its orders
+    # raises it by one. Replication uses it as position: the gate stores the version that it has,
+    # and gets the changes after it.
     version = models.PositiveBigIntegerField(default=1, editable=False)
-    # Orders that own units, counted with each batch: whoever watches need not count millions.
+    # Orders that own units, counted with each batch, so that the dashboard need not count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
-    # The mark of the gate whose line may be settled: see `orders/replication.py`.
+    # Fencing token: the epoch of the gate that PostgreSQL trusts, random and new whenever Redis was
+    # restarted, replaced or restored. Settlement only decides a line that was read in this epoch,
+    # so a line read from a gate that has been replaced since decides nothing. See
+    # `orders/replication.py`.
     epoch = models.CharField(max_length=32, blank=True, editable=False)
-    # Ended, its line empty, its gate purged: its products may go into another sale.
+    # Ended, line empty, gate removed: its products may go into another sale.
     finished = models.BooleanField(default=False, editable=False)
     products = models.ManyToManyField(Product, through="Listing", related_name="sales")
 
@@ -123,7 +132,8 @@ class Sale(models.Model):
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
                 name="sale_status_known",
             ),
-            # What a listing refers to: its copy of the window follows the sale's.
+            # The target of a listing's foreign key, by which its copy of the window follows the
+            # sale's.
             models.UniqueConstraint(
                 fields=["id", "opens_at", "closes_at", "finished"], name="sale_window"
             ),
@@ -137,11 +147,12 @@ class Sale(models.Model):
         super().save(*args, **kwargs)
 
     def ended(self, now: datetime | None = None) -> bool:
-        """Whether it is over: its status says so, or its window has passed."""
+        """Whether the sale has ended, by its status or by the clock."""
         return self.status == self.Status.ENDED or self.closes_at <= (now or timezone.now())
 
     def phase(self, now: datetime) -> str:
-        """What shoppers see at `now`: upcoming, open, paused or ended; draft, which they do not see."""
+        """The phase that shoppers see at `now`: upcoming, open, paused or ended; draft, which they
+        do not see."""
         if self.status == self.Status.DRAFT:
             return "draft"
         if self.ended(now):
@@ -151,7 +162,7 @@ class Sale(models.Model):
         return "paused" if self.status == self.Status.PAUSED else "open"
 
     def state(self, now: datetime) -> str:
-        """The phase for staff: a sale that is paused before its opening will not open by itself."""
+        """The phase for staff: "upcoming, paused" warns that a sale will not open by itself."""
         phase, paused = self.phase(now), self.status == self.Status.PAUSED
         return "upcoming, paused" if phase == "upcoming" and paused else phase
 
@@ -162,13 +173,13 @@ class _Window(models.Func):
 
 
 class Listing(models.Model):
-    """A product in a sale. The window is a copy that a foreign key keeps equal to the sale's, so that
-    PostgreSQL itself can refuse one product in two sales at once."""
+    """A product in a sale. A foreign key keeps the copy of the window equal to the sale's, so that
+    a constraint can refuse one product in two sales at once."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="listings")
     product = models.ForeignKey(Product, models.PROTECT, related_name="listings")
     position = models.PositiveSmallIntegerField(default=0)
-    # Units that this sale has had to sell: what the bar beside "12 left" is full of.
+    # Units that this sale has offered so far: the full length of the bar beside "12 left".
     offered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     opens_at = models.DateTimeField(editable=False)
     closes_at = models.DateTimeField(editable=False)
@@ -204,7 +215,7 @@ class Listing(models.Model):
 
 
 class StockMovement(models.Model):
-    """A row of the stock ledger. Append-only, by a trigger: the books are never rewritten."""
+    """A row of the stock ledger. A trigger makes it append-only."""
 
     class Reason(models.TextChoices):
         RECEIVED = "received"
@@ -217,7 +228,8 @@ class StockMovement(models.Model):
     balance = models.PositiveIntegerField(help_text="stock after this movement")
     reason = models.CharField(max_length=9, choices=Reason.choices)
     note = models.CharField(max_length=200, blank=True)
-    # Who or what: a batch names its sale and version, a cancellation its order, staff themselves.
+    # The cause: a batch of settlement has sale and version, a cancellation its order, staff the
+    # actor.
     sale = models.ForeignKey(Sale, models.PROTECT, null=True, blank=True, related_name="movements")
     sale_version = models.PositiveBigIntegerField(null=True, blank=True)
     order = models.UUIDField(null=True, blank=True)

@@ -1,5 +1,5 @@
-"""Product pictures: whatever is uploaded is decoded and encoded anew, so that only a picture is kept,
-and smaller copies beside it, for small screens."""
+"""Product pictures: decode each upload and encode it anew, so that only pixels are stored, with
+smaller copies for small screens."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ from django.db.models.fields.files import ImageFieldFile
 from PIL import Image, ImageOps
 
 LONGEST_EDGE = 1200  # pixels
-COPY_WIDTHS = (480, 800)  # pixels; of those that are narrower than the picture a copy is kept
+COPY_WIDTHS = (480, 800)  # pixels; those that are narrower than the picture
 MOST_PIXELS = 50_000_000  # a small file can unpack to a huge picture
 MOST_BYTES = 10 * 1024 * 1024
 
 
 def picture_path(instance: Model, filename: str) -> str:
-    """Where a picture is kept, below the media folder."""
+    """The path of a picture below the media folder."""
     return f"products/{filename}"
 
 
 def reencode(upload: "File[bytes]") -> "ContentFile[bytes]":
     """The picture as WebP, upright, at most LONGEST_EDGE wide and high, named by its content.
 
-    Raises ValidationError for what is no picture, or an unreasonably large one.
+    Raises ValidationError if it is not a picture, or too large.
     """
     if (upload.size or 0) > MOST_BYTES:
         raise ValidationError("The picture is larger than 10 MB.")
@@ -54,14 +54,14 @@ def _encoded(picture: Image.Image) -> bytes:
 
 
 def store_copies(storage: Storage, name: str, content: "File[bytes]") -> tuple[int, int]:
-    """Stores the smaller copies of the picture `content` beside `name`, where it is kept itself.
+    """Store the smaller copies of the picture `content` beside `name`, its own path.
 
-    Returns its width and height. Raises OSError for what is no picture.
+    Returns its width and height in pixels. Raises OSError if it is not a picture.
     """
     with Image.open(content) as picture:
         for width in _widths_below(picture.width):
             copy = picture.resize((width, round(picture.height * width / picture.width)))
-            # What stands there was the copy of a picture of this name that is gone.
+            # A file of this name is the copy of a deleted picture.
             storage.delete(_copy_name(name, width))
             storage.save(_copy_name(name, width), ContentFile(_encoded(copy)))
         return picture.size
@@ -77,35 +77,37 @@ def _copy_name(name: str, width: int) -> str:
 
 
 class Picture(ImageFieldFile):
-    """A picture and its smaller copies. Pages ask no storage which copies there are: the picture's own
-    width, kept in the database, tells."""
+    """A picture and its smaller copies. Pages compute from the picture's width, which is in the
+    database, which copies exist; they do not ask the storage."""
 
     def save(self, name: str, content: "File[Any]", save: bool = True) -> None:
         super().save(name, content, save=False)
-        with self.storage.open(self._kept_name) as stored:
-            self.set_size(store_copies(self.storage, self._kept_name, stored))
+        with self.storage.open(self._stored_name) as stored:
+            self.set_size(store_copies(self.storage, self._stored_name, stored))
         if save:
             self.instance.save()
 
     @property
     def srcset(self) -> str:
-        """Every version with its width, for `<img srcset>`; "" where there is no choice."""
-        versions = [*self._copies, (self._kept_name, self._width)]
+        """Every version with its width, for `<img srcset>`; "" if there is only one."""
+        versions = [*self._copies, (self._stored_name, self._width)]
         if len(versions) == 1:
             return ""
         return ", ".join(f"{self.storage.url(name)} {width}w" for name, width in versions)
 
     @property
     def names(self) -> list[str]:
-        """Under which it is kept, copies included."""
-        return [self._kept_name, *(name for name, _ in self._copies)]
+        """The paths of the picture and its copies."""
+        return [self._stored_name, *(name for name, _ in self._copies)]
 
     @property
     def _copies(self) -> Iterable[tuple[str, int]]:
-        return [(_copy_name(self._kept_name, width), width) for width in _widths_below(self._width)]
+        return [
+            (_copy_name(self._stored_name, width), width) for width in _widths_below(self._width)
+        ]
 
     @property
-    def _kept_name(self) -> str:
+    def _stored_name(self) -> str:
         assert self.name, "there is no picture"
         return self.name
 
@@ -120,11 +122,11 @@ class Picture(ImageFieldFile):
 
 
 class PictureField(ImageField):
-    """Keeps pictures with smaller copies. Its model has the fields `<name>_width` and `<name>_height`,
-    null, declared after it: saving the picture sets them.
+    """A field for pictures with smaller copies. The model must declare the nullable fields
+    `<name>_width` and `<name>_height` after it; saving the picture sets them.
 
-    Django's own `width_field` would open the file of each row that has no width yet, missing or far
-    away as it may be, as soon as a page reads the row.
+    Django's own `width_field` would open the file of each row without a width as soon as a page
+    reads the row, though the file may be missing or on a remote storage.
     """
 
     attr_class = Picture
@@ -140,6 +142,6 @@ class PictureField(ImageField):
         return picture
 
     def deconstruct(self) -> Any:
-        """To migrations it is an ordinary ImageField: the database holds the same."""
+        """An ordinary ImageField in migrations: the column is the same."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.ImageField", args, kwargs

@@ -1,7 +1,8 @@
-"""Changes of stock: every unit that moves leaves a row in the ledger.
+"""Changes of stock: every movement of units has a row in the ledger.
 
-Each function needs the products locked by the caller's transaction, and takes the sale that it belongs
-to, if any, as already locked: sale, then products by key, then orders by key.
+All functions must run in the transaction of the change. Locks are taken in one order everywhere:
+sales by key, then products by key, then orders by key. `offer` and `move` need sale and products
+locked.
 """
 
 from collections.abc import Iterable
@@ -17,9 +18,9 @@ from inventory.models import Listing, Product, Sale, StockMovement
 
 Reason = StockMovement.Reason
 
-# Parts of a statement: lowers the stock of locked products, `sold` so many `units` each, with the ledger.
-# The new stock is computed where the row is, not here: should a lock ever be missing, the CHECK on the
-# row still stops an oversell, and no update is lost.
+# Part of settlement's statement: lowers the stock of each locked product in `sold` by its `units`,
+# and writes the ledger. PostgreSQL computes the new stock from the row: even without the lock, the
+# CHECK on the row would stop an oversell and no update would be lost.
 SELLING = """
 taken AS (
     SELECT * FROM unnest(%(sold)s::bigint[], %(units)s::integer[]) AS t (product, units)
@@ -36,7 +37,7 @@ taken AS (
 
 
 def lock(products: Iterable[int]) -> list[Product]:
-    """These products, locked in the one order that everybody keeps: by key."""
+    """Lock these products, in the order of their keys. Unknown keys are left out."""
     require_transaction()
     return list(
         Product.objects.select_for_update(no_key=True).filter(pk__in=list(products)).order_by("pk")
@@ -47,19 +48,20 @@ _SOLD = ("id", "sku", "price", "currency", "stock")
 
 
 def lock_statement(sale: int, skus: Iterable[str]) -> Statement:
-    """Locks those of the sale's products in the same order, for `locked` to read."""
+    """The statement that locks the sale's products with these skus, by key; `read_locked` reads its
+    rows."""
     require_transaction()
-    wanted = sorted(set(skus)) or [""]  # no product's
-    statement, places = _locking_listed(len(wanted))
-    given: dict[int | str, int | str] = {
+    wanted = sorted(set(skus)) or [""]  # "": no product
+    statement, placeholders = _locking_listed(len(wanted))
+    values: dict[int | str, int | str] = {
         _A_SALE: sale,
         **{_a_sku(number): sku for number, sku in enumerate(wanted)},
     }
-    return statement, [given[place] for place in places]
+    return statement, [values[each] for each in placeholders]
 
 
 def read_locked(rows: Rows) -> list[Product]:
-    """The products that were locked, with what settlement needs of them."""
+    """The locked products, with the fields that settlement needs."""
     return [Product.from_db("default", _SOLD, row) for row in rows]
 
 
@@ -72,8 +74,8 @@ def _a_sku(number: int) -> str:
 
 @lru_cache(maxsize=128)
 def _locking_listed(skus: int) -> tuple[str, tuple[Any, ...]]:
-    """The statement, and what stands in the place of each value. Kept, for to build it takes the ORM longer
-    than PostgreSQL to carry it out."""
+    """The statement for so many skus, and a placeholder for each of its values. Kept, because the
+    ORM takes longer to build it than PostgreSQL to run it."""
     wanted = [_a_sku(number) for number in range(skus)]
     listed = Product.objects.filter(listings__sale=_A_SALE, sku__in=wanted).order_by("pk")
     rows = listed.only(*_SOLD).select_for_update(no_key=True, of=("self",))
@@ -81,7 +83,8 @@ def _locking_listed(skus: int) -> tuple[str, tuple[Any, ...]]:
 
 
 def offer(sale: Sale, products: Iterable[Product]) -> None:
-    """What a locked draft lists is from now on the stock that it sells. The products are locked, too."""
+    """Set the units that a draft offers to the stock of its products. Sale and products must be
+    locked."""
     require_transaction()
     for product in products:
         Listing.objects.filter(sale=sale, product=product).update(offered=product.stock)
@@ -92,21 +95,21 @@ def move(
     delta: int,
     reason: StockMovement.Reason,
     *,
-    told: Iterable[Sale] = (),
+    sales: Iterable[Sale] = (),
     actor: str = "",
     note: str = "",
     order: UUID | None = None,
 ) -> None:
-    """Changes a locked product's stock by `delta` units, and says why in the ledger.
+    """Change a locked product's stock by `delta` units, and write the ledger.
 
-    `told` are the locked sales of this change: the unfinished one among them, if any, is where the
-    gate hears of it at its version.
+    `sales` are the locked sales of this change. The ledger names the unfinished one among them, if
+    any, and its version, with which the gate gets the new stock.
     """
     require_transaction()
-    sale = next((sale for sale in told if not sale.finished), None)
+    sale = next((sale for sale in sales if not sale.finished), None)
     product.stock += delta
     product.save(update_fields=["stock"])
-    if sale and reason != Reason.CANCELLED:  # what returns was offered before
+    if sale and reason != Reason.CANCELLED:  # returned units were offered before
         listed = Listing.objects.filter(sale=sale, product=product)
         listed.update(offered=Greatest(F("offered") + delta, 0))
     StockMovement.objects.create(

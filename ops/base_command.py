@@ -1,6 +1,6 @@
-"""What operator commands have in common: exit codes, JSON, tables, questions before something changes.
+"""Base classes of operator commands: exit codes, JSON, tables, questions before a change.
 
-Data goes to standard output and everything else to standard error, so that the output can be piped.
+Results go to standard output and all else to standard error, so that the output can be piped.
 """
 
 import io
@@ -26,53 +26,53 @@ from rich.table import Table
 from rich.text import Text
 
 FAILED, USAGE, INCONSISTENT, INTERRUPTED = 1, 2, 3, 130  # 0: done
-_UNREAD = 141  # as a shell reports a program whose output nobody reads any more
+_UNREAD = 141  # as a shell reports a program that was ended by SIGPIPE
 
 Cells = Sequence[object]
 Act = Callable[..., int | None]
 
 
 class Failed(CommandError):
-    """It could not be done; the message says why, for whoever typed the command."""
+    """The command failed; the message says why, to the operator."""
 
 
 class UsageError(CommandError):
-    """The call itself cannot be carried out as it stands."""
+    """The command was called with invalid or missing arguments."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args, returncode=USAGE)
 
 
 class OperatorCommand(BaseCommand):
-    """A command with `--json`. Subclasses implement `run`; what they raise of `refusals` is told in a
-    line, as is a database or a Redis that cannot be reached.
+    """A command with `--json`. Subclasses implement `run`.
 
-    With `--json` there is one document on standard output also where it failed: `{"error": why}`.
+    Errors of the types in `refusals`, and those of PostgreSQL and Redis, become one line on standard error.
+    With `--json` a command that fails also prints one document: `{"error": why}`.
     """
 
     refusals: tuple[type[Exception], ...] = (ValidationError,)
-    requires_system_checks = []  # `prepare` and `doctor` check; whoever pauses a sale is in a hurry
+    requires_system_checks = []  # `prepare` and `doctor` check; a pause has to be quick
     as_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="the result as JSON")
 
     def add_change_arguments(self, parser: CommandParser) -> None:
-        """For a (sub)command that changes something."""
+        """Add the options of a (sub)command that changes something."""
         parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
         parser.add_argument("--no-input", action="store_true", help="do it without asking")
 
     @abstractmethod
     def run(self, **options: Any) -> int | None:
-        """Does the work and returns an exit code, 0 by default."""
+        """Do the work and return an exit code; None is 0."""
 
     def run_from_argv(self, argv: list[str]) -> None:
         use_no_pool()
-        if isinstance(sys.stdout, io.TextIOWrapper):  # no command fails for a letter it cannot show
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that cannot be shown is no failure
             sys.stdout.reconfigure(errors="replace")
         try:
             "".join(argv).encode()
-        except UnicodeEncodeError:  # bytes that are no text
+        except UnicodeEncodeError:  # bytes that are not UTF-8
             self.stderr.write("One of the arguments is no text.")
             sys.exit(USAGE)
         try:
@@ -81,7 +81,7 @@ class OperatorCommand(BaseCommand):
             finally:
                 sys.stdout.flush()
         except BrokenPipeError:
-            _write_no_more()
+            _discard_output()
             sys.exit(_UNREAD)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -89,28 +89,28 @@ class OperatorCommand(BaseCommand):
         try:
             code = self.run(**options)
         except CommandError as failure:
-            self._tell_failure(str(failure))
+            self._print_failure(str(failure))
             raise
         except self.refusals as refusal:
-            self._tell_failure(_words(refusal))
-            raise Failed(_words(refusal)) from refusal
+            self._print_failure(_explain(refusal))
+            raise Failed(_explain(refusal)) from refusal
         except (DatabaseError, InterfaceError, redis.RedisError) as error:
-            self._tell_failure(describe_failure(error))
+            self._print_failure(describe_failure(error))
             raise Failed(describe_failure(error)) from error
         if code:
             sys.exit(code)
 
     def tell(self, content: Any, words: str) -> None:
-        """The result: `content` as JSON where that was asked for, else the words."""
-        told = json.dumps(content, default=_plain) if self.as_json else _harmless(words)
-        self.stdout.write(told)
+        """Print the result: `content` as JSON with `--json`, else `words`."""
+        text = json.dumps(content, default=_plain) if self.as_json else _harmless(words)
+        self.stdout.write(text)
 
     def note(self, words: str) -> None:
-        """For the person at the terminal, not part of the result."""
+        """Print a line for the operator that is not part of the result."""
         self.stderr.write(_harmless(words), self.style.NOTICE)
 
     def table(self, headings: Sequence[str], rows: Iterable[Cells]) -> str:
-        """Rows of cells as aligned text, and as a table for the eye on a terminal."""
+        """Format rows of cells: a drawn table on a terminal, else aligned text."""
         cells = list(rows)
         if not self.stdout.isatty():
             return aligned(headings, cells)
@@ -120,13 +120,13 @@ class OperatorCommand(BaseCommand):
         for column, cell in zip(table.columns, cells[0] if cells else (), strict=False):
             column.justify = "right" if isinstance(cell, int) else "left"
         for row in cells:
-            table.add_row(*(Text(_shown(cell)) for cell in row))
+            table.add_row(*(Text(_format_cell(cell)) for cell in row))
         with console.capture() as drawn:
             console.print(table)
         return drawn.get().rstrip("\n")
 
     def confirmed(self, question: str, *, dry_run: bool, no_input: bool) -> bool:
-        """Whether to go on. Raises UsageError where nobody can be asked, Failed on a no."""
+        """Ask whether to go on. Raises UsageError without a terminal to ask on, Failed on a no."""
         if dry_run:
             self.note(f"Not done (--dry-run): {question}")
             return False
@@ -140,13 +140,13 @@ class OperatorCommand(BaseCommand):
             raise Failed("Nothing was changed.")
         return True
 
-    def _tell_failure(self, words: str) -> None:
+    def _print_failure(self, words: str) -> None:
         if self.as_json:
             self.tell({"error": words}, "")
 
 
 class CommandFamily(OperatorCommand):
-    """Commands of one name, such as `manage.py sale list`. Subclasses implement `add_commands`."""
+    """Subcommands of one name, such as `manage.py sale list`. Subclasses implement `add_commands`."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         self._commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -154,11 +154,10 @@ class CommandFamily(OperatorCommand):
 
     @abstractmethod
     def add_commands(self) -> None:
-        """Calls `add_command` for each."""
+        """Call `add_command` for each subcommand."""
 
     def add_command(self, name: str, act: Act, what: str) -> CommandParser:
-        """Adds a command that is carried out by `act`, which is given the options, and that does
-        `what`. Returns its parser."""
+        """Add a subcommand that calls `act` with its options and has the help text `what`."""
         parser: CommandParser = self._commands.add_parser(name, help=what, description=what)
         super().add_arguments(parser)
         parser.set_defaults(act=act)
@@ -170,25 +169,25 @@ class CommandFamily(OperatorCommand):
 
 
 def describe_failure(error: Exception) -> str:
-    """A line for an operator about a PostgreSQL or a Redis that did not do what it was asked."""
+    """Describe an error of PostgreSQL or Redis to an operator, in one line."""
     if getattr(error.__cause__, "sqlstate", None) == "55P03":  # lock_not_available
         return "Somebody else is changing this just now and takes long. Please try again."
     hint = ""
     if is_away(error):
         hint = " Is the shop running?"
-        if not settings.PRODUCTION:  # then it is asked for the shop of this folder
+        if not settings.PRODUCTION:  # the embedded servers of this folder are meant
             hint += " Neither DATABASE_URL nor REDIS_URL is set."
     return f"{complaint(error)}{hint} See `manage.py doctor`."
 
 
 def complaint(error: Exception) -> str:
-    """Which server did not do what it was asked, and what it or its library says of it."""
+    """Name the server that failed or refused, with the first line of its error."""
     server = "Redis" if isinstance(error, redis.RedisError) else "PostgreSQL"
     return f"{server} {'cannot be reached' if is_away(error) else 'refused'}: {first_line(error)}."
 
 
 def is_away(error: Exception) -> bool:
-    """Whether the server was not there, or went away; otherwise it answered, and refused."""
+    """Whether the server was not reached, or went away; otherwise it answered with a refusal."""
     if isinstance(error, redis.RedisError):
         return isinstance(error, redis.ConnectionError | redis.TimeoutError)
     state = getattr(error.__cause__, "sqlstate", None)
@@ -197,7 +196,7 @@ def is_away(error: Exception) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, as part of a sentence."""
+    """The first line of an error's message, to be used within a sentence."""
     lines = str(error).strip().splitlines()
     return (
         lines[0].removeprefix("connection failed: ").rstrip(".:") if lines else type(error).__name__
@@ -205,23 +204,23 @@ def first_line(error: Exception) -> str:
 
 
 def use_no_pool() -> None:
-    """For a command, which is alone in its process. A pool would log each of its attempts to connect,
-    and in the end say only that there was no connection."""
+    """Connect without a pool: a command is alone in its process, and a pool logs each attempt to connect
+    and in the end raises an error without the reason."""
     connections.settings["default"]["OPTIONS"].pop("pool", None)
 
 
-def _write_no_more() -> None:
-    """What is still to be written at the end would meet the broken pipe again."""
+def _discard_output() -> None:
+    """Send buffered output to nowhere: flushed at exit, it would raise BrokenPipeError again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
 
 
-def _words(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     if isinstance(error, ValidationError):
         if hasattr(error, "error_dict"):
-            told = error.message_dict.items()
-            return " ".join(f"{field}: {' '.join(messages)}" for field, messages in told)
+            by_field = error.message_dict.items()
+            return " ".join(f"{field}: {' '.join(messages)}" for field, messages in by_field)
         return " ".join(error.messages)
     return str(error).strip() or type(error).__name__
 
@@ -230,11 +229,12 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _shown(cell: object) -> str:
+def _format_cell(cell: object) -> str:
     return "" if cell is None else _harmless(str(cell))
 
 
-# What steers a terminal, but for line breaks, tabs and colours: staff write names, operators read them.
+# Control characters and escape sequences, except line breaks, tabs and colours: staff write names, and
+# operators read them on a terminal.
 _STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
@@ -243,8 +243,8 @@ def _harmless(words: str) -> str:
 
 
 def aligned(headings: Sequence[str], rows: Sequence[Cells]) -> str:
-    """Two spaces between columns, numbers to the right; wide letters take two places."""
-    texts = [list(headings), *([_shown(cell) for cell in row] for row in rows)]
+    """Align columns, two spaces apart, numbers to the right; wide letters take two places."""
+    texts = [list(headings), *([_format_cell(cell) for cell in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
     right = [isinstance(cell, int) for cell in rows[0]] if rows else [False] * len(headings)
     lines = []

@@ -1,4 +1,4 @@
-"""What the commands of a sale's life have in common: whom they name, and what they tell afterwards."""
+"""Base class and arguments of the commands that change sales, stock and orders."""
 
 import getpass
 import os
@@ -17,21 +17,22 @@ from django.utils import timezone
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
-from orders import lifecycle
+from orders import changes
 from orders.models import AuditEntry
 
 Facts = dict[str, Any]
 
-_ACTOR, _REASON = 150, 200  # characters that the audit keeps
+_ACTOR, _REASON = 150, 200  # characters, as the audit's columns
 
 
 class LifecycleCommand(CommandFamily):
-    """Commands that change sales, stock or orders through `orders/lifecycle.py`, by whom and why.
+    """Changes sales, stock or orders through `orders/changes.py`, with the actor and the reason.
 
-    A change that is committed and that the gate was not told is told as both, and fails.
+    A change that is committed but not replicated to the gate (the sale's replica in Redis) is reported as
+    both, with exit code 1.
     """
 
-    refusals = (*CommandFamily.refusals, lifecycle.NotPossible, ObjectDoesNotExist)
+    refusals = (*CommandFamily.refusals, changes.NotPossible, ObjectDoesNotExist)
 
     def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
         super().add_change_arguments(parser)
@@ -52,7 +53,7 @@ class LifecycleCommand(CommandFamily):
         )
 
     def run(self, **options: Any) -> int | None:
-        """A command ends so soon after its change that the pages would not hear of it at once."""
+        """Send the pages' messages before the process ends: a thread publishes them after the commit."""
         try:
             return super().run(**options)
         finally:
@@ -68,7 +69,7 @@ class LifecycleCommand(CommandFamily):
         no_input: bool,
         **_: Any,
     ) -> int:
-        """Asks, does the work, and tells what stands afterwards: `done` gives it as JSON and in words.
+        """Ask, do the work, and print the result, which `done` reads anew, as JSON and in words.
 
         Returns the exit code.
         """
@@ -77,19 +78,19 @@ class LifecycleCommand(CommandFamily):
                 self.tell({"committed": False, "told": False, "would": question}, "")
             return 0
         try:
-            told = self._carry_out(work)
+            replicated = self._carry_out(work)
             facts, words = done()
         except (DatabaseError, InterfaceError) as error:
-            doubt = " Look whether it was done before you repeat it." if is_away(error) else ""
+            doubt = " Check whether it was done before you repeat it." if is_away(error) else ""
             raise Failed(f"{describe_failure(error)}{doubt}") from error
-        self.tell({"committed": True, "told": told, **facts}, words)
-        return 0 if told else FAILED
+        self.tell({"committed": True, "told": replicated, **facts}, words)
+        return 0 if replicated else FAILED
 
     def _carry_out(self, work: Callable[[], object]) -> bool:
-        """Does the work. Gives whether the gate was told of it."""
+        """Do the work. Returns whether it was replicated to the gate."""
         try:
             work()
-        except lifecycle.NotReplicated as warning:
+        except changes.NotReplicated as warning:
             self.note(
                 f"{warning} The workers go on trying; look again with `manage.py sale show`"
                 " or `manage.py doctor`."
@@ -99,7 +100,7 @@ class LifecycleCommand(CommandFamily):
 
 
 def default_actor() -> str:
-    """The user of the operating system, told apart from the shop's accounts."""
+    """The user of the operating system, with a suffix that no account of the shop has."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user needs no name
@@ -108,7 +109,7 @@ def default_actor() -> str:
 
 
 def find_sale(slug: str) -> Sale:
-    """Raises Failed, with slugs that look alike."""
+    """Find a sale. Raises Failed, with similar slugs."""
     sale = Sale.objects.filter(slug=slug).first()
     if sale is None:
         raise _unknown("sale", slug, Sale.objects.values_list("slug", flat=True))
@@ -116,7 +117,7 @@ def find_sale(slug: str) -> Sale:
 
 
 def find_product(sku: str) -> Product:
-    """Raises Failed, with skus that look alike."""
+    """Find a product. Raises Failed, with similar skus."""
     product = Product.objects.filter(sku=sku).first()
     if product is None:
         raise _unknown("product", sku, Product.objects.values_list("sku", flat=True))
@@ -124,7 +125,7 @@ def find_product(sku: str) -> Product:
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """Of an IANA name, for argparse."""
+    """Parse an IANA name, for argparse."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -132,7 +133,7 @@ def time_zone(name: str) -> ZoneInfo:
 
 
 def iso_time(text: str) -> datetime:
-    """An ISO 8601 time, for argparse; with its offset from UTC only where it states one."""
+    """Parse an ISO 8601 time, for argparse; naive if it states no offset from UTC."""
     try:
         moment = datetime.fromisoformat(text.strip())
         sensible_moment(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
@@ -144,7 +145,7 @@ def iso_time(text: str) -> datetime:
 
 
 def whole_number(least: int) -> Callable[[str], int]:
-    """A whole number from `least` up, for argparse."""
+    """Make a parser of whole numbers from `least` up, for argparse."""
 
     def number(text: str) -> int:
         if not text.isascii() or not text.isdigit() or int(text) < least:
@@ -155,8 +156,8 @@ def whole_number(least: int) -> Callable[[str], int]:
 
 
 def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
-    """The moment, read in `zone` where it states no offset. Raises UsageError where the clocks of the
-    zone show that time twice or never."""
+    """Read a naive moment in `zone`. Raises UsageError if the clocks of the zone show that time twice or
+    never."""
     if moment.tzinfo is not None:
         return moment
     first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
@@ -169,20 +170,20 @@ def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
 
 
 def format_in_zone(moment: datetime, zone: ZoneInfo) -> str:
-    """`2026-12-01 18:00:00+01:00`, or without the offset in UTC; milliseconds where there are any."""
+    """`2026-12-01 18:00:00+01:00`; without the offset in UTC, with milliseconds if there are any."""
     precision = "milliseconds" if moment.microsecond else "seconds"
     text = moment.astimezone(zone).isoformat(sep=" ", timespec=precision)
     return text.removesuffix("+00:00") if zone.key == "UTC" else text
 
 
-def window(sale: Sale, zone: ZoneInfo | None = None) -> str:
-    """From opening to close, in the sale's own zone unless another is given."""
+def format_window(sale: Sale, zone: ZoneInfo | None = None) -> str:
+    """Format opening and close, in the sale's own zone by default."""
     zone = zone or ZoneInfo(sale.time_zone)
     return f"{format_in_zone(sale.opens_at, zone)} to {format_in_zone(sale.closes_at, zone)} {zone.key}"
 
 
 def sale_facts(sale: Sale) -> Facts:
-    """What PostgreSQL says of a sale, for JSON."""
+    """A sale as PostgreSQL holds it, for JSON."""
     return {
         "slug": sale.slug,
         "name": sale.name,
@@ -200,7 +201,7 @@ def sale_facts(sale: Sale) -> Facts:
 
 
 def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
-    """Rows of the audit, for JSON."""
+    """Entries of the audit, for JSON."""
     return [
         {
             "at": entry.at,
@@ -216,9 +217,9 @@ def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> Failed:
-    by_small = {each.lower(): each for each in known}
-    alike = [by_small[small] for small in get_close_matches(name.lower(), by_small)]
-    hint = f" Did you mean {' or '.join(alike)}?" if alike else ""
+    by_lower_case = {each.lower(): each for each in known}
+    similar = [by_lower_case[each] for each in get_close_matches(name.lower(), by_lower_case)]
+    hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
     return Failed(f"There is no {what} {name!r}.{hint}")
 
 

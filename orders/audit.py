@@ -1,4 +1,5 @@
-"""The audit: who changed what about a sale, when and why. A row per action, in its transaction."""
+"""The audit: who changed a sale, product or order, when and why. One row per action, written in the
+transaction of the change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ Action = AuditEntry.Action
 Subject = Sale | Product | Order
 Facts = dict[str, Any]
 
-# What is worth telling of each; of a change only what it changed.
-_TOLD: dict[type, tuple[str, ...]] = {
+# The fields that the audit records, if they changed.
+_RECORDED: dict[type, tuple[str, ...]] = {
     Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
     Product: ("name", "option", "price", "currency", "stock"),
     Order: ("status",),
@@ -34,7 +35,8 @@ def auditing(
     sale: Sale | None = None,
     key: UUID | None = None,
 ) -> Iterator[None]:
-    """Writes down what the block changes about the locked `subject`: see `write_down`."""
+    """Audit what the block changes about `subject`, which the caller has locked: see
+    `write_down`."""
     before = facts(subject)
     yield
     write_down(action, subject, before, by=by, reason=reason, sale=sale, key=key)
@@ -50,10 +52,12 @@ def write_down(
     sale: Sale | None = None,
     key: UUID | None = None,
 ) -> None:
-    """Adds a row about `subject`, whose facts were `before`. Inside the transaction of the change.
+    """Add a row about `subject`, whose `facts` were `before`. Must run in the transaction of the
+    change.
 
-    `sale` is the one that the change belongs to, where the subject is none itself; `key` makes
-    PostgreSQL refuse the same request a second time.
+    `by` has at most 150 characters, `reason` 200. `sale` is the sale to which the change belongs,
+    if the subject is not a sale. `key` names the request: PostgreSQL refuses a second row with it
+    (IntegrityError).
     """
     require_transaction()
     after = facts(subject)
@@ -73,17 +77,17 @@ def write_down(
 
 
 def is_written_down(key: UUID | None) -> bool:
-    """Whether a request with this key was carried out before."""
+    """Whether a request with this key has been carried out before."""
     return key is not None and AuditEntry.objects.filter(key=key).exists()
 
 
 def facts(subject: Subject) -> Facts:
-    """What stands about a sale, product or order, as JSON keeps it."""
-    return {name: _plain(getattr(subject, name)) for name in _TOLD[type(subject)]}
+    """The recorded fields of a sale, product or order, in types that JSON has."""
+    return {name: _plain(getattr(subject, name)) for name in _RECORDED[type(subject)]}
 
 
 def _plain(value: object) -> object:
-    """A time in UTC, a choice by its value."""
+    """A time as ISO 8601 in UTC, a choice as its value."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return getattr(value, "value", value)
@@ -101,9 +105,9 @@ def _product_of(subject: Subject) -> Product | None:
     return subject if isinstance(subject, Product) else None
 
 
-# --- In words ------------------------------------------------------------------------------------
+# --- As text ------------------------------------------------------------------------------------
 
-_CALLED = {
+_LABELS = {
     "opens_at": "opens",
     "closes_at": "closes",
     "time_zone": "time zone",
@@ -113,15 +117,15 @@ _MOMENTS = ("opens_at", "closes_at")
 
 
 def describe_change(entry: AuditEntry) -> str:
-    """`stock 3 → 7`; what was not there before, as `stock 7`."""
+    """`stock 3 → 7`, or `stock 7` if there was no value before."""
     return ", ".join(_one_change(entry, name) for name in entry.after)
 
 
 def _one_change(entry: AuditEntry, name: str) -> str:
-    called, after = _CALLED.get(name, name), _value(entry, name, entry.after[name])
+    label, after = _LABELS.get(name, name), _value(entry, name, entry.after[name])
     if name not in entry.before:
-        return f"{called} {after}"
-    return f"{called} {_value(entry, name, entry.before[name])} → {after}"
+        return f"{label} {after}"
+    return f"{label} {_value(entry, name, entry.before[name])} → {after}"
 
 
 def _value(entry: AuditEntry, name: str, value: Any) -> str:
@@ -133,6 +137,7 @@ def _value(entry: AuditEntry, name: str, value: Any) -> str:
 
 
 def _price(entry: AuditEntry, minor_units: int) -> str:
-    """In the currency that the entry names, else in the product's; a product may be gone."""
+    """In the currency that the entry names, else in the product's; in minor units if there is
+    none."""
     currency = entry.after.get("currency") or (entry.product and entry.product.currency)
     return money(minor_units, currency) if currency else f"{minor_units:,}"

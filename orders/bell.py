@@ -1,7 +1,8 @@
-"""The bell: tells a worker that a line waits.
+"""The bell: a Celery message that makes a worker settle a sale's line.
 
-A message is only a bell. If it is lost, or Celery's broker is down, the caretaker finds the line; so
-publishing may fail, and never happens on the path of an answer.
+It carries nothing but the sale. If it is lost, or the broker is down, the caretaker finds the line.
+So publishing may fail, and it happens in a background thread, never while a shopper waits for an
+answer.
 """
 
 import logging
@@ -15,15 +16,15 @@ from flashsale import queues
 
 log = logging.getLogger(__name__)
 
-_WAITING = 10_000  # sales; more than that is no burst but a broker that hangs
+_WAITING = 10_000  # sales in the queue; more means that the broker hangs
 
 
 def ring(sale: int) -> None:
-    """Has `settle(sale)` published by a background thread. Returns at once."""
+    """Publish the task `settle(sale)` in a background thread. Returns at once and never raises."""
     try:
         _queue().put_nowait(sale)
     except queue.Full:
-        log.warning("sale %s: the bell was not rung, the caretaker will settle", sale)
+        log.warning("sale %s: the bell was not rung, the caretaker will settle the line", sale)
 
 
 _starting = threading.Lock()
@@ -45,11 +46,14 @@ def _publish(waiting: queue.Queue[int]) -> None:
     while True:
         sale = waiting.get()
         try:
-            # Straight to the queue: by an exchange kombu asks Redis for its bindings, each time.
+            # Directly to the queue: with an exchange, kombu would ask Redis for its bindings each
+            # time.
             current_app.send_task(
                 queues.SETTLE, (sale,), exchange="", routing_key=queues.SETTLEMENT, retry=False
             )
         except Exception as error:
             log.warning(
-                "sale %s: the bell was not heard (%s), the caretaker will settle", sale, error
+                "sale %s: the bell was not published (%s), the caretaker will settle the line",
+                sale,
+                error,
             )

@@ -1,7 +1,8 @@
-"""The caretaker: a thread in every worker process that makes whole what was interrupted.
+"""The caretaker: two threads in each worker process that repair interrupted work.
 
-It needs no broker and no beat. Several at once do no harm: whatever it does is done under locks, by
-scripts that check, and by the same functions that everybody else uses.
+One makes gates ready and up to date, the other settles lines whose bell was lost. They need neither
+broker nor beat. Several caretakers at once do no harm: they use the same functions as all other
+code, which take locks or are scripts that check first.
 """
 
 import logging
@@ -27,16 +28,16 @@ from orders import replication, tasks
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5  # seconds; a cold gate must be warm within two
-_WHILE_DOWN = 0.1  # seconds, so that Redis' return is noticed at once
+LOOK_EVERY = 0.5  # seconds; a gate that is not ready must be ready within two
+_WHILE_DOWN = 0.1  # seconds between attempts while Redis is away
 _REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, GateNotReady, *NOT_HERE)
 _SERVERS_AT_ONCE = 32
-_WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or who heard it is gone
+_WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or its worker died
 
 
 def start() -> threading.Event:
-    """Starts its two threads; setting the event ends them. Apart, because a long line must not keep
-    another sale's gate cold."""
+    """Start the threads; setting the returned event ends them. There are two because settling a
+    long line must not delay the rebuild of another sale's gate."""
     ended = threading.Event()
     for work in (heal_all, settle_waiting):
         name = f"caretaker-{work.__name__}"
@@ -57,51 +58,55 @@ def _run(work: Callable[[], None], ended: threading.Event) -> None:
             log.warning("the caretaker cannot reach PostgreSQL: %s", error)
             drop_broken_connections()
         except Exception:
-            log.exception("the caretaker stumbled; it goes on")
+            log.exception("the caretaker failed; it tries again")
         finally:
             close_old_connections()
 
 
 def heal_all() -> None:
-    """Rebuilds the gates that are cold, and tells those that are behind."""
+    """Rebuild gates that are not ready, corrupt or ahead, and replicate to those that are
+    behind."""
     _on_each_server(_heal_all)
 
 
 def settle_waiting() -> None:
-    """Settles, without the broker, the lines whose head has waited too long: it may be what is down."""
+    """Settle lines whose oldest entry has waited too long. Without the broker, because that may be
+    down."""
     _on_each_server(_settle_waiting)
 
 
 def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:
-    """With the sales that it has. In a cluster side by side: a server that is slow or away keeps nobody
-    else's sales waiting, and its own round goes on while others begin the next. Raises what went wrong
-    where that was so everywhere."""
+    """Run `work` with each Redis server and its sales.
+
+    In a cluster the servers run in parallel: a slow one does not delay the others, and its round
+    goes on while they begin the next. Raises the error only if every server failed.
+    """
     shares = clients.group_by_server(_undrained().values_list("pk", flat=True))
     if len(shares) == 1:
         work(*shares[0])
         return
     for server, sales in shares:
-        at_it = (work.__name__, server)
-        if at_it not in _rounds_of or _rounds_of[at_it].done():
-            _rounds_of[at_it] = _side_by_side().submit(_alone, work, server, sales)
-    begun = [_rounds_of[work.__name__, server] for server, _ in shares]
+        name = (work.__name__, server)
+        if name not in _rounds or _rounds[name].done():
+            _rounds[name] = _threads().submit(_run_round, work, server, sales)
+    begun = [_rounds[work.__name__, server] for server, _ in shares]
     done, _ = wait(begun, timeout=LOOK_EVERY)
     failures = [failure for each in done if (failure := each.exception())]
     if len(failures) == len(shares):
         raise failures[0]
     for failure in failures:
-        log.warning("one server's sales were left for the next round: %r", failure)
+        log.warning("the sales of one server are left for the next round: %r", failure)
 
 
-_rounds_of: dict[tuple[str, redis.Redis], Future[None]] = {}
+_rounds: dict[tuple[str, redis.Redis], Future[None]] = {}
 
 
 @cache
-def _side_by_side() -> ThreadPoolExecutor:
+def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_SERVERS_AT_ONCE, thread_name_prefix="caretaker")
 
 
-def _alone(
+def _run_round(
     work: Callable[[redis.Redis, list[int]], None], server: redis.Redis, sales: list[int]
 ) -> None:
     try:
@@ -113,18 +118,19 @@ def _alone(
 def _heal_all(server: redis.Redis, sales: list[int]) -> None:
     if not replica.knows_scripts(server):
         _start_over(server)
-        log.info("Redis was started or replaced: %d gates are rebuilt", len(sales))
+        log.info("Redis was restarted or replaced: %d gates will be rebuilt", len(sales))
     pulses = replica.read_pulses(sales)
-    # Read after the gates: PostgreSQL only goes forward, so a gate that is ahead of it now really is.
+    # PostgreSQL is read after the gates: its versions only grow, so a gate that is ahead now really
+    # is.
     for sale in _undrained().filter(pk__in=pulses):
-        with _apart(sale.pk):
+        with _isolate_errors(sale.pk):
             _heal(sale, pulses[sale.pk])
 
 
 def _settle_waiting(server: redis.Redis, sales: list[int]) -> None:
     for sale, pulse in replica.read_pulses(sales).items():
         if pulse.waited > _WAITED_TOO_LONG:
-            with _apart(sale):
+            with _isolate_errors(sale):
                 tasks.settle.apply((sale,), throw=True)
 
 
@@ -135,7 +141,7 @@ def _heal(sale: Sale, pulse: Pulse) -> None:
         replication.discard_gate(sale.pk, pulse.corrupt)
         replication.rebuild(sale.pk)
     elif pulse.version > sale.version and replica.empty_gate(sale.pk, sale.version):
-        log.warning("sale %s: its gate was ahead of PostgreSQL and has been emptied", sale.pk)
+        log.warning("sale %s: its gate was ahead of PostgreSQL and is emptied", sale.pk)
         replication.rebuild(sale.pk)
     elif not pulse.ready or pulse.epoch != sale.epoch:
         replication.rebuild(sale.pk)
@@ -144,12 +150,13 @@ def _heal(sale: Sale, pulse: Pulse) -> None:
 
 
 @contextmanager
-def _apart(sale: int) -> Iterator[None]:
-    """One sale's trouble is no other's. What every sale would meet ends the round."""
+def _isolate_errors(sale: int) -> Iterator[None]:
+    """Log an error that concerns one sale, so that the others go on. An error that concerns all of
+    them ends the round."""
     try:
         yield
     except NOT_HERE as error:
-        log.warning("sale %s: its keys are on the way to another server: %s", sale, error)
+        log.warning("sale %s: its keys are moving to another server: %s", sale, error)
     except _REDIS_AWAY:
         raise
     except CorruptGate as error:
@@ -162,13 +169,15 @@ def _apart(sale: int) -> Iterator[None]:
 
 
 def _start_over(server: redis.Redis) -> None:
-    """It has forgotten the scripts: it was restarted, replaced or restored, and no gate in it may be
-    believed, also not one that an old copy has brought back. All are marked before the scripts are
-    loaded, for from then on they answer."""
-    standing = replica.list_gates(server)
+    """Take over a server that does not know the scripts: it was restarted, replaced or restored.
+
+    Its gates cannot be trusted, even those that an old copy brought back. A new epoch begins in all
+    of them before the scripts are loaded, because from then on ready gates accept clicks.
+    """
+    gates = replica.list_gates(server)
     undrained = set(_undrained().values_list("pk", flat=True))
-    replica.begin_epoch(standing, replica.new_epoch())
-    replica.remove(standing - undrained)
+    replica.begin_epoch(gates, replica.new_epoch())
+    replica.remove(gates - undrained)
     replica.load_scripts(server)
 
 

@@ -1,4 +1,4 @@
-"""The final answer to every purchase."""
+"""Orders, the final answers to purchases, and the audit of changes by staff."""
 
 from typing import TypeAlias
 
@@ -14,8 +14,9 @@ from orders.status import Status as OrderStatus
 class Order(models.Model):
     """The final answer to a purchase: confirmed or rejected, and perhaps cancelled later.
 
-    The primary key is the purchase id, so that PostgreSQL itself refuses a second answer. A trigger
-    (`migrations/0002_rules.py`) allows only the arrows of `orders/status.py`, and no deletion.
+    The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
+    (`orders/migrations/0002_rules.py`) allows only the arrows of `orders/status.py`, and no
+    deletion.
     """
 
     Status: TypeAlias = OrderStatus
@@ -27,19 +28,21 @@ class Order(models.Model):
         ERROR = "error"
 
     id = models.UUIDField(primary_key=True, editable=False)
-    # What is sold is listed: one reference to the listing (`migrations/0002_rules.py`) says that sale and
-    # product exist. One each would have PostgreSQL look up two rows more for every order.
+    # One foreign key to the listing (`orders/migrations/0002_rules.py`) proves that sale and
+    # product exist. With a constraint each, PostgreSQL would look up two more rows for every order.
     sale = models.ForeignKey(
         Sale, models.PROTECT, related_name="orders", db_index=False, db_constraint=False
     )
-    # None only where a poison entry names no product that the sale has.
+    # None only for a poison entry: one that names no product of the sale, or that PostgreSQL
+    # refused.
     product = models.ForeignKey(
         Product, models.PROTECT, related_name="orders", null=True, db_constraint=False
     )
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
-    # Units that are taken: what stock, limits and the books sum. PostgreSQL computes it, so that raw SQL
-    # and processes of the last release keep it right, too.
+    # Units that the order takes from stock: the one sum for stock, limits and reconciliation.
+    # PostgreSQL computes it, so it is right under raw SQL and with processes of the last release
+    # too.
     owned = models.GeneratedField(
         expression=Case(When(status__in=OWNING, then=F("quantity")), default=0),
         output_field=models.PositiveIntegerField(),
@@ -49,7 +52,8 @@ class Order(models.Model):
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=9, choices=OrderStatus.choices)
     reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
-    # The sale's version at its last change: what `tell` asks for.
+    # The sale's version at the order's last change: replication selects the orders above the gate's
+    # version.
     version = models.PositiveBigIntegerField()
     accepted_at = models.DateTimeField(help_text="when the gate accepted it, by Redis' clock")
     settled_at = models.DateTimeField()
@@ -59,7 +63,7 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["sale", "version"], name="order_told"),
             models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
-            # Poison entries: next to none, and looked for every second.
+            # Poison entries: hardly any exist, and the dashboard queries them every second.
             models.Index(fields=["sale"], condition=Q(reason="error"), name="order_poison"),
         ]
         constraints = [
@@ -85,21 +89,22 @@ class Order(models.Model):
 
     @property
     def reference(self) -> str:
-        """What a shopper reads out: see `orders/reference.py`."""
+        """The short reference that shoppers read out: see `orders/reference.py`."""
         return reference(self.pk)
 
     @property
     def total(self) -> int:
-        """What it costs, in minor units of the currency."""
+        """The price of all units, in minor units of the currency."""
         return self.unit_price * self.quantity
 
     def may_become(self, other: OrderStatus) -> bool:
-        """Whether an arrow leads there: see `orders/status.py`."""
+        """Whether there is an arrow to `other`: see `orders/status.py`."""
         return OrderStatus(self.status).may_become(other)
 
 
 class AuditEntry(models.Model):
-    """A row of the audit: what somebody changed about a sale. Append-only, by a trigger."""
+    """A row of the audit: a change of a sale, product or order by a person. Append-only, by a
+    trigger."""
 
     class Action(models.TextChoices):
         CREATED = "created"
@@ -120,7 +125,7 @@ class AuditEntry(models.Model):
     actor = models.CharField(max_length=150)
     action = models.CharField(max_length=9, choices=Action.choices)
     subject = models.CharField(max_length=120, help_text="a slug, a sku or an order's reference")
-    # What it was done to, as much as applies. No constraints: a draft may be deleted, this stays.
+    # The subject, as far as it applies. No constraints: a draft may be deleted, its audit stays.
     sale = models.ForeignKey(
         Sale, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
     )
@@ -131,7 +136,7 @@ class AuditEntry(models.Model):
     before = models.JSONField(help_text="what the action changed, as it was")
     after = models.JSONField()
     reason = models.CharField(max_length=200, blank=True)
-    # Of the form that asked: the same form sent twice is done once.
+    # The key of the form: a form that is sent twice is carried out once.
     key = models.UUIDField(null=True, blank=True, unique=True, editable=False)
 
     class Meta:

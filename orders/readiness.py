@@ -1,8 +1,8 @@
-"""What a web process waits for before it is ready for the first time: a worker, and open sales' gates.
+"""First readiness of a web process: it waits for a worker and for the gates of open sales.
 
-A ready gate accepts a click, and a worker makes gates ready and decides. Once a web process has seen both
-it does not look again: acceptance works without a worker, and a web process must not leave the balancer
-for want of one.
+A ready gate accepts clicks; a worker makes gates ready and decides. A web process that has seen
+both once does not check again: clicks are accepted without a worker, so a missing worker must not
+take web processes out of the load balancer.
 """
 
 import logging
@@ -22,44 +22,48 @@ from inventory.models import Sale
 
 log = logging.getLogger(__name__)
 
-_NAMED = 3  # sales whose gates are not ready
+_NAMED = 3  # sales that the message names
 
 
 class Opening:
-    """What one web process has seen so far."""
+    """The parts that this web process has seen ready so far."""
 
     def __init__(self) -> None:
         self._over = False
-        # Each is waited for once: in a rush a gate is behind PostgreSQL for a moment after each settlement.
+        # Gates that were ready once are not checked again: in a rush a gate is behind PostgreSQL
+        # for a moment after each settlement.
         self._ready: set[int] = set()
         self._logged: dict[str, str] = {}
 
     async def missing(self) -> dict[str, str]:
-        """What is missing, by part: `worker`, `gates`. Empty when nothing is, and from then on."""
+        """Missing parts, `worker` and `gates`, each with a text for operators. Empty once both were
+        seen."""
         if self._over:
             return {}
-        looks = {"worker": _missing_worker, "gates": self._missing_gates}
-        found = {part: await self._look(part, look) for part, look in looks.items()}
-        missing = {part: words for part, words in found.items() if words}
+        checks = {"worker": _missing_worker, "gates": self._missing_gates}
+        found = {part: await self._check(part, check) for part, check in checks.items()}
+        missing = {part: text for part, text in found.items() if text}
         self._over = not missing
         return missing
 
-    async def _look(self, part: str, look: Callable[[], str]) -> str:
-        """Bounded by PATIENCE. An error is logged once: `/readyz` is asked many times a second."""
+    async def _check(self, part: str, check: Callable[[], str]) -> str:
+        """Takes at most PATIENCE. Logs a repeated error once: `/readyz` is called many times a
+        second."""
         try:
-            words = await in_thread(look)
+            text = await in_thread(check)
         except (redis.RedisError, DatabaseError, OSError, TimeoutError) as error:
-            words = f"not known ({type(error).__name__})"
-            if self._logged.get(part) != words:
-                log.warning("not ready: cannot look for %s: %s", part, error)
-        self._logged[part] = words
-        return words
+            text = f"not known ({type(error).__name__})"
+            if self._logged.get(part) != text:
+                log.warning("not ready: cannot check %s: %s", part, error)
+        self._logged[part] = text
+        return text
 
     def _missing_gates(self) -> str:
         try:
             waiting = {pk: slug for pk, slug in _open_sales() if pk not in self._ready}
             for server, share in clients.group_by_server(waiting):
-                # In the thread, so that a server that is silent for longer than a look is waited for once.
+                # Updated in the thread: the result of a server that answers after PATIENCE still
+                # counts.
                 self._ready |= _ready_of(server, share) if share else set()
         finally:
             connection.close()
@@ -84,18 +88,19 @@ def _open_sales() -> Iterable[tuple[int, str]]:
 
 
 def _ready_of(server: redis.Redis, sales: list[int]) -> set[int]:
-    """Those of a server's sales whose gates accept a click, and know all that PostgreSQL has committed.
+    """The sales of a server whose gates accept clicks and are at PostgreSQL's version.
 
-    A server of a cluster that is away is not waited for: `/readyz` names it, and the others sell.
+    A server of a cluster that is away counts as ready: `/readyz` reports it by itself, and the
+    others sell.
     """
     try:
-        # The scripts first: without them Redis was restarted, and its gates are not to be believed.
+        # Without the scripts Redis was restarted, and its gates cannot be trusted.
         pulses = replica.read_pulses(sales) if replica.knows_scripts(server) else {}
     except (redis.ConnectionError, redis.TimeoutError):
         if settings.REDIS_CLUSTER:
             return set(sales)
         raise
-    # After the gates, as the caretaker reads them: a gate that is ahead of PostgreSQL now really is.
+    # PostgreSQL is read after the gates, as by the caretaker: a gate that is ahead now really is.
     return {
         sale.pk for sale in Sale.objects.filter(pk__in=pulses) if _is_ready(sale, pulses[sale.pk])
     }

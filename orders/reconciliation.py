@@ -1,8 +1,9 @@
-"""The books: whether stock, ledger, orders, gate and line agree, at any moment of a running sale.
+"""Reconciliation: check that stock, ledger, orders, gate and line agree, at any moment of a running
+sale.
 
-PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica that
-moves on while it is read: its numbers are read in one atomic look and compared with PostgreSQL rewound
-to the version at which the gate stood, and an answer that differs is asked about again, alone.
+PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica
+that changes while it is read: its numbers are read atomically and compared with PostgreSQL as it
+was at the gate's version. An answer that differs is read again, alone.
 """
 
 import time
@@ -19,9 +20,9 @@ from inventory.gate.state import Snapshot, View
 from inventory.models import Sale
 from orders import replication
 
-_PATIENCE = 5.0  # seconds for a cold gate to be rebuilt, or an answer under way to arrive
+_PATIENCE = 5.0  # seconds for a gate to be rebuilt, or for an answer to be replicated
 _PAUSE = 0.1
-_NAMED = 20  # of one kind of fault; the rest is counted
+_NAMED = 20  # faults of one kind in the report; the rest is counted
 
 _LEDGER = """
 SELECT p.sku, p.stock, coalesce(sum(m.delta), 0) AS ledger
@@ -47,7 +48,7 @@ FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
 WHERE o.owned > 0 AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 GROUP BY s.id, o.shopper HAVING sum(o.owned) > s.greatest_limit
 """
-_STRANGE = """
+_UNRELATED = """
 SELECT o.id, s.slug, o.version, s.version AS sale_version
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
 LEFT JOIN inventory_listing AS l ON l.sale_id = o.sale_id AND l.product_id = o.product_id
@@ -68,7 +69,7 @@ FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.o
 WHERE %(sale)s::bigint IS NULL OR s.id = %(sale)s
 GROUP BY s.id HAVING s.confirmed <> count(o.id)
 """
-# Stock as it stood at a version of the sale: what was moved after it is taken back.
+# Stock at a version of the sale: movements after it are subtracted.
 _STOCK_AT = """
 SELECT p.sku, p.stock - coalesce((
            SELECT sum(m.delta) FROM inventory_stockmovement AS m
@@ -99,7 +100,7 @@ RULES = {
     "stock_is_not_the_ledger": _LEDGER,
     "sold_is_not_the_orders": _SOLD,
     "over_the_limit": _OVER_LIMIT,
-    "order_does_not_belong": _STRANGE,
+    "order_does_not_belong": _UNRELATED,
     "cancelled_not_returned_once": _CANCELLED,
     "confirmed_is_not_the_orders": _CONFIRMED,
 }
@@ -107,7 +108,7 @@ RULES = {
 
 @dataclass
 class Report:
-    """What was counted, and what is wrong: faults by kind."""
+    """Counts, and faults by kind."""
 
     counted: Counter[str] = field(default_factory=Counter)
     faults: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -116,10 +117,10 @@ class Report:
     def balanced(self) -> bool:
         return not self.faults
 
-    def add(self, kind: str, **what: Any) -> None:
-        self.faults.setdefault(kind, []).append({k: str(v) for k, v in what.items()})
+    def add(self, kind: str, **facts: Any) -> None:
+        self.faults.setdefault(kind, []).append({k: str(v) for k, v in facts.items()})
 
-    def take(self, other: "Report") -> None:
+    def merge(self, other: "Report") -> None:
         self.counted += other.counted
         for kind, found in other.faults.items():
             self.faults.setdefault(kind, []).extend(found)
@@ -136,20 +137,20 @@ class Report:
 
 
 def verify(sale: int | None = None) -> Report:
-    """Checks all books, or those of one sale. Raises DatabaseError or RedisError where a store cannot
-    be read."""
+    """Check everything, or one sale. Raises DatabaseError or RedisError if a store cannot be
+    read."""
     report = Report()
     check_rules(sale, report)
     undrained = _undrained()
     for each in sorted(undrained if sale is None else undrained & {sale}):
         of_one = Report()
         _compare_gate(each, of_one)
-        # A sale that was finished while it was compared has no gate to be right or wrong.
+        # A sale that was finished meanwhile has no gate any more: its faults do not count.
         if not of_one.faults or each in _undrained():
-            report.take(of_one)
+            report.merge(of_one)
     if sale is None:
-        standing = replica.list_gates()
-        for each in standing - _undrained():  # in this order: a sale may begin just now
+        gates = replica.list_gates()
+        for each in gates - _undrained():  # in this order: a sale may be scheduled meanwhile
             report.add("gate_without_a_sale", sale=each)
     return report
 
@@ -160,7 +161,7 @@ def _undrained() -> set[int]:
 
 
 def check_rules(sale: int | None, report: Report) -> None:
-    """What must agree in PostgreSQL alone, at any moment; of one sale or of all."""
+    """Check the rules that must hold in PostgreSQL alone, for one sale or all, in one snapshot."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute(_COUNTS, {"sale": sale})
@@ -176,8 +177,8 @@ def check_rules(sale: int | None, report: Report) -> None:
 
 
 def _compare_gate(sale: int, report: Report) -> None:
-    """One atomic look at the gate must agree with itself, and with PostgreSQL rewound to its version.
-    What differs beyond that is asked about again, for answers move on while they are read."""
+    """Compare one atomic snapshot of the gate with itself, and with PostgreSQL as it was at the
+    gate's version. Answers are compared one by one, because they change while they are read."""
     seen = _ready_snapshot(sale)
     if seen is None:
         report.add("gate_is_not_ready", sale=sale)
@@ -186,10 +187,11 @@ def _compare_gate(sale: int, report: Report) -> None:
     _compare_line(sale, seen, report)
     _compare_stock(sale, seen, report)
     _compare_rules(sale, seen.view, report)
-    _compare_each(sale, seen, report)
+    _compare_answers(sale, seen, report)
 
 
 def _ready_snapshot(sale: int) -> Snapshot | None:
+    """A snapshot of the gate; None if it does not become ready in time."""
     end = time.monotonic() + _PATIENCE
     while True:
         seen = replica.read_snapshot(sale)
@@ -199,7 +201,7 @@ def _ready_snapshot(sale: int) -> Snapshot | None:
 
 
 def _compare_line(sale: int, seen: Snapshot, report: Report) -> None:
-    """In flight is what stands in the line, per product and per shopper."""
+    """Compare the units in flight, by sku and by shopper, with the entries in the line."""
     in_flight: Counter[str] = Counter()
     in_flight_by_shopper: Counter[str] = Counter()
     for entry in seen.line:
@@ -222,25 +224,25 @@ def _compare_stock(sale: int, seen: Snapshot, report: Report) -> None:
         cursor.execute(_STOCK_AT, {"sale": sale, "version": seen.view.version})
         rows = cursor.fetchall()
     stock = {sku: units for sku, units, _ in rows}
-    stands = rows[0][2] if rows else 0
-    if seen.view.version > stands:
-        report.add("gate_is_ahead", sale=sale, gate=seen.view.version, postgresql=stands)
+    sale_version = rows[0][2] if rows else 0
+    if seen.view.version > sale_version:
+        report.add("gate_is_ahead", sale=sale, gate=seen.view.version, postgresql=sale_version)
     elif stock != seen.view.stock:
         report.add("gate_stock_is_wrong", sale=sale, gate=seen.view.stock, postgresql=stock)
 
 
 def _compare_rules(sale: int, view: View, report: Report) -> None:
-    """Every change of them is a version: at the same one they are the same."""
+    """Compare the sale's rules. Each change raises the version: at the same one they are equal."""
     delta = replication.delta_since(sale, view.version)
     if delta is None or delta.to != view.version:
-        return  # it has just moved on
+        return  # the sale has just changed
     rules = {name: getattr(view, name) for name in delta.rules}
     if rules != delta.rules:
         report.add("gate_rules_are_wrong", sale=sale, gate=rules, postgresql=delta.rules)
 
 
-def _compare_each(sale: int, seen: Snapshot, report: Report) -> None:
-    """Every answer and every shopper's units: first all at once, then what differs one by one."""
+def _compare_answers(sale: int, seen: Snapshot, report: Report) -> None:
+    """Compare answers and shoppers' units: first all at once, then the differences one by one."""
     answers, bought = replica.read_answers(sale), replica.read_bought(sale)
     orders, units = _orders(sale), _units(sale)
     report.counted["answers"] += len(answers)
@@ -254,24 +256,24 @@ def _compare_each(sale: int, seen: Snapshot, report: Report) -> None:
         for shopper in bought.keys() | units.keys()
         if bought.get(shopper, 0) != units.get(shopper, 0)
     }
-    for purchase in _still_wrong(purchases, lambda purchase: _answered(sale, purchase)):
+    for purchase in _still_wrong(purchases, lambda purchase: _is_answered(sale, purchase)):
         report.add("answer_is_not_the_order", sale=sale, purchase=purchase)
-    for shopper in _still_wrong(shoppers, lambda shopper: _counted(sale, shopper)):
+    for shopper in _still_wrong(shoppers, lambda shopper: _is_counted(sale, shopper)):
         report.add("bought_is_not_the_orders", sale=sale, shopper=shopper)
 
 
-def _still_wrong(suspects: set[str], right: Callable[[str], bool]) -> set[str]:
-    """The suspects that do not come right, however long a running sale is given to move on."""
+def _still_wrong(suspects: set[str], is_right: Callable[[str], bool]) -> set[str]:
+    """The suspects that stay wrong for _PATIENCE: answers change while they are read."""
     end = time.monotonic() + _PATIENCE
     while True:
-        suspects = {suspect for suspect in suspects if not right(suspect)}
+        suspects = {suspect for suspect in suspects if not is_right(suspect)}
         if not suspects or time.monotonic() > end:
             return suspects
         time.sleep(_PAUSE)
 
 
-def _answered(sale: int, purchase: str) -> bool:
-    """Either both stores have the same final answer, or it waits in the line."""
+def _is_answered(sale: int, purchase: str) -> bool:
+    """Whether both stores have the same final answer, or the purchase waits in the line."""
     answer, in_line = replica.read_answer(sale, purchase)
     if answer is not None and answer.status == "queued":
         return in_line
@@ -279,19 +281,19 @@ def _answered(sale: int, purchase: str) -> bool:
     return answer is not None and answer == order and not in_line
 
 
-def _counted(sale: int, shopper: str) -> bool:
+def _is_counted(sale: int, shopper: str) -> bool:
     return replica.read_bought_by(sale, shopper) == _units(sale, shopper).get(shopper, 0)
 
 
 def _orders(sale: int, purchase: str | None = None) -> dict[str, Answer]:
-    """The orders as the gate keeps answers; all, or one."""
+    """The sale's orders as answers of the gate, by purchase; all, or one."""
     with connection.cursor() as cursor:
         cursor.execute(_ORDERS, {"sale": sale, "purchase": purchase})
         return {row[0]: Answer(*row[1:]) for row in cursor.fetchall()}
 
 
 def _units(sale: int, shopper: str | None = None) -> dict[str, int]:
-    """Units owned per shopper; of all, or of one."""
+    """Units owned by shopper; all, or one."""
     with connection.cursor() as cursor:
         cursor.execute(_UNITS, {"sale": sale, "shopper": shopper})
-        return {str(who): int(units) for who, units in cursor.fetchall()}
+        return {str(owner): int(units) for owner, units in cursor.fetchall()}

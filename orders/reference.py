@@ -1,9 +1,9 @@
-"""Short references: what a shopper reads out to staff, instead of a purchase id of 36 signs.
+"""Short references, which shoppers read out to staff instead of a purchase id of 36 characters.
 
-`12-K7Q29FX` is the number of the sale and the first 35 random bits of the id in Crockford's base 32,
-which has no letters that look like digits. Ids that begin alike lie together in the index, so a
-reference is found by a range. Among a million orders of one sale some fifteen pairs share one: staff are
-shown both.
+`12-K7Q29FX` is the number of the sale and the first 35 random bits of the id in Crockford's base
+32, which has no letters that look like digits. A reference is a range of ids, so the primary key's
+index finds its order. Among a million orders of one sale about fifteen pairs share a reference:
+staff see both orders.
 """
 
 import re
@@ -12,13 +12,14 @@ from uuid import UUID
 _SIGNS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 7
 _BITS = 5 * _LENGTH
-# Of the 96 bits behind the sale's number: 4 are the version's, 2 the variant's (RFC 9562).
+# The id has 96 bits after the sale's number: 4 of the version, 2 of the variant (RFC 9562), 90
+# random.
 _PATTERN = re.compile(r"\A(\d{1,10})(?:-|\s+)?([0-9A-Z]{7})\Z")
-_ALIKE = str.maketrans("OIL", "011")  # what people read for these signs
+_ALIKE = str.maketrans("OIL", "011")  # what people read for 0 and 1
 
 
 def reference(purchase: UUID) -> str:
-    """`12-K7Q29FX` of a purchase id."""
+    """The reference of a purchase id, like `12-K7Q29FX`."""
     raw = purchase.int
     sale, random = raw >> 96, _random_bits(raw) >> (90 - _BITS)
     signs = (_SIGNS[(random >> 5 * place) & 31] for place in reversed(range(_LENGTH)))
@@ -26,13 +27,14 @@ def reference(purchase: UUID) -> str:
 
 
 def purchase_range(text: str) -> tuple[UUID, UUID] | None:
-    """The first and the last purchase id that a reference can mean; None if `text` is none.
+    """The first and the last purchase id with this reference. None if `text` is not a reference.
 
-    Its hyphen may be a space, or missing. Spaces elsewhere are passed over only beside a hyphen: without
-    one they could hide that a sign is missing, and another sale would be meant.
+    A space may replace the hyphen, or it may be missing. Other spaces are ignored only if there is
+    a hyphen: without one they could hide a missing character, and the reference would name another
+    sale.
     """
-    said = "".join(text.split()) if "-" in text else text.strip()
-    found = _PATTERN.match(said.upper())
+    written = "".join(text.split()) if "-" in text else text.strip()
+    found = _PATTERN.match(written.upper())
     if found is None or int(found[1]) >= 1 << 32:
         return None
     random = 0

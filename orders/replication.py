@@ -1,8 +1,9 @@
-"""Tells the gate what PostgreSQL has committed: the one way in which it learns anything.
+"""Replication: send the gate what PostgreSQL has committed. The gate learns nothing in any other
+way.
 
-The gate is a replica and the sale's `version` its position. Settlement, staff actions, the caretaker
-and the rebuild of a cold gate all come here, so nothing drifts, a late tale is harmless, and a lost
-one heals.
+The gate is the sale's replica in Redis; the sale's `version` is its position. Settlement, changes
+by staff, the caretaker and rebuilds all use this module, so the gate cannot drift: a late delta
+changes nothing, and a lost one is sent again.
 """
 
 import logging
@@ -20,12 +21,12 @@ from inventory.models import Sale
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
-_SHOWN = 500  # signs in the log of what was found
-_PART = 5_000  # answers that one script applies to a cold gate: some 20 ms of Redis' time
+_LOGGED = 500  # characters of a reason in the log
+_PART = 5_000  # answers that one script applies during a rebuild: about 20 ms of Redis' time
 _ANNOUNCED = 2_000  # outcomes in one message
 
-# One statement is one snapshot. Ids as the gate keeps them, and built by PostgreSQL: a rebuild reads
-# 100,000 rows, of which Python need not make objects.
+# One statement is one snapshot. PostgreSQL builds the JSON, with ids as the gate stores them,
+# because a rebuild reads 100,000 rows, and Python objects of them would be slow.
 _DELTA = """
 SELECT s.finished OR s.status = 'draft', s.version,
     json_build_object(
@@ -53,31 +54,35 @@ FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 
 
-def replicate(sale: int, stands: int | None = None, known: Delta | None = None) -> bool:
-    """Brings the gate to PostgreSQL's version and tells the pages. True once the gate stands there.
+def replicate(sale: int, gate_version: int | None = None, known: Delta | None = None) -> bool:
+    """Bring the gate to PostgreSQL's version and announce the change to the pages.
 
-    `stands` is where the caller has just seen the gate stand, and `known` what the caller has committed
-    itself: PostgreSQL need not be asked for it, if the gate lacks just that. False where the caretaker
-    has to act first: the gate is new, wiped, or ahead (a restored backup). Must run outside a
-    transaction. Raises ColdGate and redis.RedisError.
+    `gate_version` is the gate's version if the caller has just read it. `known` is the delta that
+    the caller has committed: it saves the query if the gate lacks nothing else. Must run outside a
+    transaction.
+
+    True if the gate is up to date afterwards. False if the caretaker has to act first: the gate is
+    new, wiped, or ahead of PostgreSQL (a restored backup). Raises GateNotReady and
+    redis.RedisError.
     """
-    return _replicate(sale, stands, known=known)
+    return _replicate(sale, gate_version, known=known)
 
 
 def rebuild(sale: int) -> bool:
-    """Rebuilds a cold gate and opens it. False if it was not to be, and may be tried again.
+    """Rebuild a gate that is not ready, and make it ready. False if the sale is finished or the
+    gate changed meanwhile; then it may be tried again. Opens its own transactions.
 
-    Most of it is told without a lock, for 100,000 answers take a second. The last short tale is told
-    and the gate opened under the sale's lock: whatever staff have committed before is in it, and
-    whatever they commit later finds a warm gate to tell.
+    Most of it is replicated without a lock, because 100,000 answers take a second. The last, short
+    delta is applied, and the gate made ready, under the sale's lock: it contains every change that
+    staff committed before, and later changes find a ready gate.
     """
     epoch = _adopt_epoch(sale)
     if not epoch or not _replicate(sale, None, epoch=epoch):
         return False
     with bounded_transaction():
         Sale.objects.select_for_update(no_key=True).get(pk=sale)
-        stands, _ = replica.position(sale)
-        delta = delta_since(sale, stands)
+        gate_version, _ = replica.read_position(sale)
+        delta = delta_since(sale, gate_version)
         if delta is None:
             return False
         opened = _apply(sale, replace(delta, epoch=epoch, opens=True)) == delta.to
@@ -87,22 +92,22 @@ def rebuild(sale: int) -> bool:
 
 
 def discard_gate(sale: int, why: object) -> None:
-    """Has a gate that cannot be believed rebuilt from PostgreSQL and its line, by the next caretaker."""
-    log.error("sale %s: its gate cannot be believed and is rebuilt: %s", sale, str(why)[:_SHOWN])
+    """Empty an inconsistent gate. The next caretaker rebuilds it from PostgreSQL and its line."""
+    log.error("sale %s: its gate is inconsistent and will be rebuilt: %s", sale, str(why)[:_LOGGED])
     replica.empty_gate(sale)
 
 
 def _adopt_epoch(sale: int) -> str:
-    """The gate's mark, made the sale's epoch; "" for a sale that is finished.
+    """Store the gate's epoch in the sale; "" for a finished sale.
 
-    Under the lock: of several caretakers each stores the mark that really stands, and nobody puts one
-    on the gate of a sale that is just being finished.
+    Under the sale's lock: of several caretakers each stores the epoch that the gate really has, and
+    none begins one in the gate of a sale that is being finished.
     """
     with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         if locked.finished:
             return ""
-        _, epoch = replica.position(sale)
+        _, epoch = replica.read_position(sale)
         if not epoch:
             epoch = replica.new_epoch()
             replica.begin_epoch([sale], epoch)
@@ -113,51 +118,56 @@ def _adopt_epoch(sale: int) -> str:
 
 
 def _replicate(
-    sale: int, stands: int | None, *, known: Delta | None = None, epoch: str = ""
+    sale: int, gate_version: int | None, *, known: Delta | None = None, epoch: str = ""
 ) -> bool:
-    if stands is None:
-        stands, _ = replica.position(sale)
+    """With an `epoch`, as part of a rebuild."""
+    if gate_version is None:
+        gate_version, _ = replica.read_position(sale)
     for _ in range(_ATTEMPTS):
-        if stands == 0 and not epoch:
-            return False  # new or wiped: only `warm` may tell it everything
-        delta = known if known and known.since == stands else delta_since(sale, stands)
-        if delta is None or stands > delta.to:
+        if gate_version == 0 and not epoch:
+            return False  # new or wiped: only a rebuild may fill it
+        delta = known if known and known.since == gate_version else delta_since(sale, gate_version)
+        if delta is None or gate_version > delta.to:
             return False
-        if stands == delta.to:
+        if gate_version == delta.to:
             return True
-        before, stands = stands, _apply(sale, replace(delta, epoch=epoch))
-        if stands >= delta.to:
-            _announce(sale, delta.answers, news=not epoch)
+        before, gate_version = gate_version, _apply(sale, replace(delta, epoch=epoch))
+        if gate_version >= delta.to:
+            _announce(sale, delta.answers, is_rebuild=bool(epoch))
             return True
-        if epoch and stands == before:
-            return False  # it carries another mark by now
-    log.warning("sale %s: the gate kept moving while it was told", sale)
+        if epoch and gate_version == before:
+            return False  # the gate has another epoch by now
+    log.warning("sale %s: the gate changed during each attempt to replicate", sale)
     return False
 
 
-def _announce(sale: int, answers: list[list[Any]], news: bool) -> None:
-    """Tells the pages, in messages that any of them can take. What a rebuild tells again is not `news` to
-    anybody, but for the few that were decided just before."""
-    if not news and len(answers) > _ANNOUNCED:
+def _announce(sale: int, answers: list[list[Any]], is_rebuild: bool) -> None:
+    """Announce the change to the pages, in messages of a size that the channel layer accepts.
+
+    A large rebuild repeats old outcomes, so it announces none. A small one does: a few purchases
+    may have been decided just before it.
+    """
+    if is_rebuild and len(answers) > _ANNOUNCED:
         answers = []
     for first in range(0, max(1, len(answers)), _ANNOUNCED):
         announce.announce_change(sale, answers[first : first + _ANNOUNCED])
 
 
 def _apply(sale: int, delta: Delta) -> int:
-    """Where the gate stands after it. Only a cold gate is told in parts: see `Tale.parts`."""
+    """Apply the delta and return the gate's version. Only a rebuild sends parts: see
+    `Delta.parts`."""
     size = _PART if delta.epoch else max(1, len(delta.answers))
     for part in delta.parts(size):
-        applied, stands = replica.apply_part(sale, part)
+        applied, gate_version = replica.apply_part(sale, part)
         if not applied:
             break
-    return stands
+    return gate_version
 
 
 def delta_since(sale: int, since: int) -> Delta | None:
-    """What has changed after version `since`, from one database snapshot.
+    """The changes after version `since`, from one database snapshot.
 
-    None for a sale that has no gate: a draft, or a finished one.
+    None if the sale has no gate: it is a draft, finished, or unknown.
     """
     with connection.cursor() as cursor:
         cursor.execute(_DELTA, {"sale": sale, "since": since})

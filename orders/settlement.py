@@ -1,24 +1,24 @@
-"""Settlement: turns the line into orders, a batch per locked transaction.
+"""Settlement: turn the line into orders, a batch per locked transaction.
 
-Whoever settles reads the same oldest undecided purchases: there is no consumer group, so no reader can
-be slow or dead with a share of the line in its hands, and orders are decided in the order in which
-they were accepted. A purchase leaves the line when the gate has been told, so that a process killed at
-any instruction leaves work that the next settlement finds.
+The line is the sale's stream of accepted, undecided purchases in Redis. Each settlement reads its
+oldest entries; there is no consumer group, so no slow or dead reader can keep a share of the line,
+and entries are decided in the order in which they were accepted. An entry leaves the line only when
+its decision has been replicated to the gate, so a process killed at any instruction leaves work
+that the next settlement finds.
+
+`orders/allotment.py` has the rules, `orders/settlement_statements.py` the SQL.
 """
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from flashsale.database import BOUNDS, Rows, Statement, ask_together
+from flashsale.database import BOUNDS, Rows, ask_together
 from flashsale.observe import logs, telemetry, tracing
 from flashsale.observe.tracing import Step
 from inventory import stock
@@ -28,100 +28,65 @@ from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
 from orders import bell, replication, tickets
-from orders.models import Order
+from orders.allotment import Decision, allot, reject_as_poison
+from orders.settlement_statements import (
+    lock_sale_statement,
+    look_up_statement,
+    read_locked_sale,
+    write_statement,
+)
 
 log = logging.getLogger(__name__)
 
 BATCH = 2000  # purchases in a transaction
-_ONE_BY_ONE = 250  # the same, each in a savepoint: nobody waits longer for the locks
-ROUNDS, TURN = 20, 10_000  # batches, or purchases, until another sale may have the worker
+_ONE_BY_ONE = 250  # the same with a savepoint each: others wait no longer for the locks
+ROUNDS, TURN = 20, 10_000  # batches, or purchases, until the worker is free for another sale
 
-# Between two clicks of a busy sale a task would cost more than it does. Only where no other sale needs
-# the worker, and for no longer than this.
+# Between two clicks of a busy sale a new task would cost more than its work. So the worker waits
+# for the next entry, but only while no other sale needs it, and no longer than this.
 LINGER = 100  # ms
 
-_SHOWN = 1000  # signs of a stray entry in the log
+_LOGGED = 1000  # characters of a stray entry in the log
 
-_LOCK_SPACE = 0x5E771E  # apart from any other advisory lock
-# A failure that lies in the purchase itself, and would come again however often it is tried.
+_LOCK_SPACE = 0x5E771E  # of the advisory lock, apart from any other
+# Errors that lie in the purchase itself: they would come again with each attempt.
 _DATA_ERRORS = (DataError, IntegrityError)
 
-# One statement, so that it takes one round trip, and no process can be frozen in the middle of it.
-_WRITE = f"""
-WITH raised AS (
-    UPDATE inventory_sale SET version = %(version)s, confirmed = confirmed + %(confirmed)s
-    WHERE id = %(sale)s
-), {stock.SELLING}
-INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
-                          reason, version, accepted_at, settled_at)
-SELECT id, %(sale)s, product, shopper, quantity, unit_price, currency, status, reason, %(version)s,
-       accepted_at, clock_timestamp()
-FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
-            %(prices)s::integer[], %(currencies)s::text[], %(statuses)s::text[], %(reasons)s::text[],
-            %(accepted)s::timestamptz[])
-     AS t (id, product, shopper, quantity, unit_price, currency, status, reason, accepted_at)
-"""  # noqa: S608  # of two constants
-
-
-# Known purchases, then shoppers with what they have: one question, one round trip.
-_LOOK_UP = """
-SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
-UNION ALL
-SELECT NULL::uuid, shopper, sum(owned)::integer FROM orders_order
-WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND owned > 0
-GROUP BY shopper
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What becomes of one entry of the line."""
-
-    entry: Entry
-    product: Product | None
-    status: Order.Status
-    reason: str = ""
-
-    @property
-    def owned(self) -> int:
-        """Units that it takes: what PostgreSQL computes as `Order.owned`."""
-        return self.entry.quantity if self.status.owns_units else 0
-
-
+RawLine = list[tuple[str, dict[str, str]]]
 Record = Callable[[Sale, list[Entry], list[Product], dict[UUID, int]], list[Decision]]
 
 
 def settle(sale: int) -> None:
-    """Decides the sale's line until it is empty.
+    """Decide the sale's line until it is empty.
 
-    Ends at once where somebody else is at it or the gate is cold. Raises django.db.Error and
-    redis.RedisError: nothing is lost then, and the next settlement goes on.
+    Returns at once if another process settles the sale, or the gate is not ready. Raises
+    GateNotReady, django.db.Error and redis.RedisError; nothing is lost then, and the next
+    settlement goes on.
     """
-    with _busy():
+    with _count_running():
         try:
-            _settle(sale)
+            _settle_line(sale)
         except CorruptGate as error:
             replication.discard_gate(sale, error)
 
 
-def _settle(sale: int) -> None:
+def _settle_line(sale: int) -> None:
     head = last = ""
     settled = 0
     for _ in range(ROUNDS):
-        epoch, stands, raw = replica.read_line(sale, BATCH)
+        epoch, gate_version, raw = replica.read_line(sale, BATCH)
         if not raw:
-            if last and _only_one_busy() and replica.wait_for_line(sale, last, LINGER):
-                continue
-            if replica.lower_bell(sale):
+            if _close_line(sale, last):
                 return
             continue
         if raw[0][0] == head and not _drop_strays(sale, raw):
-            # Its orders are made and told, and still it waits: the gate has lost its way.
+            # Its orders are written and replicated, and it is still in the line: the gate is
+            # inconsistent.
             replication.discard_gate(sale, "the line does not move")
             return
         head, last = raw[0][0], raw[-1][0]
-        delta = decide(sale, epoch, _decidable(sale, raw))
-        if delta is None or not replication.replicate(sale, stands, delta):
+        delta = decide(sale, epoch, _select_decidable(sale, raw))
+        if delta is None or not replication.replicate(sale, gate_version, delta):
             return
         settled += len(raw)
         if settled >= TURN:
@@ -130,9 +95,11 @@ def _settle(sale: int) -> None:
 
 
 def decide(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
-    """Makes orders of these purchases. Gives what a gate is to be told that stands where PostgreSQL stood
-    before. None where it is not ours to do: somebody else settles, or the line was read from a gate that
-    has been replaced since."""
+    """Turn entries, read from the gate in `epoch`, into orders. Opens and commits the transaction.
+
+    Returns the delta from the sale's version before to the one after. None if another process
+    settles the sale, or the gate has been replaced since the line was read.
+    """
     try:
         return _decide(sale, epoch, entries, _record)
     except _DATA_ERRORS:
@@ -141,149 +108,121 @@ def decide(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
 
 
 def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> Delta | None:
-    """ONE transaction. The locks come all at once and in the one order: the sale, then its products by
-    key. Only then is anything looked up, so that nothing decided here can have changed meanwhile."""
+    """Lock, decide and write, in one transaction.
+
+    All locks are taken at once and in the one order: the sale, then its products by key. Everything
+    that the decision needs is read after them, so that it cannot change before the commit.
+    """
     with transaction.atomic():
-        _, alone = ask_together(
-            BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale_id])
-        )
-        if alone != [(True,)]:
+        if not _is_alone(sale_id):
             return None
-        locked, listed, known = ask_together(
-            (_locking(), [sale_id]),
-            stock.lock_statement(sale_id, {entry.sku for entry in entries}),
-            _looking_up(sale_id, entries),
-        )
-        sale, products = _sale(sale_id, locked), stock.read_locked(listed)
-        fresh, bought = _fresh(entries, known)
+        sale, products, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
             return None
-        delta = Delta(sale.version, sale.version)
-        if fresh:
-            sale.version += 1
-            before = {product.sku: product.stock for product in products}, dict(bought)
-            delta = _delta_of_batch(sale.version, record(sale, fresh, products, bought), *before)
+        fresh, bought = _fresh(entries, known)
+        delta = _record_batch(sale, fresh, products, bought, record)
     telemetry.count_settled(sale_id, len(fresh))
-    logs.log_steps(_committed(sale_id, delta))
-    tracing.write_spans("settlement", _since_accepted(sale_id, fresh, delta))
+    logs.log_steps(_list_outcomes(sale_id, delta))
+    tracing.write_spans("settlement", _list_steps(sale_id, fresh, delta))
     return delta
-
-
-def _committed(sale: int, delta: Delta) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
-    for purchase, status, reason, *_ in delta.answers:
-        yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": delta.to}
-
-
-def _since_accepted(sale: int, fresh: list[Entry], delta: Delta) -> Iterator[Step]:
-    accepted = {entry.purchase: entry.accepted_at for entry in fresh}
-    for purchase, status, about in _committed(sale, delta):
-        yield Step(purchase, accepted[purchase], {"outcome": status, **about})
-
-
-def allot(
-    entries: Iterable[Entry], products: Iterable[Product], bought: dict[UUID, int], limit: int
-) -> list[Decision]:
-    """Who gets what, in line order: by stock and limit, never by clock or status, for what was
-    accepted before a pause or the close is accepted."""
-    by_sku = {product.sku: product for product in products}
-    left = {product.sku: product.stock for product in by_sku.values()}
-    units = defaultdict(int, bought)
-    decisions = []
-    for entry in entries:
-        product = by_sku.get(entry.sku)
-        if product is None or entry.quantity < 1:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.ERROR))
-        elif units[entry.shopper] + entry.quantity > limit:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.LIMIT))
-        elif left[entry.sku] < entry.quantity:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.SOLD_OUT))
-        else:
-            left[entry.sku] -= entry.quantity
-            units[entry.shopper] += entry.quantity
-            decisions.append(Decision(entry, product, Order.Status.CONFIRMED))
-    return decisions
 
 
 # --- Helpers, in the order in which they are called -------------------------------------------
 
-_settling = 0
+_running = 0
 _counting = threading.Lock()
 
 
 @contextmanager
-def _busy() -> Iterator[None]:
-    """Counts the settlements that run in this process."""
-    global _settling
+def _count_running() -> Iterator[None]:
+    """Count the settlements that run in this process."""
+    global _running
     with _counting:
-        _settling += 1
+        _running += 1
     try:
         yield
     finally:
         with _counting:
-            _settling -= 1
+            _running -= 1
 
 
-def _only_one_busy() -> bool:
-    return _settling == 1
+def _close_line(sale: int, last: str) -> bool:
+    """Lower the bell of an empty line, so that the next accepted purchase rings it. After an entry
+    `last`, wait a moment for another one first. False if an entry came."""
+    if last and _running == 1 and replica.wait_for_line(sale, last, LINGER):
+        return False
+    return replica.lower_bell(sale)
 
 
-def _decidable(sale: int, raw: list[tuple[str, dict[str, str]]]) -> list[Entry]:
-    """What can be decided. A purchase of another sale is that sale's to decide: its order here would be
-    its answer there."""
+def _select_decidable(sale: int, raw: RawLine) -> list[Entry]:
+    """The readable entries whose purchase belongs to this sale. Another sale's purchase must not
+    become an order here: that sale decides it, and this order would be its answer there."""
     entries, _ = parse_line(raw)
     return [entry for entry in entries if tickets.sale_of(entry.purchase) == sale]
 
 
-def _drop_strays(sale: int, raw: list[tuple[str, dict[str, str]]]) -> bool:
-    """Takes out what a whole round did not move: entries that cannot be read, or that no queued answer
-    waits for."""
-    readable = {entry.id for entry in _decidable(sale, raw)}
+def _drop_strays(sale: int, raw: RawLine) -> bool:
+    """Remove entries that a whole round did not move: unreadable ones, and those to which no queued
+    answer refers. False if there was none."""
+    readable = {entry.id for entry in _select_decidable(sale, raw)}
     dropped = False
     for entry, fields in raw:
         if replica.drop_entry(sale, entry, fields["purchase"] if entry in readable else ""):
             dropped = True
-            seen = repr(fields)[:_SHOWN]
+            seen = repr(fields)[:_LOGGED]
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, seen)
     return dropped
 
 
-_RULES = ("id", "version", "limit", "epoch")
+def _is_alone(sale: int) -> bool:
+    """Take the sale's advisory lock, until the transaction ends. Does not wait: false if another
+    settlement holds it."""
+    _, alone = ask_together(
+        BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale])
+    )
+    return alone == [(True,)]
 
 
-def _sale(sale: int, rows: Rows) -> Sale:
-    if not rows:
-        raise Sale.DoesNotExist(f"there is no sale {sale}")
-    return Sale.from_db("default", _RULES, rows[0])
-
-
-@cache
-def _locking() -> str:
-    sale = Sale.objects.select_for_update(no_key=True).only(*_RULES).filter(pk=0)
-    return sale.query.sql_with_params()[0]
-
-
-def _looking_up(sale: int, entries: list[Entry]) -> Statement:
-    asked = {
-        "sale": sale,
-        "purchases": _array({entry.purchase.hex for entry in entries}),
-        "shoppers": _array({entry.shopper.hex for entry in entries}),
-    }
-    return _LOOK_UP, asked
+def _lock(sale: int, entries: list[Entry]) -> tuple[Sale, list[Product], Rows]:
+    """Lock the sale and the entries' products, then look up known purchases and owned units. One
+    round trip, inside a transaction."""
+    locked, listed, known = ask_together(
+        lock_sale_statement(sale),
+        stock.lock_statement(sale, {entry.sku for entry in entries}),
+        look_up_statement(sale, entries),
+    )
+    return read_locked_sale(sale, locked), stock.read_locked(listed), known
 
 
 def _fresh(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, int]]:
-    """The entries that are no orders yet, each purchase once, and the units that each shopper owns so
-    far, for the limit is PostgreSQL's to keep."""
+    """The entries that are no orders yet, each purchase once, and the units that each shopper owns
+    so far: PostgreSQL enforces the limit, not the gate."""
     first = {entry.purchase: entry for entry in reversed(entries)}
     known = {purchase for purchase, shopper, _ in rows if shopper is None}
     bought = {shopper: units for purchase, shopper, units in rows if purchase is None}
     return [e for e in entries if e.purchase not in known and first[e.purchase] is e], bought
 
 
+def _record_batch(
+    sale: Sale,
+    fresh: list[Entry],
+    products: list[Product],
+    bought: dict[UUID, int],
+    record: Record,
+) -> Delta:
+    """Raise the sale's version and record the batch in it; without fresh entries change nothing.
+    Under the locks of `_lock`."""
+    if not fresh:
+        return Delta(sale.version, sale.version)
+    sale.version += 1
+    left, units = {product.sku: product.stock for product in products}, dict(bought)
+    return _delta_of_batch(sale.version, record(sale, fresh, products, bought), left, units)
+
+
 def _record(
     sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
 ) -> list[Decision]:
-    """Decides and writes a batch as a whole."""
+    """Decide and write a batch as a whole."""
     decisions = allot(entries, products, bought, sale.limit)
     _write(sale, decisions)
     return decisions
@@ -292,9 +231,10 @@ def _record(
 def _record_one_by_one(
     sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
 ) -> list[Decision]:
-    """The same decisions, each in a savepoint: one that PostgreSQL refuses is rejected alone.
+    """Decide and write each entry in a savepoint, so that an entry that PostgreSQL refuses is
+    rejected alone.
 
-    A lost connection or a time-out is no property of a purchase: it ends the whole transaction.
+    A lost connection or a timeout is not the entry's fault: it ends the whole transaction.
     """
     decisions = []
     for entry in entries:
@@ -308,7 +248,7 @@ def _record_one_by_one(
                 entry.purchase,
                 extra={"purchase": str(entry.purchase)},
             )
-            decision = _poison(entry)
+            decision = reject_as_poison(entry)
             _write(sale, [decision])
         decisions.append(decision)
         if decision.owned and decision.product:
@@ -318,46 +258,17 @@ def _record_one_by_one(
 
 
 def _write(sale: Sale, decisions: list[Decision]) -> None:
-    """Writes the orders, the sale's new version, the ledger and the stock."""
-    sold: dict[int, int] = defaultdict(int)
-    owning = [d for d in decisions if d.owned]
-    for decision in owning:
-        if decision.product:
-            sold[decision.product.pk] += decision.owned
+    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _WRITE,
-            {
-                "sale": sale.pk,
-                "version": sale.version,
-                "confirmed": len(owning),
-                "sold": list(sold),
-                "units": list(sold.values()),
-                "ids": _array(d.entry.purchase.hex for d in decisions),
-                "products": _array(d.product.pk if d.product else "NULL" for d in decisions),
-                "shoppers": _array(d.entry.shopper.hex for d in decisions),
-                "quantities": _array(d.entry.quantity for d in decisions),
-                "prices": _array(d.product.price if d.product else 0 for d in decisions),
-                "currencies": _array(d.product.currency if d.product else "" for d in decisions),
-                "statuses": _array(d.status.value for d in decisions),
-                "reasons": _array(d.reason for d in decisions),
-                "accepted": _array(d.entry.accepted_at.isoformat() for d in decisions),
-            },
-        )
-
-
-def _array(values: Iterable[str | int]) -> str:
-    """An array as PostgreSQL writes it, of words and numbers that need no quotes. psycopg would look at
-    each element, which took a fifth of a worker's time."""
-    return "{" + ",".join([str(value) or '""' for value in values]) + "}"
+        cursor.execute(*write_statement(sale, decisions))
 
 
 def _delta_of_batch(
     version: int, decisions: Iterable[Decision], left: dict[str, int], bought: dict[UUID, int]
 ) -> Delta:
-    """What this batch has changed: as much as one question to PostgreSQL would say after it, for nobody
-    else can have changed the sale under its lock. `left` and `bought` are from before the batch, and are
-    counted on."""
+    """The changes of this batch, without another query: under the sale's lock no other process can
+    have changed the sale. `left` (stock by sku) and `bought` (units by shopper) are from before the
+    batch, and are updated here."""
     answers = []
     for decision in decisions:
         entry, product = decision.entry, decision.product
@@ -372,6 +283,12 @@ def _delta_of_batch(
     return Delta(version - 1, version, stock=left, answers=answers, bought=units_of)
 
 
-def _poison(entry: Entry) -> Decision:
-    harmless = Entry(entry.id, entry.purchase, entry.shopper, entry.sku, 0, entry.accepted_at)
-    return Decision(harmless, None, Order.Status.REJECTED, Order.Reason.ERROR)
+def _list_outcomes(sale: int, delta: Delta) -> Iterator[tuple[UUID, str, dict[str, Any]]]:
+    for purchase, status, reason, *_ in delta.answers:
+        yield UUID(purchase), status, {"sale": sale, "reason": reason, "version": delta.to}
+
+
+def _list_steps(sale: int, fresh: list[Entry], delta: Delta) -> Iterator[Step]:
+    accepted = {entry.purchase: entry.accepted_at for entry in fresh}
+    for purchase, status, about in _list_outcomes(sale, delta):
+        yield Step(purchase, accepted[purchase], {"outcome": status, **about})

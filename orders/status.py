@@ -1,7 +1,8 @@
 """The statuses of an order: the arrows between them, and which of them own units.
 
-PostgreSQL enforces the same arrows under raw SQL (`migrations/0002_rules.py`) and computes `Order.owned`
-from the same set (`migrations/0005_owned.py`). `tests/test_status.py` compares both with this file.
+A trigger enforces the same arrows under raw SQL (`orders/migrations/0002_rules.py`), and PostgreSQL
+computes `Order.owned` from the same set (`orders/migrations/0005_owned.py`).
+`orders/tests/test_status.py` compares both with this file.
 """
 
 from django.db.models import TextChoices
@@ -14,16 +15,18 @@ class Status(TextChoices):
 
     @property
     def owns_units(self) -> bool:
-        """Whether the units of such an order are taken. Of an order in the database ask `Order.owned`."""
+        """Whether an order with this status takes units from stock. For an order in the database
+        use `Order.owned`."""
         return self in OWNING
 
     def may_become(self, other: "Status") -> bool:
+        """Whether there is an arrow from this status to `other`."""
         return other in ARROWS[self]
 
 
 OWNING = (Status.CONFIRMED,)
 
-# The only changes of an order. A status without arrows is final.
+# The arrows: the only changes of an order. A status without arrows is final.
 ARROWS: dict[Status, tuple[Status, ...]] = {
     Status.CONFIRMED: (Status.CANCELLED,),
     Status.REJECTED: (),

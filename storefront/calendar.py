@@ -1,4 +1,4 @@
-"""`GET /sales/<slug>/calendar.ics`: a sale as an entry of the shopper's own calendar (RFC 5545)."""
+"""`GET /sales/<slug>/calendar.ics`: a sale as an event for the shopper's calendar (RFC 5545)."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,31 +9,30 @@ from flashsale.http.request import Request
 from flashsale.http.response import Response
 from inventory.click_answers import ClickAnswer
 from storefront.live_sale import LiveSale
-from storefront.responses import failure
-from storefront.sale_page import find_live_sale
+from storefront.responses import failure, find_live_sale
 
-_OURS = "-//Flash Sale Engine//EN"
+_PRODUCT_ID = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"
 _REMINDER = timedelta(minutes=5)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 async def calendar(request: Request, slug: str) -> Response:
-    """The entry of a sale that is not over, with a reminder before it opens."""
+    """Give the event, with a reminder before the opening; 404 once the sale has ended."""
     live = await find_live_sale(request, slug)
     if isinstance(live, Response):
         return live
     if live.phase == "ended":
         return failure(request, ClickAnswer.NOT_FOUND, said="closed")
     attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
-    return Response(200, _entry(live, request), _CALENDAR, (attached,))
+    return Response(200, _calendar_file(live, request), _CALENDAR, (attached,))
 
 
-def _entry(live: LiveSale, request: Request) -> bytes:
-    number = f"sale-{live.card.id}@{request.host}"  # the same each time: it replaces the entry
+def _calendar_file(live: LiveSale, request: Request) -> bytes:
+    number = f"sale-{live.card.id}@{request.host}"  # stable: a second download replaces the event
     event = _event(live, request, number)
-    calendar = Calendar.new(prodid=_OURS, uid=number, subcomponents=[event])
-    return bytes(calendar.to_ical())
+    file = Calendar.new(prodid=_PRODUCT_ID, uid=number, subcomponents=[event])
+    return bytes(file.to_ical())
 
 
 def _event(live: LiveSale, request: Request, number: str) -> Event:
@@ -58,7 +57,7 @@ def _reminder(text: str) -> Alarm:
 
 
 def _printable(text: str) -> str:
-    """On one line, without control characters: the format has none."""
+    """On one line and without control characters, which RFC 5545 does not allow."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 

@@ -1,8 +1,10 @@
-"""What a sale's page says that the gate does not know: names, texts, pictures, prices."""
+"""The part of a sale's page that PostgreSQL has and the gate has not: names, texts, pictures, prices."""
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from inventory.models import Sale
+from storefront.rendered import Rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +17,14 @@ class ProductCard:
     picture_text: str
     price: int  # minor units
     currency: str
-    stock: int  # as PostgreSQL had it when the card was read
-    offered: int  # units that the sale has had to sell
+    stock: int  # units, when the card was read
+    offered: int  # units that the sale has offered so far
     picture_set: str = ""  # the same picture in several widths, for `<img srcset>`, or ""
 
 
 @dataclass(frozen=True, slots=True)
 class SaleCard:
-    """Times in ms since the epoch."""
+    """One sale with its products, as read from PostgreSQL. Times in ms since 1970."""
 
     id: int
     slug: str
@@ -35,13 +37,17 @@ class SaleCard:
     version: int
     finished: bool
     products: tuple[ProductCard, ...]
+    # Rendered from this card, and gone with it.
+    fragments: dict[Hashable, Rendered] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def product(self, sku: str) -> ProductCard | None:
         return next((card for card in self.products if card.sku == sku), None)
 
     @property
     def choices(self) -> list[tuple[ProductCard, ...]]:
-        """The products as a shopper chooses: those of one name are the options of one thing."""
+        """The products in groups: those with the same name are options of one choice."""
         by_name: dict[str, list[ProductCard]] = {}
         for card in self.products:
             by_name.setdefault(card.name, []).append(card)
@@ -49,8 +55,8 @@ class SaleCard:
 
 
 def stock_level(left: int, offered: int) -> str:
-    """How many are left of what was offered, as pages say it: none, last (a tenth, or 5 units), few (a
-    quarter) or many."""
+    """How much of the offer is left: `none`, `last` (a tenth, or 5 units), `few` (a quarter) or
+    `many`."""
     if left == 0:
         return "none"
     if left * 10 <= offered or (left <= 5 and left < offered):
@@ -59,7 +65,7 @@ def stock_level(left: int, offered: int) -> str:
 
 
 def card(**which: str | int) -> SaleCard | None:
-    """The card of one sale, by `slug` or `pk`; None for a draft, which nobody may see.
+    """Read the card of one sale, by `slug` or `pk`; None for a draft, which is not public.
 
     Blocks: server processes call it in a thread.
     """

@@ -1,4 +1,4 @@
-"""Sockets: authorise, join, relay. The feed decides what is told."""
+"""Shoppers' sockets: authorise, subscribe, relay. The live sale decides which frames they get."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from storefront import feed, live_sale
 
 
 class SaleConsumer(AsyncWebsocketConsumer):
-    """`/ws/sales/<slug>/`: the stock for everybody, the outcomes for their shopper."""
+    """`/ws/sales/<slug>/`: the live parts of the page, and the outcomes of the socket's shopper."""
 
-    # The feed listens for the whole process: a channel for each socket would repeat every message.
+    # The feed receives for the whole process: with a channel per socket, each would get every message.
     channel_layer_alias = "none"
 
     live: live_sale.LiveSale | None = None
@@ -43,11 +43,11 @@ class SaleConsumer(AsyncWebsocketConsumer):
         await self.base_send({"type": "websocket.send", "text": frame, "bytes": None})
 
     async def websocket_receive(self, message: Any) -> None:
-        """A page has nothing to say here: buying is a request."""
+        """Ignore what the page sends: a click is an HTTP request."""
 
 
 class NoConsumer(AsyncWebsocketConsumer):
-    """Any other path: refused like a page that does not exist."""
+    """Any other path: reject the handshake."""
 
     channel_layer_alias = "none"
 

@@ -1,9 +1,9 @@
-"""The feed: what the pages of a sale are told. One per server process.
+"""The feed: keeps the live sales of a server process up to date. One feed per process.
 
-It hears of a change once, reads the gate once, renders once per language, and writes ready-made HTML
-frames to its own sockets. What it may have missed it finds once a second. The same watch of a sale
-also serves the express lane's pages, so that they need PostgreSQL for no request, and Redis only for
-what their shopper has bought.
+The feed receives each change once; the live sale then reads the gate once, renders once per language
+and writes ready-made frames to the sockets of its process. The feed also refreshes each sale once a
+second, because messages may be lost. Pages are rendered from the same live sales: a request needs no
+PostgreSQL, and Redis only for the shopper's own purchases.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from flashsale.observe import telemetry
 from inventory import announce
 from inventory.gate.entries import Answer
 from storefront import catalogue
-from storefront.live_sale import TICK, LiveSale, in_background
+from storefront.live_sale import TICK, LiveSale, run_in_background
 
 log = logging.getLogger(__name__)
 
-_UNUSED = 60.0  # seconds after which a sale that nobody asks for is forgotten
-_UNKNOWN_KEPT = 1.0  # seconds for which a sale that does not exist is not looked up again
+_UNUSED = 60.0  # seconds without a request or a socket until a sale is dropped
+_UNKNOWN_KEPT = 1.0  # seconds until an unknown slug is looked up again
 _UNKNOWN_MOST = 10_000
 
 
 class Feed:
-    """All sales that this process watches."""
+    """The live sales of this process, by slug."""
 
     def __init__(self) -> None:
         self._live_sales: dict[str, LiveSale] = {}
@@ -39,23 +39,25 @@ class Feed:
 
     @property
     def sockets(self) -> int:
-        """How many are open."""
+        """The number of open sockets."""
         return sum(len(live.subscribers) for live in list(self._live_sales.values()))
 
     async def live_sale(self, slug: str) -> LiveSale | None:
-        """The sale of that slug; None if there is none. Raises DatabaseError or TimeoutError where a
-        sale that was not asked for lately cannot be read."""
+        """The sale with that slug; None if there is none, or if it is a draft.
+
+        Raises DatabaseError or TimeoutError if the sale is not loaded yet and cannot be read.
+        """
         live = self._live_sales.get(slug)
         if live is None:
             if time.monotonic() < self._unknown.get(slug, 0):
                 return None
-            live = await self._loading(slug)  # a crowd that arrives at once has it read once
+            live = await self._loading(slug)  # once for all requests that wait for it
         if live is not None:
             live.asked_at = time.monotonic()
         return live
 
     async def live_sale_by_id(self, sale: int) -> LiveSale | None:
-        """The same by number: purchases carry it."""
+        """Like `live_sale`, by the id that every purchase carries."""
         for live in self._live_sales.values():
             if live.card.id == sale:
                 return live
@@ -78,24 +80,24 @@ class Feed:
         while True:
             try:
                 async for sale, outcomes in announce.receive():
-                    self._heard(sale, outcomes)
+                    self._apply_change(sale, outcomes)
             except Exception as error:
-                log.warning("the feed hears nothing (%r) and listens again", error)
+                log.warning("the feed receives no messages (%r) and subscribes again", error)
                 await asyncio.sleep(TICK)
 
-    def _heard(self, sale: int, outcomes: list[tuple[str, Answer]]) -> None:
+    def _apply_change(self, sale: int, outcomes: list[tuple[str, Answer]]) -> None:
         telemetry.count_outcomes((purchase, answer.status) for purchase, answer in outcomes)
         for live in self._live_sales.values():
             if live.card.id == sale:
                 live.push_outcomes(outcomes)
-                in_background(live.refresh())
+                run_in_background(live.refresh())
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
             for slug, live in list(self._live_sales.items()):
                 if live.subscribers or time.monotonic() - live.asked_at < _UNUSED:
-                    in_background(live.refresh())
+                    run_in_background(live.refresh())
                 else:
                     del self._live_sales[slug]
 
@@ -104,5 +106,5 @@ _feeds = PerLoop(Feed)
 
 
 def current() -> Feed:
-    """This process' feed: one per event loop, started when it is first asked for."""
+    """The feed of this process: one per event loop, started on first use."""
     return _feeds.get()

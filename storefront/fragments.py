@@ -1,13 +1,13 @@
-"""What shoppers are shown of a purchase: the page, the form of a product, and the outcome.
+"""What shoppers see: pages, forms and notices, rendered.
 
-Each is rendered once per state and language and kept; the shopper's own parts are filled in.
+A template is rendered once per state and language and cached; a shopper's own parts are filled in.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -15,10 +15,10 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
-from storefront import rendered as kept
-from storefront.catalogue import ProductCard, SaleCard
+from storefront.catalogue import ProductCard
 from storefront.live_sale import LiveSale
-from storefront.rendered import Rendered, placeholder
+from storefront.outcome_fragment import render_once, render_outcome
+from storefront.rendered import Rendered, placeholder, render
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
@@ -28,18 +28,17 @@ NOTICES = frozenset(
 Purchase = tuple[UUID, Answer]
 
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
-_DRAWER = 4096  # rendered states of one sale
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One form: the product that it sells, or the options of which one is chosen; and its ticket."""
+    """One form and its ticket: a single product, or a product's options to choose from."""
 
     products: tuple[ProductCard, ...]
     ticket: str
     purchase: str
-    own: str = ""  # what became of the shopper's earlier purchases
-    chosen: str = ""  # the sku of an option that is chosen already
+    own: str = ""  # the shopper's earlier purchases of these products, rendered
+    chosen: str = ""  # the sku of the option that is preselected
 
     @property
     def first(self) -> ProductCard:
@@ -52,7 +51,7 @@ class Choice:
 
     @property
     def key(self) -> str:
-        """What tells the form's elements from those of the page's others."""
+        """Makes the ids of the form's elements unique on the page."""
         return self.first.sku
 
     @property
@@ -68,8 +67,44 @@ class Choice:
         return min(product.price for product in self.products)
 
 
+# --- The sale's page ------------------------------------------------------------------------------
+
+
+def render_sale_page(
+    live: LiveSale, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
+) -> bytes:
+    """Render the page with a fresh ticket in each form.
+
+    `code` is the notice to show, if it is one of NOTICES. `own` are the shopper's purchases, newest
+    first; None if unknown now.
+    """
+    values = {
+        "now": str(live.now),
+        "notice": render_notice(code, language) if code in NOTICES else "",
+        "own-known": "no" if own is None else "yes",
+    }
+    for number, products in enumerate(live.card.choices):
+        purchase = tickets.new_purchase(live.card.id)
+        values[f"purchase-{number}"] = str(purchase)
+        values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
+        skus = {product.sku for product in products}
+        bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
+        values[f"own-{number}"] = render_own_purchases(live, language, bought).decode()
+    return _page_body(live, language).fill(values)
+
+
+def render_own_purchases(
+    live: LiveSale, language: str, own: Sequence[Purchase], swap: bool = False
+) -> bytes:
+    """Render the outcomes of the shopper's purchases; with `swap`, to replace those on the page."""
+    return b"".join(
+        render_outcome(live.card, language, mine, answer, own=True, swap=swap)
+        for mine, answer in own
+    )
+
+
 class SalePage(NamedTuple):
-    """A rendered page, and what it shows."""
+    """A rendered page, and the state of the sale that it shows."""
 
     body: Rendered
     revision: int
@@ -86,40 +121,11 @@ class SalePage(NamedTuple):
 _pages: WeakKeyDictionary[LiveSale, dict[str, SalePage]] = WeakKeyDictionary()
 
 
-def sale_page(
-    live: LiveSale, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
-) -> bytes:
-    """The page of a sale, with a fresh ticket in each form, and the shopper's own purchases: None where
-    they could not be asked for."""
-    values = {
-        "now": str(live.now),
-        "notice": notice(code, language) if code in NOTICES else "",
-        "own-known": "no" if own is None else "yes",
-    }
-    for number, products in enumerate(live.card.choices):
-        purchase = tickets.new_purchase(live.card.id)
-        values[f"purchase-{number}"] = str(purchase)
-        values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
-        skus = {product.sku for product in products}
-        bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
-        values[f"own-{number}"] = own_purchases(live, language, bought).decode()
-    return _kept_page(live, language).fill(values)
-
-
-def own_purchases(
-    live: LiveSale, language: str, own: Sequence[Purchase], swap: bool = False
-) -> bytes:
-    """What became of these purchases; to be swapped in where they stand, or where they are new."""
-    return b"".join(
-        outcome(live, language, mine, answer, own=True, swap=swap) for mine, answer in own
-    )
-
-
-def _kept_page(live: LiveSale, language: str) -> Rendered:
+def _page_body(live: LiveSale, language: str) -> Rendered:
     pages = _pages.setdefault(live, {})
     page = pages.get(language)
     if page is None or not page.shows(live):
-        body = kept.render("storefront/sale.html", language, _page_context(live))
+        body = render("storefront/sale.html", language, _page_context(live))
         page = SalePage(body, live.revision, live.phase, live.card.products, live.now)
         pages[language] = page
     return page.body
@@ -144,120 +150,34 @@ def _page_context(live: LiveSale) -> dict[str, object]:
     }
 
 
+# --- Answers to a click ---------------------------------------------------------------------------
+
+
 @lru_cache(maxsize=256)
-def notice(code: str, language: str) -> str:
-    return kept.render("storefront/_notice.html", language, {"code": code}).fill({}).decode()
+def render_notice(code: str, language: str) -> str:
+    """Render the text of a code."""
+    return render("storefront/_notice.html", language, {"code": code}).fill({}).decode()
 
 
-def outcome(
-    live: LiveSale,
-    language: str,
-    purchase: UUID,
-    answer: Answer,
-    ticket: str = "",
-    own: bool = False,
-    swap: bool = False,
-) -> bytes:
-    """The box that says what became of a click. Where the purchase waits, it holds the form with its
-    ticket, to be sent again should Redis have lost it."""
-    values = {"purchase": str(purchase), "ticket": ticket}
-    context = {
-        "answer": answer._replace(shopper=""),
-        "purchase": placeholder("purchase"),
-        "ticket": placeholder("ticket") if ticket else "",
-        "own": own,
-        "swap": swap,
-    }
-    return _rendered_once(live, "storefront/_outcome.html", language, context).fill(values)
-
-
-_drawers: WeakKeyDictionary[LiveSale, tuple[SaleCard, dict[Hashable, Rendered]]] = (
-    WeakKeyDictionary()
-)
-
-
-def _rendered_once(
-    live: LiveSale, template: str, language: str, context: Mapping[str, Any]
-) -> Rendered:
-    """A fragment about one answer (`context["answer"]`), kept for as long as the sale's card says the
-    same."""
-    card, drawer = _drawers.get(live, (None, {}))
-    if card is not live.card or len(drawer) >= _DRAWER:
-        drawer = {}
-        _drawers[live] = live.card, drawer
-    key = (template, language, *context.values())
-    if key not in drawer:
-        product = live.card.product(context["answer"].sku)
-        drawer[key] = kept.render(template, language, {**context, "live": live, "product": product})
-    return drawer[key]
-
-
-def fresh_form(
+def render_fresh_form(
     live: LiveSale, language: str, product: ProductCard, shopper: UUID, before: str
 ) -> bytes:
-    """The form that sells a product, with a fresh ticket, below the outcome or notice that made it
-    necessary. The page puts it in the place of the form that asked."""
+    """Render the form of a product with a fresh ticket, below `before`: the outcome or notice for
+    which the page replaces its old form."""
     purchase = tickets.new_purchase(live.card.id)
     products = next(choice for choice in live.card.choices if product in choice)
     choice = Choice(products, placeholder("ticket"), placeholder("purchase"), chosen=product.sku)
-    context: Mapping[str, object] = {
-        "live": live,
-        "choice": choice,
-        "before": placeholder("before"),
-    }
-    rendered = kept.render("storefront/_buy.html", language, context)
+    context = {"live": live, "choice": choice, "before": placeholder("before")}
     ticket = tickets.ticket_for(purchase, shopper)
-    return rendered.fill({"purchase": str(purchase), "ticket": ticket, "before": before})
+    values = {"purchase": str(purchase), "ticket": ticket, "before": before}
+    return render("storefront/_buy.html", language, context).fill(values)
 
 
-def order_page(
-    live: LiveSale,
-    language: str,
-    purchase: UUID,
-    answer: Answer,
-    unit_price: int,
-    currency: str,
-    accepted_at: datetime | None = None,
-) -> bytes:
-    """The outcome as a page. `unit_price` is in minor units of `currency`."""
-    context = {
-        "answer": answer._replace(shopper=""),
-        "unit_price": unit_price,
-        "total": unit_price * answer.quantity,
-        "currency": currency,
-        "purchase": placeholder("purchase"),
-        "reference": placeholder("reference"),
-        "accepted": placeholder("accepted") if accepted_at else "",
-        "ticket": "",
-    }
-    values = {"purchase": str(purchase), "reference": reference(purchase)}
-    if accepted_at:
-        second = accepted_at.replace(microsecond=0)
-        values["accepted"] = _moment(second, live.card.time_zone, language)
-    return _rendered_once(live, "storefront/order.html", language, context).fill(values)
-
-
-@lru_cache(maxsize=4096)
-def _moment(second: datetime, time_zone: str, language: str) -> str:
-    """Kept by the second: a rush is accepted in a few."""
-    context = {"moment": second, "time_zone": time_zone}
-    return kept.render("storefront/_moment.html", language, context).fill({}).decode()
-
-
-@lru_cache(maxsize=256)
-def _kept_message(code: str, language: str, status: int) -> Rendered:
-    return kept.render("storefront/message.html", language, {"code": code, "status": status})
-
-
-def message_page(code: str, language: str, status: int) -> bytes:
-    """A page that only says what is the matter."""
-    return _kept_message(code, language, status).fill({})
-
-
-def retry_page(
+def render_retry_page(
     live: LiveSale, language: str, ticket: str, sku: str, quantity: int, code: str
 ) -> bytes:
-    """The page of a plain form whose answer is not known: it holds the same form with the same ticket."""
+    """Render the answer to a plain form of which the outcome is unknown: the same form with the same
+    ticket."""
     context = {
         "live": live,
         "code": code,
@@ -266,8 +186,59 @@ def retry_page(
         "ticket": ticket,
         "quantity": quantity,
     }
-    return kept.render("storefront/retry.html", language, context).fill({})
+    return render("storefront/retry.html", language, context).fill({})
 
 
-# Makes htmx put a notice into the box of the outcome, not in its place: the next click needs it.
-INSIDE = (b"hx-reswap", b"innerHTML")
+def render_message_page(code: str, language: str, status: int) -> bytes:
+    """Render a page with the text of a code and nothing else."""
+    return _message_page(code, language, status).fill({})
+
+
+@lru_cache(maxsize=256)
+def _message_page(code: str, language: str, status: int) -> Rendered:
+    return render("storefront/message.html", language, {"code": code, "status": status})
+
+
+# --- The order's page -----------------------------------------------------------------------------
+
+
+def render_order_page(
+    live: LiveSale,
+    language: str,
+    purchase: UUID,
+    answer: Answer,
+    unit_price: int,
+    currency: str,
+    accepted_at: datetime | None = None,
+) -> bytes:
+    """Render the outcome as a page of its own. `unit_price` is in minor units of `currency`."""
+    context = {
+        "answer": answer._replace(shopper=""),
+        "unit_price": unit_price,
+        "total": unit_price * answer.quantity,
+        "currency": currency,
+        "purchase": placeholder("purchase"),
+        "reference": placeholder("reference"),
+        "accepted": placeholder("accepted") if accepted_at else "",
+        "outcome": placeholder("outcome"),
+    }
+    values = {
+        "purchase": str(purchase),
+        "reference": reference(purchase),
+        "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
+        "outcome": render_outcome(live.card, language, purchase, answer).decode(),
+    }
+    return render_once(live.card, "storefront/order.html", language, context).fill(values)
+
+
+def _accepted_in_words(accepted_at: datetime | None, time_zone: str, language: str) -> str:
+    if accepted_at is None:
+        return ""
+    return _moment_in_words(accepted_at.replace(microsecond=0), time_zone, language)
+
+
+@lru_cache(maxsize=4096)
+def _moment_in_words(second: datetime, time_zone: str, language: str) -> str:
+    """Cached by the second: most purchases of a rush share a few."""
+    context = {"moment": second, "time_zone": time_zone}
+    return render("storefront/_moment.html", language, context).fill({}).decode()

@@ -1,11 +1,13 @@
-"""A sale as this process knows it: what its pages show now, and the sockets that are told."""
+"""A live sale: what the pages of one sale show now, and the sockets that receive its changes.
+
+Each server process has one `LiveSale` per sale in use; `feed.py` keeps and refreshes them.
+"""
 
 import asyncio
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable
-from uuid import UUID
 
 import redis
 from django.db import DatabaseError
@@ -18,46 +20,42 @@ from inventory.gate import admission
 from inventory.gate.entries import Answer
 from inventory.gate.state import View
 from storefront import catalogue
-from storefront import rendered as kept
 from storefront.catalogue import ProductCard, SaleCard, stock_level
-from storefront.rendered import Rendered, placeholder
+from storefront.outcome_fragment import render_outcome
+from storefront.rendered import render
 
 log = logging.getLogger(__name__)
 
-TICK = 1.0  # seconds between looks at what may have changed unheard
-
-
+TICK = 1.0  # seconds between refreshes: a message about a change may be lost
 _CARD_KEPT = 5.0  # seconds until names, texts and pictures are read again
 
-
-# Seconds for each socket, from one stock that all are told to the next. It takes a fifth of that.
+# Seconds per socket between two frames to all sockets. Writing one takes a fifth of that.
 _PACE = 40e-6
 
 
 class LiveSale:
-    """A sale as this process knows it."""
+    """The state of one sale in this process."""
 
     def __init__(self, card: SaleCard) -> None:
         self.card = card
         self.view: View | None = None
-        self.revision = 0  # rises whenever what a page shows has changed
+        self.revision = 0  # rises with each change that a page shows
         self.subscribers: set[Subscriber] = set()
         self.asked_at = self._card_at = time.monotonic()
         self._offset = time.time() * 1000 - time.monotonic() * 1000
-        self._shown: object = None
-        # Rendered since what a page shows has changed: a crowd connects in the same second.
+        self._published: object = None
+        # By language, of the present revision: a crowd connects in the same second.
         self._live_frames: dict[str, Frame] = {}
-        self._outcome_frames: dict[tuple[Answer, str], Rendered] = {}
-        self._reading = SingleFlight(self._read)
-        self._again = False
+        self._refreshing = SingleFlight(self._read_gate)
+        self._read_again = False
         self._pushing: asyncio.TimerHandle | None = None
         self._push_again_at = 0.0
 
-    # What a page shows. Where there is no gate (finished, or Redis is wiped), the card says it.
+    # --- State: from the gate; from the card if there is no gate (sale finished, or Redis wiped) ----
 
     @property
     def now(self) -> int:
-        """Redis' clock, in ms since the epoch."""
+        """Redis' clock, in ms since 1970."""
         return int(time.monotonic() * 1000 + self._offset)
 
     @property
@@ -83,12 +81,12 @@ class LiveSale:
 
     @property
     def opens_as(self) -> str:
-        """The phase that its opening will bring: pages turn to it by themselves."""
+        """The phase after the opening: pages switch to it by their own clock."""
         return "paused" if (self._from_gate or self.card).status == "paused" else "open"
 
     @property
     def badge(self) -> str:
-        """The phase; while it is open, also how it stands with the stock."""
+        """The phase; while the sale is open, `sold_out` or `nearly_gone` if its stock is."""
         phase = self.phase
         if phase != "open":
             return phase
@@ -102,20 +100,23 @@ class LiveSale:
 
     @property
     def _from_gate(self) -> View | None:
-        """The view, where there is a gate that has been told of the sale."""
+        """The view, if the gate has the sale."""
         return self.view if self.view and self.view.status and not self.card.finished else None
 
-    # Reading
+    # --- Reading -----------------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        """Reads the gate again and tells the sockets. However many ask at once, one reads; who asks
-        while it is being read has it read once more, for the change may have come too late for it."""
-        self._again = True
-        await self._reading()
+        """Read the gate and push changes to the sockets.
 
-    async def _read(self) -> None:
-        while self._again:
-            self._again = False
+        One read runs at a time. A call during a read causes one more: that read may have missed the
+        caller's change.
+        """
+        self._read_again = True
+        await self._refreshing()
+
+    async def _read_gate(self) -> None:
+        while self._read_again:
+            self._read_again = False
             self._read_card_if_due()
             try:
                 self.view = view = await admission.read_view(self.card.id)
@@ -124,31 +125,36 @@ class LiveSale:
                 return
             self._offset = view.now - time.monotonic() * 1000
             self._publish_if_changed()
-            self._look_when_it_turns()
+            self._schedule_turns()
 
-    def _look_when_it_turns(self) -> None:
-        """Opening and closing happen by the clock: nobody announces them."""
+    def _schedule_turns(self) -> None:
+        """Refresh at the opening and the closing: both happen by the clock, without a message."""
         for moment in (self.opens_at, self.closes_at):
             if 0 < moment - self.now <= 1500 * TICK:
-                asyncio.get_running_loop().call_later((moment - self.now) / 1000, self._turn)
+                asyncio.get_running_loop().call_later(
+                    (moment - self.now) / 1000, self._refresh_at_turn
+                )
 
-    def _turn(self) -> None:
-        self._card_at = 0.0  # a price may have been changed until the opening
-        in_background(self.refresh())
+    def _refresh_at_turn(self) -> None:
+        self._card_at = 0.0  # staff may change prices until the opening
+        run_in_background(self.refresh())
 
     def _read_card_if_due(self) -> None:
-        # A gate that moved may have new rules; one that is gone may be a finished sale's.
+        # A gate of another version may have new rules; a missing gate may mean a finished sale.
         moved = self.view is not None and self.view.version != self.card.version
         if time.monotonic() - self._card_at >= (TICK if moved else _CARD_KEPT):
             self._card_at = time.monotonic()
-            in_background(self._read_card())
+            run_in_background(self._read_card())
 
     async def _read_card(self) -> None:
-        """Beside the gate's reading: a PostgreSQL that hangs must not hold up the stock."""
+        """Read names, texts, pictures and prices. Runs beside the gate's read: the stock must not wait
+        for a PostgreSQL that hangs."""
         try:
             card = await in_thread(catalogue.card, pk=self.card.id)
         except (DatabaseError, TimeoutError) as error:
-            log.warning("sale %s: its card could not be read again (%r)", self.card.slug, error)
+            log.warning(
+                "sale %s: cannot read its card, showing the last one (%r)", self.card.slug, error
+            )
             await drop_broken_connections_soon()
             return
         if card is not None and card != self.card:
@@ -156,7 +162,19 @@ class LiveSale:
             self._publish_if_changed()
 
     def _publish_if_changed(self) -> None:
-        shown = (
+        state = self._visible_state()
+        if state == self._published:
+            return
+        self._published = state
+        self.revision += 1
+        self._live_frames.clear()
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().call_later(
+                max(0.0, self._push_again_at - time.monotonic()), self._push_live
+            )
+
+    def _visible_state(self) -> object:
+        return (
             self.phase,
             self.opens_as,
             self.opens_at,
@@ -168,29 +186,19 @@ class LiveSale:
                 (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.products
             ),
         )
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self.revision += 1
-        self._live_frames.clear()
-        self._outcome_frames.clear()
-        if self._pushing is None:
-            self._pushing = asyncio.get_running_loop().call_later(
-                max(0.0, self._push_again_at - time.monotonic()), self._push_live
-            )
 
     def _push_live(self) -> None:
-        """Tells all sockets the present state: at once after a pause, and in a rush so seldom that most of
-        the time is left for those who buy."""
+        """Push the present state to all sockets: at once after a quiet time, but in a rush so seldom
+        that most of the CPU time is left for clicks."""
         self._pushing = None
         self._push_again_at = time.monotonic() + _PACE * len(self.subscribers)
         for subscriber in self.subscribers:
             subscriber.push_live(self.live_frame(subscriber.language))
 
-    # Telling
+    # --- Sockets -----------------------------------------------------------------------------------
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """From now on the socket hears of the sale; it gets the present state at once."""
+        """Push the present state to the socket now, and each change from now on."""
         self.subscribers.add(subscriber)
         subscriber.push_live(self.live_frame(subscriber.language))
 
@@ -198,50 +206,38 @@ class LiveSale:
         self.subscribers.discard(subscriber)
 
     def push_outcomes(self, outcomes: Iterable[tuple[str, Answer]]) -> None:
-        """Gives each of these outcomes to its shopper's sockets, and to nobody else."""
+        """Push each outcome to the sockets of its shopper only."""
         if not self.subscribers:
             return
-        waiting = defaultdict(list)
+        by_shopper = defaultdict(list)
         for subscriber in self.subscribers:
-            waiting[subscriber.shopper].append(subscriber)
-        for heard in outcomes:
-            for subscriber in waiting.get(heard[1].shopper, ()):
-                try:
-                    frame = self._outcome_frame(
-                        *announce.parse_outcome(*heard), subscriber.language
-                    )
-                except (ValueError, TypeError) as error:
-                    log.warning("an outcome that was announced cannot be read: %r", error)
-                else:
-                    subscriber.push_outcome(frame)
+            by_shopper[subscriber.shopper].append(subscriber)
+        for purchase, answer in outcomes:
+            for subscriber in by_shopper.get(answer.shopper, ()):
+                self._push_outcome(subscriber, purchase, answer)
+
+    def _push_outcome(self, subscriber: Subscriber, purchase: str, answer: Answer) -> None:
+        try:
+            number, parsed = announce.parse_outcome(purchase, answer)
+        except (ValueError, TypeError) as error:
+            log.warning("an announced outcome is malformed: %r", error)
+            return
+        fragment = render_outcome(self.card, subscriber.language, number, parsed, swap=True)
+        subscriber.push_outcome(Frame.of(fragment.decode()))
 
     def live_frame(self, language: str) -> Frame:
-        """The parts of the page that change for everybody, to be swapped in where they stand."""
+        """The parts of the page that are the same for all shoppers, each to replace the old one."""
         if language not in self._live_frames:
-            rendered = kept.render("storefront/_live.html", language, {"live": self, "swap": True})
-            self._live_frames[language] = Frame.of(rendered.fill({}).decode())
+            frame = render("storefront/_live.html", language, {"live": self, "swap": True})
+            self._live_frames[language] = Frame.of(frame.fill({}).decode())
         return self._live_frames[language]
-
-    def _outcome_frame(self, purchase: str, answer: Answer, language: str) -> Frame:
-        alike = (answer._replace(shopper=""), language)
-        if alike not in self._outcome_frames:
-            context = {
-                "live": self,
-                "swap": True,
-                "purchase": placeholder("purchase"),
-                "answer": answer,
-                "product": self.card.product(answer.sku),
-            }
-            self._outcome_frames[alike] = kept.render("storefront/_outcome.html", language, context)
-        filled = self._outcome_frames[alike].fill({"purchase": str(UUID(purchase))})
-        return Frame.of(filled.decode())
 
 
 _background: set[asyncio.Task[None]] = set()
 
 
-def in_background(work: Coroutine[None, None, None]) -> None:
-    """Keeps a reference to the task, which the loop itself does not."""
+def run_in_background(work: Coroutine[None, None, None]) -> None:
+    """Start a task and keep a reference to it: the loop keeps none, so it could be collected."""
     task = asyncio.ensure_future(work)
     _background.add(task)
     task.add_done_callback(_background.discard)

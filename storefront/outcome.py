@@ -1,4 +1,4 @@
-"""`GET /orders/<id>/`: what became of a purchase, for its shopper only."""
+"""`GET /orders/<id>/`: the outcome of a purchase, for its shopper only."""
 
 import re
 from datetime import datetime
@@ -19,6 +19,7 @@ from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments
 from storefront.live_sale import LiveSale
+from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
 from storefront.responses import RETRY, failure
 
@@ -26,7 +27,7 @@ _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
 
 async def outcome(request: Request, purchase: str) -> Response:
-    """The outcome as a page, as the same fragment that sockets bring, or as JSON."""
+    """Show the outcome as a page, as the fragment that sockets also bring, or as JSON."""
     if request.method not in ("GET", "HEAD"):
         return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     if not request.trustworthy:
@@ -36,40 +37,43 @@ async def outcome(request: Request, purchase: str) -> Response:
     number = UUID(purchase)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
-        logs.bind_purchase(number)  # not sooner: what was begun there is for everybody
+        logs.bind_purchase(number)  # not before: the feed may start tasks that serve all requests
         found = await _find(number, live) if live else None
-    except (DatabaseError, TimeoutError, _Unsure):
+    except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
     if live is None or found is None or found.answer.shopper != request.shopper.hex:
-        return failure(request, ClickAnswer.NOT_FOUND)  # whose it is is nobody else's to learn
+        return failure(request, ClickAnswer.NOT_FOUND)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
         return json_response(200, _as_json(number, found))
     if request.from_htmx:
         if answer.status == "queued":
-            return Response(204)  # nothing to swap in: the box goes on asking
+            return Response(204)  # nothing to swap: the box polls on
         return render_settled(request, live, number, answer)
-    page = fragments.order_page(live, request.language, number, *found)
+    page = fragments.render_order_page(live, request.language, number, *found)
     return Response(200, page)
 
 
 def render_settled(
     request: Request, live: LiveSale, purchase: UUID, answer: Answer, status: int = 200
 ) -> Response:
-    """The final fragment; after a rejection with a form that may try again, on a fresh ticket."""
-    box = fragments.outcome(live, request.language, purchase, answer)
+    """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
+    one."""
+    box = render_outcome(live.card, request.language, purchase, answer)
     product = live.card.product(answer.sku)
     if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
         return Response(status, box)
     if _has_no_form(request):
         return Response(status, box)
-    form = fragments.fresh_form(live, request.language, product, request.shopper, box.decode())
+    form = fragments.render_fresh_form(
+        live, request.language, product, request.shopper, box.decode()
+    )
     return Response(status, form)
 
 
 class Found(NamedTuple):
-    """An answer, and what was agreed on: the price in minor units of the currency, and when. A gate that
-    was rebuilt does not know when."""
+    """An answer with its price, in minor units of the currency, and when it was accepted: None if
+    the gate was rebuilt since."""
 
     answer: Answer
     unit_price: int
@@ -78,33 +82,34 @@ class Found(NamedTuple):
 
 
 async def find_order(purchase: UUID) -> Found | None:
-    """What PostgreSQL knows of a purchase. Raises DatabaseError or TimeoutError."""
+    """Read the order of a purchase from PostgreSQL. Raises DatabaseError or TimeoutError."""
     return await in_thread(_find_order, purchase)
 
 
-# --- Finding it -----------------------------------------------------------------------------------
+# --- Finding the purchase -------------------------------------------------------------------------
 
 
-class _Unsure(Exception):
-    """Neither store has it, but the gate cannot be believed now: it may stand in the line."""
+class _NotKnownNow(Exception):
+    """PostgreSQL has no order and the gate is not ready: the purchase may be in the line."""
 
 
 async def _find(purchase: UUID, live: LiveSale) -> Found | None:
-    """What is known of a purchase; None only after both stores were asked."""
+    """Ask the gate, then PostgreSQL. None if neither has the purchase. Raises _NotKnownNow,
+    DatabaseError or TimeoutError."""
     try:
         answer, accepted_at, ready = await admission.read_answer(live.card.id, purchase)
     except (redis.RedisError, OSError):
         answer, accepted_at, ready = None, None, False
     if answer is not None:
-        return _at_the_sales_price(live, answer, accepted_at)
+        return _add_price(live, answer, accepted_at)
     order = await find_order(purchase)
     if order is None and not ready and not live.card.finished:
-        raise _Unsure
+        raise _NotKnownNow
     return order
 
 
-def _at_the_sales_price(live: LiveSale, answer: Answer, accepted_at: datetime | None) -> Found:
-    """While there is a gate, the price on the card is the one that was agreed on: it is frozen."""
+def _add_price(live: LiveSale, answer: Answer, accepted_at: datetime | None) -> Found:
+    """Add the card's price: prices are frozen as long as the sale has a gate."""
     product = live.card.product(answer.sku)
     price, currency = (product.price, product.currency) if product else (0, "")
     return Found(answer, price, currency, accepted_at)
@@ -118,8 +123,8 @@ def _find_order(purchase: UUID) -> Found | None:
 
 
 def _has_no_form(request: Request) -> bool:
-    """Whether the box stands where it has used up no form: on the order's own page, or among what was
-    bought before (`?own`)."""
+    """Whether the box that asks has no form to replace: on the order's page, or in the list of the
+    shopper's earlier purchases (`?own`)."""
     on_order_page = _ORDER_PAGE.match(request.header(b"hx-current-url")) is not None
     return on_order_page or request.scope["query_string"] == b"own"
 

@@ -14,34 +14,34 @@ from orders.models import Order
 from storefront.fragments import Purchase
 from storefront.live_sale import LiveSale
 
-_PATIENCE = 1.0  # seconds: the page is shown without them, and asks again
+_PATIENCE = 1.0  # seconds; then the page is shown without the purchases, and asks again
 _SHOWN = 5
 
 
 async def find_purchases(request: Request, live: LiveSale) -> list[Purchase] | None:
-    """The latest, newest first; None where nobody can say now."""
+    """Find the latest purchases, newest first. None if they cannot be read now, or in time."""
     if request.shopper is None or not request.trustworthy or live.phase == "upcoming":
-        return []  # nobody has bought: a crowd that waits costs Redis nothing
+        return []  # before the opening there are none: a waiting crowd costs Redis nothing
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await _purchases(request.shopper, live)
-    except (redis.RedisError, DatabaseError, OSError):  # a time-out is an OSError, too
+            return await _read_purchases(request.shopper, live)
+    except (redis.RedisError, DatabaseError, OSError):  # TimeoutError is an OSError
         return None
 
 
-async def _purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | None:
+async def _read_purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | None:
     own = await admission.read_own_purchases(live.card.id, shopper)
     if own is None and live.phase == "ended":
-        return await in_thread(_orders, shopper, live.card.id)  # it is finished, and its gate gone
+        return await in_thread(_read_orders, shopper, live.card.id)  # finished: its gate is purged
     return own
 
 
-def _orders(shopper: UUID, sale: int) -> list[Purchase]:
+def _read_orders(shopper: UUID, sale: int) -> list[Purchase]:
     own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
     return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
 
 
 def answer_of(order: Order) -> Answer:
-    """An order as the gate would say it."""
+    """The order in the form in which the gate stores answers."""
     sku = order.product.sku if order.product else ""
     return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)

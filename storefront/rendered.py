@@ -1,7 +1,7 @@
-"""Kept bodies: a template rendered once, with places that are filled in per request.
+"""Templates that are rendered once, with placeholders that are filled in per request.
 
-Rendering costs a millisecond, filling in a few microseconds. Templates are rendered without a request,
-so nothing of one shopper can stay in a body that others get.
+Rendering takes a millisecond, filling in a few microseconds. Templates are rendered without a request,
+so a cached body cannot contain anything of one shopper.
 """
 
 import re
@@ -12,33 +12,34 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils import translation
 
-# Differs per process: nobody can smuggle a marker into a text that staff have written.
+# Random per process: a text that staff write cannot contain a placeholder.
 _TOKEN = secrets.token_hex(8)
-_INDENTATION = re.compile(r"\n[ \t]+")  # a fifth of a page; no text of ours needs it
+_INDENTATION = re.compile(r"\n[ \t]+")  # a fifth of a page's bytes, and no text needs it
 _MARKER = re.compile(rf"\[\[{_TOKEN}:([a-z0-9_-]+)\]\]")
 
 
 def placeholder(name: str) -> str:
-    """The marker that a template puts where `name` is to be filled in."""
+    """The marker for `name`, to be passed to a template as a variable."""
     return f"[[{_TOKEN}:{name}]]"
 
 
 class Rendered:
-    """A rendered body with places."""
+    """A rendered body with placeholders."""
 
     def __init__(self, html: str) -> None:
         pieces = _MARKER.split(html)
         self._parts: list[bytes] = [piece.encode() for piece in pieces]
-        self._places: list[str] = pieces[1::2]
+        self._names: list[str] = pieces[1::2]
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        """The body with `values`, which must be safe in HTML: ids, tickets, our own fragments."""
+        """Fill in `values`, by name. They are not escaped: ids, tickets and rendered fragments only.
+        Raises KeyError if one is missing."""
         parts = self._parts.copy()
-        parts[1::2] = [values[name].encode() for name in self._places]
+        parts[1::2] = [values[name].encode() for name in self._names]
         return b"".join(parts)
 
 
 def render(template: str, language: str, context: Mapping[str, Any]) -> Rendered:
-    """Renders a template in a language, without a request, and without the template's indentation."""
+    """Render a template in a language, without a request, and remove its indentation."""
     with translation.override(language):
         return Rendered(_INDENTATION.sub("\n", render_to_string(template, dict(context))))

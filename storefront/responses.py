@@ -1,28 +1,47 @@
-"""Answers that several endpoints share."""
+"""What several endpoints share: finding the sale and the shopper, and failing."""
 
 from uuid import UUID
+
+from django.db import DatabaseError
 
 from flashsale.http import shoppers
 from flashsale.http.request import Request
 from flashsale.http.response import Header, Response, json_response
 from inventory.click_answers import ClickAnswer
-from storefront import fragments
+from storefront import feed, fragments
+from storefront.live_sale import LiveSale
 
 RETRY = (b"retry-after", b"1")
 
 
-def cookie_for(request: Request, shopper: UUID) -> Header:
-    return b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()
+async def find_live_sale(request: Request, slug: str) -> LiveSale | Response:
+    """The sale whose page a GET or HEAD asks for, or the response if it cannot be shown."""
+    if request.method not in ("GET", "HEAD"):
+        return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
+    try:
+        live = await feed.current().live_sale(slug)
+    except (DatabaseError, TimeoutError):
+        return failure(request, ClickAnswer.BUSY, RETRY)
+    return live or failure(request, ClickAnswer.NOT_FOUND, said="no_sale")
+
+
+def shopper_and_cookie(request: Request) -> tuple[UUID, tuple[Header, ...]]:
+    """The request's shopper and no header, or a new shopper and the header that sets their cookie."""
+    if request.shopper is not None:
+        return request.shopper, ()
+    shopper = shoppers.new_shopper()
+    return shopper, ((b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()),)
 
 
 def failure(request: Request, answer: ClickAnswer, *headers: Header, said: str = "") -> Response:
-    """What is wrong, in the shape that was asked for; to people in the words of `said`, where these are
-    others than the code's."""
+    """The answer as JSON, fragment or page. `said` names another text for people than the answer's
+    code does; JSON always has the code."""
     status = answer.status
     if request.wants_json:
         return json_response(status, {"error": answer.code}, *headers)
     code = said or answer.code
     if request.from_htmx:
-        return Response(status, fragments.notice(code, request.language).encode(), headers=headers)
-    page = fragments.message_page(code, request.language, status)
+        notice = fragments.render_notice(code, request.language)
+        return Response(status, notice.encode(), headers=headers)
+    page = fragments.render_message_page(code, request.language, status)
     return Response(status, page, headers=headers)

@@ -1,7 +1,7 @@
 """`GET /`: the list of sales, as a page and as JSON.
 
-However many ask, a process reads the list at most once a second. What was read is shown on while it is
-read again, and while PostgreSQL is away; phases follow the clock all the same.
+A process reads the list at most once a second, for all requests. It shows the last list during a read
+and while PostgreSQL is down; the phases of its sales follow the clock.
 """
 
 import asyncio
@@ -29,24 +29,24 @@ log = logging.getLogger(__name__)
 
 _ENDED_SHOWN = 12
 _KEPT = 1.0  # seconds until the list is read again
-_WAIT = 0.25  # seconds for which somebody who could see an older list waits for a newer one
+_WAIT = 0.25  # seconds that a request waits for a newer list if there is an older one
 
 
 async def sale_list(request: Request) -> Response:
-    """All sales that shoppers may see, as they are now."""
+    """Show all public sales."""
     if request.method not in ("GET", "HEAD"):
         return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
-    shown = await _sale_list.shown()
-    if shown is None:
+    listed = await _sale_list.current()
+    if listed is None:
         return failure(request, ClickAnswer.BUSY, RETRY)
     if request.wants_json:
-        return Response(200, shown.as_json, JSON)
-    return Response(200, shown.page(request.language))
+        return Response(200, listed.as_json, JSON)
+    return Response(200, listed.page(request.language))
 
 
 @dataclass(frozen=True, slots=True)
 class ListedSale:
-    """A sale as the list shows it."""
+    """A sale with its phase at the list's moment."""
 
     sale: Sale
     phase: str  # upcoming, open, paused or ended, as on the sale's own page
@@ -72,11 +72,11 @@ class RenderedList:
 
     def __init__(self, sales: Iterable[Sale], now: datetime) -> None:
         sales = list(sales)
-        self.sales = _in_order(sales, now)
-        self._turns_at = min(_turns(sales, now), default=None)
+        self.sales = _sort_sales(sales, now)
+        self._turns_at = min(_next_turns(sales, now), default=None)
         self._pages: dict[str, bytes] = {}
 
-    def holds(self, now: datetime) -> bool:
+    def is_valid(self, now: datetime) -> bool:
         """Whether no sale has opened or closed since."""
         return self._turns_at is None or now < self._turns_at
 
@@ -94,16 +94,16 @@ class RenderedList:
 
 
 class SaleList:
-    """The list as this process knows it."""
+    """The list of this process, read again when it is older than a second."""
 
     def __init__(self) -> None:
         self._sales: list[Sale] | None = None
-        self._shown: RenderedList | None = None
+        self._rendered: RenderedList | None = None
         self._reading: asyncio.Task[None] | None = None
         self._began = 0.0
 
-    async def shown(self) -> RenderedList | None:
-        """The list; None where it was never read, and cannot be read now."""
+    async def current(self) -> RenderedList | None:
+        """The list; None if it was never read and cannot be read now."""
         reading = self._read_again_if_due()
         if not reading.done():
             patience = PATIENCE if self._sales is None else _WAIT
@@ -111,12 +111,13 @@ class SaleList:
         if self._sales is None:
             return None
         now = timezone.now()
-        if self._shown is None or not self._shown.holds(now):
-            self._shown = RenderedList(self._sales, now)
-        return self._shown
+        if self._rendered is None or not self._rendered.is_valid(now):
+            self._rendered = RenderedList(self._sales, now)
+        return self._rendered
 
     def _read_again_if_due(self) -> asyncio.Task[None]:
-        """The latest reading. There is one at a time, however long PostgreSQL hangs: threads are few."""
+        """The running or last read; a new one if due. One at a time: each takes one of a few threads,
+        for as long as PostgreSQL hangs."""
         due = time.monotonic() - self._began >= _KEPT
         if self._reading is None or (due and self._reading.done()):
             self._began = time.monotonic()
@@ -130,14 +131,14 @@ class SaleList:
             log.warning("showing the last known list of sales (%r)", error)
             await drop_broken_connections_soon()
         else:
-            self._shown = None
+            self._rendered = None
 
 
 _sale_list = SaleList()
 
 
 def public_sales() -> list[Sale]:
-    """Those that go on or come, and the latest that are over. Nobody sees drafts. Blocks."""
+    """Read the sales that are open or upcoming, and the latest that have ended; no drafts. Blocks."""
     pictures = Listing.objects.select_related("product").order_by("position", "id")
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
     public = public.prefetch_related(Prefetch("listings", pictures))
@@ -148,8 +149,8 @@ def public_sales() -> list[Sale]:
     ]
 
 
-def _in_order(sales: list[Sale], now: datetime) -> list[ListedSale]:
-    """What goes on or comes by opening, then what is over, the latest first."""
+def _sort_sales(sales: list[Sale], now: datetime) -> list[ListedSale]:
+    """Open and upcoming sales by opening, then ended ones, the latest first."""
     listed = [ListedSale(sale, sale.phase(now)) for sale in sales]
     ahead = [one for one in listed if one.phase != "ended"]
     ended = [one for one in listed if one.phase == "ended"]
@@ -158,8 +159,8 @@ def _in_order(sales: list[Sale], now: datetime) -> list[ListedSale]:
     return [*ahead, *ended[:_ENDED_SHOWN]]
 
 
-def _turns(sales: list[Sale], now: datetime) -> Iterable[datetime]:
-    """When sales open or close that have not yet."""
+def _next_turns(sales: list[Sale], now: datetime) -> Iterable[datetime]:
+    """The next opening or closing of each sale that has not ended."""
     for sale in sales:
         if not sale.ended(now):
             yield sale.closes_at if sale.opens_at <= now else sale.opens_at

@@ -1,4 +1,4 @@
-"""The ordinary pages: the shopper's own orders, and the answer where there is nothing."""
+"""Shoppers' pages that Django serves, outside the express lane: their own orders, and 404."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ _varied = vary_on_headers("Accept", "Accept-Language", "Cookie")
 @cache_control(private=True, no_store=True)
 @_varied
 async def own_orders(request: HttpRequest) -> HttpResponse:
-    """What the shopper has bought, newest first; nothing for somebody whom no valid cookie names."""
+    """List the shopper's orders, newest first; empty without a valid cookie."""
     shopper = shopper_in(request.COOKIES.get(cookie_name(request.is_secure())))
     page = await in_thread(_page_of_orders, shopper, request.GET.get("page"))
     return render(request, "storefront/own_orders.html", {"section": "orders", "page": page})
@@ -37,7 +37,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:
-    """One page, read to the end: whoever renders it must not ask PostgreSQL. Blocks."""
+    """Read one page of orders completely: rendering it must not query PostgreSQL. Blocks."""
     own = Order.objects.filter(shopper=shopper) if shopper else Order.objects.none()
     newest_first = own.select_related("sale", "product").order_by("-accepted_at", "-id")
     page = Paginator(newest_first, _ORDERS_PER_PAGE).get_page(number)

@@ -25,6 +25,7 @@ from inventory.gate.scripts import keys
 from inventory.models import Product, Sale, StockMovement
 from orders import caretaker
 from orders.tickets import new_purchase
+from tests import deadlines
 
 T = TypeVar("T")
 Admit = Callable[..., Coroutine[Any, Any, Verdict]]
@@ -75,7 +76,7 @@ class Shopper:
     client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=self.url, timeout=15, verify=False)  # noqa: S501  # no TLS here
+        self.client = httpx.Client(base_url=self.url, timeout=deadlines.seconds(15), verify=False)  # noqa: S501  # no TLS here
 
     def sale(self, sale: Sale) -> dict[str, Any]:
         answer = self.client.get(f"/sales/{sale.slug}/", headers=JSON)
@@ -196,7 +197,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
             await clients.close_pipes()
 
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(work_and_close())).result(60)
+        return pool.submit(lambda: asyncio.run(work_and_close())).result(deadlines.seconds(60))
 
 
 def hears_the_bell() -> bool:
@@ -229,7 +230,7 @@ def at_once(*work: Callable[[], object]) -> list[object]:
     start = threading.Barrier(len(work))
 
     def run(job: Callable[[], object]) -> object:
-        start.wait(10)
+        start.wait(deadlines.seconds(10))
         try:
             return job()
         except Exception as error:
@@ -238,4 +239,4 @@ def at_once(*work: Callable[[], object]) -> list[object]:
             connection.close()
 
     with ThreadPoolExecutor(len(work)) as pool:
-        return list(pool.map(run, work, timeout=60))
+        return list(pool.map(run, work, timeout=deadlines.seconds(60)))

@@ -10,10 +10,12 @@ from typing import Any, Self
 import httpx
 
 from drills import consistency
-from drills.shopper import Log, Shopper, Site
+from drills.http import Site
+from drills.shopper import Shopper
+from drills.shopper_log import Log
 from inventory.models import Sale
 from orders import reconciliation
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import PAGE
 
 BURST = 6  # shoppers who come together
@@ -34,7 +36,7 @@ class Load:
         self._sockets = sockets
         self._patience = patience
         self._site, self._sale = Site(url), sale
-        self._before = consistency.stock_of(sale)
+        self._before = consistency.read_stock(sale)
         self._over = threading.Event()
         self._thread = ThreadPoolExecutor(1)
         self.logs: list[Log] = []
@@ -64,12 +66,12 @@ class Load:
         shopper = Shopper(self._site, self._sale.slug)
         self.logs.append(shopper.log)
         try:
-            while not (page := await shopper.look()):
+            while not (page := await shopper.load_page()):
                 await shopper.pause(0.1)
             if self._sockets:
-                shopper.watch()
+                shopper.open_socket()
             await shopper.buy(page.forms[0])
-            await shopper.outcomes()
+            await shopper.wait_for_outcomes()
         finally:
             await shopper.leave()
 
@@ -82,8 +84,8 @@ class Load:
         faults: dict[str, list[Any]] = defaultdict(
             list, reconciliation.verify(self._sale.pk).faults
         )
-        told = consistency.Books.read(self._sale, self._before, self.logs)
-        for fault in consistency.faults_in(self.logs, told):
+        told = consistency.DatabaseState.read(self._sale, self._before, self.logs)
+        for fault in consistency.find_faults(self.logs, told):
             faults[fault.kind].append(fault.what)
         if len(accepted) < len(self.logs):
             faults["did_not_get_to_buy"].append(len(self.logs) - len(accepted))
@@ -121,7 +123,7 @@ class Visitor:
     def _look_at(self, path: str) -> None:
         """Each time a new connection: what a browser asks again by itself is not what is looked for."""
         try:
-            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=30)
+            answer = httpx.get(f"{self._url}{path}", headers=PAGE, timeout=deadlines.seconds(30))
         except httpx.HTTPError as error:
             self.odd.append(f"{path}: {error!r}")
             return

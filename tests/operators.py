@@ -10,8 +10,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
-from django.core.management import CommandError, call_command
+from django.core.management import (
+    CommandError,
+    call_command,
+    get_commands,
+    load_command_class,
+)
 
 from tests.stack import DEADLINE, ROOT, wait_for
 
@@ -43,7 +49,24 @@ def here(*words: str) -> Ran:
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-def typed(*words: str, **env: str) -> Ran:
+def typed(*words: str) -> Ran:
+    """A command in this process, words parsed as on the command line, with no terminal."""
+    name, *arguments = words
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patch("ops.base_command.use_no_pool"),  # it is not alone in its process
+    ):
+        try:
+            command = load_command_class(get_commands()[name], name)
+            command.run_from_argv(["manage.py", name, *arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def spawned(*words: str, **env: str) -> Ran:
     """A command in a process of its own, with pipes instead of a terminal."""
     done = subprocess.run(
         _manage(*words),

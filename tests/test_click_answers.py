@@ -95,10 +95,10 @@ SOURCES = {
         "inventory/lua/admit.lua", r"'rejected\|(\w+)\|'", REASONS, partial=True
     ),
     "verdicts of the gate": Source(
-        "inventory/gate/replica.py", r'Verdict\("(\w+)"', {*BY_GATE_CODE}, partial=True
+        "inventory/gate/admission.py", r'Verdict\("(\w+)"', {*BY_GATE_CODE}, partial=True
     ),
     "codes that the gate's reader tells apart": Source(
-        "inventory/gate/replica.py",
+        "inventory/gate/admission.py",
         r'"(\w+)"',
         {*BY_GATE_CODE, "refused"},
         part=r"^    if code (==|in) [^:]*?:",
@@ -114,16 +114,14 @@ SOURCES = {
         "storefront/buy.py", r'Verdict\("refused", reason="(\w+)"', REFUSED_BY_GATE, partial=True
     ),
     "answers with a shape of their own": Source(
-        "storefront/buy.py",
-        r"case ClickAnswer\.(\w+):",
+        "storefront/click_responses.py",
+        r"ClickAnswer\.(\w+)\.code:",
         {answer.name for answer in ClickAnswer if answer.gate_codes and not answer.retry}
         | {"BUSY"},
+        part=r"^_RESPONDERS: .*?^\}",
     ),
     "statuses that the gate stores": Source(
-        "inventory/gate/replica.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
-    ),
-    "statuses that PostgreSQL takes": Source(
-        "orders/models.py", r'"(\w+)"', FINAL, part=r"status__in=\[.*?\]"
+        "inventory/gate/entries.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
     ),
     "reasons that PostgreSQL takes": Source(
         "orders/models.py", r'"(\w+)"', REASONS, part=r"reason__in=\[.*?\]"
@@ -148,8 +146,8 @@ SOURCES = {
         r'code == "(\w+)"',
         (CODES - {"queued"}) | REASONS | TEXTS_OF_PAGES,
     ),
-    "texts of the sale's page": Source(
-        "storefront/sale_page.py", r'said="(\w+)"', TEXTS_OF_PAGES, partial=True
+    "texts of a sale that is not there": Source(
+        "storefront/responses.py", r'said="(\w+)"', TEXTS_OF_PAGES, partial=True
     ),
     "texts of the calendar": Source("storefront/calendar.py", r'said="(\w+)"', CODES, partial=True),
     "texts of the login": Source(
@@ -204,7 +202,7 @@ SOURCES = {
         part=r'id="button-words".*?</template>',
     ),
     "statuses that drills know": Source(
-        "drills/shopper.py", r'"(\w+)"', FINAL, part=r"^FINAL = \(.*?\)"
+        "drills/shopper_log.py", r'"(\w+)"', FINAL, part=r"^FINAL = \(.*?\)"
     ),
     "the order of statuses in drills": Source(
         "drills/consistency.py", r'"(\w+)":', STATUSES, part=r"^_STEPS = \{.*?\}"

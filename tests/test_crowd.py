@@ -12,7 +12,7 @@ from conftest import MakeSale
 from flashsale.http import shoppers
 from inventory.models import Sale
 from orders import reconciliation, tickets
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, Shopper, skus
 
 
@@ -26,7 +26,9 @@ async def _post_all(
     url: str, sale: str, clicks: list[tuple[str, dict[str, str]]]
 ) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=len(clicks))
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, headers=JSON) as client:
+    async with httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=deadlines.seconds(30), headers=JSON
+    ) as client:
         return await asyncio.gather(
             *(
                 client.post(f"/sales/{sale}/buy", data=form, headers={"Cookie": cookie})

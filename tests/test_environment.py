@@ -65,7 +65,7 @@ def test_all_that_pip_says_is_shown_where_it_fails(folder: Path, tmp_path: Path)
     ran = install(folder, requirements(tmp_path, "2.0", right=False))
     assert ran.returncode == 1
     assert "DO NOT MATCH THE HASHES" in ran.stderr
-    assert ran.stderr.endswith("could not be installed; pip's output above says why.\n")
+    assert ran.stderr.endswith("could not be installed; see pip's error above.\n")
 
 
 def test_a_terminal_shows_how_far_it_is(folder: Path, tmp_path: Path) -> None:

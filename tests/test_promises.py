@@ -1,5 +1,6 @@
 """`docs/promises.md` and the list of mutations say the same, and both speak of what exists."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -22,6 +23,19 @@ def test_what_a_mutation_changes_stands_in_the_product_once(mutation: Mutation) 
         text = changed.get(change.path) or (ROOT / change.path).read_text()
         changed[change.path] = change.of(text)
         assert changed[change.path] != text
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=name_of)
+def test_what_a_mutation_makes_of_python_is_python(mutation: Mutation) -> None:
+    """Otherwise any test fails, and proves nothing."""
+    changed: dict[str, str] = {}
+    for change in mutation.changes:
+        changed[change.path] = change.of(
+            changed.get(change.path) or (ROOT / change.path).read_text()
+        )
+    for path, text in changed.items():
+        if path.endswith(".py"):
+            ast.parse(text, path)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=name_of)

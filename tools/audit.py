@@ -1,11 +1,11 @@
-"""Looks every pinned package up among the known vulnerabilities: `python tools/audit.py`.
+"""Checks every pinned package for known vulnerabilities: `python tools/audit.py`.
 
-By pip-audit, which asks PyPI. It says "could not be audited" and ends well where PyPI does not know a
-package, or cannot be reached; here each package must have been looked up. Ends with 1 if one is
-vulnerable or could not be looked up. Only where nothing at all could be, because the source cannot be
-reached, it says so aloud and ends well, unless AUDIT=require is set: set it wherever there is a network.
+It runs pip-audit, which asks PyPI. For a package that PyPI does not know, or without a network, pip-audit
+prints "could not be audited" and exits with 0. This script exits with 1 if any package is vulnerable or was
+not looked up. If none could be looked up because PyPI is unreachable, it exits with 77, which `./check`
+shows as skipped, or with 1 if AUDIT=require is set: set it wherever there is a network.
 
-A vulnerability that does not concern us may be let pass for a while, in `tools/audit.toml`.
+`tools/audit.toml` lists vulnerabilities to ignore for a while.
 """
 
 import argparse
@@ -23,20 +23,21 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (ROOT / "requirements-dev.txt",)  # holds all of requirements.txt as well
 ALLOWED = ROOT / "tools" / "audit.toml"
+SKIPPED = 77  # as tools/check.py expects it
 _TIMEOUT = 300  # seconds
 
 
 class Unreachable(Exception):
-    """The source of known vulnerabilities did not answer, or no longer."""
+    """The source of known vulnerabilities did not answer."""
 
 
 @dataclass
 class Report:
-    """What was found, by package."""
+    """The result of the audit, by package."""
 
     looked_up: set[str] = field(default_factory=set)
-    vulnerable: dict[str, list[str]] = field(default_factory=dict)  # ids of what is known
-    skipped: dict[str, str] = field(default_factory=dict)  # why
+    vulnerable: dict[str, list[str]] = field(default_factory=dict)  # ids of vulnerabilities
+    skipped: dict[str, str] = field(default_factory=dict)  # reasons
 
 
 def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
@@ -48,7 +49,7 @@ def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
     except ValueError as error:
         print(f"audit: {error}", file=sys.stderr)
         return 1
-    faults = list(faults_of(report, let_pass))
+    faults = list(list_faults(report, let_pass))
     for fault in faults:
         print(f"audit: {fault}", file=sys.stderr)
     if not faults:
@@ -57,14 +58,17 @@ def main(locks: list[Path], allowed: Path, options: list[str]) -> int:
 
 
 def not_audited(why: str) -> int:
-    print(f"NOT AUDITED: {why}", file=sys.stderr)
-    print("NOT AUDITED: nobody knows whether a dependency is vulnerable.", file=sys.stderr)
-    return 1 if os.environ.get("AUDIT") == "require" else 0
+    print(f"audit: {why}", file=sys.stderr)
+    if os.environ.get("AUDIT") == "require":
+        print("audit: no source reached, and AUDIT=require is set", file=sys.stderr)
+        return 1
+    print("skipped: no source reached", file=sys.stderr)
+    return SKIPPED
 
 
 def read_allowed(path: Path, today: date) -> dict[str, str]:
-    """The ids to let pass, each with its reason. Raises ValueError for one without a reason, or whose
-    time is over."""
+    """Read the ids to ignore, each with its reason. Raises ValueError for an entry that lacks a field, or
+    whose date has passed."""
     if not path.exists():
         return {}
     found = {}
@@ -84,29 +88,29 @@ def read_allowed(path: Path, today: date) -> dict[str, str]:
 
 
 def audit(locks: list[Path], options: list[str]) -> Report:
-    """Raises Unreachable, and ValueError where pip-audit itself fails."""
+    """Audit every lock file. Raises Unreachable, or ValueError if pip-audit fails."""
     report = Report()
     if missing := [str(lock) for lock in locks if not lock.is_file()]:
         raise ValueError(f"there is no {', '.join(missing)}")
     for lock in locks:
-        for package in _ask(lock, options):
+        for package in _run_pip_audit(lock, options):
             _add(report, package)
     if not report.skipped and not report.looked_up:
-        raise ValueError("pip-audit has looked at nothing")
+        raise ValueError("pip-audit found no package")
     if report.skipped and not report.looked_up:
         raise Unreachable(f"not one of {len(report.skipped)} packages could be looked up")
     return report
 
 
-def faults_of(report: Report, let_pass: dict[str, str]) -> list[str]:
+def list_faults(report: Report, let_pass: dict[str, str]) -> list[str]:
     faults = [f"{name} could not be looked up: {why}" for name, why in report.skipped.items()]
     for name, known in report.vulnerable.items():
-        if matter := [each for each in known if each not in let_pass]:
-            faults.append(f"{name} is vulnerable: {', '.join(matter)}")
+        if open_ids := [each for each in known if each not in let_pass]:
+            faults.append(f"{name} is vulnerable: {', '.join(open_ids)}")
     return sorted(faults)
 
 
-def _ask(lock: Path, options: list[str]) -> list[dict[str, Any]]:
+def _run_pip_audit(lock: Path, options: list[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "audit.json"
         command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock)]
@@ -123,9 +127,9 @@ def _ask(lock: Path, options: list[str]) -> list[dict[str, Any]]:
         return list(json.loads(written.read_text())["dependencies"])
 
 
-def _cannot_connect(said: str) -> bool:
+def _cannot_connect(output: str) -> bool:
     return any(
-        words in said for words in ("Could not connect", "Connection", "Max retries", "timed out")
+        words in output for words in ("Could not connect", "Connection", "Max retries", "timed out")
     )
 
 

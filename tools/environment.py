@@ -1,7 +1,7 @@
-"""Creates, repairs and fills a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
+"""Creates or repairs a virtual environment: `python3 tools/environment.py FOLDER REQUIREMENTS...`
 
-Needs only Python's standard library. Does nothing if everything is installed already. Concurrent runs on
-one folder take turns, and later ones find the work done.
+It needs only Python's standard library, and does nothing if everything is installed already. Several may
+run at once on one folder: a lock serializes them, and the second finds everything installed.
 """
 
 import fcntl
@@ -17,16 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PINNED = re.compile(r"^[A-Za-z0-9][\w.\[\]-]* *(==|@)", re.MULTILINE)
-# pip prints one line that begins with one of these for each package.
+# One line of pip's output per package begins with one of these.
 _FOUND = ("Collecting ", "Requirement already satisfied: ", "Processing ")
-# Compiled packages work with one ABI only: "cpython-311-x86_64-linux-gnu".
+# A package compiled for one ABI does not work with another: "cpython-311-x86_64-linux-gnu".
 _ABI = "import sysconfig; print(sysconfig.get_config_var('SOABI'))"
 
 
 def main(folder: Path, requirements: list[Path]) -> None:
     if not missing(folder, requirements):
         return
-    with turn(folder):
+    with lock(folder):
         if not usable(folder):
             make(folder)
         for file in missing(folder, requirements):
@@ -34,16 +34,18 @@ def main(folder: Path, requirements: list[Path]) -> None:
 
 
 def missing(folder: Path, requirements: list[Path]) -> list[Path]:
-    """The requirements files that are not installed for the folder's Python, or have changed since."""
+    """Find the files that changed since they were installed, or were installed for another Python."""
     found = abi(folder)
     return [
-        file for file in requirements if _read(stamp(folder, file)) != f"{found} {sum_of(file)}"
+        file
+        for file in requirements
+        if _read_if_present(stamp(folder, file)) != f"{found} {checksum(file)}"
     ]
 
 
 @contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """Hold a lock on the parent folder: the folder itself may be removed and created."""
+def lock(folder: Path) -> Iterator[None]:
+    """Lock the parent folder, since `make` may delete and recreate the folder itself."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder.parent, os.O_RDONLY)
     try:
@@ -54,9 +56,9 @@ def turn(folder: Path) -> Iterator[None]:
 
 
 def usable(folder: Path) -> bool:
-    """Whether packages can be added: Python and pip start, and installed packages are for this Python."""
+    """Whether Python and pip start, and the installed packages are for this Python."""
     found = abi(folder)
-    stamps = [_read(path) for path in folder.glob("installed-*")]
+    stamps = [_read_if_present(path) for path in folder.glob("installed-*")]
     return (
         bool(found)
         and all(stamp.split()[0] == found for stamp in stamps)
@@ -68,11 +70,11 @@ def make(folder: Path) -> None:
     marker = folder / "pyvenv.cfg"
     if folder.exists():
         if any(folder.iterdir()) and not marker.exists():
-            sys.exit(f"{folder} is not a virtual environment; it is left unchanged.")
+            sys.exit(f"{folder} is not a virtual environment, and is not touched.")
         shutil.rmtree(folder)
-    print(f"Creating a virtual environment in {folder}", flush=True)
+    print(f"Making a virtual environment in {folder}", flush=True)
     folder.mkdir()
-    marker.touch()  # first, so that the remains of an interrupted run are recognised
+    marker.touch()  # first, so that the next run recognizes an interrupted one's folder
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], check=False)
     if made.returncode != 0:
         sys.exit(
@@ -89,13 +91,13 @@ def install(folder: Path, file: Path) -> None:
     code, output = _run_pip([*command, "--requirement", str(file)], packages)
     if code != 0:
         sys.stderr.write(output)
-        sys.exit(f"The packages of {file} could not be installed; pip's output above says why.")
-    stamp(folder, file).write_text(f"{abi(folder)} {sum_of(file)}")
+        sys.exit(f"The packages of {file} could not be installed; see pip's error above.")
+    stamp(folder, file).write_text(f"{abi(folder)} {checksum(file)}")
     print(f"Installed after {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _run_pip(command: list[str], packages: int) -> tuple[int, str]:
-    """Run pip, showing only its progress. Returns its exit code and its output."""
+    """Run pip and show only its progress. Return its exit code and its output."""
     output: list[str] = []
     seen = 0
     with subprocess.Popen(
@@ -106,15 +108,15 @@ def _run_pip(command: list[str], packages: int) -> tuple[int, str]:
             output.append(line)
             if line.startswith(_FOUND):
                 seen += 1
-                _show(f"{min(seen, packages)} of {packages} fetched")
+                _show_progress(f"{min(seen, packages)} of {packages} fetched")
             elif line.startswith("Installing collected packages"):
-                _show("all fetched, unpacking")
-    _show("")
+                _show_progress("all fetched, unpacking")
+    _show_progress("")
     return pip.returncode, "".join(output)
 
 
-def _show(progress: str) -> None:
-    """Show the progress in place of the previous one, on a terminal only."""
+def _show_progress(progress: str) -> None:
+    """Replace the progress shown before. No-op unless the output is a terminal."""
     if sys.stdout.isatty():
         print(f"\r\x1b[K{progress}", end="", flush=True)
 
@@ -124,20 +126,20 @@ def python(folder: Path) -> Path:
 
 
 def stamp(folder: Path, file: Path) -> Path:
-    """The file that records for which Python and from which text a requirements file was installed."""
+    """The file that records the Python and the checksum with which a requirements file was installed."""
     return folder / f"installed-{file.name}"
 
 
 def abi(folder: Path) -> str:
-    """The ABI of the environment's Python. "" if it is missing or does not start."""
+    """The ABI of the environment's Python. Empty if it is missing or does not start."""
     return _run(folder, "-c", _ABI).stdout.strip()
 
 
-def sum_of(file: Path) -> str:
+def checksum(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _read(path: Path) -> str:
+def _read_if_present(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 

@@ -16,6 +16,6 @@ find_python() {
             return 0
         fi
     done
-    echo "Python 3.11 or newer is needed, but none was found (tried python3 to python3.14)." >&2
+    echo "Python 3.11 or newer is needed, and was not found (looked for python3 to python3.14)." >&2
     return 1
 }

@@ -1,8 +1,8 @@
-"""Keeps the translations of the shopper's pages: `python tools/messages.py` after a text has changed.
+"""Updates the translations of the shopper's pages: run `python tools/messages.py` after a text has changed.
 
-It collects the texts of templates and modules, brings the `django.po` of each language up to date and
-compiles it to the `django.mo` that Django reads. With `--check` it writes nothing. It ends with 1 if
-something is missing or out of date. All by Babel, since few machines have GNU gettext.
+It collects the texts of templates and modules, updates the `django.po` of each language and compiles it to
+the `django.mo` that Django reads. With `--check` it writes nothing. It exits with 1 if a translation is
+missing or out of date. It uses Babel, since few machines have GNU gettext.
 """
 
 import argparse
@@ -20,17 +20,16 @@ from django.utils.translation.template import TRANSLATOR_COMMENT_MARK, templatiz
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Staff read English: what they see (admin, dashboard, commands) is not collected.
+# Texts of admin, dashboard and commands are not collected: staff read English.
 SHOPPERS_TEXTS = (
     "templates/*.html",
-    "templates/orders/**/*.html",
-    "templates/inventory/**/*.html",
+    "templates/storefront/**/*.html",
+    "storefront/*.py",
+    "storefront/templatetags/*.py",
     "flashsale/*.py",
     "flashsale/templatetags/*.py",
     "inventory/*.py",
-    "inventory/templatetags/*.py",
     "orders/*.py",
-    "orders/templatetags/*.py",
 )
 LANGUAGES = ("de",)
 
@@ -45,7 +44,7 @@ _PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]")
 
 
 class Translation(Catalog):
-    """A catalogue that changes only when a text does: no dates, no versions of tools."""
+    """A catalogue that changes only when a text does: without dates and tools' versions."""
 
     @property
     def mime_headers(self) -> list[tuple[str, str]]:
@@ -58,18 +57,20 @@ class Translation(Catalog):
 
 
 def main(root: Path = ROOT, *, check: bool = False) -> int:
-    """Brings everything below `root` up to date, or only says what is not. Gives the exit code."""
+    """Update the files below `root`, or with `check` only report stale ones. Return the exit code."""
     collected = collect(root)
     wrong: list[str] = []
     for language in LANGUAGES:
         folder = root / "flashsale" / "locale" / language / "LC_MESSAGES"
         translation = translate(collected, folder / "django.po", language)
-        stale = {path: text for path, text in files(translation, folder) if _read(path) != text}
+        stale = {
+            path: text for path, text in render_files(translation, folder) if _read(path) != text
+        }
         if check:
             wrong += [f"{path.relative_to(root)} is out of date" for path in stale]
         else:
             _write(stale)
-        wrong += [f"{language}: {fault}" for fault in faults(translation)]
+        wrong += [f"{language}: {fault}" for fault in find_faults(translation)]
     print("\n".join(wrong) or "All texts are translated.")
     if wrong and check:
         print("Run `python tools/messages.py` and translate what it names.")
@@ -77,15 +78,15 @@ def main(root: Path = ROOT, *, check: bool = False) -> int:
 
 
 def collect(root: Path) -> Catalog:
-    """All texts, as Django looks them up when it renders."""
+    """Collect all texts, in the form in which Django looks them up."""
     collected = Catalog()
     for path in sorted({path for pattern in SHOPPERS_TEXTS for path in root.glob(pattern)}):
         source = _as_python(path)
         for line, text, comments, context in extract(
             "python", BytesIO(source.encode()), _KEYWORDS, [TRANSLATOR_COMMENT_MARK]
         ):
-            where = [(path.relative_to(root).as_posix(), line)]
-            collected.add(text, locations=where, auto_comments=comments, context=context)
+            location = [(path.relative_to(root).as_posix(), line)]
+            collected.add(text, locations=location, auto_comments=comments, context=context)
     return collected
 
 
@@ -93,13 +94,13 @@ def _as_python(path: Path) -> str:
     source = path.read_text()
     if path.suffix == ".py":
         return source
-    # Without the indentation of HTML, which Python's tokens would stumble over.
+    # Python's tokenizer fails on the indentation of HTML.
     return "\n".join(line.strip() for line in templatize(source).splitlines())
 
 
 def translate(collected: Catalog, known: Path, language: str) -> Translation:
-    """The texts with the translations that are `known`. Nothing is guessed from similar texts, and what
-    is not used any more is dropped: the history has it."""
+    """Combine the texts with their `known` translations. Do not guess from similar texts, and drop unused
+    translations: the history has them."""
     before = Catalog()
     if known.exists():
         with known.open("rb") as file:
@@ -107,11 +108,11 @@ def translate(collected: Catalog, known: Path, language: str) -> Translation:
     translation = Translation(language, header_comment="# Texts of the shop.", fuzzy=False)
     for text in collected:
         if text.id:
-            _take_over(translation, text, before.get(text.id, text.context))
+            _copy_translation(translation, text, before.get(text.id, text.context))
     return translation
 
 
-def _take_over(translation: Translation, text: Message, before: Message | None) -> None:
+def _copy_translation(translation: Translation, text: Message, before: Message | None) -> None:
     same = before is not None and before.pluralizable == text.pluralizable and not before.fuzzy
     translation.add(
         text.id,
@@ -123,8 +124,8 @@ def _take_over(translation: Translation, text: Message, before: Message | None) 
     )
 
 
-def files(translation: Translation, folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """What belongs into the two files of a language."""
+def render_files(translation: Translation, folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """The contents of the two files of a language."""
     source, compiled = BytesIO(), BytesIO()
     write_po(source, translation, width=100, sort_output=True, include_lineno=False)
     write_mo(compiled, translation)
@@ -132,8 +133,8 @@ def files(translation: Translation, folder: Path) -> Iterator[tuple[Path, bytes]
     yield folder / "django.mo", compiled.getvalue()
 
 
-def faults(translation: Translation) -> Iterator[str]:
-    """Texts without a translation, or whose translation has other placeholders."""
+def find_faults(translation: Translation) -> Iterator[str]:
+    """Find texts without a translation, or whose translation has other placeholders."""
     for text in translation:
         if not text.id:
             continue

@@ -1,7 +1,7 @@
-"""Draws what the benches have written: `python tools/plots.py FILE.json ... [FOLDER]`.
+"""Draws the results of benches: `python tools/plots.py FILE.json ... [FOLDER]`.
 
-Of `python -m bench.growth` one picture for each series, of `python -m bench.day` one of the
-day, of `manage.py bench --web N` for several N one of all; in `docs/img/` unless a folder is named.
+It draws one picture for each series of `python -m bench.growth`, one for `python -m bench.day`, and one
+that compares several `manage.py bench --web N`. The default folder is `docs/img/`.
 """
 
 import json
@@ -23,7 +23,7 @@ from bench.steadiness import CONNECTIONS, HOLDERS, ORDER_LIST
 
 IMG = Path(__file__).resolve().parent.parent / "docs" / "img"
 _RATE, _LATENCY, _MEMORY = "#2a6f97", "#b5651d", ("#2a6f97", "#b5651d", "#4f772d", "#7b2d8b")
-# The same figures give the same file.
+# Makes the files reproducible.
 matplotlib.rcParams |= {"svg.hashsalt": "flashsale", "font.size": 9, "svg.fonttype": "none"}
 
 
@@ -31,20 +31,20 @@ def main() -> None:
     files = [Path(name) for name in sys.argv[1:] if name.endswith(".json")]
     folder = Path(next((name for name in sys.argv[1:] if not name.endswith(".json")), IMG))
     benches = []
-    for told in [json.loads(file.read_text()) for file in files]:
-        for name, points in told.get("series", {}).items():
-            figure = memory(name, points) if "Valkey" in points[0] else load(name, points)
+    for report in [json.loads(file.read_text()) for file in files]:
+        for name, points in report.get("series", {}).items():
+            figure = draw_memory(name, points) if "Valkey" in points[0] else draw_load(name, points)
             _save(figure, folder / f"growth-{re.sub('[^a-z]+', '-', name)}.svg")
-        if "day" in told:
-            _save(day(told["day"]), folder / "day.svg")
-        if "figures" in told:
-            benches.append(told)
+        if "day" in report:
+            _save(draw_day(report["day"]), folder / "day.svg")
+        if "figures" in report:
+            benches.append(report)
     if benches:
-        _save(webs(benches), folder / "growth-web-processes.svg")
+        _save(draw_web_processes(benches), folder / "growth-web-processes.svg")
 
 
-def load(name: str, points: list[dict[str, float]]) -> Any:
-    """Answers a second, and how soon the slowest hundredth came."""
+def draw_load(name: str, points: list[dict[str, float]]) -> Any:
+    """Draw answers per second, and the p99 of their latency."""
     figure, rates = pyplot.subplots(figsize=(5.2, 2.8))
     latencies = rates.twinx()
     labels = [f"{point['x']:,.0f}" for point in points]
@@ -54,12 +54,12 @@ def load(name: str, points: list[dict[str, float]]) -> Any:
     latencies.set_ylabel("p99, ms", color=_LATENCY)
     latencies.set_ylim(bottom=0)
     rates.set_xlabel(name)
-    _plain(rates, latencies)
+    _hide_top_spines(rates, latencies)
     return figure
 
 
-def memory(name: str, points: list[dict[str, float]]) -> Any:
-    """What each part holds."""
+def draw_memory(name: str, points: list[dict[str, float]]) -> Any:
+    """Draw memory by role."""
     figure, axes = pyplot.subplots(figsize=(5.2, 2.8))
     numbers = [point["x"] for point in points]
     for part, colour in zip((key for key in points[0] if key != "x"), _MEMORY, strict=False):
@@ -69,12 +69,12 @@ def memory(name: str, points: list[dict[str, float]]) -> Any:
     axes.set_xlabel(name)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
+    _hide_top_spines(axes)
     return figure
 
 
-def webs(benches: list[dict[str, Any]]) -> Any:
-    """The same figures with so many web processes."""
+def draw_web_processes(benches: list[dict[str, Any]]) -> Any:
+    """Draw the same figures for different numbers of web processes."""
     figure, axes = pyplot.subplots(figsize=(7, 2.8))
     shown = (ACCEPTED[64], ACCEPTED[256], REFUSED["limit"], PAGES["sale, newcomer"])
     width = 0.8 / len(benches)
@@ -86,12 +86,12 @@ def webs(benches: list[dict[str, Any]]) -> Any:
     axes.set_xticks(range(len(shown)), [name.replace(", ", ",\n") for name in shown])
     axes.set_ylabel("answers a second")
     axes.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    _plain(axes)
+    _hide_top_spines(axes)
     return figure
 
 
-def day(points: list[dict[str, float]]) -> Any:
-    """Latencies, memory and connections, from the first sale to the last."""
+def draw_day(points: list[dict[str, float]]) -> Any:
+    """Draw latencies, memory and connections, from the first sale to the last."""
     figure, (latencies, held, counted) = pyplot.subplots(3, figsize=(7, 6.4), sharex=True)
     minutes = [point["minute"] for point in points]
     shades = dict(zip(("click", "page", "confirmed"), _MEMORY, strict=False))
@@ -111,7 +111,7 @@ def day(points: list[dict[str, float]]) -> Any:
         each.set_ylim(bottom=0)
         each.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     counted.set_xlabel("minutes")
-    _plain(*axes)
+    _hide_top_spines(*axes)
     return figure
 
 
@@ -120,7 +120,7 @@ def _save(figure: Any, file: Path) -> None:
     pyplot.close(figure)
 
 
-def _plain(*several: Any) -> None:
+def _hide_top_spines(*several: Any) -> None:
     for axes in several:
         axes.spines["top"].set_visible(False)
 

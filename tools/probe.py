@@ -1,8 +1,8 @@
-"""Asks the web process of this machine whether it lives, or with `/readyz` whether it can sell:
+"""Asks this machine's web process whether it is alive, or with `/readyz` whether it can sell:
 
     python tools/probe.py /livez
 
-Ends with 0 where it says yes. Only the standard library: a health check every few seconds must cost little.
+Exits with 0 if so. Uses only the standard library: a health check every few seconds must cost little.
 """
 
 import http.client
@@ -28,7 +28,7 @@ def main(path: str) -> int:
 
 
 def _address() -> str:
-    """Where the web process listens, which may be everywhere."""
+    """The address to ask: HOST, or loopback if the web process listens on every address."""
     address = os.environ.get("HOST", "")
     return "127.0.0.1" if address in ("", "0.0.0.0", "::") else address  # noqa: S104  # asks, binds nothing
 

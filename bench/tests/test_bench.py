@@ -1,4 +1,4 @@
-"""`bench`: how figures are made of what was measured, and a short run of the whole way."""
+"""`bench` turns measurements into figures; and a short run of the real command."""
 
 import json
 import os
@@ -24,15 +24,16 @@ from bench.figures import (
     Figure,
     Results,
 )
-from tests import stack
+from tests import deadlines, stack
+from tests.operators import typed
 
 
-def figure(name: str) -> Figure:
+def find_figure(name: str) -> Figure:
     [found] = [one for one in FIGURES if one.name == name]
     return found
 
 
-def measured(**values: list[float]) -> Results:
+def make_results(**values: list[float]) -> Results:
     names = {"accepted": ACCEPTED[256], "limit": WRITES[256], "pool": POOL, "memory": MEMORY}
     results = Results()
     for key, found in values.items():
@@ -47,54 +48,54 @@ def test_every_limit_is_a_figure_itself() -> None:
     assert {one.limit for one in FIGURES if one.limit} <= names
 
 
-def test_a_ratio_is_the_median_of_what_each_round_gave() -> None:
-    results = measured(accepted=[50, 90, 10], limit=[100, 100, 50])
-    assert results.ratio(figure(ACCEPTED[256])) == 0.5  # not 50 / 100 of the medians: 0.5, 0.9, 0.2
+def test_a_ratio_is_the_median_over_the_rounds() -> None:
+    results = make_results(accepted=[50, 90, 10], limit=[100, 100, 50])
+    assert (
+        results.ratio(find_figure(ACCEPTED[256])) == 0.5
+    )  # not 50 / 100 of the medians: 0.5, 0.9, 0.2
 
 
-def test_a_round_that_lacks_one_of_both_gives_no_ratio() -> None:
-    results = measured(accepted=[50, 90, 10], limit=[100])
+def test_a_round_without_both_values_has_no_ratio() -> None:
+    results = make_results(accepted=[50, 90, 10], limit=[100])
     results.round = 3
     results.add(WRITES[256], 10)
-    assert results.ratio(figure(ACCEPTED[256])) == 0.75  # of 0.5 and 1, not of 90 / 10
+    assert results.ratio(find_figure(ACCEPTED[256])) == 0.75  # of 0.5 and 1, not of 90 / 10
 
 
-def test_a_slower_machine_is_asked_for_less_in_the_same_measure() -> None:
-    results = measured(pool=[REFERENCE / 2], memory=[1])
+def test_aims_scale_with_the_speed_of_a_slower_machine() -> None:
+    results = make_results(pool=[REFERENCE / 2], memory=[1])
     assert results.factor == 0.5
-    assert results.aim(figure(ACCEPTED[256])) == 3250
-    assert results.aim(figure(LOOP_P99[64])) == 500
-    assert results.aim(figure(MEMORY)) == 40  # a byte is a byte
+    assert results.aim(find_figure(ACCEPTED[256])) == 3250
+    assert results.aim(find_figure(LOOP_P99[64])) == 500
+    assert results.aim(find_figure(MEMORY)) == 40  # memory does not scale with speed
 
 
-def test_a_faster_machine_is_asked_for_no_more() -> None:
-    assert measured(pool=[REFERENCE * 2]).factor == 1
+def test_aims_do_not_rise_on_a_faster_machine() -> None:
+    assert make_results(pool=[REFERENCE * 2]).factor == 1
 
 
 @pytest.mark.parametrize(
     ("accepted", "limit", "met"),
     [(7000, 10_000, True), (6000, 9000, False), (7000, 20_000, False)],
 )
-def test_both_the_aim_and_the_ratio_have_to_be_met(
-    accepted: float, limit: float, met: bool
-) -> None:
-    results = measured(accepted=[accepted], limit=[limit], pool=[REFERENCE])
-    assert results.met(figure(ACCEPTED[256])) is met
+def test_aim_and_ratio_must_both_be_met(accepted: float, limit: float, met: bool) -> None:
+    results = make_results(accepted=[accepted], limit=[limit], pool=[REFERENCE])
+    assert results.met(find_figure(ACCEPTED[256])) is met
 
 
-def drawn(folder: Path, **told: Any) -> None:
-    for name, content in told.items():
+def draw(folder: Path, **reports: Any) -> None:
+    for name, content in reports.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
-    files = [str(folder / f"{name}.json") for name in told]
+    files = [str(folder / f"{name}.json") for name in reports]
     drawing = [sys.executable, "tools/plots.py", *files, str(folder)]
-    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=60)
+    subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=deadlines.seconds(60))
 
 
 def test_growth_is_drawn_with_its_figures(tmp_path: Path) -> None:
     loaded = [{"x": 1, "per_second": 4000, "p99": 20.5}, {"x": 1000, "per_second": 1234, "p99": 77}]
     held = [{"x": n, "Valkey": n * 400, "web": 1e8} for n in (0, 100_000)]
-    told = {"series": {"products in the sale": loaded, "purchases, and memory": held}}
-    drawn(tmp_path, growth=told)
+    report = {"series": {"products in the sale": loaded, "purchases, and memory": held}}
+    draw(tmp_path, growth=report)
     picture = (tmp_path / "growth-products-in-the-sale.svg").read_text()
     assert all(words in picture for words in ("1,000", "p99, ms", "products in the sale"))
     assert "Valkey" in (tmp_path / "growth-purchases-and-memory.svg").read_text()
@@ -102,13 +103,13 @@ def test_growth_is_drawn_with_its_figures(tmp_path: Path) -> None:
 
 def test_web_processes_are_drawn_side_by_side(tmp_path: Path) -> None:
     figures = [{"name": one.name, "median": 4000} for one in FIGURES]
-    drawn(tmp_path, **{f"web{n}": {"web": n, "figures": figures} for n in (1, 2)})
+    draw(tmp_path, **{f"web{n}": {"web": n, "figures": figures} for n in (1, 2)})
     picture = (tmp_path / "growth-web-processes.svg").read_text()
     assert all(words in picture for words in ("1 web process<", "2 web processes", "refused"))
 
 
-def sold(latency: list[float], held: list[float]) -> list[steadiness.Point]:
-    """A point for each of so many sales."""
+def make_points(latency: list[float], held: list[float]) -> list[steadiness.Point]:
+    """Make one point per sale."""
     points = []
     for sale, (took, bytes_held) in enumerate(zip(latency, held, strict=True), 1):
         same = dict.fromkeys((*steadiness.MOST, *steadiness.LEAST), 1.0)
@@ -116,15 +117,17 @@ def sold(latency: list[float], held: list[float]) -> list[steadiness.Point]:
     return points
 
 
-def test_a_day_in_which_something_grows_says_what() -> None:
-    steady, warm = [5.0] * 7, [90.0, *[100.0] * 6]
-    assert steadiness.too_much(sold(steady, warm)) == []
-    assert steadiness.too_much(sold(steady, [100 + 8.0 * n for n in range(7)])) == ["web"]
-    assert steadiness.too_much(sold([1, 2, 2, 2, 2, 4, 4], warm)) == ["click p50"]
-    fewer = [point | {"clicks a second": 8 - point["sale"]} for point in sold(steady, warm)]
-    assert steadiness.too_much(fewer) == ["clicks a second"]
-    assert steadiness.too_much(sold(steady, [0.0] * 7)) == ["web"]  # it was not measured
-    assert steadiness.growth(sold(steady, [50, 100, 120, 1, 1, 150, 180]))["web"] == 1.5
+def test_a_day_names_the_figures_that_grow() -> None:
+    steady, flat = [5.0] * 7, [90.0, *[100.0] * 6]
+    assert steadiness.find_unsteady(make_points(steady, flat)) == []
+    assert steadiness.find_unsteady(make_points(steady, [100 + 8.0 * n for n in range(7)])) == [
+        "web"
+    ]
+    assert steadiness.find_unsteady(make_points([1, 2, 2, 2, 2, 4, 4], flat)) == ["click p50"]
+    fewer = [point | {"clicks a second": 8 - point["sale"]} for point in make_points(steady, flat)]
+    assert steadiness.find_unsteady(fewer) == ["clicks a second"]
+    assert steadiness.find_unsteady(make_points(steady, [0.0] * 7)) == ["web"]  # not measured
+    assert steadiness.growth(make_points(steady, [50, 100, 120, 1, 1, 150, 180]))["web"] == 1.5
 
 
 def test_a_day_is_drawn(tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_day_is_drawn(tmp_path: Path) -> None:
         {"minute": n} | dict.fromkeys((*steadiness.MOST, *steadiness.LEAST), 1e6 * n) | {"sale": n}
         for n in (1, 2)
     ]
-    drawn(tmp_path, day={"day": points})
+    draw(tmp_path, day={"day": points})
     picture = (tmp_path / "day.svg").read_text()
     assert all(words in picture for words in ("confirmed p99", "Valkey connections", "minutes"))
 
@@ -146,33 +149,39 @@ def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=deadlines.seconds(110),
     )
 
 
-def test_without_its_load_generator_it_says_how_to_get_it(tmp_path: Path) -> None:
+def test_without_wrk_the_error_names_its_package(tmp_path: Path) -> None:
     done = bench(path=str(tmp_path))
     assert done.returncode == 1
     assert "apt install wrk" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "options", [("--rounds", "0"), ("--seconds", "x"), ("--only", "nothing"), ("--out", "/no/such")]
-)
-def test_what_cannot_be_measured_is_refused(options: tuple[str, ...]) -> None:
-    assert bench(*options).returncode == 2
+@pytest.mark.parametrize("options", [("--rounds", "0"), ("--seconds", "x"), ("--out", "/no/such")])
+def test_invalid_options_are_refused(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "execv")  # with which the command becomes the bench
+    assert typed("bench", *options).code == 2
 
 
+def test_an_unknown_part_is_refused() -> None:
+    assert bench("--only", "nothing").returncode == 2
+
+
+@pytest.mark.deep
 @pytest.mark.alone
 def test_the_shop_keeps_up_with_what_the_machine_allows() -> None:
-    """Ratios, not seconds, with room for a noisy machine: a path that costs twice as much is noticed."""
+    """Ratios to the limit, with room for a noisy machine, notice a path that costs twice as much."""
     done = bench(
         "--rounds", "1", "--seconds", "2", "--only", "limits", "accept", "refuse", "--json"
     )
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = {one["name"]: one for one in json.loads(done.stdout)["figures"]}
-    assert told[ACCEPTED[256]]["ratio"] > 0.2
-    assert told[COMMITTED[256]]["ratio"] > 0.15
-    assert told[EMPTY[256]]["median"] < 10_000
+    figures: dict[str, Any] = {one["name"]: one for one in json.loads(done.stdout)["figures"]}
+    assert figures[ACCEPTED[256]]["ratio"] > 0.2
+    assert figures[COMMITTED[256]]["ratio"] > 0.15
+    assert figures[EMPTY[256]]["median"] < 10_000
     for name in REFUSED.values():
-        assert told[name]["ratio"] > 0.25, name
+        assert figures[name]["ratio"] > 0.25, name

@@ -1,4 +1,4 @@
-"""The document of the pages shows them as they were taken last."""
+"""`docs/pages.md` shows the latest pictures."""
 
 import re
 
@@ -8,11 +8,11 @@ from drills.private_shop import ROOT
 DOCS = ROOT / "docs"
 
 
-def test_the_document_shows_exactly_the_pictures_that_there_are() -> None:
+def test_the_document_shows_exactly_the_existing_pictures() -> None:
     shown = set(re.findall(r'src="([^"]+)"', (DOCS / "pages.md").read_text()))
     there = {f"img/pages/{path.name}" for path in (DOCS / "img" / "pages").iterdir()}
     assert shown == there
 
 
-def test_the_document_is_the_one_that_the_command_writes() -> None:
+def test_the_document_is_the_output_of_the_command() -> None:
     assert (DOCS / "pages.md").read_text() == document()

@@ -1,7 +1,8 @@
-"""Django admin for staff: what is for sale, the life of a sale, orders, ledger and audit.
+"""Set up Django admin for staff: products, sales, orders, ledger and audit.
 
-What is written here by hand is checked and written down; everything else is only shown, and changes
-through the functions of `orders.lifecycle`, which lock, keep the books and tell the gate.
+Products and drafts are edited here, checked and audited. All else is read-only here and changes through
+the functions of `orders/changes.py`, which lock, write the ledger and the audit, and replicate to the gate
+(the sale's replica in Redis).
 """
 
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""What the pages of staff have in common: controls that ask first, refusals in words, the audit."""
+"""Base classes of the admin pages: controls that ask first, explained refusals, the audit."""
 
 import json
 import time
@@ -25,8 +25,8 @@ from inventory.constraint_messages import explain
 from orders.audit import Action, facts, write_down
 from orders.models import AuditEntry
 
-MOST_AT_ONCE = 100  # in one confirmation, whose address names them all
-PATIENCE = 20.0  # seconds; each of them may wait for a lock, or for a Redis that is silent
+MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all
+PATIENCE = 20.0  # seconds for all of them; each may wait for a lock, or for a Redis that hangs
 
 _LEVELS = {
     "done": messages.SUCCESS,
@@ -36,22 +36,22 @@ _LEVELS = {
     "unsure": messages.ERROR,
 }
 
-Tool = tuple[str, str]  # an address, and what its link says
+Tool = tuple[str, str]  # a URL, and the text of its link
 
 
 class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no generics here
-    """A list whose actions, and a page whose buttons, are controls: each asks on a page of its own.
+    """Offers controls as actions of the list and as buttons of the page; each asks on a separate page.
 
-    Nothing is deleted in bulk: whether something may be is decided one by one, under its lock.
+    Nothing is deleted in bulk: whether a row may be deleted is decided one by one, under its lock.
     """
 
     controls: Sequence[type[Control]] = ()
 
     def described(self, subject: Any) -> str:
-        """What the page that asks says about each subject."""
+        """Describe a subject on the page that asks."""
         return str(subject)
 
-    # --- The list offers what is permitted -----------------------------------------------------
+    # --- The list offers the permitted controls ------------------------------------------------
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         if IS_POPUP_VAR in request.GET:
@@ -64,7 +64,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
     def _permitted(self, request: HttpRequest) -> list[type[Control]]:
         return [control for control in self.controls if control.permitted_to(request.user)]
 
-    # --- The page of one subject offers what fits as well --------------------------------------
+    # --- The page of one subject offers those of them that fit ----------------------------------
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
@@ -80,9 +80,9 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
         ]
 
     def page_of(self, control: type[Control], keys: Iterable[Any], request: HttpRequest) -> str:
-        """The address of the page that asks about these."""
+        """The URL of the page that asks about these subjects."""
         asked = urlencode([("id", str(key)) for key in keys])
-        # Appended last: Django keeps only one of several parameters with the same name.
+        # Appended last: Django's filters would keep only one of several parameters with the same name.
         url = self._keeping_filters(request, self._address(control.name))
         return f"{url}{'&' if '?' in url else '?'}{asked}"
 
@@ -97,7 +97,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
         return [*pages, *super().get_urls()]
 
     def confirm(self, request: HttpRequest, control: type[Control]) -> HttpResponse:
-        """Asks; and once a valid form comes back, does it to each subject."""
+        """Ask; once a valid form comes back, carry the control out on each subject."""
         if not (control.permitted_to(request.user) and self.has_view_permission(request)):
             raise PermissionDenied
         subjects = self._subjects(request)
@@ -144,7 +144,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
             self.message_user(request, outcome.words, _LEVELS[outcome.kind])
 
     def _back(self, request: HttpRequest, subjects: Sequence[Any]) -> str:
-        """To the page of the only subject, else to the list as it was left."""
+        """The URL of the only subject's page, else of the list with its filters."""
         if len(subjects) == 1:
             return self._page(request, subjects[0])
         return self._keeping_filters(request, self._address("changelist"))
@@ -168,7 +168,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
 def _ask(
     control: type[Control], page: StaffAdmin, request: HttpRequest, chosen: "QuerySet[Any]"
 ) -> HttpResponse | None:
-    """The action of a list: leads to the page that asks. It changes nothing itself."""
+    """Redirect a list's action to the page that asks. Changes nothing itself."""
     keys = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
     if len(keys) > MOST_AT_ONCE:
         page.message_user(request, f"At most {MOST_AT_ONCE} at once.", messages.ERROR)
@@ -177,7 +177,7 @@ def _ask(
 
 
 class ReadOnly(StaffAdmin):
-    """Nothing can be added, changed or deleted here, by anybody."""
+    """Lets no user add, change or delete rows, superusers included."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -190,7 +190,7 @@ class ReadOnly(StaffAdmin):
 
 
 class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no generics here
-    """Knows what its page was made with: two who edit different things at once keep each other's."""
+    """Sends the initial values along: two users who edit different fields at once keep each other's."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -199,9 +199,9 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
 
 
 class Edited(StaffAdmin):
-    """What is written here by hand: each change leaves a row of the audit, in its transaction.
+    """Pages that edit rows. Each change writes an audit entry in its transaction.
 
-    PostgreSQL holds the rules; what it refuses is an error of the form, not of the server.
+    PostgreSQL holds the rules; its refusal becomes an error of the form, not a 500.
     """
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -212,7 +212,7 @@ class Edited(StaffAdmin):
                 return super().changeform_view(request, *args, **kwargs)
         except IntegrityError as refusal:
             for name in request.FILES:
-                request.FILES[name].seek(0)  # type: ignore[union-attr]  # one file: read once more
+                request.FILES[name].seek(0)  # type: ignore[union-attr]  # one file, to be read again
             request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
             return super().changeform_view(request, *args, **kwargs)
 
@@ -222,32 +222,32 @@ class Edited(StaffAdmin):
         return _refused(form, refusal) if refusal else form
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Writes what was changed on this page, over everything else as it stands."""
+        """Write the fields that were changed on this page; keep the present values of the others."""
         form.before = {}
         if change:
-            stands = self.locked(obj)
-            form.before = facts(stands)
+            present = self.lock(obj)
+            form.before = facts(present)
             for field in obj._meta.concrete_fields:
                 if field.name not in form.changed_data:
-                    setattr(obj, field.attname, getattr(stands, field.attname))
+                    setattr(obj, field.attname, getattr(present, field.attname))
         super().save_model(request, obj, form, change)
 
-    def locked(self, subject: Any) -> Any:
-        """The subject as it stands, its row locked by this transaction."""
+    def lock(self, subject: Any) -> Any:
+        """Lock the subject's row until the transaction ends, and return its present state."""
         return self.model._default_manager.select_for_update(no_key=True).get(pk=subject.pk)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        said = self.construct_change_message(request, form, formsets, add=not change)
-        if said:
+        changes = self.construct_change_message(request, form, formsets, add=not change)
+        if changes:
             write_down(
                 Action.EDITED if change else Action.CREATED,
                 form.instance,
                 form.before,
                 by=request.user.get_username(),
-                reason=_in_words(said),
+                reason=_describe(changes),
             )
-        _refuse_now()
+        _check_constraints_now()
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -265,11 +265,11 @@ class Edited(StaffAdmin):
         by = request.user.get_username()
         write_down(Action.DELETED, obj, facts(obj), by=by)
         super().delete_model(request, obj)
-        _refuse_now()
+        _check_constraints_now()
 
 
 def _refused(form: Any, refusal: str) -> Any:
-    """The form that shows what was typed again, and why it was refused."""
+    """A form class that shows the typed values again, with the refusal as its error."""
 
     class Refused(form):  # type: ignore[misc]  # a class made by the admin
         def clean(self) -> Any:
@@ -279,14 +279,14 @@ def _refused(form: Any, refusal: str) -> Any:
     return Refused
 
 
-def _in_words(said: list[dict[str, Any]]) -> str:
-    """What was changed, also where the audit keeps no facts of it: a picture, the products of a sale."""
-    said = [part for part in said if part != {"added": {}}]
-    words = LogEntry(change_message=json.dumps(said)).get_change_message() if said else ""
+def _describe(changes: list[dict[str, Any]]) -> str:
+    """Describe all changes, those too of which the audit keeps no facts: a picture, a sale's products."""
+    changes = [change for change in changes if change != {"added": {}}]
+    words = LogEntry(change_message=json.dumps(changes)).get_change_message() if changes else ""
     return words[: AuditEntry._meta.get_field("reason").max_length]
 
 
-def _refuse_now() -> None:
-    """Has PostgreSQL look at the rules that it keeps for the commit, before success is announced."""
+def _check_constraints_now() -> None:
+    """Have PostgreSQL check its deferred constraints before the page announces success."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -1,4 +1,4 @@
-"""The ledger and the audit: only read, by anybody."""
+"""Show the ledger and the audit, read-only."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +20,7 @@ from orders.reference import purchase_range, reference
 
 
 def audit_of(request: HttpRequest, **subject: Any) -> list[Tool]:
-    """A link to what the audit tells of it, for those who may read that."""
+    """A link to the subject's audit entries, for users who may read them."""
     if not request.user.has_perm("orders.view_auditentry"):
         return []
     return [(f"{reverse('admin:orders_auditentry_changelist')}?{urlencode(subject)}", "Audit")]
@@ -38,7 +38,7 @@ def _link_to_order(order: UUID | None) -> str:
 
 
 class HistoryAdmin(ReadOnly):
-    """Newest first, by the key: no list is sorted, and none is counted twice."""
+    """Lists by the key, newest first: an index has them in this order, and they are counted only once."""
 
     ordering = ["-id"]
     sortable_by = ()
@@ -66,7 +66,7 @@ class StockMovementAdmin(HistoryAdmin):
     list_filter = ["reason", "at"]
     list_select_related = ["product", "sale"]
     search_fields = ["product__sku", "actor"]
-    search_help_text = "A part of a sku or of who did it, or an order's reference or whole id."
+    search_help_text = "Part of a sku or of the actor's name, or an order's reference or whole id."
     fields = [
         *("when", "product", "change", "balance", "reason", "note", "actor"),
         *("sale", "sale_version", "of_order"),
@@ -90,7 +90,7 @@ class StockMovementAdmin(HistoryAdmin):
 
 
 def _orders_meant_by(text: str) -> tuple[UUID, UUID] | None:
-    """The first and the last id that it can mean, be it a reference or a whole id."""
+    """The first and the last id that a reference or a whole id can mean; None for other texts."""
     try:
         return (one := UUID(text.strip())), one
     except ValueError:
@@ -103,7 +103,7 @@ class AuditEntryAdmin(HistoryAdmin):
     list_filter = ["action", "at"]
     list_select_related = ["product"]
     search_fields = ["subject", "actor"]
-    search_help_text = "A part of a slug, a sku, an order's reference, or of who did it."
+    search_help_text = "Part of a slug, a sku, an order's reference or the actor's name."
     fields = ["when", "actor", "action", "subject", "change", "reason", "of_order"]
 
     @admin.display(description="before → after")

@@ -1,4 +1,4 @@
-"""Orders: final answers. They are looked up here, and one that was confirmed may be cancelled."""
+"""Show orders, read-only; a confirmed order can be cancelled."""
 
 from typing import Any
 from uuid import UUID
@@ -21,7 +21,7 @@ _SALES_SHOWN = 15
 
 
 class SaleFilter(admin.SimpleListFilter):
-    """The latest sales; an older one is asked for from its own page."""
+    """Offers the latest sales; the page of an older sale links to its orders."""
 
     title = "sale"
     parameter_name = "sale"
@@ -41,7 +41,7 @@ class SaleFilter(admin.SimpleListFilter):
 
 @admin.register(Order)
 class OrderAdmin(ReadOnly):
-    """By sale and version, newest first: an index has them in this order, however many there are."""
+    """Lists by sale and version, newest first: an index has this order, however many there are."""
 
     controls = controls.OF_ORDERS
     ordering = ["-sale_id", "-version", "-id"]
@@ -54,7 +54,7 @@ class OrderAdmin(ReadOnly):
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
     search_fields = ["product__sku"]
-    search_help_text = "A reference, the whole id of an order or of a shopper, or a part of a sku."
+    search_help_text = "A reference, the whole id of an order or of a shopper, or part of a sku."
     fields = [
         *("reference", "id", "status", "why", "sale", "product", "quantity", "unit", "price"),
         *("shopper", "accepted", "settled", "version"),
@@ -93,7 +93,7 @@ class OrderAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Order]", search_term: str
     ) -> tuple["QuerySet[Order]", bool]:
-        """Ids and references are looked up by index; the admin itself would compare every row's text."""
+        """Look ids and references up by index; Django's own search would compare the text of all rows."""
         try:
             wanted = UUID(search_term.strip())
         except ValueError:

@@ -1,4 +1,4 @@
-"""Products: described here, while their stock only moves through the ledger."""
+"""Edit products. Their stock moves through the ledger only."""
 
 import re
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from inventory.pictures import Picture, reencode
 
 
 class MinorUnits(forms.IntegerField):
-    """Takes no 129.00 for 129, as Django's does: somebody means major units."""
+    """Refuses 129.00, which Django takes for 129: the user means major units."""
 
     re_decimal = re.compile("(?!)")
 
 
 class ProductForm(SideBySide):
     def clean_picture(self) -> Any:
-        """A new picture is encoded anew; False, which stands for "remove it", stays."""
+        """Re-encode a new picture; pass False, Django's value for "remove it", through."""
         picture = self.cleaned_data["picture"]
         return reencode(picture) if isinstance(picture, UploadedFile) else picture
 
@@ -52,7 +52,7 @@ class ProductAdmin(Edited):
 
     @admin.display(description="as shoppers read it", ordering="price")
     def shown_price(self, product: Product) -> str:
-        """Nothing of what was typed and is none."""
+        """Empty if the typed price or currency is invalid."""
         known = product.price is not None and product.currency
         return money(product.price, product.currency) if known else ""
 

@@ -1,4 +1,4 @@
-"""Sales: a draft is written here; from then on it changes by controls only."""
+"""Edit drafts of sales; a scheduled sale changes by controls only."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Djan
 
 
 class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
-    """Who may write a draft may say what it lists."""
+    """The products of a draft, for all users who may edit the draft."""
 
     model = Listing
     formset = ListingFormSet
@@ -51,7 +51,7 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
         formset = super().get_formset(request, obj, **options)
         if product := formset.form.base_fields.get("product"):
-            # Beside a listing it would look as if it took the product off the sale.
+            # Beside a listing, "delete" would look as if it took the product off the sale.
             product.widget.can_delete_related = False
         return formset
 
@@ -68,7 +68,7 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
         return self._may_write(request)
 
     def _may_write(self, request: HttpRequest) -> bool:
-        """What the sale's own page has let through may write; this tells who could be let through."""
+        """Whether the user may edit drafts at all; the sale's own page decides about this one."""
         return any(request.user.has_perm(f"inventory.{may}_sale") for may in ("add", "change"))
 
 
@@ -90,7 +90,7 @@ class SaleForm(SideBySide):
         if opens_at and closes_at and opens_at >= closes_at:
             self.add_error("closes_at", "It must close after it opens.")
         elif closes_at and closes_at <= timezone.now():
-            self.add_error("closes_at", "This has passed: nobody could buy.")
+            self.add_error("closes_at", "This is in the past: no shopper could buy.")
         return cleaned
 
 
@@ -143,7 +143,7 @@ class SaleAdmin(Edited):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Sale | None:
-        """Locked while it is changed, so that what is a draft now is still one when it is saved."""
+        """Lock the sale while it is edited, so that a draft is still a draft when it is saved."""
         sale: Sale | None = super().get_object(request, object_id, from_field)
         if sale and connection.in_atomic_block:
             return Sale.objects.select_for_update(no_key=True).filter(pk=sale.pk).first()

@@ -1,4 +1,4 @@
-"""Figures as the dashboard writes them."""
+"""Format the dashboard's figures."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ register = template.Library()
 
 @register.filter
 def answers(clicks: Counter[str]) -> list[tuple[str, str, int]]:
-    """Each answer, as it is said, and how many clicks got it."""
+    """List each answer: its code, its name, and how many clicks got it."""
     return [(answer, SAID[answer], clicks[answer]) for answer in ANSWERS]
 
 
@@ -33,13 +33,13 @@ def of(counted: Counter[str], answer: str) -> int:
 
 @register.filter
 def alive(snapshot: Snapshot, role: str) -> int:
-    """How many processes of a role live."""
+    """Count the live processes of a role."""
     return snapshot.alive(role)
 
 
 @register.filter
 def ms(milliseconds: float | None) -> str:
-    """`4.2 ms`, `1.3 s`; a dash where nothing was timed."""
+    """`4.2 ms`, `1.3 s`; a dash for None."""
     if milliseconds is None:
         return "–"  # noqa: RUF001  # a dash is meant
     if milliseconds < 1000:
@@ -50,25 +50,25 @@ def ms(milliseconds: float | None) -> str:
 
 @register.filter
 def units(number: int | None) -> str:
-    """`12,345`; a question mark for what is not known."""
+    """`12,345`; a question mark for None, which is an unknown figure."""
     return "?" if number is None else f"{number:,}"
 
 
 @register.filter
 def local_input(moment: datetime, zone: str) -> str:
-    """As <input type="datetime-local"> has it, in a time zone; to the millisecond where that matters, so
-    that a form sent back unchanged changes nothing."""
+    """Format a moment for <input type="datetime-local"> in a time zone; to the millisecond if it has
+    any, so that a form sent back unchanged changes nothing."""
     precision = "milliseconds" if moment.microsecond else "seconds"
     return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None).isoformat(timespec=precision)
 
 
 @register.filter
 def clock(seconds: int) -> datetime:
-    """A second of Redis' clock."""
+    """Convert Unix time, of Redis' clock, to UTC."""
     return datetime.fromtimestamp(seconds, ZoneInfo("UTC"))
 
 
 @register.filter
 def change(entry: AuditEntry) -> str:
-    """What an audit row tells: `stock 3 → 7`."""
+    """Describe an audit entry's change: `stock 3 → 7`."""
     return describe_change(entry)

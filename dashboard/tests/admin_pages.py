@@ -73,7 +73,7 @@ def asking(control: str, *subjects: Model) -> str:
 
 
 def form_of(html: str) -> dict[str, str]:
-    """What the page's own form, the last, would send if nobody touched it."""
+    """The fields that the page's own form, the last one, sends unchanged."""
     form = re.findall(r"<form.*?</form>", html, re.S)[-1]
     fields = re.findall(r"<input[^>]*>|<textarea.*?</textarea>|<select.*?</select>", form, re.S)
     named = [(re.search(r' name="([^"]+)"', field), field) for field in fields]

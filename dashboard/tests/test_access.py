@@ -21,7 +21,7 @@ def stranger() -> None:
 
 
 def customer() -> User:
-    return employ(RUNS, is_staff=False)  # a permission alone makes nobody staff
+    return employ(RUNS, is_staff=False)  # a permission without staff status
 
 
 def without_permission() -> User:

@@ -1,4 +1,4 @@
-"""Staff change a sale or a stock by controls that ask first, and are told what came of each."""
+"""Staff change sales and stock in admin by controls that ask first and show their results."""
 
 import threading
 from datetime import timedelta
@@ -14,6 +14,7 @@ from inventory.gate.scripts import keys
 from inventory.models import Product, Sale
 from orders import reconciliation
 from orders.models import AuditEntry
+from tests import deadlines
 from tests.cast import click, run_caretaker, stocked
 
 
@@ -172,7 +173,7 @@ def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff)
     ]
 
 
-# --- What goes wrong is told -------------------------------------------------------------------
+# --- Refusals and errors -----------------------------------------------------------------------
 
 
 def test_a_gate_that_has_not_heard_of_it_is_told_to_staff(anna: Staff, make_sale: MakeSale) -> None:
@@ -191,15 +192,15 @@ def test_a_sale_that_others_hold_is_told_to_staff(anna: Staff, make_sale: MakeSa
         with transaction.atomic():
             Sale.objects.select_for_update().get(pk=sale.pk)
             locked.set()
-            done.wait(30)
+            done.wait(deadlines.seconds(30))
         connection.close()
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert locked.wait(10)
+    assert locked.wait(deadlines.seconds(10))
     said = anna.confirms("pause", sale)
     done.set()
-    holder.join(10)
+    holder.join(deadlines.seconds(10))
     assert said == [f"{sale}: others are changing it. Nothing was changed here; please try again."]
 
 

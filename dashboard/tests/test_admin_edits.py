@@ -9,7 +9,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Listing, Product, Sale
-from orders import lifecycle
+from orders import stock_changes
 from orders.models import AuditEntry
 from tests.cast import stocked
 
@@ -83,7 +83,7 @@ def test_a_draft_saved_as_it_was_is_no_change(anna: Staff, make_sale: MakeSale) 
         ({"closes_at_0": "2020-01-01"}, "It must close after it opens."),
         (
             {"opens_at_0": "2020-01-01", "closes_at_0": "2020-01-02"},
-            "This has passed: nobody could buy.",
+            "This is in the past: no shopper could buy.",
         ),
         ({"limit": 0}, "greater than or equal to 1"),
         ({"limit": 10_001}, "less than or equal to 10000"),
@@ -122,7 +122,7 @@ def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
     assert "was added successfully" not in page
 
 
-# --- What is no draft --------------------------------------------------------------------------
+# --- Sales that are not drafts -----------------------------------------------------------------
 
 
 def test_a_sale_that_is_no_draft_is_neither_edited_nor_deleted(make_sale: MakeSale) -> None:
@@ -131,8 +131,8 @@ def test_a_sale_that_is_no_draft_is_neither_edited_nor_deleted(make_sale: MakeSa
     assert root.browser.post(page_of(sale), forged).status_code == 403
     address = f"{listed(Sale)}{sale.pk}/delete/"
     assert root.browser.post(address, {"post": "yes"}).status_code == 403
-    stands = Sale.objects.get(pk=sale.pk)
-    assert (stands.name, stands.status, stands.limit) == (sale.name, "live", sale.limit)
+    present = Sale.objects.get(pk=sale.pk)
+    assert (present.name, present.status, present.limit) == (sale.name, "live", sale.limit)
 
 
 def test_the_status_of_a_draft_is_not_among_what_can_be_sent(
@@ -157,11 +157,11 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
 
 @pytest.mark.parametrize("price", ["-1", "0.001", "129.00", "99999999999", "NaN", ""])
 def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
-    form = {"sku": "edits-odd", "name": "Shoe", "price": price, "currency": "EUR"}
+    form = {"sku": "edits-invalid", "name": "Shoe", "price": price, "currency": "EUR"}
     answer = anna.browser.post(f"{listed(Product)}add/", form)
     assert answer.status_code == 200
     assert "errorlist" in answer.content.decode()
-    assert not Product.objects.filter(sku="edits-odd").exists()
+    assert not Product.objects.filter(sku="edits-invalid").exists()
 
 
 def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
@@ -223,7 +223,7 @@ def test_two_who_edit_one_product_keep_each_others_changes(anna: Staff) -> None:
 def test_a_page_made_before_a_restock_takes_nothing_back(anna: Staff) -> None:
     product = stocked("edits-cup", 3)
     form = form_of(anna.opens(page_of(product)))
-    lifecycle.restock(product.pk, 4, by="ben")
+    stock_changes.restock(product.pk, 4, by="ben")
     anna.sends(page_of(product), **{**form, "name": "Cup"})
     product.refresh_from_db()
     assert (product.name, product.stock) == ("Cup", 7)

@@ -1,9 +1,9 @@
-"""The ledger and the audit are read, never written; the audit tells in words what was changed."""
+"""The ledger and the audit are read-only; the audit describes each change in words."""
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, listed, page_of
 from inventory.models import Product, StockMovement
-from orders import lifecycle, settlement
+from orders import cancellation, lifecycle, settlement, stock_changes
 from orders.audit import describe_change
 from orders.models import AuditEntry
 from tests.cast import queue_up, stocked
@@ -19,7 +19,7 @@ def test_nobody_writes_in_the_ledger_or_the_audit(make_sale: MakeSale) -> None:
 
 def test_a_change_is_told_in_words(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
-    lifecycle.restock(sale.products.get().pk, 1400, by="anna")
+    stock_changes.restock(sale.products.get().pk, 1400, by="anna")
     lifecycle.change_limit(sale.pk, 2, by="anna")
     lifecycle.pause(sale.pk, by="anna")
     told = [describe_change(entry) for entry in sale.audit.all()[:3]]
@@ -48,7 +48,7 @@ def test_each_page_leads_to_its_part_of_the_audit(make_sale: MakeSale) -> None:
     queue_up(sale, 1)
     settlement.settle(sale.pk)
     order, anna = sale.orders.get(), Staff.with_permissions(*LOOK)
-    lifecycle.cancel(order.pk, by="ben")
+    cancellation.cancel_order(order.pk, by="ben")
     for subject, by in ((sale, "sale"), (sale.products.get(), "product"), (order, "order")):
         address = f"{listed(AuditEntry)}?{by}={subject.pk}"
         assert address in anna.opens(page_of(subject))

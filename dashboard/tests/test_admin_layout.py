@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, RUN, WRITE, Staff, asking, listed, page_of
 from inventory.models import Product, Sale, StockMovement
-from orders import lifecycle, settlement
+from orders import cancellation, settlement
 from orders.models import AuditEntry, Order
 from tests.browser.conftest import OpenPage, chromium, complaints, open_page, shop, web
 from tests.cast import queue_up
@@ -46,7 +46,7 @@ def test_no_page_is_cut_off_on_a_phone(shop: str, open_page: OpenPage, make_sale
     settlement.settle(sale.pk)
     Sale.objects.filter(pk__in=[sale.pk, draft.pk]).update(name=LONG_WORD)
     product, [order, *_] = sale.products.get(), sale.orders.all()
-    lifecycle.cancel(order.pk, by="anna", reason=LONG_WORD)
+    cancellation.cancel_order(order.pk, by="anna", reason=LONG_WORD)
     anna = Staff.with_permissions(*RUN, *WRITE, CORRECT)
     page = logged_in(open_page, shop, anna, **PHONE)
     fits(page)
@@ -89,7 +89,7 @@ def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: O
         page.locator(f"#id_{moment}_1").fill("18:00")
     page.locator(".select2-selection").first.click()
     page.locator(".select2-search__field").fill("layout")
-    page.get_by_role("option", name=str(product)).click()
+    page.get_by_role("option", name=str(product), exact=True).click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
     assert Sale.objects.get(slug="vases-for-all").products.get() == product

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, listed
 from inventory.models import Product, Sale, StockMovement
-from orders import lifecycle, settlement
+from orders import cancellation, settlement, stock_changes
 from orders.models import AuditEntry, Order
 from tests.cast import queue_up
 
@@ -21,11 +21,11 @@ def busy(make_sale: MakeSale) -> Sale:
     for product in sale.products.all():
         queue_up(sale, 3, sku=product.sku)
         settlement.settle(sale.pk)
-        lifecycle.restock(product.pk, 1, by="anna")
+        stock_changes.restock(product.pk, 1, by="anna")
         price = {"before": {"price": 100}, "after": {"price": 12900}}
         AuditEntry.objects.create(action="edited", subject=product.sku, product=product, **price)
     for order in sale.orders.all()[:3]:
-        lifecycle.cancel(order.pk, by="anna")
+        cancellation.cancel_order(order.pk, by="anna")
     return sale
 
 

@@ -1,4 +1,4 @@
-"""The controls of the dashboard: what staff send is done once, and they are told what became of it."""
+"""The controls of the dashboard: each change of staff is made once, and its result is shown to them."""
 
 import re
 from datetime import timedelta
@@ -15,12 +15,12 @@ from django.utils import timezone
 from conftest import MakeSale
 from dashboard.tests.staff import CORRECTS, browser_of, employ
 from inventory.models import Sale
-from orders import lifecycle
+from orders import lifecycle, stock_changes
 from orders.models import AuditEntry
 from tests.cast import click
 
 HTMX = {"HX-Request": "true"}
-SALE = 1  # at whose desk a product stands: it only names the line that answers
+SALE = 1  # whose desk shows the product: it only names the line of the result
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_change_that_postgresql_does_not_answer_is_not_called_done(
         raise DatabaseError("the connection was lost at COMMIT")
 
     sale = make_sale()
-    monkeypatch.setattr(lifecycle, "_changing", lost)
+    monkeypatch.setattr(lifecycle, "change_sales", lost)
     answer = send(browser, sale, "pause")
     assert said(answer) == (503, "unsure")
 
@@ -176,7 +176,7 @@ def test_a_form_of_which_nobody_knows_whether_it_was_done_keeps_its_key(
     url = reverse("change-product", args=[SALE, make_sale().products.get().pk, "restock"])
     form = {"units": 4, "key": uuid4()}
     with monkeypatch.context() as patch:
-        patch.setattr(lifecycle, "_changing", lost)
+        patch.setattr(stock_changes, "change_sales", lost)
         unsure = browser.post(url, form, headers=HTMX).content.decode()
     assert 'data-kind="unsure"' in unsure
     assert 'name="key"' not in unsure

@@ -19,7 +19,7 @@ from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, RUNS, browser_of, employ, session_of
 from inventory.models import Sale
 from orders import lifecycle
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import Shopper, skus
 from tests.stack import wait_for
 
@@ -39,7 +39,7 @@ def watching(web: stack.Web, cookie: str, origin: str | None = "") -> Iterator[C
     if origin is not None:
         headers["Origin"] = origin or web.url
     with connect(
-        f"ws://{site}/ws/dashboard/", additional_headers=headers, open_timeout=10
+        f"ws://{site}/ws/dashboard/", additional_headers=headers, open_timeout=deadlines.seconds(10)
     ) as socket:
         yield socket
 
@@ -132,7 +132,7 @@ def test_it_comes_once_a_second(web: stack.Web) -> None:
     at = [int(found[1]) for found in seconds if found]
     assert at == sorted(at)
     assert at[-1] > at[0]
-    assert 2 < took < 15  # a quiet machine takes five
+    assert 2 < took < deadlines.seconds(15)  # a quiet machine takes five
 
 
 # --- Who may listen --------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def test_the_socket_goes_with_the_right_to_look(web: stack.Web, what: type) -> N
         next_frame(socket)
         what(user, cookie)
         assert closed_with(socket) == 4403
-        assert next_frame(another)  # whose session stands
+        assert next_frame(another)  # whose session is still valid
 
 
 def test_what_a_dashboard_sends_is_not_read(web: stack.Web) -> None:

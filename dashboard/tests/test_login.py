@@ -1,4 +1,4 @@
-"""Staff log in with a password, and nobody guesses it: tries are counted by address and by name."""
+"""Staff log in with a password; attempts are limited by address and by name, so it cannot be guessed."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from django.test import AsyncClient, RequestFactory
 
 from dashboard import login
 from flashsale.local.valkey import Valkey
-from tests import stack
+from tests import deadlines, stack
 
 PASSWORD = "correct horse battery staple"
 
@@ -34,7 +34,9 @@ def log_in(
     web: stack.Web, name: str, password: str, address: str, forged: str = ""
 ) -> httpx.Response:
     seen = f"{forged}, {address}" if forged else address
-    with httpx.Client(base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=15) as browser:
+    with httpx.Client(
+        base_url=web.url, headers={"X-Forwarded-For": seen}, timeout=deadlines.seconds(15)
+    ) as browser:
         page = browser.get("/admin/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
         assert token
@@ -73,10 +75,10 @@ def test_a_forged_header_does_not_help(web: stack.Web) -> None:
 
 
 def wait(name: str, address: str) -> int:
-    """What a try of that name is told, asked here: a password takes long to check."""
+    """The wait after an attempt for that name, without checking its password, which takes long."""
     request = RequestFactory().post("/admin/login/", {"username": name})
     request.scope = {"path": "", "headers": [], "client": (address, 1)}  # type: ignore[attr-defined]  # as under ASGI
-    return login._wait(request)
+    return login._count_attempt(request)
 
 
 @pytest.mark.parametrize("spelt", ["Victim-1", " victim-1 ", "\uff36ictim-1"])

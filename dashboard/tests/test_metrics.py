@@ -1,4 +1,4 @@
-"""`/metrics`: for whoever has the token, and what it says is what happened."""
+"""`/metrics` answers holders of the token, and its figures are right."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from conftest import MakeSale
 from flashsale.observe import telemetry, telemetry_reader
 from inventory.models import Sale
 from orders import settlement
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import Shopper
 
 TOKEN = "a-token-of-the-tests"
@@ -28,7 +28,7 @@ Scraped = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(url: str) -> Scraped:
-    reply = httpx.get(f"{url}/metrics", headers=ASKING, timeout=20)
+    reply = httpx.get(f"{url}/metrics", headers=ASKING, timeout=deadlines.seconds(20))
     assert reply.status_code == 200
     assert reply.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -52,7 +52,10 @@ def one(found: Scraped, name: str, **labels: str) -> float:
     ],
 )
 def test_only_the_token_opens_it(web: str, headers: dict[str, str], status: int) -> None:
-    assert httpx.get(f"{web}/metrics", headers=headers, timeout=20).status_code == status
+    assert (
+        httpx.get(f"{web}/metrics", headers=headers, timeout=deadlines.seconds(20)).status_code
+        == status
+    )
 
 
 def test_without_a_token_it_is_not_there() -> None:

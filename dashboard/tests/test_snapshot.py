@@ -1,4 +1,4 @@
-"""What staff are told is true, and what is red says why; what is down takes only its own figures away."""
+"""The figures of staff are right, alarms say why, and a store that is down takes only its own figures."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -12,16 +12,18 @@ from django.db.models import F
 
 from conftest import MakeSale
 from dashboard import alarms as alarms_module
-from dashboard import reading, snapshot
-from dashboard.reading import Observer, Patience
+from dashboard import bounded_call, snapshot, stores
+from dashboard.bounded_call import BoundedCall
+from dashboard.reading import Observer
 from dashboard.snapshot import SaleFigures
 from flashsale.observe import telemetry
 from flashsale.redis import clients
-from inventory.gate import replica, state
+from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import lifecycle, replication, settlement
+from orders import cancellation, finishing, lifecycle, replication, settlement
 from orders.models import Order
+from tests import deadlines
 from tests.cast import click, queue_up
 from tests.stack import ROOT, wait_for
 
@@ -29,8 +31,8 @@ from tests.stack import ROOT, wait_for
 @pytest.fixture(autouse=True)
 def all_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also the sales that other tests have left."""
-    monkeypatch.setattr(reading, "SHOWN", 1000)
-    monkeypatch.setattr(reading, "_OVER_SHOWN", 1000)
+    monkeypatch.setattr(stores, "SHOWN", 1000)
+    monkeypatch.setattr(stores, "_OVER_SHOWN", 1000)
 
 
 def of(sale: Sale, observer: Observer | None = None) -> SaleFigures:
@@ -56,7 +58,7 @@ def test_a_cancelled_order_is_not_confirmed_any_more(make_sale: MakeSale) -> Non
     sale = make_sale(stock=5)
     first, _ = queue_up(sale, 2)
     settlement.settle(sale.pk)
-    lifecycle.cancel(first, by="staff")
+    cancellation.cancel_order(first, by="staff")
     assert of(sale).sale.confirmed == 1
 
 
@@ -65,11 +67,11 @@ def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     lifecycle.end(over.pk, by="staff")
     assert (of(draft).phase, of(draft).gate) == ("draft", "none")
     assert of(over).phase == "ended"
-    lifecycle.finish(over.pk)
+    finishing.finish_sale(over.pk)
     assert of(over).gate == "none"
 
 
-def test_a_cold_gate_is_an_alarm(make_sale: MakeSale) -> None:
+def test_a_gate_that_is_not_ready_is_an_alarm(make_sale: MakeSale) -> None:
     sale = make_sale()
     replica.begin_epoch([sale.pk], "not_ready")
     assert of(sale).gate == "not_ready"
@@ -119,7 +121,7 @@ def test_those_who_wait_while_another_looks_share_what_it_sees(
 
     def slow() -> snapshot.Snapshot:
         looks.append(uuid4())
-        go_on.wait(10)
+        go_on.wait(deadlines.seconds(10))
         return look()
 
     monkeypatch.setattr(observer, "_look", slow)
@@ -127,7 +129,7 @@ def test_those_who_wait_while_another_looks_share_what_it_sees(
         waiting = [pool.submit(observer.look) for _ in range(6)]
         wait_for(lambda: looks, "one looks")
         go_on.set()
-        seen = {id(each.result(30)) for each in waiting}
+        seen = {id(each.result(deadlines.seconds(30))) for each in waiting}
     assert len(looks) <= 2  # the first, and one for those who came when it had begun
     assert len(seen) == len(looks)
 
@@ -145,7 +147,7 @@ def test_a_gate_that_stays_behind_is_an_alarm(
 def test_a_gate_that_follows_in_a_rush_is_none(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each look it has reached what was wanted, and more is wanted."""
+    """At each look the gate has reached the awaited version, and the sale is a version further."""
     sale, observer = make_sale(), Observer()
     monkeypatch.setattr(alarms_module, "BEHIND_TOO_LONG", 0.0)
     for _ in range(5):
@@ -163,7 +165,7 @@ def test_a_line_that_waits_is_an_alarm(
 ) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    monkeypatch.setattr(state, "WAITS_LONG", -1)
+    monkeypatch.setattr(alarms_module, "WAITS_LONG", -1)
     assert "line-waits" in alarms(Observer())
 
 
@@ -190,7 +192,7 @@ def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
-# --- What is down ------------------------------------------------------------------------------
+# --- A store is down ---------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -212,7 +214,7 @@ def test_without_postgresql_the_last_figures_and_the_gates_are_shown(
     sale = make_sale(stock=7)
     observer.look()
     queue_up(sale, 2)
-    monkeypatch.setattr(reading, "_read_postgresql", refuse)
+    monkeypatch.setattr(stores, "read_postgresql", refuse)
     seen = of(sale, observer)
     assert (seen.waiting, seen.in_flight, seen.left) == (2, 2, 5)
     assert "postgresql-down" in alarms(observer)
@@ -238,27 +240,27 @@ def test_without_redis_what_postgresql_knows_is_shown(
     assert (product.product.stock, product.left, product.in_flight) == (7, None, None)
     assert (seen.left, seen.gate, seen.waiting) == (None, "unknown", None)
     assert {"redis-down", "telemetry-down"} <= red
-    assert "no-worker" not in red  # nobody can know
+    assert "no-worker" not in red  # without telemetry it cannot be known
 
 
 def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
-    patience, asked, go_on = Patience(), [], Event()
+    monkeypatch.setattr(bounded_call, "PATIENCE", 0.05)
+    calls, asked, go_on = BoundedCall(), [], Event()
 
     def hang() -> str:
         asked.append(uuid4())
-        go_on.wait(10)
+        go_on.wait(deadlines.seconds(10))
         return "late"
 
     for _ in range(5):
         with pytest.raises(TimeoutError):
-            patience.ask(hang)
+            calls.run(hang)
     assert len(asked) == 1
     go_on.set()
-    assert wait_for(lambda: patience._asked and patience._asked.done(), "it has answered")
-    assert patience.ask(lambda: "at once") == "at once"
+    assert wait_for(lambda: calls._latest and calls._latest.done(), "it has answered")
+    assert calls.run(lambda: "at once") == "at once"
 
 
 def test_an_ended_sale_has_nothing_left_and_comes_behind_what_goes_on(make_sale: MakeSale) -> None:
@@ -276,8 +278,8 @@ def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) ->
         assert of(sale).left == 7
 
 
-def test_every_alarm_is_explained_to_whoever_runs_the_sale() -> None:
-    source = (ROOT / "dashboard" / "snapshot.py").read_text()
+def test_every_alarm_is_explained_to_staff() -> None:
+    source = (ROOT / "dashboard" / "alarms.py").read_text()
     codes = set(re.findall(r'Alarm\(\s*"([a-z-]+)"', source))
     codes |= {f"{part}-down" for part in ("postgresql", "redis", "telemetry")}
     codes |= {"no-worker", "no-beat"}

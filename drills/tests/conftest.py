@@ -1,4 +1,4 @@
-"""A shop that is open, and shoppers to be sent into it."""
+"""A running shop, and simulated shoppers for it."""
 
 import asyncio
 import io
@@ -10,7 +10,9 @@ import pytest
 from django.core.management import call_command
 
 from drills.habits import SHARES
-from drills.shopper import Log, Shopper, Site
+from drills.http import Site
+from drills.shopper import Shopper
+from drills.shopper_log import Log
 from inventory.models import Sale
 from tests import stack
 
@@ -18,13 +20,13 @@ Visit = Callable[..., Log]
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Whoever calls sets the deadline."""
+    """The caller sets the deadline."""
     while not condition():  # noqa: ASYNC110  # a log is no event
         await asyncio.sleep(0.01)
 
 
-def here(sale: Sale, *options: str) -> tuple[int, dict[str, Any]]:
-    """`simulate` in this process, where parts of it can be replaced: its exit code and its report."""
+def simulate_here(sale: Sale, *options: str) -> tuple[int, dict[str, Any]]:
+    """Run `simulate` in this process, where a test can patch it. Return exit code and report."""
     out = io.StringIO()
     small = ("--shoppers", "3", "--seconds", "1", "--no-input", "--json")
     try:
@@ -46,7 +48,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def visit(url: str) -> Visit:
-    """One shopper of a habit, who leaves once `enough` was experienced and all is decided."""
+    """Simulate one shopper, who leaves when `enough` holds and every outcome is known."""
 
     async def shop(habit: str, slug: str, enough: Callable[[Log], bool]) -> Log:
         shopper = Shopper(Site(url), slug, seed="7", habit=habit)
@@ -55,7 +57,7 @@ def visit(url: str) -> Visit:
             await until(lambda: enough(shopper.log) or visiting.done())
             shopper.closing.set()
             await visiting
-            await shopper.outcomes()
+            await shopper.wait_for_outcomes()
             await shopper.leave()
         return shopper.log
 

@@ -1,4 +1,4 @@
-"""What a drill does to a shop, and when."""
+"""A drill's schedule of faults, and their execution."""
 
 import os
 import signal
@@ -21,6 +21,7 @@ from drills.faults import (
     schedule,
 )
 from flashsale.local.processes import identity
+from tests import deadlines
 from tests.stack import wait_for
 
 ALL = {(what, target) for what in (KILL, FREEZE, RESTART) for target in TARGETS}
@@ -31,7 +32,7 @@ def test_the_same_seed_gives_the_same_schedule() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_five_minutes_hold_thirty_faults_and_everything_happens_to_everything(seed: int) -> None:
+def test_five_minutes_hold_thirty_faults_and_every_fault_hits_every_target(seed: int) -> None:
     faults = schedule(seed, 300)
     assert len(faults) >= 30
     assert {(fault.what, fault.target) for fault in faults} == ALL
@@ -41,7 +42,7 @@ def test_five_minutes_hold_thirty_faults_and_everything_happens_to_everything(se
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that is recorded in `tmp_path` as each of the shop's."""
+    """A process that `tmp_path` records as each process of the shop."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     (tmp_path / "run").mkdir()
     for name in PROCESSES:
@@ -51,15 +52,15 @@ def victim(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
-def test_what_is_killed_is_dead(tmp_path: Path, victim: "subprocess.Popen[bytes]") -> None:
+def test_a_killed_process_is_dead(tmp_path: Path, victim: "subprocess.Popen[bytes]") -> None:
     saboteur = Saboteur(tmp_path, [Fault(0, KILL, "worker")])
     saboteur.start()
-    assert victim.wait(10) == -signal.SIGKILL
+    assert victim.wait(deadlines.seconds(10)) == -signal.SIGKILL
     saboteur.stop()
-    assert [done.met for done in saboteur.done] == [True]
+    assert [injection.hit for injection in saboteur.injections] == [True]
 
 
-def test_what_is_frozen_goes_on_after_its_time(
+def test_a_frozen_process_goes_on_after_its_time(
     tmp_path: Path, victim: "subprocess.Popen[bytes]"
 ) -> None:
     saboteur = Saboteur(tmp_path, [Fault(0, FREEZE, "web-1", lasts=0.3)])
@@ -79,20 +80,20 @@ def test_nothing_stays_frozen_when_the_drill_ends(
     assert os.WIFCONTINUED(os.waitpid(victim.pid, os.WCONTINUED)[1])
 
 
-def test_nobody_is_harmed_whose_pid_was_used_again(
+def test_a_process_that_reuses_a_pid_is_left_alone(
     tmp_path: Path, victim: "subprocess.Popen[bytes]"
 ) -> None:
-    (tmp_path / "run" / "beat").write_text(f"{victim.pid} somebody else")
+    (tmp_path / "run" / "beat").write_text(f"{victim.pid} another process")
     saboteur = Saboteur(tmp_path, [Fault(0, KILL, "beat")])
     saboteur.start()
-    wait_for(lambda: saboteur.done, "the fault's time has come")
+    wait_for(lambda: saboteur.injections, "the fault's time has come")
     saboteur.stop()
-    assert [done.met for done in saboteur.done] == [False]
+    assert [injection.hit for injection in saboteur.injections] == [False]
     assert victim.poll() is None
 
 
-def test_a_saboteur_who_stumbles_says_so(tmp_path: Path) -> None:
-    """Nobody has recorded the process that is to be killed."""
+def test_stop_raises_the_error_of_the_saboteur(tmp_path: Path) -> None:
+    """The process to be killed is not recorded."""
     saboteur = Saboteur(tmp_path, [Fault(0, KILL, "worker")])
     saboteur.start()
     with pytest.raises(FileNotFoundError):

@@ -7,17 +7,16 @@ import pytest
 
 from conftest import MakeSale
 from drills import consistency, habits
-from drills.consistency import Books
-from drills.crowd import habits_of
-from drills.shopper import ASKED, LEFT, SOCKET
+from drills.consistency import DatabaseState
+from drills.crowd import draw_habits
+from drills.shopper_log import ASKED, LEFT, SOCKET
 from drills.tests.conftest import Visit
 from inventory.models import Sale
 from orders.models import Order
 
 
 @pytest.fixture(autouse=True)
-def decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They look only briefly."""
+def look_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(habits, "LOOKS", 0.05)
 
 
@@ -25,36 +24,40 @@ def statuses(sale: Sale) -> list[str]:
     return list(sale.orders.values_list("status", flat=True))
 
 
-def test_a_patient_shopper_is_told_on_the_socket(visit: Visit, make_sale: MakeSale) -> None:
+def test_a_patient_shopper_hears_the_outcome_on_the_socket(
+    visit: Visit, make_sale: MakeSale
+) -> None:
     sale = make_sale()
     log = visit("patient", sale)
-    [told] = log.final.values()
-    assert (told.status, told.how) == ("confirmed", SOCKET)
+    [final] = log.final.values()
+    assert (final.status, final.how) == ("confirmed", SOCKET)
     assert log.sockets_opened == 1
     assert statuses(sale) == ["confirmed"]
 
 
-def test_a_patient_shopper_tries_another_product_where_one_is_sold_out(
+def test_a_patient_shopper_tries_another_product_if_one_is_sold_out(
     visit: Visit, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale = make_sale(stock={"gone": 0, "shoe": 3})
-    monkeypatch.setattr(habits, "_wanted", lambda shopper, page: iter(page.forms))  # in this order
+    monkeypatch.setattr(
+        habits, "_sort_forms", lambda shopper, page: iter(page.forms)
+    )  # in this order
     log = visit("patient", sale)
-    assert [heard.code for heard in log.heard] == ["sold_out", "queued"]
+    assert [reply.code for reply in log.replies] == ["sold_out", "queued"]
     assert sale.orders.get().product == sale.products.get(sku__startswith="shoe")
 
 
 def test_a_patient_shopper_waits_for_the_opening(visit: Visit, make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=2)
     log = visit("patient", sale)
-    assert [heard.code for heard in log.heard][-1] == "queued"
-    assert {heard.code for heard in log.heard[:-1]} == {"not_open"}
+    assert [reply.code for reply in log.replies][-1] == "queued"
+    assert {reply.code for reply in log.replies[:-1]} == {"not_open"}
 
 
 def test_a_double_click_makes_one_order(visit: Visit, make_sale: MakeSale) -> None:
     sale = make_sale(limit=5)
-    log = visit("double-clicking", sale, lambda log: len(log.heard) == 2 and bool(log.final))
-    first, second = log.heard
+    log = visit("double-clicking", sale, lambda log: len(log.replies) == 2 and bool(log.final))
+    first, second = log.replies
     assert second.sent < first.sent + first.took  # at once
     assert first.purchase == second.purchase
     assert statuses(sale) == ["confirmed"]
@@ -62,8 +65,8 @@ def test_a_double_click_makes_one_order(visit: Visit, make_sale: MakeSale) -> No
 
 def test_many_tabs_get_no_more_than_the_limit(visit: Visit, make_sale: MakeSale) -> None:
     sale = make_sale(stock=50, limit=2)
-    log = visit("many tabs", sale, lambda log: Counter(h.code for h in log.heard)["limit"] == 2)
-    assert len({heard.form for heard in log.heard}) == habits.TABS
+    log = visit("many tabs", sale, lambda log: Counter(h.code for h in log.replies)["limit"] == 2)
+    assert len({reply.form for reply in log.replies}) == habits.TABS
     assert statuses(sale) == ["confirmed"] * 2
 
 
@@ -78,39 +81,43 @@ def test_the_impatient_asks_again_and_finds_its_answer(
     monkeypatch.setattr(habits, "LEAVES_AFTER", leaves_after)
     sale = make_sale()
     log = visit("impatient", sale)
-    assert log.heard[0].code in first
-    assert len(log.heard) > 1
-    [told] = log.final.values()
-    assert told.status == "confirmed"
-    assert str(sale.orders.get().pk) == told.purchase
+    assert log.replies[0].code in first
+    assert len(log.replies) > 1
+    [final] = log.final.values()
+    assert final.status == "confirmed"
+    assert str(sale.orders.get().pk) == final.purchase
 
 
 def test_a_bot_gets_no_more_than_the_limit_and_an_answer_to_everything(
     visit: Visit, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=50, limit=2)
-    before = consistency.stock_of(sale)
-    log = visit("bot", sale, lambda log: len(log.heard) > 300)
-    codes = {heard.code for heard in log.heard}
+    before = consistency.read_stock(sale)
+    log = visit("bot", sale, lambda log: len(log.replies) > 300)
+    codes = {reply.code for reply in log.replies}
     assert {"ticket", "product", "quantity", "body", "too_large", "content_type", "limit"} <= codes
-    assert consistency.faults_in([log], Books.read(sale, before, [log])) == []
+    assert consistency.find_faults([log], DatabaseState.read(sale, before, [log])) == []
     confirmed = Order.objects.filter(sale=sale, status="confirmed")
     assert sum(order.quantity for order in confirmed) == 2
 
 
-def test_without_a_socket_the_outcome_is_asked_for(visit: Visit, make_sale: MakeSale) -> None:
+def test_without_a_socket_the_shopper_asks_for_the_outcome(
+    visit: Visit, make_sale: MakeSale
+) -> None:
     log = visit("impatient", make_sale())
     assert log.sockets_opened == 0
-    assert ASKED in {told.how for told in log.told}
+    assert ASKED in {update.how for update in log.updates}
 
 
 def test_a_crowd_has_its_habits_in_their_shares() -> None:
     assert sum(share for _, share in habits.SHARES.values()) == 100
-    counts = Counter(habits_of(500, random.Random(1)))
+    counts = Counter(draw_habits(500, random.Random(1)))
     assert counts == {habit: share * 5 for habit, (_, share) in habits.SHARES.items()}
-    assert [len(habits_of(number, random.Random(1))) for number in range(1, 40)] == [*range(1, 40)]
+    assert [len(draw_habits(number, random.Random(1))) for number in range(1, 40)] == [
+        *range(1, 40)
+    ]
 
 
 def test_the_same_seed_makes_the_same_crowd() -> None:
-    assert habits_of(50, random.Random(3)) == habits_of(50, random.Random(3))
-    assert habits_of(50, random.Random(3)) != habits_of(50, random.Random(4))
+    assert draw_habits(50, random.Random(3)) == draw_habits(50, random.Random(3))
+    assert draw_habits(50, random.Random(3)) != draw_habits(50, random.Random(4))

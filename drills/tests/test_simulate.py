@@ -1,4 +1,4 @@
-"""`simulate` sends a crowd into a running shop, and its exit code says whether all was well."""
+"""`simulate` sends a crowd into a running shop; its exit code is the verdict."""
 
 import signal
 import subprocess
@@ -10,16 +10,17 @@ from django.db import connection
 
 from conftest import MakeSale
 from drills.crowd import Crowd
-from drills.shopper import Heard, Log
-from drills.tests.conftest import here, report_of
+from drills.shopper_log import Log, Reply
+from drills.tests.conftest import report_of, simulate_here
 from ops.base_command import UsageError
 from orders import reconciliation
-from tests import stack
+from tests import deadlines, stack
+from tests.operators import typed
 
-NOBODY = "http://127.0.0.1:9"
+CLOSED_PORT = "http://127.0.0.1:9"
 
 
-def started(url: str, *options: str) -> "subprocess.Popen[str]":
+def start(url: str, *options: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "manage.py", "simulate", "--url", url, *options],
         cwd=stack.ROOT,
@@ -30,17 +31,16 @@ def started(url: str, *options: str) -> "subprocess.Popen[str]":
     )
 
 
-def simulated(url: str, *options: str) -> tuple[int, str, str]:
-    """The exit code, and what was written to standard output and error."""
-    process = started(url, *options)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+def simulate(url: str, *options: str) -> tuple[int, str, str]:
+    """Return exit code, standard output and standard error."""
+    ran = typed("simulate", "--url", url, *options)
+    return ran.code, ran.out, ran.err
 
 
-def test_a_crowd_buys_what_there_is_and_all_agrees(url: str, make_sale: MakeSale) -> None:
+def test_a_crowd_buys_the_stock_and_everything_agrees(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock={"shoe": 10, "bag": 5}, limit=2)
     options = ("--sale", sale.slug, "--shoppers", "40", "--seconds", "3", "--seed", "5")
-    code, out, err = simulated(url, *options, "--no-input", "--json")
+    code, out, err = simulate(url, *options, "--no-input", "--json")
     assert (code, err) == (0, "")
     report = report_of(out)
     assert report["consistent"]
@@ -56,29 +56,29 @@ def test_a_crowd_buys_what_there_is_and_all_agrees(url: str, make_sale: MakeSale
     assert 0 < times["p50"] <= times["p95"] <= times["p99"] <= times["max"] < 30_000
 
 
-def test_the_report_is_told_in_words(url: str, make_sale: MakeSale) -> None:
+def test_the_report_is_readable_text(url: str, make_sale: MakeSale) -> None:
     sale = make_sale()
     options = ("--sale", sale.slug, "--shoppers", "5", "--seconds", "1", "--no-input")
-    code, out, _ = simulated(url, *options)
+    code, out, _ = simulate(url, *options)
     assert code == 0
     for words in (sale.slug, "shoppers   5", "202 queued", "click to answer", "\nCONSISTENT"):
         assert words in out
     assert "NOT" not in out
 
 
-def test_a_server_that_is_not_there_fails_soon(make_sale: MakeSale) -> None:
+def test_an_unreachable_server_fails_soon(make_sale: MakeSale) -> None:
     sale = make_sale()
     began = time.monotonic()
-    code, _, err = simulated(NOBODY, "--sale", sale.slug, "--shoppers", "3", "--no-input")
+    code, _, err = simulate(CLOSED_PORT, "--sale", sale.slug, "--shoppers", "3", "--no-input")
     assert code == 1
     assert "shows no page: " in err
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < deadlines.seconds(20)
 
 
-def test_a_shop_with_another_key_is_not_ours(make_sale: MakeSale) -> None:
+def test_a_shop_with_another_key_is_refused(make_sale: MakeSale) -> None:
     sale = make_sale()
     with stack.Web.running(SECRET_KEY="another-" + "y" * 40) as web:
-        code, _, err = simulated(web.url, "--sale", sale.slug, "--shoppers", "3", "--no-input")
+        code, _, err = simulate(web.url, "--sale", sale.slug, "--shoppers", "3", "--no-input")
     assert code == 1
     assert "another key" in err
     assert sale.orders.count() == 0
@@ -87,39 +87,39 @@ def test_a_shop_with_another_key_is_not_ours(make_sale: MakeSale) -> None:
 @pytest.mark.parametrize(
     "address", ["http://example.com", "http://192.0.2.1:8000", "http://[2001:db8::1]"]
 )
-def test_nobody_elses_shop_is_visited(address: str, make_sale: MakeSale) -> None:
-    code, _, err = simulated(address, "--sale", make_sale().slug, "--shoppers", "3", "--no-input")
+def test_the_shop_of_another_host_is_not_visited(address: str, make_sale: MakeSale) -> None:
+    code, _, err = simulate(address, "--sale", make_sale().slug, "--shoppers", "3", "--no-input")
     assert code == 2
     assert "ALLOWED_HOSTS" in err
 
 
-def test_all_hosts_allowed_names_nobody(
+def test_a_wildcard_in_allowed_hosts_names_no_host(
     make_sale: MakeSale, settings: pytest.FixtureRequest
 ) -> None:
     settings.ALLOWED_HOSTS = ["*"]  # type: ignore[attr-defined]  # pytest-django's
     with pytest.raises(UsageError):
-        here(make_sale(), "--url", "http://example.com")
+        simulate_here(make_sale(), "--url", "http://example.com")
 
 
 def test_of_several_open_sales_one_must_be_named(url: str, make_sale: MakeSale) -> None:
     one, other = make_sale(), make_sale()
-    code, _, err = simulated(url, "--shoppers", "3", "--no-input")
+    code, _, err = simulate(url, "--shoppers", "3", "--no-input")
     assert code == 2
     assert one.slug in err
     assert other.slug in err
 
 
 @pytest.mark.parametrize("options", [("--shoppers", "0"), ("--shoppers", "3", "--seconds", "0")])
-def test_absurd_numbers_are_refused(options: tuple[str, ...]) -> None:
-    assert simulated(NOBODY, *options)[0] == 2
+def test_invalid_numbers_are_refused(options: tuple[str, ...]) -> None:
+    assert simulate(CLOSED_PORT, *options)[0] == 2
 
 
-def test_it_asks_before_it_buys(url: str, make_sale: MakeSale) -> None:
+def test_simulate_asks_before_it_buys(url: str, make_sale: MakeSale) -> None:
     sale = make_sale()
-    code, _, err = simulated(url, "--sale", sale.slug, "--shoppers", "3")
+    code, _, err = simulate(url, "--sale", sale.slug, "--shoppers", "3")
     assert code == 2
     assert f"buy REAL units of {sale.slug}" in err
-    code, out, err = simulated(url, "--sale", sale.slug, "--shoppers", "3", "--dry-run")
+    code, out, err = simulate(url, "--sale", sale.slug, "--shoppers", "3", "--dry-run")
     assert (code, out) == (0, "")
     assert f"buy REAL units of {sale.slug}" in err
     assert sale.orders.count() == 0
@@ -130,10 +130,10 @@ def test_an_interrupted_crowd_waits_for_its_answers_and_reports(
 ) -> None:
     sale = make_sale(stock=100)
     options = ("--sale", sale.slug, "--shoppers", "10", "--seconds", "60", "--no-input", "--json")
-    process = started(url, *options)
-    stack.wait_for(lambda: sale.orders.exists(), "somebody bought")
+    process = start(url, *options)
+    stack.wait_for(lambda: sale.orders.exists(), "the first order")
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=deadlines.seconds(40))
     report = report_of(out)
     assert process.returncode == 130
     assert (report["interrupted"], report["consistent"]) == (True, True)
@@ -145,15 +145,15 @@ def test_an_acceptance_that_became_no_order_is_inconsistent(
 ) -> None:
     lost = "0" * 8 + "-0000-8000-8000-" + "0" * 12
     log = Log("patient", pages=[0.1])
-    log.hear(Heard(lost, 1.0, 0.1, 202, "queued", purchase=lost))
+    log.record_reply(Reply(lost, 1.0, 0.1, 202, "queued", purchase=lost))
     monkeypatch.setattr(Crowd, "shop", lambda crowd, say: [log])
-    code, report = here(make_sale(), "--url", url)
+    code, report = simulate_here(make_sale(), "--url", url)
     assert code == 3
     assert report["faults"]["unanswered"]["first"] == [{"purchase": lost, "habit": "patient"}]
     assert report["verify"]["balanced"]
 
 
-def test_books_that_do_not_balance_are_inconsistent(
+def test_stock_that_differs_from_the_ledger_is_inconsistent(
     url: str, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciliation, "_PATIENCE", 0.3)
@@ -164,7 +164,7 @@ def test_books_that_do_not_balance_are_inconsistent(
         cursor.execute("ALTER TABLE inventory_product DISABLE TRIGGER USER")
         cursor.execute(move, [1, product])
         try:
-            code, report = here(sale, "--url", url)
+            code, report = simulate_here(sale, "--url", url)
         finally:
             cursor.execute(move, [-1, product])
             cursor.execute("ALTER TABLE inventory_product ENABLE TRIGGER USER")

@@ -3,9 +3,7 @@
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import sentry_sdk
 from django.conf import settings
-from sentry_sdk.integrations.logging import ignore_logger
 
 from flashsale.observe import logs
 
@@ -16,6 +14,9 @@ if TYPE_CHECKING:
 def start(role: str) -> None:
     """Send each logged error from now on, with its purchase. No-op without SENTRY_DSN."""
     if settings.SENTRY_DSN:
+        import sentry_sdk  # slow, and most shops do without it
+        from sentry_sdk.integrations.logging import ignore_logger
+
         sentry_sdk.init(
             dsn=settings.SENTRY_DSN,
             before_send=_without_secrets,

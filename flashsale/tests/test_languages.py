@@ -10,7 +10,7 @@ from websockets import Origin
 from websockets.sync.client import ClientConnection, connect
 
 from conftest import MakeSale
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import HTMX, Shopper
 
 SOON = 10.0  # seconds
@@ -23,7 +23,9 @@ def url() -> Iterator[str]:
 
 
 def page(url: str, path: str, language: str) -> str:
-    return httpx.get(url + path, headers={"Accept-Language": language}, timeout=15).text
+    return httpx.get(
+        url + path, headers={"Accept-Language": language}, timeout=deadlines.seconds(15)
+    ).text
 
 
 def test_a_sale_is_read_in_german(url: str, make_sale: MakeSale) -> None:

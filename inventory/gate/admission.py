@@ -1,4 +1,4 @@
-"""What web processes ask the gate: may this click buy, what became of it, what is left.
+"""The gate for web processes: decide a click, read its answer, read what can still be bought.
 
 Raises NotSent if nothing was sent to Redis, and another redis.RedisError if the reply was lost.
 """

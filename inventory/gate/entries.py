@@ -42,7 +42,8 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in units."""
+    """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in
+    units."""
 
     id: str
     purchase: UUID

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def read_view(sale: int) -> View:
-    """`view`, for code that may block."""
+    """Read the gate's view in one transaction."""
     with clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         with raise_as_corrupt():
@@ -33,8 +33,8 @@ def read_view(sale: int) -> View:
 
 
 def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str, str]]]]:
-    """The gate's mark and version, and the oldest undecided purchases in the order of their
-    acceptance, raw: `parse_line` reads them."""
+    """The gate's epoch and version, and at most `most` of the oldest entries of the line: stream id
+    and fields, for `parse_line`."""
     k = keys(sale)
     with clients.client_of(sale).pipeline(transaction=True) as pipe, raise_as_corrupt():
         pipe.hmget(k.gate, "epoch", "version")
@@ -44,16 +44,18 @@ def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str,
 
 
 def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
-    """Waits until something stands in the line behind the entry `after`, at most so long."""
+    """Wait for an entry after the entry `after`, at most so long. False if none came."""
     line = keys(sale).line
     with raise_as_corrupt():
         return bool(clients.client_of(sale).xread({line: after}, count=1, block=milliseconds))
 
 
 def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
-    """What the caretaker looks at, of each of these sales, in one round trip per server. An odd
-    gate has a pulse that says so: it takes nobody else's away. One whose slot is on the way to
-    another server has none."""
+    """The pulses of these sales' gates, in one round trip per server.
+
+    A corrupt gate has a pulse with the reason, so that it does not hide the others. A gate whose
+    slot is moving to another server has none.
+    """
     found = {}
     for server, share in clients.group_by_server(sales):
         if share:
@@ -76,10 +78,10 @@ def _pulses(server: redis.Redis, sales: list[int]) -> dict[int, Pulse]:
 
 
 def read_pulse(sale: int) -> Pulse:
-    """The same of one. Raises redis.RedisError."""
+    """The pulse of one gate. Raises redis.RedisError."""
     found = read_pulses([sale])
     if not found:
-        raise redis.ConnectionError("its keys are on the way to another server")
+        raise redis.ConnectionError("its keys are moving to another server")
     return found[sale]
 
 
@@ -87,7 +89,7 @@ def _is_here(replies: Iterable[Any]) -> bool:
     return not any(isinstance(reply, NOT_HERE) for reply in replies)
 
 
-def _pulse(now: int, state: Any, head: Any, in_flight_by_shopper: Any) -> Pulse:
+def _pulse(now: int, state: Any, head: Any, in_flight: Any) -> Pulse:
     try:
         with raise_as_corrupt():
             _raise_errors((state, head))
@@ -96,10 +98,10 @@ def _pulse(now: int, state: Any, head: Any, in_flight_by_shopper: Any) -> Pulse:
                 version=parse_count(version),
                 epoch=parse_epoch(epoch),
                 ready=ready == "1",
-                # One from the future counts as well: the clock may have been put back.
+                # An entry from the future has waited too: the clock may have been set back.
                 waited=abs(now - int(head[0][0].partition("-")[0])) if head else 0,
-                corrupt="somebody has met what cannot be read" if corrupt else "",
-                stuck=not head and bool(in_flight_by_shopper),
+                corrupt="a reader has reported it" if corrupt else "",
+                stuck=not head and bool(in_flight),
             )
     except CorruptGate as error:
         return Pulse(version=0, epoch="", ready=False, waited=0, corrupt=str(error))
@@ -111,22 +113,25 @@ def _raise_errors(replies: Iterable[Any]) -> None:
             raise reply
 
 
-def position(sale: int) -> tuple[int, str]:
-    """The version at which the gate stands, and its mark."""
+def read_position(sale: int) -> tuple[int, str]:
+    """The gate's version and epoch."""
     with raise_as_corrupt():
         version, epoch = clients.client_of(sale).hmget(keys(sale).gate, "version", "epoch")
         return parse_count(version), parse_epoch(epoch)
 
 
 def apply_part(sale: int, part: str) -> tuple[bool, int]:
-    """Applies one part of a tale. Gives whether it applied, and where the gate stands."""
-    applied, stands = _run(sale, "apply", keys(sale), part)
-    return applied == 1, int(stands)
+    """Apply one part of a delta. Returns whether it was applied, and the gate's version."""
+    applied, version = _run(sale, "apply", keys(sale), part)
+    return applied == 1, int(version)
 
 
 def lower_bell(sale: int) -> bool:
-    """Takes the bell down if the line is empty. Raises OddGate where something is in flight all the
-    same: it would be sold out for ever, and whose it was would wait for ever."""
+    """Lower the bell if the line is empty, so that the next accepted purchase rings it.
+
+    Raises CorruptGate if the line is empty and units are in flight: they could never be sold, and
+    their shoppers would wait for ever.
+    """
     k = keys(sale)
     lowered = int(_run(sale, "lower_bell", (k.line, k.bell, k.in_flight, k.in_flight_by_shopper)))
     if lowered > 1:
@@ -135,24 +140,25 @@ def lower_bell(sale: int) -> bool:
 
 
 def purge_gate(sale: int) -> bool:
-    """Removes the gate of an ended sale whose line is empty."""
+    """Remove the gate of an ended sale whose line is empty. False if it must stay."""
     return bool(_run(sale, "purge", (*keys(sale), *former_keys(sale))))
 
 
 def empty_gate(sale: int, version: float = float("-inf")) -> bool:
-    """Makes a gate that stands ahead of `version` forget what it was told, and cold; its line is
-    kept, unless it is none."""
+    """Empty a gate whose version is above `version`: it is not ready until it has been rebuilt. The
+    line is kept if it is a stream. False if nothing was emptied."""
     return bool(_run(sale, "empty", keys(sale), version, new_epoch()))
 
 
 def drop_entry(sale: int, entry: str, purchase: str) -> bool:
-    """Takes an entry out of the line that no queued answer refers to (a repeat, or garbage)."""
+    """Remove an entry from the line if no queued answer refers to it: a repeat, or an unreadable
+    entry. Returns whether it was removed."""
     k = keys(sale)
     return bool(_run(sale, "drop", (k.answers, k.line), entry, purchase))
 
 
 def read_snapshot(sale: int) -> Snapshot:
-    """The gate's numbers and its whole line, in one atomic look."""
+    """Read the gate's numbers and its whole line, atomically."""
     k = keys(sale)
     with clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
@@ -168,21 +174,21 @@ def read_snapshot(sale: int) -> Snapshot:
 
 
 def read_answers(sale: int) -> dict[str, Answer]:
-    """Every answer by purchase, read in steps: not of one moment."""
+    """All answers by purchase. Read in steps, so they may be of different moments."""
     with raise_as_corrupt():
         found = clients.client_of(sale).hscan_iter(keys(sale).answers, count=1000)
         return {purchase: parse_answer(stored) or UNREADABLE for purchase, stored in found}
 
 
 def read_bought(sale: int) -> dict[str, int]:
-    """Units confirmed by shopper, read in steps."""
+    """Units owned by shopper. Read in steps, so they may be of different moments."""
     with raise_as_corrupt():
         found = clients.client_of(sale).hscan_iter(keys(sale).bought, count=1000)
         return {shopper: parse_count(units) for shopper, units in found}
 
 
 def read_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
-    """The answer to a purchase, and whether the entry that it names stands in the line."""
+    """The answer to a purchase, and whether the entry to which it refers is in the line."""
     k = keys(sale)
     stored = clients.client_of(sale).hget(k.answers, purchase)
     if stored is None:
@@ -199,17 +205,20 @@ _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
 
 
 def read_bought_by(sale: int, shopper: str) -> int:
+    """Units owned by one shopper."""
     with raise_as_corrupt():
         return parse_count(clients.client_of(sale).hget(keys(sale).bought, shopper))
 
 
 def knows_scripts(*servers: redis.Redis) -> bool:
-    """Whether these, or all, know our scripts; of one that does not, no gate may be believed."""
+    """Whether these servers, or all, know the scripts. The gates of one that does not cannot be
+    trusted."""
     digests = [digest(script) for script in SCRIPTS]
     return all(all(server.script_exists(*digests)) for server in servers or _all())
 
 
 def new_epoch() -> str:
+    """A random epoch: the fencing token of a gate's life, between two rebuilds."""
     return secrets.token_hex(8)
 
 
@@ -222,7 +231,7 @@ def begin_epoch(sales: Iterable[int], epoch: str) -> None:
 
 
 def remove(sales: Iterable[int]) -> None:
-    """Remove gates that must not be asked any more."""
+    """Remove gates that no sale needs any more, whatever they contain."""
     for server, share in clients.group_by_server(sales):
         with server.pipeline(transaction=False) as pipe:
             for sale in share:
@@ -231,19 +240,22 @@ def remove(sales: Iterable[int]) -> None:
 
 
 def list_gates(*servers: redis.Redis) -> set[int]:
-    """The sales that have a gate in these, or in any, also those that an old copy brought back."""
+    """The sales that have a gate on these servers, or on any, including gates that an old copy
+    brought back."""
     pattern = keys(0).gate.replace("{sale:0}", "{sale:*}")
     found = (key for server in servers or _all() for key in server.scan_iter(pattern, count=1000))
     numbers = {key[len("{sale:") : key.index("}")] for key in found}
     return {int(number) for number in numbers if _NUMBER.match(number)}
 
 
-_NUMBER = re.compile(r"\A[1-9][0-9]{0,17}\Z")  # of a sale; others name their keys as they like
+_NUMBER = re.compile(
+    r"\A[1-9][0-9]{0,17}\Z"
+)  # a sale's number; other programs may use similar keys
 
 
 def load_scripts(*servers: redis.Redis) -> None:
-    """Makes these, or all, know the scripts. Only after `cool`: before it, stale gates would
-    answer."""
+    """Load the scripts on these servers, or on all. Only after `begin_epoch`: before it, stale
+    gates would answer."""
     for server in servers or _all():
         for script in SCRIPTS:
             server.script_load(source(script))

@@ -28,7 +28,7 @@ class Keys(NamedTuple):
     in_flight_by_shopper: str  # hash: units of undecided entries by shopper
     answers: str  # hash: the answer by purchase
     line: str  # stream: accepted, undecided entries, the oldest first
-    bell: str  # string: set while a worker has been told that entries wait
+    bell: str  # string: set from the ring until the line is empty
     recent: str  # hash: the latest purchases by shopper
 
 

@@ -31,12 +31,12 @@ class View:
         return max(0, self.stock.get(sku, 0) - self.in_flight.get(sku, 0))
 
 
-# ms in the line, until staff are alarmed: the caretaker settles after 1 s.
+# ms in the line until the dashboard raises an alarm: the caretaker settles after 1 s.
 WAITS_LONG = 2_000
 
 
 class Pulse(NamedTuple):
-    """The part of a gate that tells the caretaker whether it needs care."""
+    """The part of a gate that the caretaker reads to see whether it needs care."""
 
     version: int
     epoch: str
@@ -72,7 +72,8 @@ def pairs(flat: list[str]) -> dict[str, str]:
 
 
 def parse_view(replies: list[Any]) -> View:
-    """Read the replies to `view_commands`. Raises ValueError or TypeError if the gate is corrupt."""
+    """Read the replies to `view_commands`. Raises ValueError or TypeError if the gate is
+    corrupt."""
     gate, stock, in_flight, waiting, (seconds, microseconds) = replies
     moments = [parse_count(gate.get(name)) for name in ("opens_at", "closes_at")]
     if not all(0 <= moment < _LATEST for moment in moments):

@@ -1,15 +1,15 @@
-"""Rules that PostgreSQL keeps by itself, under raw SQL too."""
+"""Rules that PostgreSQL enforces, under raw SQL too."""
 
 from django.db import migrations
 
-# A listing's window follows its sale's, so that the constraints on listings see the truth.
+# A listing's window follows its sale's, so that the constraints on listings check the real window.
 LISTING_FOLLOWS_SALE = """
 ALTER TABLE inventory_listing ADD CONSTRAINT listing_follows_sale
     FOREIGN KEY (sale_id, opens_at, closes_at, finished)
     REFERENCES inventory_sale (id, opens_at, closes_at, finished) ON UPDATE CASCADE;
 """
 
-# The ledger is append-only. A statement's trigger, so that TRUNCATE meets it too.
+# The ledger is append-only. A trigger per statement, so that it refuses TRUNCATE too.
 LEDGER_APPEND_ONLY = """
 CREATE FUNCTION inventory_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -20,9 +20,8 @@ CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON invento
     FOR EACH STATEMENT EXECUTE FUNCTION inventory_refuse_change();
 """
 
-# Each movement goes on where the last one of its product ended; and when a transaction ends, whichever
-# of the two it has touched, the product's stock is what the last movement left. By induction, stock is
-# the sum of movements.
+# Each movement continues from the balance of the product's last one. At the end of a transaction that changed
+# the product or its movements, the stock equals the last balance. By induction, stock is the sum of movements.
 BOOKS_BALANCE = """
 CREATE FUNCTION inventory_movement_continues() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -64,8 +63,8 @@ CREATE CONSTRAINT TRIGGER stock_follows AFTER INSERT ON inventory_stockmovement
     FOR EACH ROW EXECUTE FUNCTION inventory_stock_explained();
 """
 
-# Ended is final, by the clock as well, and so is finished; what has opened does not open later; and no
-# change of a sale is ever undone.
+# Ended is final, also by the clock, and so is finished; an opening in the past cannot move to later; versions
+# never fall.
 SALE_GOES_FORWARD = """
 CREATE FUNCTION inventory_sale_goes_forward() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -86,8 +85,8 @@ CREATE TRIGGER sale_goes_forward BEFORE UPDATE ON inventory_sale
     FOR EACH ROW EXECUTE FUNCTION inventory_sale_goes_forward();
 """
 
-# From the opening until it is finished, a sale's products and their prices stand. A sku never changes:
-# it is what the gate and the line know a product by.
+# From the opening of a sale until it is finished, its products and their prices are fixed. A sku never changes:
+# gate and line identify a product by it.
 SALE_FROZEN = """
 CREATE FUNCTION inventory_price_frozen() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -3,8 +3,8 @@
 import django.core.validators
 from django.db import migrations, models
 
-# All prices of a sale that shoppers can see are in one currency. Looked at when a transaction ends, so
-# that all products of a draft can be changed together.
+# All prices of a sale that shoppers can see are in one currency. Checked at the end of the transaction, so that all
+# products of a draft can be changed together.
 ONE_CURRENCY = """
 CREATE FUNCTION inventory_one_currency() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,7 +1,7 @@
 from django.db import migrations
 
-# What is left, and what the sale has sold of it so far. Apart from the new column, whose lock would
-# hold up settlement for as long as this reads the ledger.
+# Units left, plus units that the sale has sold so far. Separate from the migration that adds the column, whose lock
+# would block settlement while this reads the ledger.
 _FROM_THE_LEDGER = """
 UPDATE inventory_listing AS l SET offered = greatest(0, p.stock - coalesce(
     (SELECT sum(m.delta) FROM inventory_stockmovement AS m

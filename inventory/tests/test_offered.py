@@ -1,4 +1,4 @@
-"""What a sale has had to sell: the bar beside the stock is full of it."""
+"""The units that a sale has offered: the full length of the bar beside the stock."""
 
 from importlib import import_module
 
@@ -7,7 +7,7 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import cancellation, lifecycle, stock_changes
 from orders.settlement import settle
 from storefront.catalogue import card, stock_level
 from tests.cast import queue_up
@@ -26,8 +26,8 @@ def test_a_sale_offers_what_is_in_stock_when_it_is_scheduled(make_sale: MakeSale
 def test_what_comes_in_or_is_lost_is_counted_and_what_is_sold_is_not(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     product = sale.products.get().pk
-    lifecycle.restock(product, 5, by="staff")
-    lifecycle.correct(product, -2, by="staff", reason="broken")
+    stock_changes.restock(product, 5, by="staff")
+    stock_changes.correct(product, -2, by="staff", reason="broken")
     queue_up(sale, 4)
     settle(sale.pk)
     assert (offered(sale), sale.products.get().stock) == (13, 9)
@@ -37,13 +37,13 @@ def test_what_a_cancelled_order_returns_was_offered_before(make_sale: MakeSale) 
     sale = make_sale(stock=10)
     queue_up(sale, 1)
     settle(sale.pk)
-    lifecycle.cancel(sale.orders.get().pk, by="staff")
+    cancellation.cancel_order(sale.orders.get().pk, by="staff")
     assert offered(sale) == 10
 
 
 def test_stock_that_comes_in_for_a_draft_is_offered_once(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10, live=False)
-    lifecycle.restock(sale.products.get().pk, 5, by="staff")
+    stock_changes.restock(sale.products.get().pk, 5, by="staff")
     lifecycle.schedule(sale.pk, by="staff")
     assert offered(sale) == 15
 
@@ -52,7 +52,7 @@ def test_what_older_sales_have_offered_is_counted_from_the_ledger(make_sale: Mak
     sale = make_sale(stock=10)
     queue_up(sale, 4)
     settle(sale.pk)
-    lifecycle.cancel(sale.orders.all()[0].pk, by="staff")
+    cancellation.cancel_order(sale.orders.all()[0].pk, by="staff")
     sale.listings.update(offered=0)
     with connection.cursor() as cursor:
         cursor.execute(what_was_offered._FROM_THE_LEDGER)

@@ -1,4 +1,4 @@
-"""Pictures come in several widths, and no page asks where they are kept."""
+"""Pictures come in several widths, and no page asks the storage for them."""
 
 import re
 from importlib import import_module
@@ -21,7 +21,7 @@ ON_ITS_SIDE = 6  # EXIF: the camera was turned
 
 
 def taken(width: int, height: int, orientation: int = 1) -> "ContentFile[bytes]":
-    """A photograph, dark above and light below, as staff upload it; its colour is like no other's."""
+    """A photograph, dark above and light below, in a colour of its own, as staff upload it."""
     photograph = Image.new("RGB", (width, height), f"#{uuid4().hex[:6]}")
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -60,7 +60,7 @@ def make_copies() -> None:
 
 @pytest.fixture
 def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A storage that fails whoever asks it for more than addresses."""
+    """A storage that fails on everything except URLs."""
 
     def fail(*args: object) -> None:
         raise AssertionError("the storage was asked")

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses, whoever asks: the ORM, raw SQL, or a console at night."""
+"""Rules of PostgreSQL: they hold for the ORM, raw SQL and a console alike."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ Reason = StockMovement.Reason
 
 @pytest.fixture(autouse=True)
 def _undone() -> Iterator[None]:
-    """Rules need no commit: the sales that break them stay out of other tests' way."""
+    """Rules need no commit, so the rows that break them do not disturb other tests."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -26,7 +26,7 @@ def _undone() -> Iterator[None]:
 
 @contextmanager
 def refused(rule: str) -> Iterator[None]:
-    """PostgreSQL says no, at the latest when the transaction ends, and names the rule."""
+    """PostgreSQL refuses, at the latest at the end of the transaction, and names the rule."""
     # The caller's block is the statement that is refused.
     with pytest.raises(IntegrityError, match=rule), transaction.atomic():  # noqa: PT012
         yield
@@ -44,7 +44,7 @@ def sql(statement: str, *values: Any) -> None:
 
 
 def now() -> datetime:
-    """The same all through a test: in a transaction PostgreSQL's `now()` stands still."""
+    """The same throughout a test: in a transaction PostgreSQL's `now()` does not change."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         moment: datetime = cursor.fetchone()[0]
@@ -135,7 +135,7 @@ def test_a_picture_comes_with_a_text() -> None:
     sql(set_picture, "A shoe", product.pk)
 
 
-# --- The books -------------------------------------------------------------------------------
+# --- The ledger ------------------------------------------------------------------------------
 
 
 def test_stock_does_not_change_without_a_movement() -> None:
@@ -150,7 +150,7 @@ def test_a_product_does_not_begin_with_stock_from_nowhere() -> None:
 
 
 def a_movement(product: Product, **values: Any) -> None:
-    """A row of the ledger that goes on from the last one unless `values` say otherwise."""
+    """A row of the ledger that continues from the last one, unless `values` differ."""
     values = {"delta": 1, "reason": Reason.RECEIVED, **values}
     values.setdefault("balance", product.stock + values["delta"])
     StockMovement.objects.create(product=product, **values)
@@ -287,7 +287,7 @@ def test_a_sale_goes_forward() -> None:
     change(sale, finished=True, version=7)
 
 
-# --- What is listed --------------------------------------------------------------------------
+# --- Listings --------------------------------------------------------------------------------
 
 
 def test_a_product_is_listed_once_in_a_sale() -> None:

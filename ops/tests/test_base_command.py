@@ -23,6 +23,7 @@ from ops.base_command import (
     describe_failure,
     is_away,
 )
+from tests import deadlines
 from tests.stack import ROOT
 
 
@@ -129,7 +130,7 @@ def test_an_argument_that_is_no_text_is_a_slip() -> None:
         cwd=ROOT,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=deadlines.seconds(60),
     )
     assert done.returncode == 2
     assert b"no text" in done.stderr

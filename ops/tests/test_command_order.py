@@ -10,9 +10,9 @@ from orders import reconciliation, settlement
 from orders.models import AuditEntry, Order
 from orders.tickets import new_purchase
 from tests.cast import click, queue_up
-from tests.operators import here, typed
+from tests.operators import here, spawned
 
-NOBODY = "redis://127.0.0.1:1/0"
+AWAY = "redis://127.0.0.1:1/0"
 
 
 def sold(sale: Sale, shoppers: int) -> list[Order]:
@@ -127,7 +127,7 @@ def test_a_cancellation_that_the_gate_was_not_told_of_is_made_and_fails(
 ) -> None:
     [order] = sold(make_sale(), 1)
     words = ("order", "cancel", order.reference, "--no-input", "--json")
-    ran = typed(*words, REDIS_URL=NOBODY)
+    ran = spawned(*words, REDIS_URL=AWAY)
     [result] = ran.told["orders"]
     assert (ran.code, result["outcome"], result["told"]) == (1, "cancelled", False)
     assert AuditEntry.objects.filter(order=order.pk).count() == 1

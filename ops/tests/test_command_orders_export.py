@@ -11,10 +11,10 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import lifecycle, settlement
+from orders import cancellation, lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
-from tests.operators import here, typed
+from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
 
 MANY = 50_000
@@ -101,7 +101,7 @@ def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: Ma
     sale, name = make_sale(), 'Schuh, "rot"\n靴'
     renamed(sale, name=name)
     sold(sale, 1)
-    ran = typed("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
+    ran = spawned("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
     [row] = csv.DictReader(io.StringIO(ran.out))
     assert row["product"] == name
 
@@ -110,7 +110,7 @@ def test_orders_are_chosen_by_status(make_sale: MakeSale) -> None:
     sale = make_sale(stock=2)
     promise_too_much(sale, 4)
     sold(sale, 4)
-    lifecycle.cancel(sale.orders.filter(status="confirmed")[0].pk, by="staff")
+    cancellation.cancel_order(sale.orders.filter(status="confirmed")[0].pk, by="staff")
     rows = exported("--sale", sale.slug, "--status", "cancelled", "rejected")
     assert sorted(row["status"] for row in rows) == ["cancelled", "rejected", "rejected"]
 

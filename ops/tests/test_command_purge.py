@@ -1,4 +1,4 @@
-"""`manage.py purge` takes what is over, and nothing else."""
+"""`manage.py purge` removes gates of sales that are over and ended logins, and nothing else."""
 
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from inventory.gate import replica
 from inventory.gate.scripts import keys
 from orders import lifecycle, settlement
 from tests.cast import queue_up
-from tests.operators import here, typed
+from tests.operators import here, spawned
 
 OVER = 10**12  # the number of a sale that an old copy of Redis has brought back
 
@@ -60,6 +60,6 @@ def test_a_gate_whose_line_is_not_empty_stays(make_sale: MakeSale) -> None:
 
 
 def test_without_redis_it_says_so() -> None:
-    ran = typed("purge", REDIS_URL="redis://127.0.0.1:1/0")
+    ran = spawned("purge", REDIS_URL="redis://127.0.0.1:1/0")
     assert ran.code == 1
     assert len(ran.err.strip().splitlines()) == 1

@@ -10,9 +10,9 @@ from inventory.models import Sale
 from orders import lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up, skus, stocked
-from tests.operators import here, typed
+from tests.operators import here, spawned, typed
 
-NOBODY = "redis://127.0.0.1:1/0"
+AWAY = "redis://127.0.0.1:1/0"
 
 
 def create(slug: str, *words: str, opens: str, closes: str) -> tuple[str, ...]:
@@ -182,7 +182,7 @@ def test_the_list_has_every_sale_a_line(make_sale: MakeSale) -> None:
 
 def test_a_sale_is_shown_as_far_as_it_is_known_while_redis_is_away(make_sale: MakeSale) -> None:
     sale = make_sale(stock=4)
-    ran = typed("sale", "show", sale.slug, "--json", REDIS_URL=NOBODY)
+    ran = spawned("sale", "show", sale.slug, "--json", REDIS_URL=AWAY)
     assert ran.code == 1
     assert "Redis cannot be reached" in ran.err
     assert "Redis cannot be reached" in ran.told["gate"]["error"]
@@ -191,7 +191,7 @@ def test_a_sale_is_shown_as_far_as_it_is_known_while_redis_is_away(make_sale: Ma
 
 def test_a_change_that_the_gate_was_not_told_of_is_made_and_fails(make_sale: MakeSale) -> None:
     sale = make_sale()
-    ran = typed("sale", "pause", sale.slug, "--no-input", "--json", REDIS_URL=NOBODY)
+    ran = spawned("sale", "pause", sale.slug, "--no-input", "--json", REDIS_URL=AWAY)
     assert (ran.code, ran.told["committed"], ran.told["told"]) == (1, True, False)
     assert "The change is made" in ran.err
     sale.refresh_from_db()
@@ -203,7 +203,7 @@ def test_a_sale_that_somebody_holds_is_left_alone(make_sale: MakeSale) -> None:
     sale = make_sale()
     with transaction.atomic():
         Sale.objects.select_for_update().get(pk=sale.pk)
-        ran = typed("sale", "pause", sale.slug, "--no-input")
+        ran = spawned("sale", "pause", sale.slug, "--no-input")
     assert ran.code == 1
     assert "Somebody else is changing this" in ran.err
     lifecycle.pause(sale.pk, by="staff")

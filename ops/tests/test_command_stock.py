@@ -5,9 +5,9 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Product, StockMovement
 from tests.cast import queue_up
-from tests.operators import here, typed
+from tests.operators import here, spawned, typed
 
-NOBODY = "redis://127.0.0.1:1/0"
+AWAY = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def test_units_that_came_in_are_added_and_the_ledger_says_by_whom(product: Produ
     assert (movement.delta, movement.reason, movement.actor) == (5, "received", "anna")
 
 
-@pytest.mark.parametrize(("units", "stands"), [("-3", 7), ("+3", 13)])
+@pytest.mark.parametrize(("units", "expected"), [("-3", 7), ("+3", 13)])
 def test_a_correction_goes_both_ways_and_keeps_its_reason(
-    product: Product, units: str, stands: int
+    product: Product, units: str, expected: int
 ) -> None:
     ran = here("stock", "correct", product.sku, units, "--reason", "miscounted", "--no-input")
-    assert (ran.code, ran.out) == (0, f"{product.sku}: {stands} in stock\n")
+    assert (ran.code, ran.out) == (0, f"{product.sku}: {expected} in stock\n")
     assert last_movement(product).note == "miscounted"
 
 
@@ -87,6 +87,6 @@ def test_an_unknown_product_fails_and_names_what_looks_alike(product: Product) -
 
 
 def test_the_stock_is_shown_while_redis_is_away(product: Product) -> None:
-    ran = typed("stock", "show", product.sku, "--json", REDIS_URL=NOBODY)
+    ran = spawned("stock", "show", product.sku, "--json", REDIS_URL=AWAY)
     assert (ran.code, ran.told["stock"], ran.told["in_flight"]) == (1, 10, None)
     assert "Redis cannot be reached" in ran.err

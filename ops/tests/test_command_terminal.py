@@ -14,7 +14,8 @@ from inventory import announce
 from inventory.models import Sale
 from ops.management.commands.sale import _STEPS
 from orders import lifecycle
-from tests.operators import at_a_terminal, here, typed
+from tests import deadlines
+from tests.operators import at_a_terminal, here, spawned
 
 
 def status(sale: Sale) -> str:
@@ -59,7 +60,7 @@ def test_a_person_sees_a_table_and_a_pipe_plain_text(make_sale: MakeSale) -> Non
     with at_a_terminal("sale", "list") as terminal:
         assert terminal.ends() == 0
         assert "──" in terminal.screen
-    piped = typed("sale", "list").out
+    piped = spawned("sale", "list").out
     assert sale.slug in piped
     assert "──" not in piped
     assert "\x1b" not in piped
@@ -70,8 +71,8 @@ def test_the_pages_hear_of_a_change_before_the_command_ends(make_sale: MakeSale)
     client = redis.Redis.from_url(settings.CHANNEL_URL)
     with client.pubsub() as pages:  # type: ignore[no-untyped-call]  # redis-py has none here
         pages.psubscribe(f"*{announce.GROUP}")
-        assert pages.get_message(timeout=5)  # that we listen
-        typed("sale", "pause", sale.slug, "--no-input")
+        assert pages.get_message(timeout=deadlines.seconds(5))  # that we listen
+        spawned("sale", "pause", sale.slug, "--no-input")
         assert pages.get_message(timeout=0.1)
 
 
@@ -87,7 +88,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_a_postgresql_that_is_away_is_told_in_one_line(words: tuple[str, ...]) -> None:
-    ran = typed(*words, DATABASE_URL="postgres://flashsale:hunter2@127.0.0.1:1/flashsale")
+    ran = spawned(*words, DATABASE_URL="postgres://flashsale:hunter2@127.0.0.1:1/flashsale")
     assert (ran.code, ran.out) == (1, "")
     [line] = ran.err.splitlines()
     assert "PostgreSQL cannot be reached" in line
@@ -106,18 +107,18 @@ def test_whoever_lost_postgresql_half_way_is_told_to_look(
     monkeypatch.setitem(_STEPS, "pause", _STEPS["pause"]._replace(act=pause_and_lose_it))
     ran = here("sale", "pause", sale.slug, "--no-input")
     assert ran.code == 1
-    assert "Look whether it was done before you repeat it." in ran.err
+    assert "Check whether it was done before you repeat it." in ran.err
 
 
 def test_a_failure_is_a_document_too() -> None:
-    ran = typed("sale", "list", "--json", DATABASE_URL="postgres://f:f@127.0.0.1:1/f")
+    ran = spawned("sale", "list", "--json", DATABASE_URL="postgres://f:f@127.0.0.1:1/f")
     assert ran.code == 1
     assert "PostgreSQL cannot be reached" in ran.told["error"]
 
 
 def test_a_postgresql_that_is_silent_is_not_waited_for_long() -> None:
     with silent_server() as port:
-        ran = typed("sale", "list", DATABASE_URL=f"postgres://f:f@127.0.0.1:{port}/f")
+        ran = spawned("sale", "list", DATABASE_URL=f"postgres://f:f@127.0.0.1:{port}/f")
     assert ran.code == 1
     assert "PostgreSQL cannot be reached" in ran.err
 
@@ -125,7 +126,7 @@ def test_a_postgresql_that_is_silent_is_not_waited_for_long() -> None:
 def test_a_redis_that_is_silent_is_not_waited_for_long(make_sale: MakeSale) -> None:
     sale = make_sale()
     with silent_server() as port:
-        ran = typed(
+        ran = spawned(
             *("sale", "pause", sale.slug, "--no-input", "--json"),
             REDIS_URL=f"redis://:hunter2@127.0.0.1:{port}/0",
         )

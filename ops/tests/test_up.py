@@ -22,6 +22,7 @@ from flashsale.local.postgres import Postgres
 from flashsale.local.processes import identity
 from flashsale.local.valkey import Valkey
 from flashsale.running import find_shops as recorded_shops
+from tests import deadlines
 from tests.stack import ROOT, wait_for
 
 ROLES = ("web-1", "web-2", "worker", "beat")
@@ -69,7 +70,7 @@ class Up:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(10)  # which is what it promises
+        return self.process.wait(deadlines.seconds(10))  # which is what it promises
 
 
 @contextlib.contextmanager
@@ -103,7 +104,13 @@ def fails(var_dir: Path, **variables: str) -> str:
     """What `up` says when it ends at once, with exit code 1."""
     env = environment(var_dir, **variables)
     ended = subprocess.run(
-        manage("up"), cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=20
+        manage("up"),
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=deadlines.seconds(20),
     )
     assert ended.returncode == 1
     return ended.stderr
@@ -166,7 +173,7 @@ class TestOpen:
     def test_every_process_comes_back(self, shop: Up, role: str) -> None:
         before = shop.pid(role)
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: shop.pid(role) != before, f"another {role}", seconds=2)
+        wait_for(lambda: shop.pid(role) != before, f"another {role}")
 
     @pytest.mark.parametrize("kind", [Postgres, Valkey])
     def test_every_server_comes_back_at_its_address(
@@ -176,7 +183,7 @@ class TestOpen:
         before, url = server.pid, server.url
         assert before
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda: server.pid not in (before, None), "another server", seconds=2)
+        wait_for(lambda: server.pid not in (before, None), "another server")
         wait_for(server.ready, "it has recovered")
         assert server.url == url
         wait_for(lambda: httpx.get(shop.url + "readyz").status_code == 200, "the shop is ready")
@@ -271,7 +278,7 @@ class TestStopping:
         began = time.monotonic()
         with running(tmp_path / "var") as up:
             assert up.url
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < deadlines.seconds(30)
             assert all_gone(ours)
             assert up.pids()[-2:] == [postgres, valkey]
             assert up.stop() == 0

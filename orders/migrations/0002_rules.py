@@ -1,4 +1,4 @@
-"""An order is a final answer: PostgreSQL lets nothing change it but a cancellation."""
+"""An order is a final answer: PostgreSQL allows no change of it except a cancellation."""
 
 from django.db import migrations
 
@@ -23,7 +23,7 @@ CREATE TRIGGER order_kept BEFORE DELETE OR TRUNCATE ON orders_order
 """
 
 
-# What is sold is listed.
+# The product of an order must be listed in its sale.
 ORDER_LISTED = """
 ALTER TABLE orders_order ADD CONSTRAINT order_of_a_listing
     FOREIGN KEY (sale_id, product_id) REFERENCES inventory_listing (sale_id, product_id);

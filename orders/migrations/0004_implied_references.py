@@ -1,6 +1,6 @@
-"""An order refers to its sale and its product by the listing alone.
+"""An order refers to its sale and product by the listing alone.
 
-A poison entry names no product, and so refers to nothing: triggers see to it that its sale is there, and stays.
+The order of a poison entry has no product, and so no listing: triggers make sure that its sale exists and stays.
 """
 
 import django.db.models.deletion

@@ -1,8 +1,8 @@
-"""Orders get a column for the units that they own, computed by PostgreSQL.
+"""Add a column for the units that an order owns, computed by PostgreSQL.
 
-The table is rewritten under a lock (`docs/operations.md` says for how long), which has to be had first: an export
-that reads all orders keeps it. While the migration waits for the lock, every other statement on orders waits behind
-it, so it waits briefly, fails, and is run again.
+PostgreSQL rewrites the table under an exclusive lock (`docs/operations.md` says for how long). An export that reads
+all orders can keep the lock from the migration, and all other statements on orders wait behind it. So the migration
+waits briefly, fails, and is run again.
 """
 
 from django.db import migrations, models

@@ -1,4 +1,4 @@
-"""Everything that staff do to a sale leaves a row that says who, what, why and when."""
+"""Each change by staff leaves a row with who, what, why and when."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle, settlement
+from orders import cancellation, changes, lifecycle, settlement, stock_changes
 from orders.models import AuditEntry
 from tests.cast import queue_up
 
@@ -31,7 +31,7 @@ def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> No
 def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
     product = sale.products.get()
-    lifecycle.restock(product.pk, 4, by="anna")
+    stock_changes.restock(product.pk, 4, by="anna")
     entry = last_entry(sale)
     assert entry.action == "restocked"
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 7})
@@ -40,7 +40,7 @@ def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
 
 def test_a_correction_is_called_a_correction(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
-    lifecycle.correct(sale.products.get().pk, -1, by="anna", reason="broken")
+    stock_changes.correct(sale.products.get().pk, -1, by="anna", reason="broken")
     entry = last_entry(sale)
     assert (entry.action, entry.actor, entry.reason) == ("corrected", "anna", "broken")
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 2})
@@ -50,8 +50,8 @@ def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    lifecycle.cancel(purchase, by="anna", reason="asked for it")
-    lifecycle.cancel(purchase, by="anna")
+    cancellation.cancel_order(purchase, by="anna", reason="asked for it")
+    cancellation.cancel_order(purchase, by="anna")
     [entry] = AuditEntry.objects.filter(order=purchase)
     assert (entry.before, entry.after) == ({"status": "confirmed"}, {"status": "cancelled"})
 
@@ -66,7 +66,7 @@ def test_times_are_kept_in_utc_however_they_were_written(make_sale: MakeSale) ->
 def test_what_was_not_possible_is_not_written_down(make_sale: MakeSale) -> None:
     sale = make_sale()
     before = last_entry(sale)
-    with pytest.raises(lifecycle.NotPossible):
+    with pytest.raises(changes.NotPossible):
         lifecycle.resume(sale.pk, by="anna")
     assert last_entry(sale) == before
 

@@ -1,4 +1,4 @@
-"""A web process says that it is ready once a click would be accepted and decided, and goes on saying so."""
+"""A web process is ready once a click would be accepted and decided, and stays so."""
 
 import dataclasses
 import logging
@@ -21,7 +21,7 @@ from orders import caretaker, readiness
 from tests import servers, stack
 from tests.cast import Shopper, all_that_opening_needs, in_loop
 
-# Workers of other tests are not heard of here.
+# Apart from the workers of other tests.
 APART = urlsplit(servers.VALKEY.url)._replace(path="/7").geturl()
 
 
@@ -40,13 +40,13 @@ def apart() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def opening() -> Iterator[readiness.Opening]:
-    """Of a process that has all it needs, and has not looked yet."""
+    """Of a process that has everything it needs and has not checked yet."""
     with all_that_opening_needs():
         yield readiness.Opening()
 
 
 class TestProcesses:
-    """The real web process and the real worker, in the order that does harm."""
+    """The real web process and worker; the web process starts first."""
 
     def test_not_ready_before_a_worker_and_ready_gates_then_the_first_click_is_accepted(
         self, apart: redis.Redis, make_sale: MakeSale, capfd: pytest.CaptureFixture[str]
@@ -102,7 +102,7 @@ class TestGates:
     def test_none_is_believed_before_redis_knows_the_scripts(
         self, opening: readiness.Opening, make_sale: MakeSale
     ) -> None:
-        """After a restart gates are what they were, and every click is answered 503."""
+        """After a restart gates look as before, but every click gets 503."""
         sale = make_sale()
         clients.client_of(sale.pk).script_flush()
         assert missing(opening)["gates"].startswith("1 not ready")
@@ -120,7 +120,7 @@ class TestGates:
         assert missing(opening) == {}
 
     def test_each_is_waited_for_once(self, opening: readiness.Opening, make_sale: MakeSale) -> None:
-        """In a rush one or the other is always a moment behind."""
+        """In a rush some gate is always a moment behind."""
         first, second = make_sale(), make_sale()
         replica.begin_epoch([second.pk], replica.new_epoch())
         assert missing(opening) == {"gates": f"1 not ready: {second.slug}"}
@@ -173,4 +173,4 @@ class TestWorker:
             for _ in range(3):
                 assert missing(opening) == {"worker": "not known (ConnectionError)"}
         assert len(caplog.records) == 1
-        assert "cannot look for worker: away" in caplog.text
+        assert "cannot check worker: away" in caplog.text

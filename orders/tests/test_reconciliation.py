@@ -1,4 +1,4 @@
-"""`verify` finds what is wrong, names it, and is right while a sale runs."""
+"""`verify` finds faults, names them, and finds none in a running sale."""
 
 import io
 import json
@@ -16,15 +16,15 @@ from flashsale.redis import clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import lifecycle, reconciliation, settlement
+from orders import cancellation, reconciliation, settlement, stock_changes
 from tests.cast import at_once, queue_up, skus
 
-GHOST = 10**12 + 2  # the number of a sale that there is not
+GHOST = 10**12 + 2  # the number of a sale that does not exist
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is broken here does not come right by waiting."""
+    """These faults do not go away by waiting."""
     monkeypatch.setattr(reconciliation, "_PATIENCE", 0.3)
 
 
@@ -34,14 +34,14 @@ def sold(make_sale: MakeSale) -> Sale:
     sale = make_sale(stock=10)
     first, *_ = queue_up(sale, 3)
     settlement.settle(sale.pk)
-    lifecycle.cancel(first, by="staff")
+    cancellation.cancel_order(first, by="staff")
     queue_up(sale, 2)
     return sale
 
 
 @contextmanager
 def broken(table: str, statement: str, repair: str, key: int | UUID) -> Iterator[None]:
-    """As a careless operator with raw SQL would leave it; other tests get it back whole."""
+    """Break it as a careless operator with raw SQL would; afterwards it is restored."""
     sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     try:
         sql(statement, key)
@@ -152,8 +152,8 @@ def test_the_books_balance_at_every_look_while_a_sale_runs(
         for _ in range(8):
             accepted = queue_up(sale, 30)
             settlement.settle(sale.pk)
-            lifecycle.restock(product, 2, by="staff")
-            lifecycle.cancel(accepted[0], by="staff")
+            stock_changes.restock(product, 2, by="staff")
+            cancellation.cancel_order(accepted[0], by="staff")
 
     def look() -> list[dict[str, object]]:
         return [reconciliation.verify(sale.pk).as_json()["faults"] for _ in range(12)]

@@ -1,4 +1,4 @@
-"""A short reference stands for an order, and leads back to it."""
+"""A short reference names an order, and leads back to it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL itself refuses about orders that name no product, and so refer to no listing."""
+"""Rules of PostgreSQL for orders without a product, and so without a listing."""
 
 from datetime import UTC, datetime
 

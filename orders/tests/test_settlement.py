@@ -1,4 +1,4 @@
-"""Settlement: the line becomes orders, in its order, by stock and limit alone."""
+"""Settlement turns the line into orders, in line order, by stock and limit alone."""
 
 from typing import Any
 
@@ -13,13 +13,14 @@ from inventory.gate.entries import parse_line
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement
 from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
+from orders.allotment import Decision
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
 
 
 def line(sale: Sale) -> list[str]:
-    """Its purchases, in the order in which Redis has them: not asked of what is tested here."""
+    """The purchases in the line, in order, read without the tested code."""
     entries: Any = clients.client_of(0).xrange(keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
@@ -79,7 +80,7 @@ def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
 
 
 def test_the_limit_is_postgresqls_to_keep(make_sale: MakeSale) -> None:
-    """A gate that has forgotten who bought lets them in again; settlement does not."""
+    """A gate that has lost the units bought accepts the shopper again; settlement rejects."""
     sale = make_sale(stock=9, limit=1)
     queue_up(sale, 1)
     settlement.settle(sale.pk)
@@ -119,13 +120,13 @@ def test_a_poison_entry_is_rejected_alone(make_sale: MakeSale, fields: dict[str,
 def test_a_batch_that_failed_is_settled_a_few_at_a_time(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for the sale's lock meanwhile gets it in between."""
+    """Others that wait for the sale's lock get it in between."""
     monkeypatch.setattr(settlement, "_ONE_BY_ONE", 2)
     sale = make_sale(stock=9)
     queue_up(sale, 5)
     write = settlement._write
 
-    def refuse_several(sale: Sale, decisions: list[settlement.Decision]) -> None:
+    def refuse_several(sale: Sale, decisions: list[Decision]) -> None:
         if len(decisions) > 1:
             raise DataError
         write(sale, decisions)
@@ -154,16 +155,16 @@ def test_a_long_line_lets_other_sales_have_the_worker_and_rings_again(
 def test_what_was_committed_and_not_told_is_told_by_the_next(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its answers, and without a rebuild, which would heal it as well."""
+    """With its answers, and without a rebuild, which would replicate them too."""
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    stood, epoch = replica.position(sale.pk)
+    stood, epoch = replica.read_position(sale.pk)
     with monkeypatch.context() as dying:
         dying.setattr(replication, "replicate", lambda *_: False)
         settlement.settle(sale.pk)
-    assert replica.position(sale.pk) == (stood, epoch)
+    assert replica.read_position(sale.pk) == (stood, epoch)
     settlement.settle(sale.pk)
-    assert replica.position(sale.pk) == (stood + 1, epoch)
+    assert replica.read_position(sale.pk) == (stood + 1, epoch)
     assert {answer.status for answer in replica.read_answers(sale.pk).values()} == {"confirmed"}
     assert replica.read_view(sale.pk).ready
 
@@ -218,7 +219,7 @@ def test_a_purchase_that_could_not_be_processed_keeps_its_answer(
     click(sale, purchase, shopper)
     write = settlement._write
 
-    def refused(sale: Sale, decisions: list[settlement.Decision]) -> None:
+    def refused(sale: Sale, decisions: list[Decision]) -> None:
         if any(decision.status == Order.Status.CONFIRMED for decision in decisions):
             raise DataError
         write(sale, decisions)

@@ -1,4 +1,4 @@
-"""The table of an order's arrows, and what PostgreSQL makes of a status: they must not differ."""
+"""The table of arrows and the set of owning statuses agree with PostgreSQL."""
 
 import re
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_its_twin_with_another_arrow_in_the_trigger_is_found(make_sale: MakeSale
 
 @contextmanager
 def unfinished_business() -> Iterator[CursorWrapper]:
-    """A transaction that is undone."""
+    """A transaction that is rolled back."""
     with transaction.atomic(), connection.cursor() as cursor:
         yield cursor
         transaction.set_rollback(True)
@@ -94,8 +94,8 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def arrows_of_postgresql(cursor: CursorWrapper, sale: Sale) -> set[tuple[str, str]]:
-    """Every pair is tried. A rejected order needs a reason, which none may take away: that rule would
-    hide what the trigger lets through."""
+    """Every pair is tried. A rejected order needs a reason, which none may take away: that rule
+    would hide what the trigger lets through."""
     cursor.execute("ALTER TABLE orders_order DROP CONSTRAINT order_reason_iff_rejected")
     known = statuses(cursor)
     return {(a, b) for a, b in product(known, known) if may_move(cursor, order(sale, a), b)}

@@ -1,4 +1,4 @@
-"""Tickets: made by us, for one shopper and one sale, and good for ever."""
+"""Tickets: signed by the shop, for one shopper and one sale, without an end."""
 
 import base64
 import string
@@ -27,7 +27,7 @@ def test_a_ticket_is_for_no_other_sale() -> None:
 
 @pytest.mark.parametrize("at", range(43))
 def test_a_ticket_with_another_letter_is_forged(at: int) -> None:
-    """Also where the letter stands for bits that nobody reads."""
+    """Also a change of surplus bits."""
     ticket = tickets.issue(SALE, ANNA)
     for letter in set(string.ascii_letters + string.digits + "-_+/") - {ticket[at]}:
         forged = ticket[:at] + letter + ticket[at + 1 :]

@@ -1,35 +1,35 @@
-// The shop's clock, and what pages do by it: count down, and open or close at the very moment without
-// asking. `shopClock.measure(server, sent, received)` sets it, from any answer that carries the time.
+// The shop's clock: counts down, and opens or closes the page on time without a request.
+// `shopClock.measure(server, sent, received)` sets it by any response that carries the server's time, in ms.
 "use strict";
 
 const shopClock = (() => {
-  const JUMP = 1000; // ms by which the browser's two clocks part when a machine slept or was set
-  const AGE = (10 + 5 * Math.random()) * 60_000; // ms after which quartz may be off by what is noticed
-  const QUIET = 30_000; // ms before a turn, and between two questions, in which nobody asks for the time
+  const JUMP = 1000; // ms of drift between the browser's two clocks: the machine slept, or its clock was set
+  const AGE = (10 + 5 * Math.random()) * 60_000; // ms after which the quartz's drift may be visible
+  const QUIET = 30_000; // ms before a turn, and after a request for the time, without another request
   const SOON = 1000; // ms
 
   const { lang } = document.documentElement;
   const locale = lang === "en" ? "en-GB" : lang; // as the server writes dates
 
   let offset = 0; // ms from the browser's clock to the shop's
-  let measuredAt = 0; // by the clock that nobody sets
+  let measuredAt = 0; // by performance.now(), which cannot be set
   let apart = 0;
   let askedAt = -Infinity;
 
   const apartNow = () => Date.now() - performance.now();
   const now = () => Date.now() + offset;
 
-  // Cristian's algorithm: what was read somewhere between sending and receiving was read midway.
+  // Cristian's algorithm: assumes that the server read its clock midway between sending and receiving.
   function measure(server, sent, received) {
     offset = server - (sent + received) / 2;
     measuredAt = performance.now();
     apart = apartNow();
   }
 
-  // The page's own loading is the first measurement, and costs no request.
+  // The first measurement uses the loading of the page, without a request.
   function measurePage(server) {
     const [loading] = performance.getEntriesByType("navigation");
-    const began = apartNow(); // not `timeOrigin`: the clock may have been set since
+    const began = apartNow(); // not `timeOrigin`: the clock may have been set since then
     if (loading?.responseStart > 0) {
       measure(server, began + loading.requestStart, began + loading.responseStart);
     } else {
@@ -61,7 +61,7 @@ const shopClock = (() => {
 
   // --- Turning -----------------------------------------------------------------------------------
 
-  // The next state came with this one: whoever waits for the opening sends nothing at that moment.
+  // The page already holds its next state: a crowd that waits for the opening sends no request then.
   function turnIfDue(state) {
     const next = state.querySelector("template[data-at]");
     if (!next || now() < next.dataset.at) return false;
@@ -89,12 +89,12 @@ const shopClock = (() => {
     timer = setTimeout(tick, wait, line, turned, ask);
   }
 
-  // `turned` is called when the page has opened or closed by itself, `ask` when the time is to be asked for.
+  // Calls `turned` after the page opened or closed by itself, and `ask` to request the server's time.
   function run(page, turned, ask) {
     measurePage(Number(page.dataset.now));
     const again = () => tick(page.querySelector(".countdown"), turned, ask);
     document.addEventListener("visibilitychange", () => {
-      askedAt = performance.now(); // the page asks by itself when it is looked at again
+      askedAt = performance.now(); // shop.js already asks when the page becomes visible
       again();
     });
     again();

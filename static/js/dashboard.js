@@ -1,12 +1,12 @@
-// What htmx does not do by itself on the dashboard: charts, controls that answer, and a word when the
-// figures stand still. The socket and its absence are handled in shop.js.
+// Complements htmx on the dashboard: draws the charts, shows the result of each control, and marks figures
+// that are not updated. shop.js handles the socket, and polls without it.
 "use strict";
 
 {
   const board = document.querySelector(".dashboard");
-  const STALE = 4000; // ms without new figures that are worth a word
+  const STALE = 4000; // ms without new figures until they are marked as stale
   const SPAN = 600; // seconds
-  const SENT_AWAY = 4403; // the socket's code: logged out, or not allowed to look any more
+  const SENT_AWAY = 4403; // the socket's close code: logged out, or not permitted any more (dashboard/live.py)
 
   // --- Charts ----------------------------------------------------------------------------------
 
@@ -17,7 +17,7 @@
   };
   const DASHES = { p95: [8, 4], p99: [3, 4] };
   const points = new Map(); // second: row
-  let columns = []; // what a row has behind its second
+  let columns = []; // the names of a row's values after its second
   let redraws = [];
 
   const colour = (name) => getComputedStyle(board).getPropertyValue(name).trim();
@@ -65,7 +65,7 @@
     for (const redraw of redraws) redraw();
   }
 
-  // After a gap, or at first, all of it is asked for.
+  // Fetches all points, at first and after each gap of the socket.
   async function takeHistory() {
     const answer = await fetch(board.dataset.history, { headers: { Accept: "application/json" } }).catch(() => null);
     if (!answer?.ok || answer.redirected) return;
@@ -97,7 +97,7 @@
     silence = setTimeout(() => board.classList.add("stale"), STALE);
   }
 
-  // Where a sale's phase changes, other controls come to stand under the finger: they rest a moment.
+  // When a sale's phase changes, other controls move under the finger: disable them for a moment.
   const REST = 1500; // ms
   const phases = new Map();
   function holdStill() {
@@ -113,7 +113,7 @@
     }
   }
 
-  // A sale was made, or has left: its desk is more than figures. Nobody's typing is thrown away for it.
+  // Reloads all desks when a sale came or left, but not while a form is open or filled in.
   function followLineup() {
     const wanted = document.getElementById("lineup").dataset.sales.trim();
     const here = [...board.querySelectorAll("[data-sale]")].map((desk) => desk.dataset.sale).join(" ");
@@ -123,7 +123,7 @@
     htmx.ajax("GET", location.pathname, { source: board, target: "#sales", select: "#sales", swap: "outerHTML" });
   }
 
-  // Not by `defaultValue`: browsers write 18:00:00 as 18:00.
+  // Not compared with `defaultValue`: browsers write 18:00:00 as 18:00.
   document.addEventListener("focusin", ({ target }) => {
     if (target.matches("#sales input")) target.dataset.began ??= target.value;
   });
@@ -138,7 +138,7 @@
 
   // --- Controls --------------------------------------------------------------------------------
 
-  // Whatever answers, staff are told: a result of ours, or that there was none.
+  // Shows a message if the answer is not a result of the dashboard, such as a 403, or a proxy's page.
   document.addEventListener("htmx:beforeOnLoad", (event) => {
     const { elt, xhr } = event.detail;
     if (!elt.matches(".desk form") || xhr.response.includes('class="result"')) return;
@@ -160,15 +160,15 @@
     line.focus({ preventScroll: true });
   }
 
-  // The control that was pressed may be gone now: the keyboard goes on at what it said.
+  // The pressed control may be hidden now: move the keyboard's focus to its result.
   document.addEventListener("htmx:afterSettle", ({ detail: { elt } }) => {
     if (elt.matches(".result")) elt.focus({ preventScroll: true });
   });
   document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
-    if (!elt.matches(".desk form") || xhr.status < 200 || xhr.status >= 300) return; // what was typed stays
+    if (!elt.matches(".desk form") || xhr.status < 200 || xhr.status >= 300) return; // keep the typed values
     elt.closest("details")?.removeAttribute("open");
     for (const used of elt.querySelectorAll("input[name=units], input[name=reason]")) used.value = "";
-    // What the form began with is now what it has said: see `show_hidden_initial` in controls.py.
+    // The sent values become the initial ones: see `show_hidden_initial` in dashboard/controls.py.
     for (const field of elt.elements) {
       const began = elt.elements[`initial-${field.name}`];
       if (began) began.value = field.value;
@@ -176,7 +176,7 @@
     }
   });
 
-  // --- Sent away -------------------------------------------------------------------------------
+  // --- Disconnected ----------------------------------------------------------------------------
 
   const signedOut = board.querySelector(".signed-out");
   document.addEventListener("htmx:wsClose", ({ detail: { event } }) => {

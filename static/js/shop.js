@@ -1,28 +1,28 @@
-// What htmx does not do by itself: a final answer stays, a click whose reply was lost is sent again, so
-// is a purchase that was lost with Redis' disk, buttons follow the sale, two tabs agree, and a page
-// without its socket asks slowly. A ticket buys at most once, so sending one again is always safe.
+// What a shopper's page does beyond htmx: keeps a final answer, sends a click again if its reply was lost
+// or if Redis lost the purchase with its disk, sets the buttons by the sale's state, keeps two tabs in
+// step, and polls slowly without its socket. Sending a ticket again is safe: it buys at most once.
 "use strict";
 
-// What can become of a purchase. Whatever says otherwise was under way for too long. One whose place in
-// line was lost with Redis' disk is sent again, and may be refused by then.
+// The next statuses of a purchase, by status. A reply or frame with another one is too old. A queued
+// purchase that Redis lost with its disk is sent again, and may then be refused.
 const NEXT = { queued: ["confirmed", "rejected", "cancelled", "refused"], confirmed: ["cancelled"], rejected: [], cancelled: [] };
-const BOUGHT = { queued: "queued", confirmed: "done", cancelled: "done" }; // what such a form's button says
-const POLL = 8000; // ms between the questions of a page without a socket
-const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; then twice as long, and so on
+const BOUGHT = { queued: "queued", confirmed: "done", cancelled: "done" }; // what the button of a form says after it
+const POLL = 8000; // ms between the requests of a page without a socket
+const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; doubles each time
 const LONGEST_RETRY = 15_000;
 const RETRIES = 30; // some six minutes
-const MOST_ASKED = 60_000; // ms that a page waits because a server, or what stands before it, says so
-const SAID = 10_000; // ms until a stock that was said aloud is no news
-const BLINK = 2000; // ms for which a missing socket is not worth a word: leaving a page closes it too
-const REDIALLED = [1006, 1011, 1012, 1013]; // after these, htmx opens the socket again by itself
+const MOST_ASKED = 60_000; // ms; the longest Retry-After that a page obeys, from a server or a proxy
+const SAID = 10_000; // ms for which a screen reader can find an announced stock
+const BLINK = 2000; // ms without a socket until the page says so: leaving a page closes its socket too
+const REDIALLED = [1006, 1011, 1012, 1013]; // close codes after which htmx reconnects by itself
 
 const becomes = (was, is) => !(was in NEXT) || NEXT[was].includes(is);
 
-const about = (ms) => ms * (0.75 + Math.random() / 2); // a crowd that fell out together comes back in turn
+const about = (ms) => ms * (0.75 + Math.random() / 2); // random: pages that lost a server together must not return together
 
 const page = document.querySelector("[data-live]");
 
-// A text that is set again is another one for a screen reader.
+// Sets only a new text: a screen reader would read the same one again.
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -31,21 +31,21 @@ function say(element, what) {
   for (const words of element.querySelectorAll("[data-when]")) words.hidden = words.dataset.when !== what;
 }
 
-// What the server has put into a template of the page, once for all forms.
+// Texts from a template in the page: the server renders them once for all forms.
 const wordsFor = (template, what) => document.getElementById(template).content.querySelector(`[data-when="${what}"]`);
 
 // --- Frames ------------------------------------------------------------------------------------
 
-let heardAt = 0; // when the socket brought its latest frame
+let heardAt = 0; // time of the socket's latest frame
 
-// A frame may speak of what this page does not show: a product that joined later, or a purchase of
-// another tab, which is put where this page would show it.
+// Drops the parts of a frame that this page has no place for, such as a product that joined the sale
+// later. A purchase of another tab goes to the list of own purchases.
 htmx.defineExtension("here", {
   transformResponse(html, xhr) {
     if (!html.includes("hx-swap-oob")) return html;
     const frame = document.createElement("template");
     frame.innerHTML = html;
-    const late = xhr && xhr.askedAt < heardAt; // a reply knows less than the frames since its question
+    const late = xhr && xhr.askedAt < heardAt; // the frames since the request are newer than its reply
     if (!xhr) heardAt = Date.now();
     if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) part.remove();
     for (const part of [...frame.content.children]) {
@@ -69,8 +69,8 @@ function adopted(part) {
   return [list];
 }
 
-// A rejection asks for a fresh form in the place of the one that it has used up; of an earlier purchase
-// or another tab's, this page's form is still good.
+// A rejection requests a fresh form, because it used up the form of its ticket. A rejection from another
+// tab or of an earlier purchase used up another form: this page's is still valid.
 function needsNoForm(box) {
   if (box.dataset.status === "rejected") box.removeAttribute("hx-get");
 }
@@ -78,8 +78,8 @@ function needsNoForm(box) {
 const formOf = (sku) =>
   [...document.querySelectorAll("form.buy")].find((form) => [...form.querySelectorAll("[name=product]")].some((field) => field.value === sku));
 
-// What says the same stays: a screen reader need not say it again, and the box of a click holds its
-// ticket, which frames do not. An answer that has come stays.
+// Skips a swap that changes nothing: a screen reader would read the text again, and the box of a click
+// would lose its ticket, which frames lack. Also skips a status that is older than the one shown.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   const part = fragment.firstElementChild;
@@ -88,14 +88,14 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   else announce(target, part);
 });
 
-// Not every unit: only when a stock has come to another of its levels.
+// Announces a stock to screen readers when its level changes, not for every unit.
 function announce(old, fresh) {
   const announcer = document.getElementById("announcer");
   if (!announcer || !old.matches(".stock") || old.dataset.level === fresh?.dataset.level) return;
   const named = [old.closest(".product")?.querySelector("h2"), old.closest("label")?.querySelector(".name")];
   const name = named.map((element) => element?.textContent.trim()).filter(Boolean).join(" ");
   announcer.textContent = `${name}: ${fresh.querySelector(".words").textContent}`;
-  setTimeout(() => (announcer.textContent = ""), SAID); // not to be found there much later
+  setTimeout(() => (announcer.textContent = ""), SAID); // so that it is not read much later
 }
 
 // --- Answers -----------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const section = elt.closest(".buying");
   const [, status] = /class="outcome" data-status="(\w+)"/.exec(serverResponse) ?? [];
   if (section && serverResponse.includes('<section id="buy-')) {
-    event.detail.target = section; // a fresh form, in the place of the one that asked
+    event.detail.target = section; // a fresh form replaces the one that was sent
     event.detail.swapOverride = "outerHTML";
   } else if (target.matches(".outcome") && status && !becomes(target.dataset.status, status)) {
     event.detail.shouldSwap = false;
@@ -115,17 +115,17 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:beforeOnLoad", (event) => {
   const { elt, xhr } = event.detail;
   if (elt.matches("form.buy, form.again")) {
-    // A proxy in front of a server that is gone answers with a page of its own.
+    // If the server is down, the proxy answers with a page of its own.
     const ours = xhr.status !== 503 && /class="(outcome|notice)"/.test(xhr.response);
     if (!ours) event.preventDefault();
     if (elt.matches("form.buy")) ours ? answered(elt) : unanswered(elt, xhr);
   } else if (elt.matches(".outcome")) {
     const again = elt.querySelector("form.again");
-    if (xhr.status >= 500 || (xhr.status === 404 && again)) event.preventDefault(); // it goes on asking
-    if (xhr.status === 404 && again) htmx.trigger(again, "submit"); // lost before it was decided
+    if (xhr.status >= 500 || (xhr.status === 404 && again)) event.preventDefault(); // it polls on
+    if (xhr.status === 404 && again) htmx.trigger(again, "submit"); // Redis lost the entry before the decision
   } else if (elt === page) {
-    const told = Number(xhr.getResponseHeader("x-now"));
-    if (told) shopClock.measure(told, xhr.askedAt, Date.now());
+    const serverTime = Number(xhr.getResponseHeader("x-now"));
+    if (serverTime) shopClock.measure(serverTime, xhr.askedAt, Date.now());
   }
 });
 
@@ -133,7 +133,7 @@ for (const failed of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(failed, ({ detail: { elt } }) => elt.matches("form.buy") && unanswered(elt));
 }
 
-const tries = new Map(); // forms without an answer: how often they were sent, and the next time
+const tries = new Map(); // by form without an answer: its number of tries, and the timer of the next
 
 function unanswered(form, xhr) {
   const { count = 0 } = tries.get(form) ?? {};
@@ -170,11 +170,11 @@ function follow() {
   for (const section of page?.querySelectorAll(".buying") ?? []) {
     const button = section.querySelector("form.buy button");
     const says = saidBy(section, state);
-    if (says in { queued: 1, done: 1 }) answered(section.querySelector("form.buy")); // the socket was first
+    if (says in { queued: 1, done: 1 }) answered(section.querySelector("form.buy")); // the frame outran the reply
     setText(button.querySelector(".says"), wordsFor("button-words", says).textContent);
-    // Not `disabled`: that would lose the keyboard's place under a shopper's finger.
+    // Not `disabled`: the button would lose the keyboard's focus.
     button.setAttribute("aria-disabled", says !== "idle");
-    button.classList.toggle("off", says !== "idle"); // as the server says it to a browser without scripts
+    button.classList.toggle("off", says !== "idle"); // the class that the server sets for browsers without scripts
     hold(section, button, says);
     limitTo(state.limit, section.querySelector(".quantity"));
   }
@@ -182,7 +182,7 @@ function follow() {
   tellYourTime();
 }
 
-// What is sent again is what was clicked: it cannot be changed meanwhile.
+// Locks option and quantity while the form may be sent again: a ticket is good for one choice.
 function hold(section, button, says) {
   const held = ["sending", "queued", "done", "ended"].includes(says);
   for (const field of section.querySelectorAll(".options, .quantity")) {
@@ -231,9 +231,9 @@ for (const moved of ["htmx:afterSettle", "htmx:beforeSend", "htmx:afterRequest",
   document.addEventListener(moved, follow);
 }
 
-// --- The reader's own clock ----------------------------------------------------------------------
+// --- The shopper's time zone ----------------------------------------------------------------------
 
-// Beside the live state, not in it: a frame would put back what the server says.
+// Outside the live state: each frame would overwrite it.
 function tellYourTime() {
   const line = page?.querySelector(".your-time span");
   const time = document.querySelector("#state time");
@@ -244,23 +244,23 @@ function tellYourTime() {
   if (!line.hidden) setText(line.querySelector("b"), inZone(undefined));
 }
 
-// --- The socket, and asking without it ---------------------------------------------------------
+// --- The socket, and polling without it --------------------------------------------------------
 
 const hint = document.querySelector(".connection");
 let silence, asking;
 
 function ask() {
   if (!page) return;
-  const gaveUp = () => {}; // it asks again soon
+  const gaveUp = () => {}; // the next poll comes soon
   htmx.ajax("GET", page.dataset.live, { source: page, swap: "none" }).catch(gaveUp);
 }
 
 document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr } }) => {
-  if (elt === page) xhr.askedAt = Date.now(); // its own: questions may overlap
+  if (elt === page) xhr.askedAt = Date.now(); // on the request itself: requests may overlap
 });
 
-// Whether nobody could say what was bought before: then the page asks until somebody can, no more often
-// than one without its socket, for this is when Redis is in trouble.
+// True if the server could not read the shopper's purchases: the page asks until it can, but only as often
+// as a page without a socket, because Redis is probably overloaded or down.
 let ownUnknown = page?.dataset.own === "no";
 let askingAgain;
 
@@ -276,7 +276,7 @@ document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
   askAgainIfUnknown();
 });
 
-let lost = false; // whether there was a socket, and something may have been missed since
+let lost = false; // true if the socket closed: the page may have missed outcomes since
 
 function connected() {
   if (lost) setTimeout(ask, about(POLL / 2));
@@ -305,7 +305,7 @@ document.addEventListener("htmx:wsClose", ({ detail: { event, socketWrapper } })
   if (!REDIALLED.includes(event.code)) setTimeout(() => socketWrapper.reconnect(), about(POLL));
 });
 
-// A phone that was asleep may hold a socket that is dead and does not know it.
+// After sleep, a phone may have a dead socket without knowing it.
 document.addEventListener("visibilitychange", () => document.hidden || ask());
 window.addEventListener("offline", hintAtIt);
 window.addEventListener("online", () => {
@@ -314,7 +314,7 @@ window.addEventListener("online", () => {
   if (asking) hintAtIt();
   else if (hint) hint.hidden = true;
 });
-// A page that the back button brings out of the browser's memory is as old as when it was left.
+// The back button may restore a page from the browser's memory, with its old state.
 window.addEventListener("pageshow", ({ persisted }) => persisted && ask());
 
 for (const button of document.querySelectorAll("button.print")) {
@@ -325,6 +325,6 @@ for (const button of document.querySelectorAll("button.print")) {
 if (page) {
   disconnected(); // until the socket opens
   askAgainIfUnknown();
-  if (page.matches(".sale")) shopClock.run(page, follow, ask); // the dashboard is live, too
+  if (page.matches(".sale")) shopClock.run(page, follow, ask); // not on the dashboard, which has `data-live` too
 }
 follow();

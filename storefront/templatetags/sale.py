@@ -1,4 +1,4 @@
-"""What templates ask of a watched sale."""
+"""Template filters for a live sale."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,29 +14,29 @@ register = template.Library()
 
 @register.filter
 def left(live: LiveSale, product: ProductCard) -> int:
-    """Units that can be bought now."""
+    """Units of the product that can be bought now."""
     return live.left(product)
 
 
 @register.filter
 def gone(live: LiveSale, products: Iterable[ProductCard]) -> bool:
-    """Whether none of them can be bought now."""
+    """Whether none of the products can be bought now."""
     return not any(live.left(product) for product in products)
 
 
 @register.filter
 def moment(milliseconds: int, zone: str) -> datetime:
-    """A gate's time as the wall clock of the sale's time zone shows it."""
+    """A time in ms since 1970, as a datetime in the sale's time zone."""
     return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(zone))
 
 
 @register.filter
 def level(product: ProductCard, left: int) -> str:
-    """How the page says that so many are left: none, last, few or many."""
+    """The product's stock level with `left` units: none, last, few or many."""
     return stock_level(left, product.offered)
 
 
 @register.filter
 def share(product: ProductCard, left: int) -> int:
-    """What is left of what the sale has had, in per cent; never nothing of something."""
+    """The units left in per cent of the units offered, rounded up: 0 only if none is left."""
     return -(-100 * left // max(left, product.offered, 1))

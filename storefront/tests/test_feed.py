@@ -1,4 +1,4 @@
-"""What pages are told over real sockets: who hears what, and that nothing is missed."""
+"""Sockets of pages: which frames each gets, and that none misses a change."""
 
 import contextlib
 import socket
@@ -12,11 +12,11 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import MakeSale
 from inventory import announce
 from inventory.models import Sale
-from orders import lifecycle
+from orders import stock_changes
 from tests import stack
 from tests.cast import PAGE, Shopper, promise_too_much
 
-SOON = 10.0  # seconds; the feed looks once a second by itself
+SOON = 10.0  # seconds; the feed refreshes once a second
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +25,14 @@ def url() -> Iterator[str]:
         yield web.url
 
 
-def opened(
+def open_page(
     url: str,
     slug: str,
     shopper: Shopper | None = None,
     origin: str | None = "",
     line: socket.socket | None = None,
 ) -> ClientConnection:
-    """The socket of an open page, which is one of ours unless `origin` says otherwise."""
+    """Open the socket of a page. `origin` is the page's, by default the shop's."""
     cookies = shopper.client.cookies if shopper else {}
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     return connect(
@@ -42,13 +42,13 @@ def opened(
         additional_headers={"Cookie": cookie} if cookie else {},
         proxy=None,
         ping_interval=None,
-        max_queue=1,  # what a test does not read stays on its way
+        max_queue=1,  # unread frames stay in the connection
         legacy=True,  # a connection, not a manager of one
     )
 
 
-def hears(page: ClientConnection, words: str) -> list[str]:
-    """The frames up to the one that holds `words`."""
+def read_until(page: ClientConnection, words: str) -> list[str]:
+    """Read frames up to the one that contains `words`."""
     frames = [str(page.recv(SOON))]
     while words not in frames[-1]:
         frames.append(str(page.recv(SOON)))
@@ -56,41 +56,39 @@ def hears(page: ClientConnection, words: str) -> list[str]:
 
 
 def restock(sale: Sale, units: int) -> None:
-    lifecycle.restock(sale.products.get().pk, units, by="tests")
+    stock_changes.restock(sale.products.get().pk, units, by="tests")
 
 
-def test_a_page_is_told_how_things_stand_as_soon_as_it_connects(
-    url: str, make_sale: MakeSale
-) -> None:
-    with opened(url, make_sale(stock=10).slug) as page:
+def test_a_page_gets_the_present_state_when_it_connects(url: str, make_sale: MakeSale) -> None:
+    with open_page(url, make_sale(stock=10).slug) as page:
         first = str(page.recv(SOON))
     assert "10 left" in first
     assert 'data-phase="open"' in first
 
 
-def test_everybody_is_told_of_the_stock_and_only_the_shopper_of_an_outcome(
+def test_all_pages_get_the_stock_and_only_the_shoppers_the_outcome(
     url: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=10)
     ada, bob = Shopper(url), Shopper(url)
     ticket = ada.ticket(sale)
     bob.ticket(sale)
-    with opened(url, sale.slug, ada) as adas, opened(url, sale.slug, bob) as bobs:
+    with open_page(url, sale.slug, ada) as adas, open_page(url, sale.slug, bob) as bobs:
         purchase = ada.buy(sale, ticket).json()["purchase"]
-        assert purchase in hears(adas, 'data-status="confirmed"')[-1]
+        assert purchase in read_until(adas, 'data-status="confirmed"')[-1]
         restock(sale, 40)
-        heard_by_bob = hears(bobs, "49 left")
-    assert any(">9 left" in frame for frame in heard_by_bob)
-    assert not any(purchase in frame or "outcome" in frame for frame in heard_by_bob)
+        frames_of_bob = read_until(bobs, "49 left")
+    assert any(">9 left" in frame for frame in frames_of_bob)
+    assert not any(purchase in frame or "outcome" in frame for frame in frames_of_bob)
 
 
-def test_every_tab_of_a_shopper_hears_the_outcome(url: str, make_sale: MakeSale) -> None:
+def test_every_tab_of_a_shopper_gets_the_outcome(url: str, make_sale: MakeSale) -> None:
     sale, ada = make_sale(), Shopper(url)
     ticket = ada.ticket(sale)
-    with opened(url, sale.slug, ada) as one, opened(url, sale.slug, ada) as other:
+    with open_page(url, sale.slug, ada) as one, open_page(url, sale.slug, ada) as other:
         ada.buy(sale, ticket)
-        hears(one, 'data-status="confirmed"')
-        hears(other, 'data-status="confirmed"')
+        read_until(one, 'data-status="confirmed"')
+        read_until(other, 'data-status="confirmed"')
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null", None])
@@ -98,60 +96,60 @@ def test_pages_of_other_sites_get_no_socket(
     url: str, make_sale: MakeSale, origin: str | None
 ) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        opened(url, make_sale().slug, origin=origin)
+        open_page(url, make_sale().slug, origin=origin)
     assert refused.value.response.status_code == 403
 
 
-def test_a_sale_that_nobody_may_see_gets_no_socket(url: str, make_sale: MakeSale) -> None:
+def test_an_unknown_sale_and_a_draft_get_no_socket(url: str, make_sale: MakeSale) -> None:
     for slug in ("nowhere", make_sale(live=False).slug):
         with pytest.raises(InvalidStatus):
-            opened(url, slug)
+            open_page(url, slug)
 
 
-def test_a_change_that_nobody_announced_is_found(url: str, make_sale: MakeSale) -> None:
+def test_a_change_without_an_announcement_is_found(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
-    with opened(url, sale.slug) as page:
-        hears(page, "10 left")
+    with open_page(url, sale.slug) as page:
+        read_until(page, "10 left")
         promise_too_much(sale, 42)
-        hears(page, "42 left")
+        read_until(page, "42 left")
 
 
 def test_a_price_that_is_changed_before_the_opening_is_published(
     url: str, make_sale: MakeSale
 ) -> None:
-    """Without any other change: the new card alone makes a new state of the page."""
+    """The price is the only change: the new card alone must make a new state of the page."""
     sale, ada = make_sale(opens_in=600), Shopper(url)
-    with opened(url, sale.slug) as page:
+    with open_page(url, sale.slug) as page:
         page.recv(SOON)
         sale.products.update(price=9900)
-        page.recv(stack.DEADLINE)  # what is shown has changed
+        page.recv(stack.DEADLINE)
     assert "€99.00" in ada.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
 
 
-def test_two_hundred_pages_hear_of_one_change(url: str, make_sale: MakeSale) -> None:
+def test_two_hundred_pages_get_one_change(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     with contextlib.ExitStack() as crowd:
-        pages = [crowd.enter_context(opened(url, sale.slug)) for _ in range(200)]
+        pages = [crowd.enter_context(open_page(url, sale.slug)) for _ in range(200)]
         restock(sale, 1)
         for page in pages:
-            hears(page, "11 left")
+            read_until(page, "11 left")
 
 
-def test_a_slow_reader_holds_nobody_up_and_ends_with_the_newest_stock(
+def test_a_slow_reader_delays_no_other_and_ends_with_the_newest_stock(
     url: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock={f"shoe-{number}": 1 for number in range(30)})
-    with opened(url, sale.slug, line=_narrow(url)) as slow, opened(url, sale.slug) as quick:
+    with open_page(url, sale.slug, line=_narrow(url)) as slow, open_page(url, sale.slug) as quick:
         for units in range(1000, 1200):
             promise_too_much(sale, units)
             announce.announce_change(sale.pk)
-            hears(quick, f"{units} left")
-        heard = hears(slow, "1199 left")
-    assert len(heard) < 150  # it was spared what had changed again meanwhile
+            read_until(quick, f"{units} left")
+        frames = read_until(slow, "1199 left")
+    assert len(frames) < 150  # it skipped states that were replaced before it could read them
 
 
 def _narrow(url: str) -> socket.socket:
-    """A connection that holds little on its way: the sender's buffers grow with the segments' size."""
+    """A connection with small buffers: the sender's buffers grow with the segments' size."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
@@ -163,11 +161,11 @@ def _narrow(url: str) -> socket.socket:
 def test_a_server_that_ends_closes_its_sockets(make_sale: MakeSale) -> None:
     sale = make_sale()
     with stack.Web.running() as web:
-        pages = [opened(web.url, sale.slug) for _ in range(20)]
+        pages = [open_page(web.url, sale.slug) for _ in range(20)]
         web.stop()
         for page in pages:
             with pytest.raises(ConnectionClosed) as closed:
-                hears(page, "no such words")
+                read_until(page, "no such words")
             assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1012  # restarting: pages come again at once
+            assert closed.value.rcvd.code == 1012  # service restart: pages reconnect at once
         assert web.wait() == 0

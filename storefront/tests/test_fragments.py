@@ -1,4 +1,4 @@
-"""What is kept of a page never outlives what the page shows."""
+"""Cached pages are rendered again as soon as the sale changes, and hold nothing of one shopper."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,)
 
 
 def page(live: LiveSale, code: str = "") -> str:
-    return fragments.sale_page(live, "en", new_shopper(), code, []).decode()
+    return fragments.render_sale_page(live, "en", new_shopper(), code, []).decode()
 
 
 def test_a_product_that_joins_a_sale_is_on_its_page_at_once() -> None:
@@ -45,6 +45,6 @@ def test_one_shoppers_ticket_and_message_are_on_no_other_page() -> None:
     assert "data-code" not in second
 
 
-def test_what_staff_have_written_is_text() -> None:
+def test_texts_of_staff_are_escaped_and_cannot_hold_a_placeholder() -> None:
     live = LiveSale(replace(SALE, name="<b>Drop</b> [[x:ticket-0]]"))
     assert "&lt;b&gt;Drop&lt;/b&gt; [[x:ticket-0]]" in page(live)

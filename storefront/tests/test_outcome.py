@@ -1,18 +1,18 @@
-"""The outcome of a purchase says what was agreed on, for ever."""
+"""The outcome of a purchase keeps the price at which it was sold."""
 
 from conftest import MakeSale
 from inventory.models import Product
-from orders import lifecycle, settlement
+from orders import finishing, lifecycle, settlement
 from storefront import outcome
 from tests.cast import queue_up
 
 
-def test_an_order_keeps_its_price_when_the_product_is_sold_dearer(make_sale: MakeSale) -> None:
+def test_an_order_keeps_its_price_when_the_product_costs_more(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
     lifecycle.end(sale.pk, by="staff")
-    assert lifecycle.finish(sale.pk)
+    assert finishing.finish_sale(sale.pk)
     Product.objects.filter(sales=sale).update(price=99999)
     found = outcome._find_order(purchase)
     assert found is not None

@@ -1,4 +1,4 @@
-"""A shopper finds what they bought, and nobody else does."""
+"""The list of a shopper's own orders."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -61,7 +61,7 @@ def test_orders_are_listed_newest_first_with_what_they_cost(make_sale: MakeSale)
     assert f'href="/orders/{newer.pk}/">{newer.reference}</a>' in shown
 
 
-def test_nobody_sees_another_shoppers_orders(make_sale: MakeSale) -> None:
+def test_orders_of_other_shoppers_are_not_listed(make_sale: MakeSale) -> None:
     order = an_order(make_sale(), shoppers.new_shopper())
     assert str(order.pk) not in page(browser_of(shoppers.new_shopper()))
 
@@ -74,7 +74,7 @@ def test_without_a_valid_cookie_the_list_is_empty(cookie: str | None) -> None:
     assert "Nothing here yet" in page(browser)
 
 
-def test_a_cookie_that_was_tampered_with_names_nobody(make_sale: MakeSale) -> None:
+def test_a_forged_cookie_shows_no_orders(make_sale: MakeSale) -> None:
     anna = shoppers.new_shopper()
     order = an_order(make_sale(), anna)
     browser = browser_of(anna)
@@ -82,7 +82,7 @@ def test_a_cookie_that_was_tampered_with_names_nobody(make_sale: MakeSale) -> No
     assert str(order.pk) not in page(browser)
 
 
-def test_over_https_the_pinned_cookie_counts(make_sale: MakeSale) -> None:
+def test_over_https_only_the_host_cookie_counts(make_sale: MakeSale) -> None:
     anna = shoppers.new_shopper()
     order = an_order(make_sale(), anna)
     assert (
@@ -101,9 +101,7 @@ def test_over_https_the_pinned_cookie_counts(make_sale: MakeSale) -> None:
         ({"status": "cancelled"}, "Cancelled"),
     ],
 )
-def test_every_answer_is_said_in_words(
-    make_sale: MakeSale, values: dict[str, Any], words: str
-) -> None:
+def test_every_status_has_a_text(make_sale: MakeSale, values: dict[str, Any], words: str) -> None:
     anna = shoppers.new_shopper()
     an_order(make_sale(), anna, **values)
     shown = page(browser_of(anna))
@@ -121,7 +119,7 @@ def test_many_orders_are_shown_in_pages(make_sale: MakeSale) -> None:
     assert page(browser_of(anna), page="nonsense").count("<tr>") == first.count("<tr>")
 
 
-def test_when_it_was_is_said_in_the_time_of_the_sale(make_sale: MakeSale) -> None:
+def test_times_are_in_the_time_zone_of_the_sale(make_sale: MakeSale) -> None:
     sale, anna = make_sale(), shoppers.new_shopper()
     Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
     at = datetime(2026, 7, 1, 15, 5, tzinfo=UTC)
@@ -131,7 +129,7 @@ def test_when_it_was_is_said_in_the_time_of_the_sale(make_sale: MakeSale) -> Non
     assert "(Asia/Tokyo)" in shown
 
 
-def test_whoever_renders_the_list_asks_nobody(make_sale: MakeSale) -> None:
+def test_rendering_the_list_makes_no_query(make_sale: MakeSale) -> None:
     anna = shoppers.new_shopper()
     an_order(make_sale(), anna)
     orders = views._page_of_orders(anna, "1")
@@ -140,12 +138,12 @@ def test_whoever_renders_the_list_asks_nobody(make_sale: MakeSale) -> None:
     assert len(captured) == 0
 
 
-def test_the_list_is_only_read() -> None:
+def test_the_list_takes_no_post() -> None:
     assert Client().post("/orders/").status_code == 405
 
 
 @pytest.mark.parametrize("error", [TimeoutError, OperationalError])
-def test_while_postgresql_is_away_it_says_when_to_come_back(
+def test_without_postgresql_the_list_is_a_503_with_retry_after(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(*args: object) -> None:
@@ -157,7 +155,7 @@ def test_while_postgresql_is_away_it_says_when_to_come_back(
     assert 'data-code="busy"' in answer.content.decode()
 
 
-def test_the_list_is_kept_by_nobody() -> None:
+def test_the_list_is_not_cached() -> None:
     answer = Client().get("/orders/")
     assert set(answer["Cache-Control"].split(", ")) == {"private", "no-store"}
     assert answer["Vary"] == "Accept, Accept-Language, Cookie"

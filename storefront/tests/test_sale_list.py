@@ -1,4 +1,4 @@
-"""The list of sales: what can be bought now, what comes, what is over."""
+"""The list of sales: open, upcoming and ended ones, in this order."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,7 @@ def in_order(*of: Sale, after: float = 0) -> list[str]:
     return [listed.sale.slug for listed in shown(*of, after=after).sales]
 
 
-def test_a_draft_is_nobodys_business(make_sale: MakeSale) -> None:
+def test_a_draft_is_not_listed(make_sale: MakeSale) -> None:
     draft, live = make_sale(live=False), make_sale()
     known = public_sales()
     assert live in known
@@ -47,14 +47,14 @@ def test_a_sale_is_listed_with_its_phase(make_sale: MakeSale) -> None:
     assert as_json(sale)["phase"] == "ended"
 
 
-def test_a_sale_that_comes_is_upcoming_even_while_it_is_paused(make_sale: MakeSale) -> None:
+def test_a_paused_sale_is_upcoming_until_its_opening(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600)
     assert as_json(sale)["phase"] == "upcoming"
     lifecycle.pause(sale.pk, by="staff")
     assert as_json(sale)["phase"] == "upcoming"
 
 
-def test_a_sale_opens_and_ends_by_the_clock_though_nothing_is_read_again(
+def test_a_sale_opens_and_ends_by_the_clock_without_another_read(
     make_sale: MakeSale,
 ) -> None:
     sale = make_sale(opens_in=600, closes_in=1200)
@@ -64,8 +64,8 @@ def test_a_sale_opens_and_ends_by_the_clock_though_nothing_is_read_again(
         (sale.closes_at, "open", "ended"),
     ):
         shown = RenderedList([sale], turn - moment)
-        assert (shown.sales[0].phase, shown.holds(turn - moment)) == (before, True)
-        assert not shown.holds(turn)
+        assert (shown.sales[0].phase, shown.is_valid(turn - moment)) == (before, True)
+        assert not shown.is_valid(turn)
         assert RenderedList([sale], turn).sales[0].phase == after
 
 
@@ -76,7 +76,7 @@ def test_times_are_utc(make_sale: MakeSale) -> None:
     assert as_json(sale)["opens_at"] == expected
 
 
-def test_what_is_over_comes_last_and_the_latest_of_it_first(make_sale: MakeSale) -> None:
+def test_ended_sales_come_last_the_latest_first(make_sale: MakeSale) -> None:
     over, open_now, upcoming = make_sale(), make_sale(), make_sale(opens_in=600)
     over_later = make_sale(closes_in=4000)
     for sale in (over, over_later):
@@ -85,13 +85,13 @@ def test_what_is_over_comes_last_and_the_latest_of_it_first(make_sale: MakeSale)
     assert in_order(over, over_later, upcoming, open_now) == expected
 
 
-def test_what_ends_by_the_clock_joins_what_is_over(make_sale: MakeSale) -> None:
+def test_a_sale_that_ends_by_the_clock_moves_to_the_ended_ones(make_sale: MakeSale) -> None:
     short, long = make_sale(closes_in=600), make_sale()
     assert in_order(short, long) == [short.slug, long.slug]
     assert in_order(short, long, after=900) == [long.slug, short.slug]
 
 
-def test_of_what_is_over_only_the_latest_is_shown() -> None:
+def test_only_the_latest_ended_sales_are_listed() -> None:
     now = timezone.now()
     over = [
         Sale(
@@ -125,7 +125,7 @@ def test_more_sales_do_not_mean_more_queries(make_sale: MakeSale) -> None:
     assert queries() == before <= 4
 
 
-def test_an_unknown_page_is_said_to_be_unknown() -> None:
+def test_an_unknown_url_is_a_404() -> None:
     assert Client().get("/nowhere/", headers=JSON).json() == {"error": "not_found"}
     page = Client().get("/nowhere/")
     assert page.status_code == 404
@@ -133,7 +133,7 @@ def test_an_unknown_page_is_said_to_be_unknown() -> None:
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
-def test_kept_copies_of_it_are_told_apart(accept: str) -> None:
+def test_a_404_varies_by_accept(accept: str) -> None:
     answer = Client().get("/nowhere/", headers={"Accept": accept})
     assert answer["Vary"] == "Accept, Accept-Language, Cookie"
     assert answer["Content-Type"].startswith(accept)

@@ -18,10 +18,10 @@ from playwright.sync_api import (
 
 from bench.chromium import ABSENT, ARGUMENTS, executable
 from conftest import MakeSale
-from tests import stack
+from tests import deadlines, stack
 
-PATIENCE = 30_000  # ms; far more than anything takes but a page that asks slowly
-SLOW_PATIENCE = 90_000  # ms; a page without its socket asks every 8 s
+PATIENCE = deadlines.seconds(30_000)  # ms; far more than anything takes but a page that asks slowly
+SLOW_PATIENCE = deadlines.seconds(90_000)  # ms; a page without its socket asks every 8 s
 
 OpenPage = Callable[..., Page]
 

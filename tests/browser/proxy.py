@@ -5,6 +5,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from tests import deadlines
+
 _REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -24,12 +26,16 @@ class Proxy:
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
         starting = asyncio.start_server(self._serve, "127.0.0.1", 0)
-        server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(
+            deadlines.seconds(10)
+        )
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield self
-        asyncio.run_coroutine_threadsafe(_end_everything(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(_end_everything(), self._loop).result(
+            deadlines.seconds(10)
+        )
         self._loop.call_soon_threadsafe(self._loop.stop)
-        thread.join(10)
+        thread.join(deadlines.seconds(10))
 
     def refuse_sockets(self) -> None:
         """From now on, and also those that are open."""

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import lifecycle
+from orders import cancellation, lifecycle
 from orders.settlement import settle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
@@ -95,6 +95,7 @@ def with_a_message(stage: Stage) -> Page:
 
 def offline(stage: Stage) -> Page:
     page = one_product(stage)
+    stack.wait_for(lambda: page.evaluate("asking === undefined"), "its socket is open")
     page.context.set_offline(True)
     expect(page.locator(".connection")).to_be_visible()
     return page
@@ -184,7 +185,7 @@ def order_cancelled(stage: Stage) -> Page:
     sale = stage.make_sale(limit=2)
     page = _bought(stage, sale)
     settle(sale.pk)
-    lifecycle.cancel(sale.orders.get().pk, by="staff")
+    cancellation.cancel_order(sale.orders.get().pk, by="staff")
     expect(answer(page, "cancelled")).to_be_visible()
     return _at_its_order(page)
 
@@ -202,7 +203,7 @@ def own_orders(stage: Stage) -> Page:
         _buy(page)
         settle(sale.pk)
         if not keeps:
-            lifecycle.cancel(sale.orders.get().pk, by="staff")
+            cancellation.cancel_order(sale.orders.get().pk, by="staff")
     page.goto(f"{stage.url}/orders/")
     expect(page.locator("tbody tr")).to_have_count(3)
     return page

@@ -1,6 +1,6 @@
 """Shoppers' pages work for those who do not see well, use no mouse, or cannot bear motion."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Literal
 
@@ -25,6 +25,8 @@ DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 WORKED = ["list_of_sales", "products_with_options", "order_secured", "own_orders", "no_such_sale"]
 
 MakeStage = Callable[..., Stage]
+Scheme = Literal["light", "dark"]
+Look = tuple[Scheme, ViewportSize]
 
 
 @pytest.fixture
@@ -46,16 +48,18 @@ def stage(make_stage: MakeStage) -> Stage:
 
 AXE = Axe()
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 GERMAN = ["products_with_options", "secured"]
+PAGES = [*((state, "en-GB") for state in STATES), *((state, "de-DE") for state in GERMAN)]
+LOOKS: list[Look] = list(product(SCHEMES, (PHONE, DESKTOP)))
 
 
-def in_every_look(page: Page) -> Iterable[str]:
-    """Shows the page light and dark, on a phone and on a desktop."""
-    for scheme, viewport in product(SCHEMES, (PHONE, DESKTOP)):
+def shown(page: Page, looks: Iterable[Look]) -> Iterator[Look]:
+    """Shows the page in these ways, one after another."""
+    for scheme, viewport in looks:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.set_viewport_size(viewport)
-        yield f"{scheme}, {viewport['width']} px"
+        yield scheme, viewport
 
 
 def broken_rules(page: Page) -> list[str]:
@@ -67,14 +71,18 @@ def broken_rules(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("state", "locale"),
-    [*((state, "en-GB") for state in STATES), *((state, "de-DE") for state in GERMAN)],
-)
-def test_axe_finds_nothing(state: str, locale: str, make_stage: MakeStage) -> None:
+# Each page in one of its looks; all looks of each page are deep.
+ONE_LOOK = [(*page, [LOOKS[n % len(LOOKS)]]) for n, page in enumerate(PAGES)]
+ALL_LOOKS = [pytest.param(*page, LOOKS, marks=pytest.mark.deep) for page in PAGES]
+
+
+@pytest.mark.parametrize(("state", "locale", "looks"), [*ONE_LOOK, *ALL_LOOKS])
+def test_axe_finds_nothing(
+    state: str, locale: str, looks: list[Look], make_stage: MakeStage
+) -> None:
     page = STATES[state](make_stage(locale))
-    found = {look: broken_rules(page) for look in in_every_look(page)}
-    assert not any(found.values()), found
+    found = [(look, broken_rules(page)) for look in shown(page, looks)]
+    assert not any(broken for _, broken in found), found
 
 
 def test_axe_would_find_something(stage: Stage) -> None:

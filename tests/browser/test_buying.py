@@ -5,7 +5,7 @@ from playwright.sync_api import APIResponse, Route, expect
 
 from conftest import MakeSale
 from orders import lifecycle
-from orders.lifecycle import finish
+from orders.finishing import finish_sale
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import (
@@ -178,7 +178,7 @@ def test_the_page_knows_what_its_shopper_has_bought(
             page.go_back()
         case "finished":
             lifecycle.end(sale.pk, by="staff")
-            stack.wait_for(lambda: finish(sale.pk), "the sale is finished")
+            stack.wait_for(lambda: finish_sale(sale.pk), "the sale is finished")
             expect(page.locator("#state .badge")).to_have_text("Ended")
             page.reload()
     expect(page.locator(".outcome[data-status='confirmed']")).to_contain_text("Secured!")

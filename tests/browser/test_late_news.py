@@ -5,7 +5,7 @@ from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import lifecycle
+from orders import cancellation, lifecycle
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import (
@@ -111,7 +111,7 @@ def test_a_cancelled_order_stays_cancelled(
     buy_button(page).click()
     sees_secured(page)
     [(route, says_secured)] = held_reply(page, address(shop, sale))
-    lifecycle.cancel(sale.orders.get().pk, by="staff")
+    cancellation.cancel_order(sale.orders.get().pk, by="staff")
     expect(answer(page, "cancelled")).to_be_visible()
     page.evaluate(
         "document.addEventListener('htmx:afterOnLoad', () => (document.body.id = 'read'))"

@@ -16,8 +16,6 @@ from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, s
 
 pytestmark = pytest.mark.browser
 
-WAITING = 200  # pages
-
 
 def counts_down(page: Page) -> None:
     timer = page.get_by_role("timer")
@@ -99,15 +97,16 @@ def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
 
 
 @pytest.mark.timeout(400)
-def test_200_pages_that_wait_send_nothing_when_it_opens(
-    shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale
+@pytest.mark.parametrize("waiting", [20, pytest.param(200, marks=pytest.mark.deep)])
+def test_pages_that_wait_send_nothing_when_it_opens(
+    shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale, waiting: int
 ) -> None:
     sale = make_sale(stock=1000, opens_in=600)
     context = chromium.new_context(
         locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
     )
     complaints.listen_to(context)
-    pages = [context.new_page() for _ in range(WAITING)]
+    pages = [context.new_page() for _ in range(waiting)]
     for page in pages:
         page.goto(address(shop, sale), wait_until="domcontentloaded")
     sent: list[str] = []
@@ -129,7 +128,7 @@ def test_200_pages_that_wait_send_nothing_when_it_opens(
     for page in pages:
         sees_phase(page, "Open")
         expect(buy_button(page)).to_be_enabled()
-    print(f"{WAITING} waiting pages sent {len(sent)} requests at the opening")
+    print(f"{waiting} waiting pages sent {len(sent)} requests at the opening")
     assert sent == []
     context.close()
     assert complaints.unexpected == []

@@ -2,7 +2,7 @@
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import cancellation, lifecycle
 from orders.settlement import settle
 from tests.cast import Shopper, promise_too_much
 from tests.contract.shapes import purchase_in
@@ -26,5 +26,5 @@ def decided(fate: str, shopper: Shopper, make_sale: MakeSale) -> tuple[Sale, str
         lifecycle.change_limit(sale.pk, 1, by="staff")
     settle(sale.pk)
     if fate == "cancelled":
-        lifecycle.cancel(purchase_in(ticket), by="staff")
+        cancellation.cancel_order(purchase_in(ticket), by="staff")
     return sale, ticket

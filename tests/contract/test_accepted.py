@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import MakeSale
-from orders import lifecycle
+from orders import finishing, lifecycle, stock_changes
 from orders.settlement import settle
 from tests import stack
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms
@@ -59,7 +59,7 @@ def test_long_after_the_sale_the_same_form_still_tells_it(
 ) -> None:
     sale, ticket = decided(fate, shopper, make_sale)
     lifecycle.end(sale.pk, by="staff")
-    assert lifecycle.finish(sale.pk)  # from here on only PostgreSQL knows
+    assert finishing.finish_sale(sale.pk)  # from here on only PostgreSQL knows
     stack.wait_for(
         lambda: shopper.buy(sale, ticket, quantity=2).status_code != 503, "the shop has noticed"
     )
@@ -95,7 +95,7 @@ def test_after_a_rejection_the_page_gets_a_form_that_buys(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided("sold out", shopper, make_sale)
-    lifecycle.restock(sale.products.get().pk, 1, by="staff")
+    stock_changes.restock(sale.products.get().pk, 1, by="staff")
     reply = shopper.buy(sale, ticket, HTMX, quantity=2)
     assert f'<section id="buy-{sale.products.get().sku}"' in reply.text
     [form] = forms(reply.text)

@@ -42,7 +42,7 @@ def test_what_staff_do_is_listed_within_a_second_or_so(
     sale = make_sale()
     stack.wait_for(lambda: listed(shopper, sale), "the sale is listed")
     lifecycle.pause(sale.pk, by="staff")
-    stack.wait_for(lambda: listed(shopper, sale)["phase"] == "paused", "it is paused", 2)
+    stack.wait_for(lambda: listed(shopper, sale)["phase"] == "paused", "it is paused", 5)
 
 
 def test_a_sale_is_open_at_the_moment_at_which_it_opens(

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
+from tests import deadlines
 from tests.cast import JSON, Shopper, skus
 from tests.contract.conftest import Web
 from tests.contract.shapes import waiting
@@ -18,7 +19,9 @@ HEAD = "GET /sales/{slug}/ HTTP/1.1\r\nAccept: application/json\r\nConnection: c
 def talk(web: Web, *sent: bytes) -> bytes:
     """The start of what the server says to these bytes."""
     parts = urlsplit(web.url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as connection:
+    with socket.create_connection(
+        (parts.hostname, parts.port), timeout=deadlines.seconds(5)
+    ) as connection:
         for piece in sent:
             connection.sendall(piece)
         with connection.makefile("rb") as said:

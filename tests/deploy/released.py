@@ -20,7 +20,7 @@ KEPT = Path(__file__).with_name("released.json")
 def now() -> dict[str, Any]:
     """The statements of this version, and in which order one of them takes its values."""
     from inventory import stock
-    from orders import replication, settlement
+    from orders import replication, settlement_statements
     from orders.models import Order
 
     one = Order.objects.filter(pk=UUID(int=0)).query
@@ -29,11 +29,11 @@ def now() -> dict[str, Any]:
     cancelled.add_update_values({"status": Order.Status.CANCELLED, "version": 2})
     locking, places = stock._locking_listed(1)
     return {
-        "lock the sale": settlement._locking(),
+        "lock the sale": settlement_statements.locking_sale(),
         "lock a product": locking,
         "order of its values": ["sale" if place == stock._A_SALE else "sku" for place in places],
-        "look up": settlement._LOOK_UP,
-        "write": settlement._WRITE,
+        "look up": settlement_statements.LOOK_UP,
+        "write": settlement_statements.WRITE,
         "tale": replication._DELTA,
         "read an order": one.sql_with_params()[0],
         "cancel an order": cancelled.get_compiler("default").as_sql()[0],
@@ -46,8 +46,9 @@ def then() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    from tests import servers  # started, for Django asks whom it writes a statement for
+    from tests import servers
 
+    servers.start()  # Django asks whom it writes a statement for
     try:
         os.environ["DJANGO_SETTINGS_MODULE"] = "flashsale.settings"
         django.setup()

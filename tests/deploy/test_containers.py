@@ -23,7 +23,7 @@ import yaml
 from django.core.management import get_commands, load_command_class
 
 from flashsale import queues
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import all_that_opening_needs
 from tests.stack import ROOT, Process, wait_for
 
@@ -80,9 +80,9 @@ def test_what_is_started_exists(name: str) -> None:
     else:
         assert (ROOT / command[0]).is_file()
         assert command[1] in get_commands()
-        load_command_class("flashsale", command[1]).create_parser("", command[1]).parse_args(
-            command[2:]
-        )
+        load_command_class(get_commands()[command[1]], command[1]).create_parser(
+            "", command[1]
+        ).parse_args(command[2:])
 
 
 def test_workers_and_beat_are_started_as_by_up() -> None:
@@ -190,7 +190,7 @@ def probe(path: str, **env: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=deadlines.seconds(60),
     )
 
 
@@ -233,7 +233,7 @@ def test_a_port_that_is_taken_is_named() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=deadlines.seconds(60),
         )
     assert done.returncode == 1
     assert done.stderr == (

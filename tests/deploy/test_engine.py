@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from flashsale.local.server import free_port
-from tests import mutations, stack
+from tests import deadlines, mutations, stack
 from tests.cast import JSON
 from tests.deploy.test_containers import explained
 from tests.load import Visitor
@@ -25,11 +25,15 @@ from tests.load import Visitor
 def engine_answers() -> bool:
     with suppress(OSError, subprocess.TimeoutExpired):
         asked = ["docker", "info", "--format", "{{.ServerVersion}}"]
-        return subprocess.run(asked, capture_output=True, timeout=20).returncode == 0
+        return (
+            subprocess.run(asked, capture_output=True, timeout=deadlines.seconds(20)).returncode
+            == 0
+        )
     return False
 
 
 pytestmark = [
+    pytest.mark.deep,
     pytest.mark.alone,  # it is a whole shop, and builds images
     pytest.mark.timeout(1200),
 ]
@@ -63,7 +67,7 @@ class Shop:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=deadlines.seconds(seconds),
         )
         assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -82,7 +86,7 @@ class Shop:
 
     def buys(self) -> str:
         """The outcome of one purchase, through the proxy. Clicks again where the shop is busy."""
-        with httpx.Client(base_url=self.url, headers=JSON, timeout=15) as client:
+        with httpx.Client(base_url=self.url, headers=JSON, timeout=deadlines.seconds(15)) as client:
             page = client.get(f"/sales/{SLUG}/").json()
             form = {"ticket": page["ticket"], "product": SKU}
 
@@ -112,7 +116,10 @@ class Shop:
 
     def answers(self) -> bool:
         with suppress(httpx.HTTPError):
-            return httpx.get(f"{self.url}/sales/{SLUG}/", timeout=15).status_code == 200
+            return (
+                httpx.get(f"{self.url}/sales/{SLUG}/", timeout=deadlines.seconds(15)).status_code
+                == 200
+            )
         return False
 
 
@@ -267,7 +274,7 @@ def test_servers_that_are_gone_are_met_again(shop: Shop) -> None:
 
 def told_by(shop: Shop) -> Any:
     """The answer of a web process that has no servers; the proxy has no such header."""
-    answer = httpx.get(f"{shop.url}/sales/{SLUG}/", timeout=15)
+    answer = httpx.get(f"{shop.url}/sales/{SLUG}/", timeout=deadlines.seconds(15))
     return (
         answer if answer.status_code == 503 and "x-content-type-options" in answer.headers else None
     )

@@ -18,7 +18,7 @@ from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import final
 from tests.load import CROWD, Load
-from tests.operators import typed
+from tests.operators import spawned
 
 STOCK = 5000
 pytestmark = [pytest.mark.usefixtures("impatient_shoppers"), pytest.mark.timeout(600)]
@@ -73,10 +73,10 @@ def test_a_dump_becomes_a_shop_again(make_sale: MakeSale, tmp_path: Path) -> Non
     with new_servers(tmp_path / "new") as given:
         options = ("--no-owner", "--role=flashsale", "--exit-on-error", "--single-transaction")
         program("pg_restore", given["DATABASE_URL"], *options, "--dbname=flashsale", dump)
-        prepared = typed("prepare", "--database", **given)
+        prepared = spawned("prepare", "--database", **given)
         assert prepared.code == 0, prepared
         with stack.worker(**given), stack.Web.running(**given, RATE_PER_SHOPPER="0") as web:
-            verified = typed("verify", "--json", **given)
+            verified = spawned("verify", "--json", **given)
             assert verified.code == 0, verified
             sells_what_is_left(web, sale, given)
 
@@ -90,10 +90,10 @@ def sells_what_is_left(web: stack.Web, sale: Sale, given: dict[str, str]) -> Non
     assert bought.status_code == 202
     assert final(shopper, bought.json()["purchase"]) == "confirmed"
     assert confirmed(sale, given) == kept + 1
-    assert typed("verify", "--sale", sale.slug, **given).code == 0
+    assert spawned("verify", "--sale", sale.slug, **given).code == 0
 
 
 def confirmed(sale: Sale, given: dict[str, str]) -> int:
     """Units, as an operator is told."""
-    [product] = typed("sale", "show", sale.slug, "--json", **given).told["products"]
+    [product] = spawned("sale", "show", sale.slug, "--json", **given).told["products"]
     return int(product["confirmed"])

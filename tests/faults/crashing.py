@@ -63,7 +63,7 @@ POINTS = {
     "before_the_bell": Point(SERVING, "orders.bell.ring", BEFORE, 2),
     "before_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", BEFORE, 2),
     "after_the_bell_is_published": Point(SERVING, "celery.Celery.send_task", AFTER, 2),
-    "before_the_answer": Point(SERVING, "storefront.buy._answer", AFTER, 15),
+    "before_the_answer": Point(SERVING, "storefront.click_responses.respond", AFTER, 15),
     "after_the_answer": Point(SERVING, "flashsale.http.endpoint.answer", AFTER, 15, of_a_click),
     "the_line_is_read": Point(SETTLING, "inventory.gate.entries.parse_line", AFTER, 2),
     "the_locks_are_held": Point(SETTLING, "orders.settlement.allot", BEFORE, 2),

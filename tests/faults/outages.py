@@ -11,7 +11,7 @@ from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.gate import replica
 from inventory.models import Sale
 from orders import reconciliation, tickets
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, Shopper, in_loop, skus
 
 BUSY_MACHINE = 3  # times as long as stated is still kept: the tests' machine does much at once
@@ -19,11 +19,13 @@ BUSY_MACHINE = 3  # times as long as stated is still kept: the tests' machine do
 
 @contextlib.contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """The deadline that `docs/resilience.md` states."""
+    """The deadline that `docs/resilience.md` states, with room for a busy machine."""
     began = time.monotonic()
     yield
     took = time.monotonic() - began
-    assert took < BUSY_MACHINE * seconds, f"{took:.1f} s, where {seconds} s are promised"
+    assert took < deadlines.seconds(BUSY_MACHINE * seconds), (
+        f"{took:.1f} s, where {seconds} s are promised"
+    )
 
 
 def final(shopper: Shopper, purchase: str) -> str:
@@ -75,7 +77,7 @@ class Crowd:
 
         async def click_all() -> list[httpx.Response]:
             no_limit = httpx.Limits(max_connections=None)
-            async with httpx.AsyncClient(timeout=30, limits=no_limit) as client:
+            async with httpx.AsyncClient(timeout=deadlines.seconds(30), limits=no_limit) as client:
                 return await asyncio.gather(*(self._post(client, *one) for one in self._all))
 
         return in_loop(click_all)

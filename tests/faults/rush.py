@@ -13,7 +13,7 @@ import httpx
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders import tickets
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, skus
 
 _AT_ONCE = 6  # shoppers
@@ -68,7 +68,7 @@ class Rush:
 
     def fates(self) -> dict[str, str]:
         """What became of every accepted purchase. Those that were lost ask again with their tickets."""
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with httpx.Client(base_url=self.url, timeout=deadlines.seconds(30)) as client:
             return {
                 purchase: self._fate(client, visitor, ticket, purchase)
                 for visitor in self.visitors
@@ -76,7 +76,7 @@ class Rush:
             }
 
     def _come_and_buy(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with httpx.Client(base_url=self.url, timeout=deadlines.seconds(30)) as client:
             while not self._over.is_set():
                 shopper = new_shopper()
                 two = [tickets.issue(self.sale.pk, shopper) for _ in range(2)]

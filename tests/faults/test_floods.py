@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from conftest import MakeSale
-from tests import stack
+from tests import deadlines, stack
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,9 @@ def url() -> Iterator[str]:
 def send(url: str, head: bytes) -> bytes:
     """What the server answers to these bytes until it closes the connection, or stays silent."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port or 80), timeout=5) as connection:
+    with socket.create_connection(
+        (address.hostname, address.port or 80), timeout=deadlines.seconds(5)
+    ) as connection:
         answer = b""
         try:
             for start in range(0, len(head), 65_536):
@@ -72,7 +74,7 @@ def test_a_socket_anywhere_else_is_refused(url: str, path: str) -> None:
 def everything_after(page: ClientConnection, said: str) -> None:
     page.send(said)
     while True:
-        page.recv(timeout=10)
+        page.recv(timeout=deadlines.seconds(10))
 
 
 def open_socket(url: str, path: str) -> ClientConnection:

@@ -21,7 +21,7 @@ from flashsale.local.processes import children
 from flashsale.redis.clients import TIMEOUT
 from inventory.models import Sale
 from orders import lifecycle
-from tests import servers, stack
+from tests import deadlines, servers, stack
 from tests.cast import JSON, Shopper, at_once, skus
 from tests.faults.outages import Crowd, final, settled_and_balanced, within
 from tests.faults.proxy import Proxy
@@ -51,7 +51,7 @@ def test_a_slow_postgresql_delays_outcomes_and_no_click(
         began = time.monotonic()
         answers = crowd.click()
         # Not as long as PostgreSQL takes for one answer: nobody has asked it.
-        assert time.monotonic() - began < TIMEOUT
+        assert time.monotonic() - began < deadlines.seconds(TIMEOUT)
         assert {answer.status_code for answer in answers} == {202}
     with postgresql.slow(0.2):
         assert settled_and_balanced(sale)
@@ -125,7 +125,7 @@ def test_the_line_grows_while_postgresql_is_down_and_drains_after(
         assert {answer.status_code for answer in [accepted, *answers]} == {202}
         with within(PATIENCE):
             assert own_orders(web) == 503
-        ready = httpx.get(f"{web.url}/readyz", timeout=20)
+        ready = httpx.get(f"{web.url}/readyz", timeout=deadlines.seconds(20))
         assert (ready.status_code, ready.json()["redis"]) == (503, "ok")
     assert final(shopper, accepted.json()["purchase"]) == "confirmed"
     with within(PATIENCE):
@@ -158,7 +158,7 @@ def test_the_stock_stays_live_while_postgresql_hangs(web: stack.Web, make_sale: 
             lambda: shopper.sale(sale)["products"][0]["stock"] == 9,
             "the page shows what is left",
         )
-        ready = httpx.get(f"{web.url}/readyz", timeout=30)
+        ready = httpx.get(f"{web.url}/readyz", timeout=deadlines.seconds(30))
         assert ready.status_code == 503
     assert settled_and_balanced(sale)
 
@@ -173,15 +173,18 @@ def test_the_front_page_and_pictures_stay_while_postgresql_hangs(
     with postgresql_frozen():
         # It opens by the clock; and whoever asks meanwhile does not wait.
         stack.wait_for(lambda: listed(web, sale) == "open", "the sale is listed as open", 10)
-        assert httpx.get(f"{web.url}/", timeout=1).status_code == 200
-        assert httpx.get(f"{web.url}/media/{name}", timeout=1).content == b"a picture"
+        assert httpx.get(f"{web.url}/", timeout=deadlines.seconds(1)).status_code == 200
+        assert (
+            httpx.get(f"{web.url}/media/{name}", timeout=deadlines.seconds(1)).content
+            == b"a picture"
+        )
     lifecycle.pause(sale.pk, by="staff")
     stack.wait_for(lambda: listed(web, sale) == "paused", "the list is read again")
 
 
 def listed(web: stack.Web, sale: Sale) -> str:
     """The phase with which the front page lists it, within a second."""
-    content = httpx.get(f"{web.url}/", headers=JSON, timeout=1).json()["sales"]
+    content = httpx.get(f"{web.url}/", headers=JSON, timeout=deadlines.seconds(1)).json()["sales"]
     return next((str(one["phase"]) for one in content if one["slug"] == sale.slug), "")
 
 
@@ -192,7 +195,9 @@ def test_a_page_that_cannot_be_read_says_so_in_bounded_time() -> None:
         cookie = {"Cookie": f"shopper={cookie_value(new_shopper())}"}
 
         def ask(path: str) -> None:
-            answer = httpx.get(f"{web.url}{path}", headers=cookie, timeout=PATIENCE + 1.5)
+            answer = httpx.get(
+                f"{web.url}{path}", headers=cookie, timeout=deadlines.seconds(PATIENCE + 1.5)
+            )
             assert answer.status_code == 503
             assert answer.headers["retry-after"]
             assert 'data-code="busy"' in answer.text
@@ -210,16 +215,21 @@ def test_a_crowd_whose_orders_cannot_be_read_leaves_everybody_else_their_answers
         asked = [threading.Thread(target=own_orders, args=(web,), daemon=True) for _ in range(30)]
         for thread in asked:
             thread.start()
-        assert httpx.get(f"{web.url}/nothing/", timeout=PATIENCE + 1.5).status_code == 404
+        assert (
+            httpx.get(f"{web.url}/nothing/", timeout=deadlines.seconds(PATIENCE + 1.5)).status_code
+            == 404
+        )
         assert own_orders(web) == 503
         for thread in asked:
-            thread.join(30)
+            thread.join(deadlines.seconds(30))
             assert not thread.is_alive()
 
 
 def own_orders(web: stack.Web) -> int:
     cookie = {"Cookie": f"shopper={cookie_value(new_shopper())}"}
-    return httpx.get(f"{web.url}/orders/", headers=cookie, timeout=30).status_code
+    return httpx.get(
+        f"{web.url}/orders/", headers=cookie, timeout=deadlines.seconds(30)
+    ).status_code
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from conftest import MakeSale
 from flashsale.redis import clients
 from flashsale.redis.clients import TIMEOUT
 from inventory.gate import replica
-from orders import lifecycle
+from orders import stock_changes
 from storefront import own_purchases
 from tests import servers, stack
 from tests.cast import PAGE, Shopper, skus
@@ -195,7 +195,9 @@ def test_a_full_memory_takes_no_click_and_settles_what_it_took(
         with within(TIMEOUT):
             busy = shopper.buy(sale, ticket)
         assert (busy.status_code, busy.json()) == (503, {"error": "busy"})
-        lifecycle.restock(sale.products.get().pk, 5, by="staff")  # the gate is told all the same
+        stock_changes.restock(
+            sale.products.get().pk, 5, by="staff"
+        )  # the gate is told all the same
         assert replica.read_view(sale.pk).left(skus(sale)[0]) == 15
     assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"
     assert settled_and_balanced(sale)

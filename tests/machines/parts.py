@@ -25,7 +25,7 @@ from flashsale import queues
 from flashsale.local import private_files
 from flashsale.local.server import free_port
 from flashsale.local.valkey import Valkey
-from tests import servers, stack
+from tests import deadlines, servers, stack
 from tests.stack import Process, wait_for
 
 _DEPLOY = stack.ROOT / "deploy" / "nginx"
@@ -43,7 +43,12 @@ class Host(Process):
         assert self.popen is not None
         assert self.popen.poll() is None, "a web host ended while it was started"
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200
+            return (
+                httpx.get(
+                    f"http://127.0.0.1:{self.port}/readyz", timeout=deadlines.seconds(2)
+                ).status_code
+                == 200
+            )
         return False
 
     def back(self) -> None:

@@ -25,14 +25,15 @@ from pytest_django import Settings
 
 from conftest import MakeSale
 from drills import shopper as drill
-from drills.shopper import Log, Site
+from drills.http import Site
+from drills.shopper_log import Log
 from flashsale.database import drop_broken_connections
 from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from inventory.gate import scripts
 from inventory.models import Sale
-from orders import lifecycle, settlement
-from tests import servers, stack
+from orders import cancellation, settlement, stock_changes
+from tests import deadlines, servers, stack
 from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
@@ -41,6 +42,7 @@ from tests.machines.parts import Machines, Master
 
 pytestmark = [
     pytest.mark.timeout(600),
+    pytest.mark.deep,
     pytest.mark.alone,  # it is some fifteen processes, and more than others' deadlines would bear
     pytest.mark.usefixtures("impatient_shoppers", "this_process"),
     pytest.mark.skipif(
@@ -88,8 +90,8 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     clicks, *results = at_once(
         crowd.click,
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(lifecycle.restock, product.pk, 3, by="staff")] * 3,
-        *[partial(lifecycle.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+        *[partial(stock_changes.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(cancellation.cancel_order, order.pk, by="staff") for order in orders[:2] * 2],
     )
     assert isinstance(clicks, list)
     assert {click.status_code for click in clicks} <= {202, 409}
@@ -121,7 +123,7 @@ def test_a_web_host_may_die_and_shoppers_notice_a_reconnect(
             shop.hosts[0].back()
         assert load.faults() == {}
     # A click whose answer died with the host is sent again, and may be decided by then.
-    assert {heard.code for log in load.logs for heard in log.heard} <= {"queued", "confirmed"}
+    assert {reply.code for log in load.logs for reply in log.replies} <= {"queued", "confirmed"}
     assert sum(log.pages_lost for log in load.logs) == 0
 
 
@@ -154,7 +156,9 @@ def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: Make
     assert frozen
     os.kill(frozen.pid, signal.SIGSTOP)
     try:
-        page = partial(httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=30)
+        page = partial(
+            httpx.get, f"{shop.url}/sales/{sale.slug}/", headers=PAGE, timeout=deadlines.seconds(30)
+        )
         clicks = partial(Crowd(shop.url, sale, 4).click)
         *pages, clicked = at_once(*[page] * 4, clicks)
     finally:
@@ -405,8 +409,8 @@ class OpenPages:
     async def _wait_as(self, site: Site, slug: str) -> None:
         shopper = drill.Shopper(site, slug)
         self.logs.append(shopper.log)
-        await shopper.look()
-        shopper.watch()
+        await shopper.load_page()
+        shopper.open_socket()
         await asyncio.to_thread(self._over.wait)
         await shopper.leave()
 

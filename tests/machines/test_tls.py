@@ -23,7 +23,7 @@ from tests import servers, stack
 from tests.cast import Shopper
 from tests.faults.outages import final, settled_and_balanced
 from tests.machines.parts import Host, folder_for_all, nginx, pgbouncer, through
-from tests.operators import typed
+from tests.operators import spawned
 
 pytestmark = pytest.mark.skipif(
     not all(map(shutil.which, ("openssl", "pgbouncer", "nginx"))),
@@ -106,7 +106,7 @@ def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> N
         query = {"sslmode": "verify-full", "sslrootcert": str(certificate)}
         pooled = through(bouncer.port, servers.POSTGRES.url, query=urlencode(query))
         given["DATABASE_URL"] = pooled
-        prepared = typed("prepare", "--database", **given)
+        prepared = spawned("prepare", "--database", **given)
         assert prepared.code == 0, prepared
         web = running.enter_context(stack.Web.running(**given))
         running.enter_context(stack.worker(**given))
@@ -116,7 +116,7 @@ def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> N
         assert final(shopper, bought.json()["purchase"]) == "confirmed"
         assert settled_and_balanced(sale)
         plainly = through(bouncer.port, servers.POSTGRES.url, query="sslmode=disable")
-        refused = typed("verify", **(given | {"DATABASE_URL": plainly}))
+        refused = spawned("verify", **(given | {"DATABASE_URL": plainly}))
         assert refused.code not in (0, 3), refused
 
 

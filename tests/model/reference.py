@@ -14,7 +14,7 @@ from uuid import UUID
 
 from inventory.gate.entries import Answer
 from inventory.gate.scripts import GateNotReady
-from orders.lifecycle import NotPossible, NotReplicated
+from orders.changes import NotPossible, NotReplicated
 
 Passing = Callable[[bool], None]  # at a point: whether locks are held there
 

@@ -19,8 +19,8 @@ from flashsale.redis import clients
 from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import caretaker, lifecycle, settlement
-from tests import servers, stack
+from orders import cancellation, caretaker, finishing, lifecycle, settlement, stock_changes
+from tests import deadlines, servers, stack
 from tests.cast import at_once
 from tests.model import backups
 from tests.model.reference import Passing, Ticket
@@ -83,13 +83,13 @@ class Shop:
     # --- Staff ------------------------------------------------------------------------------------
 
     def restock(self, sku: str, units: int) -> None:
-        lifecycle.restock(self.products[sku], units, by="anna")
+        stock_changes.restock(self.products[sku], units, by="anna")
 
     def correct(self, sku: str, units: int) -> None:
-        lifecycle.correct(self.products[sku], units, by="anna", reason="counted again")
+        stock_changes.correct(self.products[sku], units, by="anna", reason="counted again")
 
     def cancel(self, purchase: UUID) -> None:
-        lifecycle.cancel(purchase, by="ben")
+        cancellation.cancel_order(purchase, by="ben")
 
     def pause(self) -> None:
         lifecycle.pause(self.sale, by="anna")
@@ -104,7 +104,7 @@ class Shop:
         lifecycle.change_limit(self.sale, limit, by="anna")
 
     def finish(self) -> None:
-        lifecycle.finish_all()
+        finishing.finish_sales()
 
     # --- Misfortune -------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ def elsewhere(work: Callable[[], object]) -> None:
         finally:
             connection.close()
 
-    _elsewhere.submit(work_and_close).result(60)
+    _elsewhere.submit(work_and_close).result(deadlines.seconds(60))
 
 
 def _both(results: list[object]) -> None:
@@ -210,7 +210,7 @@ async def _hang_up() -> None:
 
 
 def _in_the_loop(clicking: Any) -> Any:
-    return asyncio.run_coroutine_threadsafe(clicking, _loop()).result(60)
+    return asyncio.run_coroutine_threadsafe(clicking, _loop()).result(deadlines.seconds(60))
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -11,15 +11,16 @@ import pytest
 from conftest import MakeSale
 from tests.model.machine import play
 
-EXAMPLES = 56
 OTHERS = int(os.environ.get("MODEL_EXAMPLES", "0"))
+EXAMPLES = [OTHERS] if OTHERS else [20, pytest.param(150, marks=pytest.mark.deep)]
 
 
-@pytest.mark.timeout(0 if OTHERS else 900)  # a failure is tried again and again to make it short
+@pytest.mark.timeout(0 if OTHERS else 1800)  # a failure is tried again and again to make it short
+@pytest.mark.parametrize("examples", EXAMPLES)
 def test_the_promises_hold_after_every_step(
-    make_sale: MakeSale, capsys: pytest.CaptureFixture[str]
+    make_sale: MakeSale, capsys: pytest.CaptureFixture[str], examples: int
 ) -> None:
-    taken = play(make_sale, examples=OTHERS or EXAMPLES, by_chance=bool(OTHERS))
+    taken = play(make_sale, examples=examples, by_chance=bool(OTHERS))
     with capsys.disabled():
         print(f"\n{taken.total()} steps: {dict(taken.most_common())}")
-    assert taken.total() > 2000
+    assert taken.total() > 35 * examples

@@ -17,8 +17,18 @@ from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation, replication, settlement
+from orders import (
+    cancellation,
+    finishing,
+    lifecycle,
+    reconciliation,
+    replication,
+    settlement,
+    settlement_statements,
+    stock_changes,
+)
 from orders.models import Order
+from tests import deadlines
 from tests.cast import at_once, owned_units, promise_too_much, queue_up
 
 
@@ -38,8 +48,8 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
     product = sale.products.get()
     results = at_once(
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(lifecycle.restock, product.pk, 3, by="staff")] * 3,
-        *[partial(lifecycle.cancel, order.pk, by="staff") for order in orders[:2] * 2],
+        *[partial(stock_changes.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(cancellation.cancel_order, order.pk, by="staff") for order in orders[:2] * 2],
     )
     settlement.settle(sale.pk)
     assert not [result for result in results if isinstance(result, Exception)]
@@ -58,7 +68,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
     def read_unlocked(*_: object) -> list[Product]:
         found = list(Product.objects.filter(pk=product.pk))
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         return found
 
     forget_statements()
@@ -69,7 +79,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
-            partial(lifecycle.restock, product.pk, 3, by="staff"),
+            partial(stock_changes.restock, product.pk, 3, by="staff"),
         )
     forget_statements()
     assert both_have_read.n_waiting == 0
@@ -84,13 +94,13 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
 
 def forget_statements() -> None:
-    settlement._locking.cache_clear()
+    settlement_statements.locking_sale.cache_clear()
     stock._locking_listed.cache_clear()
 
 
 def test_two_cancellations_at_once_return_the_units_once(make_sale: MakeSale) -> None:
     sale, [order, *_] = sold_some(make_sale)
-    results = at_once(*[partial(lifecycle.cancel, order.pk, by="staff")] * 4)
+    results = at_once(*[partial(cancellation.cancel_order, order.pk, by="staff")] * 4)
     assert sorted(map(str, results)) == ["False", "False", "False", "True"]
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -101,14 +111,14 @@ def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale:
     save = Order.save
 
     def save_together(order: Order, **options: Any) -> None:
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         save(order, **options)
 
     with (
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
         patch.object(Order, "save", save_together),
     ):
-        results = at_once(*[partial(lifecycle.cancel, order.pk, by="staff")] * 2)
+        results = at_once(*[partial(cancellation.cancel_order, order.pk, by="staff")] * 2)
     assert [result for result in results if isinstance(result, IntegrityError)]
 
 
@@ -134,7 +144,7 @@ def test_its_twin_without_the_advisory_lock_waits_for_the_sale(make_sale: MakeSa
         asked = any("pg_try_advisory" in str(statement) for statement, _ in statements)
         return [found[0], [(True,)]] if asked else found
 
-    with patch.object(settlement, "ask", always_alone):
+    with patch.object(settlement, "ask_together", always_alone):
         waited = second_of_two(make_sale())
     assert isinstance(waited, DatabaseError)  # until the lock's time was up
 
@@ -146,19 +156,19 @@ def settled(sale: Sale) -> None:
 
 def finished(sale: Sale) -> None:
     lifecycle.end(sale.pk, by="staff")
-    lifecycle.finish(sale.pk)
+    finishing.finish_sale(sale.pk)
 
 
 # Who holds the locks of a sale, and a step that is taken under them.
 HOLDERS: dict[str, tuple[Callable[[Sale], object], object, str]] = {
     "staff pause it": (lambda sale: lifecycle.pause(sale.pk, by="staff"), lifecycle, "_set_status"),
     "units come in": (
-        lambda sale: lifecycle.restock(sale.products.get().pk, 3, by="staff"),
+        lambda sale: stock_changes.restock(sale.products.get().pk, 3, by="staff"),
         *(stock, "move"),
     ),
     "its line is settled": (settled, settlement, "_write"),
-    "its gate is rebuilt": (lambda sale: replication.rebuild(sale.pk), replica, "stands_at"),
-    "it is finished": (finished, replica, "purge"),
+    "its gate is rebuilt": (lambda sale: replication.rebuild(sale.pk), replica, "read_position"),
+    "it is finished": (finished, replica, "purge_gate"),
 }
 
 

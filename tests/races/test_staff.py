@@ -13,8 +13,8 @@ from django.db.models import QuerySet, Sum
 
 from conftest import MakeSale
 from inventory.models import Product, Sale
-from orders import lifecycle, reconciliation, settlement
-from tests import stack
+from orders import cancellation, changes, reconciliation, settlement, stock_changes
+from tests import deadlines, stack
 from tests.cast import Shopper, at_once, owned_units, queue_up, stocked
 from tests.stack import wait_for
 
@@ -40,8 +40,8 @@ def test_50_restocks_cancellations_and_purchases_at_once(url: str, make_sale: Ma
     shoppers = [Shopper(url) for _ in range(15)]
     clicks = [(shopper, shopper.ticket(sale)) for shopper in shoppers]
     results = at_once(
-        *[partial(lifecycle.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(15)],
-        *[partial(lifecycle.cancel, order, by="ben") for order in cancelled * 2],
+        *[partial(stock_changes.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(15)],
+        *[partial(cancellation.cancel_order, order, by="ben") for order in cancelled * 2],
         *[partial(shopper.buy, sale, ticket) for shopper, ticket in clicks],
     )
     assert not [result for result in results if isinstance(result, Exception)]
@@ -66,17 +66,17 @@ def test_its_twin_without_the_sales_lock_tells_a_version_twice(make_sale: MakeSa
     shoe, bag = sale.products.order_by("pk")
     sale.refresh_from_db()
     both_have_read = threading.Barrier(2)
-    lock_product = lifecycle._lock_product
+    lock_product = changes.lock_product
 
     def lock_together(product: int, locked: list[Sale]) -> Product:
-        both_have_read.wait(10)
+        both_have_read.wait(deadlines.seconds(10))
         return lock_product(product, locked)
 
     with (
         patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
-        patch.object(lifecycle, "_lock_product", lock_together),
+        patch.object(stock_changes, "lock_product", lock_together),
     ):
-        at_once(*[partial(lifecycle.restock, each.pk, 3, by="anna") for each in (shoe, bag)])
+        at_once(*[partial(stock_changes.restock, each.pk, 3, by="anna") for each in (shoe, bag)])
     before = sale.version
     sale.refresh_from_db()
     assert sale.version == before + 1
@@ -86,8 +86,8 @@ def test_the_twin_of_one_form_without_its_look_is_stopped_by_the_key(make_sale: 
     """Without the look at the audit the second sending is refused by PostgreSQL, not carried out."""
     sale = make_sale(stock=1)
     product = sale.products.get()
-    restock = partial(lifecycle.restock, product.pk, 5, by="anna", key=uuid4())
-    with patch.object(lifecycle, "written_down", lambda key: False):
+    restock = partial(stock_changes.restock, product.pk, 5, by="anna", key=uuid4())
+    with patch.object(stock_changes, "is_written_down", lambda key: False):
         first, second = sorted(at_once(restock, restock), key=str)
     assert first is True
     assert isinstance(second, IntegrityError)
@@ -99,7 +99,7 @@ def test_restocks_at_once_of_what_is_in_no_sale_all_count() -> None:
     """No sale's lock keeps them apart: the product's own does."""
     product = stocked(f"bag-{uuid4().hex[:8]}", 1)
     results = at_once(
-        *[partial(lifecycle.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(12)]
+        *[partial(stock_changes.restock, product.pk, 2, by="anna", key=uuid4()) for _ in range(12)]
     )
     assert not [result for result in results if isinstance(result, Exception)]
     product.refresh_from_db()

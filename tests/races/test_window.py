@@ -16,7 +16,7 @@ from inventory.gate.scripts import keys, source
 from inventory.models import Sale
 from orders import lifecycle, tickets
 from orders.settlement import settle
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, skus
 
 CROWD = 24
@@ -113,7 +113,9 @@ async def _click_until_closed(url: str, sale: Sale) -> Counter[str]:
             told[said] += 1
 
     limits = httpx.Limits(max_connections=CROWD)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30, headers=JSON) as client:
+    async with httpx.AsyncClient(
+        base_url=url, limits=limits, timeout=deadlines.seconds(30), headers=JSON
+    ) as client:
         await asyncio.gather(*(click_on(client) for _ in range(CROWD)))
     return told
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import Shopper, shoppers_of
 
 # As where others run the servers. The one proxy in front ends TLS.
@@ -60,6 +60,6 @@ def shopper(new_shopper: Callable[..., Shopper]) -> Shopper:
 @pytest.fixture
 def stranger(web: stack.Web) -> Iterator[httpx.Client]:
     """A browser that keeps no cookies; a test sends its own."""
-    with httpx.Client(base_url=web.url, timeout=15) as client:
+    with httpx.Client(base_url=web.url, timeout=deadlines.seconds(15)) as client:
         client.event_hooks["request"] = [lambda request: client.cookies.clear()]
         yield client

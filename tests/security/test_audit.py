@@ -1,4 +1,4 @@
-"""The audit of dependencies: what could not be looked up is never taken for sound."""
+"""The audit of dependencies never passes a package that it could not look up."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 from tests.stack import ROOT
-from tools import audit
+from tools import audit, check
 
 PIN = "{name}=={version} --hash=sha256:" + "0" * 64 + "\n"
 KNOWN = {"id": "GHSA-test-0001", "summary": "runs anything", "aliases": [], "affected": []}
 
 
 class Source(BaseHTTPRequestHandler):
-    """Plays OSV: `leaky` has a known vulnerability, and `broken` is an error of its own."""
+    """A fake of OSV: `leaky` has a known vulnerability, and `broken` makes the fake fail."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -30,12 +30,12 @@ class Source(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps({"vulns": [KNOWN]} if name == "leaky" else {}).encode())
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a test's output is its own."""
+        """Log nothing, so that only the test writes output."""
 
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[list[str]]:
-    """The options by which pip-audit asks it."""
+    """The options that make pip-audit ask the fake."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Source)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield ["-s", "osv", "--osv-url", f"http://127.0.0.1:{server.server_port}/v1/query"]
@@ -60,7 +60,7 @@ def test_a_vulnerable_package_fails_and_is_named(
     assert capsys.readouterr().err == "audit: leaky 1.0 is vulnerable: GHSA-test-0001\n"
 
 
-# What pip-audit writes.
+# Packages in pip-audit's format.
 SOUND = {"name": "sound", "version": "1.0", "vulns": []}
 LEAKY = {"name": "leaky", "version": "1.0", "vulns": [{"id": "GHSA-test-0001"}]}
 UNKNOWN = {
@@ -69,10 +69,10 @@ UNKNOWN = {
 }
 
 
-def test_a_known_one_may_be_let_pass_for_a_while(
+def test_a_listed_vulnerability_is_ignored_until_its_day(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(audit, "_ask", lambda *_: [SOUND, LEAKY])
+    monkeypatch.setattr(audit, "_run_pip_audit", lambda *_: [SOUND, LEAKY])
     today = date.today()
     assert audited(tmp_path, [], allowed=allow("GHSA-test-0001", today)) == 0
     assert audited(tmp_path, [], allowed=allow("GHSA-test-0002", today)) == 1
@@ -88,14 +88,14 @@ def test_a_known_one_may_be_let_pass_for_a_while(
         '[[allow]]\nid = "a"\nreason = "b"\nuntil = 2030-01-01T00:00:00\n',
     ],
 )
-def test_but_not_for_ever_and_not_without_a_reason(
+def test_an_expired_or_incomplete_entry_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, allowed: str
 ) -> None:
-    monkeypatch.setattr(audit, "_ask", lambda *_: [SOUND])
+    monkeypatch.setattr(audit, "_run_pip_audit", lambda *_: [SOUND])
     assert audited(tmp_path, [], allowed=allowed) == 1
 
 
-def test_a_lock_that_is_missing_is_no_network_that_is() -> None:
+def test_a_missing_lock_file_is_not_a_missing_network() -> None:
     assert audit.main([Path("Connection.txt")], Path("none.toml"), []) == 1
 
 
@@ -103,20 +103,20 @@ def test_a_source_that_fails_is_a_failure(source: list[str], tmp_path: Path) -> 
     assert audited(tmp_path, source, "sound", "broken") == 1
 
 
-def test_a_source_that_cannot_be_reached_is_said_aloud(
+def test_an_unreachable_source_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("AUDIT", raising=False)
     nobody = ["-s", "osv", "--osv-url", "http://127.0.0.1:1/v1/query"]
-    assert audited(tmp_path, nobody, "sound") == 0
-    assert capsys.readouterr().err.count("NOT AUDITED") == 2
+    assert audited(tmp_path, nobody, "sound") == check.SKIPPED
+    assert capsys.readouterr().err.endswith("\nskipped: no source reached\n")
 
 
-def test_and_fails_where_an_audit_is_required(
+def test_an_unreachable_source_fails_if_the_audit_is_required(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUDIT", "require")
-    monkeypatch.setattr(audit, "_ask", lambda *_: [UNKNOWN])
+    monkeypatch.setattr(audit, "_run_pip_audit", lambda *_: [UNKNOWN])
     assert audited(tmp_path, []) == 1
 
 
@@ -124,12 +124,12 @@ def test_and_fails_where_an_audit_is_required(
     ("found", "code", "said"),
     [
         ([SOUND, UNKNOWN], 1, "unknown could not be looked up"),
-        ([UNKNOWN], 0, "NOT AUDITED"),
+        ([UNKNOWN], check.SKIPPED, "skipped: no source reached"),
         ([SOUND], 0, ""),
-        ([], 1, "looked at nothing"),
+        ([], 1, "found no package"),
     ],
 )
-def test_one_that_pypi_does_not_know_fails_unless_it_knows_none(
+def test_an_unknown_package_fails_unless_all_are_unknown(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -138,19 +138,17 @@ def test_one_that_pypi_does_not_know_fails_unless_it_knows_none(
     said: str,
 ) -> None:
     monkeypatch.delenv("AUDIT", raising=False)
-    monkeypatch.setattr(audit, "_ask", lambda *_: found)
+    monkeypatch.setattr(audit, "_run_pip_audit", lambda *_: found)
     assert audited(tmp_path, [], "any") == code
     assert said in capsys.readouterr().err
 
 
-def test_a_pip_audit_that_is_missing_is_a_failure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_pip_audit_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert audited(tmp_path, [], "sound") == 1
 
 
-def test_what_is_audited_holds_everything_that_is_installed() -> None:
+def test_the_audited_locks_hold_every_installed_package() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / name).read_text(), re.M))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes, urlencode
 
+import httpx
 import pytest
 from django.contrib.auth.models import User
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -19,13 +20,14 @@ from dashboard.tests.staff import session_of
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
 from orders.tickets import issue, new_purchase
-from tests.cast import skus
+from tests import deadlines, stack
+from tests.cast import all_that_opening_needs, skus
 from tests.contract.conftest import Web
 from tests.security import raw
 from tests.security.doors import EXAMPLES, Door, doors, without_example
 
 DOORS = doors()
-BOUND = 10.0  # seconds for an answer; each takes some milliseconds
+BOUND = deadlines.seconds(10.0)  # for an answer; each takes some milliseconds
 
 # The answers to a click, by docs/purchase-path.md: nothing here is down, and no line full.
 TO_A_CLICK = {
@@ -70,6 +72,8 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def shop(web: Web, make_sale: MakeSale) -> Shop:
     sale = make_sale(stock=1000, limit=1000)
+    with all_that_opening_needs():
+        stack.wait_for(lambda: httpx.get(f"{web.url}/readyz").is_success, "the shop is ready")
     shopper = new_shopper()
     tickets = [issue(sale.pk, shopper) for _ in range(300)]
     token = "t" * 32

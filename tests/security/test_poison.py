@@ -23,7 +23,7 @@ from inventory.models import Sale
 from orders import caretaker, reconciliation, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, PAGE, Shopper, click, queue_up, run_caretaker, skus
 from tests.contract.conftest import Web
 
@@ -504,6 +504,6 @@ def test_noise_among_what_is_announced_is_passed_over(make_sale: MakeSale) -> No
     with ThreadPoolExecutor(1) as pool:
         listening = pool.submit(asyncio.run, listen())
         stack.wait_for(say, "the change behind the noise is heard")
-        listening.result(10)
+        listening.result(deadlines.seconds(10))
     answer = Answer("confirmed", "", "s" * 32, "shoe", 1)
     assert heard[-1] == (sale.pk, [(purchase.hex, answer)])

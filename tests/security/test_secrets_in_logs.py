@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, employ, session_of
-from tests import servers, stack
+from tests import deadlines, servers, stack
 from tests.cast import HTMX, JSON, Shopper, at_once
 
 DEBUG = {"LOG_LEVEL": "DEBUG", "LOG_PURCHASES": "1"}
@@ -51,7 +51,7 @@ class Helpless(stack.Web):
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=15).status_code == 503
+            return httpx.get(f"{self.url}/readyz", timeout=deadlines.seconds(15)).status_code == 503
         except httpx.HTTPError:
             return False
 
@@ -86,7 +86,7 @@ def go_shopping(web: stack.Web, make_sale: MakeSale) -> list[str]:
         headers = {"Cookie": named, "Origin": web.url}
         with connect(web.url.replace("http", "ws") + path, additional_headers=headers) as page:
             page.send(ticket)
-            page.recv(15)
+            page.recv(deadlines.seconds(15))
     return [ticket, cookie, session.partition("=")[2], PASSWORD]
 
 
@@ -133,7 +133,7 @@ def test_a_shop_with_wrong_passwords_does_not_tell_them(said: Said) -> None:
 
 def visit(web: stack.Web, *paths: str) -> None:
     for path in paths:
-        httpx.get(web.url + path, headers=JSON, timeout=30)
+        httpx.get(web.url + path, headers=JSON, timeout=deadlines.seconds(30))
 
 
 def manage(env: dict[str, str], *command: str) -> None:

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, employ, session_of
 from flashsale.http.server import MOST_FRAME, MOST_SAID
-from tests import stack
+from tests import deadlines, stack
 from tests.security import raw
 
 
@@ -25,7 +25,7 @@ def page(
     lines = [("Origin", origin) for origin in ((web.url,) if origins is None else origins)]
     lines += headers.items()
     address = web.url.replace("http", "ws", 1) + path
-    with connect(address, additional_headers=lines, open_timeout=15) as opened:
+    with connect(address, additional_headers=lines, open_timeout=deadlines.seconds(15)) as opened:
         yield opened
 
 
@@ -62,7 +62,7 @@ def test_with_every_host_allowed_a_socket_still_needs_a_page(make_sale: MakeSale
     path = f"/ws/sales/{make_sale().slug}/"
     with stack.Web.running(ALLOWED_HOSTS="*") as web:
         with page(web, path) as ours:
-            assert ours.recv(15)
+            assert ours.recv(deadlines.seconds(15))
         for origins in ((), ("http://evil.example",)):
             with pytest.raises(InvalidStatus, match="403"), page(web, path, origins):
                 pass
@@ -75,7 +75,7 @@ def closed_with(opened: ClientConnection) -> int | None:
     """Reads until the server closes."""
     while True:
         try:
-            opened.recv(15)
+            opened.recv(deadlines.seconds(15))
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
 
@@ -117,7 +117,7 @@ def say_and_listen(what: Callable[[ClientConnection], None], opened: ClientConne
     """All may have been on its way before the server had read enough to close."""
     what(opened)
     while True:
-        opened.recv(15)
+        opened.recv(deadlines.seconds(15))
 
 
 @pytest.mark.parametrize("what", TOO_MUCH)
@@ -134,8 +134,8 @@ def test_a_page_that_says_a_little_is_told_on(web: stack.Web, make_sale: MakeSal
     with page(web, f"/ws/sales/{make_sale().slug}/") as opened:
         for _ in range(20):
             opened.send("x" * 20)
-            assert opened.ping().wait(15)
-        assert "html" not in str(opened.recv(15))
+            assert opened.ping().wait(deadlines.seconds(15))
+        assert "html" not in str(opened.recv(deadlines.seconds(15)))
 
 
 # --- Who does not read ----------------------------------------------------------------------------

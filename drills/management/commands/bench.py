@@ -1,4 +1,7 @@
-"""`manage.py bench`: what a private shop does on this machine, beside what the machine allows."""
+"""`manage.py bench`: measures a private shop on this machine, beside what the machine allows.
+
+`python -m bench` does the work. The package `bench` is outside the installed apps, so no app imports it.
+"""
 
 import os
 import sys
@@ -6,21 +9,19 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from bench import PARTS
-from bench.wrk import MISSING, installed
-from drills.arguments import number, whole, writable
+from drills.arguments import number_between, whole_number, writable_file
 from drills.private_shop import ROOT
-from ops.base_command import Failed, OperatorCommand
+from ops.base_command import OperatorCommand
 
 _LONGEST = 60.0  # seconds of a load
 
 
 class Command(OperatorCommand):
     help = (
-        "Starts a shop of its own in a folder that is thrown away, and measures it: clicks accepted,"
-        " committed and refused, pages, sockets, and how soon a shopper knows. Beside each figure stands"
-        " what the same server, Redis, PostgreSQL and machine do without us, measured in the same round."
-        " Ten to fifteen minutes; nothing else should run meanwhile. Needs `wrk` on this machine."
+        "Starts a private shop in a temporary folder and measures it: clicks accepted, committed and"
+        " refused, pages, sockets, and the time to an outcome. Each figure comes with a limit: what the"
+        " same server, Redis, PostgreSQL and machine do without the shop, measured in the same round."
+        " Takes 10 to 15 minutes on a machine that does nothing else meanwhile. Needs `wrk`."
         " Touches no other shop."
     )
 
@@ -29,31 +30,28 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--only",
             nargs="+",
-            choices=PARTS,
             metavar="PART",
-            help=f"of {', '.join(PARTS)}; default: all",
+            help="parts to measure, of those that `python -m bench --help` lists; default: all",
         )
         parser.add_argument(
-            "--rounds", type=whole(20), default=3, metavar="N", help="default: %(default)s"
+            "--rounds", type=whole_number(20), default=3, metavar="N", help="default: %(default)s"
         )
         parser.add_argument(
             "--seconds",
-            type=number(1, _LONGEST),
+            type=number_between(1, _LONGEST),
             default=5.0,
             metavar="S",
             help=f"of each load, from 1 to {_LONGEST:g}, default: %(default)g",
         )
         parser.add_argument(
-            "--web", type=whole(64), default=2, metavar="N", help="web processes, default: 2"
+            "--web", type=whole_number(64), default=2, metavar="N", help="web processes, default: 2"
         )
         parser.add_argument(
-            "--out", type=writable, metavar="FILE", help="keep the JSON there as well"
+            "--out", type=writable_file, metavar="FILE", help="write the JSON there as well"
         )
 
     def run(self, **options: Any) -> int:
-        """Does not return: the settings of this process name another shop's servers."""
-        if not installed():
-            raise Failed(MISSING)
+        """Replace this process, whose settings name another shop's servers. Does not return."""
         bench = [sys.executable, "-m", "bench"]
         for option in ("rounds", "seconds", "web"):
             bench += [f"--{option}", str(options[option])]
@@ -63,5 +61,5 @@ class Command(OperatorCommand):
             bench.append("--json")
         if options["only"]:
             bench += ["--only", *options["only"]]
-        os.chdir(ROOT)  # where the bench's module is found
+        os.chdir(ROOT)  # where Python finds the package `bench`
         os.execv(sys.executable, bench)  # noqa: S606  # no shell is wanted

@@ -1,4 +1,4 @@
-"""`manage.py chaos`: everything goes wrong in a private shop while everybody buys, and nothing is lost."""
+"""`manage.py chaos`: kills and freezes a private shop's processes, and checks that nothing is lost."""
 
 import os
 import secrets
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from drills.arguments import number, shoppers, writable
+from drills.arguments import number_between, shopper_count, writable_file
 from drills.private_shop import ROOT
 from ops.base_command import OperatorCommand
 
@@ -16,10 +16,10 @@ _SHORTEST, _LONGEST = 0.25, 60.0  # minutes
 
 class Command(OperatorCommand):
     help = (
-        "Starts a shop of its own in a folder that is thrown away, sends simulated shoppers into it without"
-        " end, and kills, freezes and restarts web processes, worker, beat, Valkey and PostgreSQL by a"
-        " schedule. Staff restock, cancel and read the books meanwhile. In the end everything that anybody"
-        " was told is compared with PostgreSQL. Touches no other shop. Exit code 3 if anything was lost,"
+        "Starts a private shop in a temporary folder, sends simulated shoppers into it without end, and"
+        " kills, freezes and restarts web processes, worker, beat, Valkey and PostgreSQL by a schedule."
+        " Simulated staff restock, cancel orders and reconcile meanwhile. At the end every answer to a"
+        " shopper is compared with PostgreSQL. Touches no other shop. Exit code 3 if a purchase was lost,"
         " sold twice or answered twice."
     )
 
@@ -27,31 +27,33 @@ class Command(OperatorCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--minutes",
-            type=number(_SHORTEST, _LONGEST),
+            type=number_between(_SHORTEST, _LONGEST),
             default=1.0,
             metavar="M",
-            help=f"from {_SHORTEST:g} to {_LONGEST:g}, default: %(default)g; in 2 everything happens once",
+            help=f"from {_SHORTEST:g} to {_LONGEST:g}, default: %(default)g; in 2 each fault happens once",
         )
-        parser.add_argument("--seed", type=int, metavar="S", help="for the same schedule again")
+        parser.add_argument(
+            "--seed", type=int, metavar="S", help="repeats the schedule of an earlier drill"
+        )
         parser.add_argument(
             "--shoppers",
-            type=shoppers,
+            type=shopper_count,
             default=150,
             metavar="N",
             help="at once (default: %(default)s)",
         )
         parser.add_argument(
-            "--log", type=writable, metavar="FILE", help="keep the output of the shop there"
+            "--log", type=writable_file, metavar="FILE", help="write the output of the shop there"
         )
 
     def run(self, **options: Any) -> int:
-        """Does not return: the settings of this process name another shop's servers."""
+        """Replace this process, whose settings name another shop's servers. Does not return."""
         seed = secrets.randbelow(1_000_000) if options["seed"] is None else options["seed"]
-        what = (options["minutes"] * 60, seed, options["shoppers"])
-        drill = [sys.executable, "-m", "drills.chaos", *map(str, what)]
+        arguments = (options["minutes"] * 60, seed, options["shoppers"])
+        drill = [sys.executable, "-m", "drills.chaos", *map(str, arguments)]
         if options["json"]:
             drill.append("--json")
         if options["log"]:
             drill += ["--log", str(options["log"])]
-        os.chdir(ROOT)  # where the drill's module is found
+        os.chdir(ROOT)  # where Python finds the package `drills`
         os.execv(sys.executable, drill)  # noqa: S606  # no shell is wanted

@@ -1,4 +1,4 @@
-"""`manage.py simulate`: a crowd of simulated shoppers buys in a running shop, and says how it was."""
+"""`manage.py simulate`: sends a crowd of simulated shoppers into a running shop, and reports."""
 
 import asyncio
 import ipaddress
@@ -15,11 +15,12 @@ from django.utils import timezone
 from rich.console import Console
 
 from drills import consistency
-from drills.arguments import number, shoppers
+from drills.arguments import number_between, shopper_count
 from drills.crowd import Crowd, Say
 from drills.habits import SHARES
+from drills.http import Site
 from drills.report import WIDTH, Report
-from drills.shopper import Shopper, Site
+from drills.shopper import Shopper
 from flashsale import variables
 from flashsale.http import listening
 from inventory.models import Sale
@@ -32,21 +33,21 @@ _SHARES = ", ".join(f"{share} % {habit}" for habit, (_, share) in SHARES.items()
 
 class Command(OperatorCommand):
     help = (
-        "Sends a crowd of simulated shoppers into a running shop, over HTTP and sockets, and tells what"
-        f" they experienced. They buy real units. Their habits: {_SHARES}."
-        " Exit code 3 if what they were told, PostgreSQL and the books do not agree."
+        "Sends a crowd of simulated shoppers into a running shop, over HTTP and sockets, and reports"
+        f" their experience. They buy real units. Their habits: {_SHARES}."
+        " Exit code 3 if their answers and PostgreSQL disagree, or the reconciliation finds a fault."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         self.add_change_arguments(parser)
-        parser.add_argument("--shoppers", type=shoppers, required=True, metavar="N")
-        parser.add_argument("--sale", metavar="SLUG", help="default: the one that is open")
+        parser.add_argument("--shoppers", type=shopper_count, required=True, metavar="N")
+        parser.add_argument("--sale", metavar="SLUG", help="default: the only open sale")
         host = listening.reachable(variables.text("HOST", listening.LOOPBACK))
         here = listening.url(host, variables.whole("PORT", 8000, most=65535))
         parser.add_argument(
             "--url",
-            type=_site,
+            type=_parse_site,
             default=here,
             dest="site",
             metavar="URL",
@@ -54,18 +55,20 @@ class Command(OperatorCommand):
         )
         parser.add_argument(
             "--seconds",
-            type=number(1, _LONGEST),
+            type=number_between(1, _LONGEST),
             default=10.0,
             metavar="S",
-            help="for how long they click; then they wait for their outcomes (default: %(default)g)",
+            help="of clicking; then they wait for their outcomes (default: %(default)g)",
         )
-        parser.add_argument("--seed", type=int, metavar="S", help="for the same choices again")
+        parser.add_argument(
+            "--seed", type=int, metavar="S", help="repeats the choices of an earlier crowd"
+        )
 
     def run(self, **options: Any) -> int:
         site, seconds = options["site"], options["seconds"]
-        _refuse_foreign(site)
-        sale = _sale(options["sale"])
-        _knock(site, sale.slug)
+        _check_host(site)
+        sale = _find_sale(options["sale"])
+        _check_shop(site, sale.slug)
         question = (
             f"{options['shoppers']} simulated shoppers buy REAL units of {sale.slug} ({sale.name})"
             f" at {site.origin} for {seconds:g} s?"
@@ -76,22 +79,22 @@ class Command(OperatorCommand):
             return 0
         seed = secrets.randbelow(1_000_000) if options["seed"] is None else options["seed"]
         crowd = Crowd(site, sale.slug, options["shoppers"], seconds, seed)
-        report = self._shop(crowd, sale)
+        report = self._send_crowd(crowd, sale)
         if not report.reached:
-            raise Failed(f"{site.origin} was not reached by a single shopper.")
+            raise Failed(f"{site.origin} could not be reached by any shopper.")
         run = {"sale": sale.slug, "url": site.origin, "seconds": seconds, "seed": seed}
         run["interrupted"] = crowd.interrupted
-        self.tell({**run, **report.as_json()}, self._words(run, report))
+        self.tell({**run, **report.as_json()}, self._as_text(run, report))
         if not report.consistent:
             return INCONSISTENT
         return INTERRUPTED if crowd.interrupted else 0
 
-    def _shop(self, crowd: Crowd, sale: Sale) -> Report:
-        before = consistency.stock_of(sale)
+    def _send_crowd(self, crowd: Crowd, sale: Sale) -> Report:
+        before = consistency.read_stock(sale)
         with self._progress() as say:
             logs = crowd.shop(say)
-        told = consistency.Books.read(sale, before, logs)
-        return Report(logs, consistency.faults_in(logs, told), reconciliation.verify(sale.pk))
+        state = consistency.DatabaseState.read(sale, before, logs)
+        return Report(logs, consistency.find_faults(logs, state), reconciliation.verify(sale.pk))
 
     @contextmanager
     def _progress(self) -> Iterator[Say | None]:
@@ -101,7 +104,7 @@ class Command(OperatorCommand):
         with Console(stderr=True).status("shopping") as status:
             yield status.update
 
-    def _words(self, run: dict[str, Any], report: Report) -> str:
+    def _as_text(self, run: dict[str, Any], report: Report) -> str:
         interrupted = ", interrupted" if run["interrupted"] else ""
         head = (
             f"{run['sale']} at {run['url']}, {run['seconds']:g} s, seed {run['seed']}{interrupted}"
@@ -112,27 +115,27 @@ class Command(OperatorCommand):
             *(f"{cut:>{WIDTH}}" for cut in ("P50", "P95", "P99", "MAX")),
         )
         parts = [
-            "\n".join([head, *report.story()]),
+            "\n".join([head, *report.summary_lines()]),
             self.table(("ANSWER TO A CLICK", "COUNT"), report.answers()),
             self.table(headings, report.times()),
             f"From the click to the outcome:\n{report.histogram()}" if report.histogram() else "",
-            "\n".join(report.verdict()),
+            "\n".join(report.verdict_lines()),
         ]
         return "\n\n".join(part for part in parts if part)
 
 
-# --- What it is called with -----------------------------------------------------------------------
+# --- Arguments --------------------------------------------------------------------------------------
 
 
-def _site(given: str) -> Site:
+def _parse_site(given: str) -> Site:
     try:
         return Site(given)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
 
 
-def _refuse_foreign(site: Site) -> None:
-    """A crowd is sent to our own shop only; "*" in ALLOWED_HOSTS names nobody."""
+def _check_host(site: Site) -> None:
+    """Raises UsageError unless the host is this machine or named in ALLOWED_HOSTS. "*" names no host."""
     named = [host for host in settings.ALLOWED_HOSTS if host != "*"]
     if not _is_loopback(site.host) and not validate_host(site.host, named):
         raise UsageError(f"{site.host} is neither this machine nor named in ALLOWED_HOSTS.")
@@ -145,8 +148,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _sale(slug: str | None) -> Sale:
-    """The sale of that slug; without one, the only sale that is open."""
+def _find_sale(slug: str | None) -> Sale:
+    """Find the sale by its slug, or the only open sale. Raises UsageError if there is no such one."""
     now = timezone.now()
     sales = Sale.objects.exclude(status=Sale.Status.DRAFT)
     if slug is not None:
@@ -163,23 +166,23 @@ def _sale(slug: str | None) -> Sale:
     return found[0]
 
 
-def _knock(site: Site, slug: str) -> None:
-    """Raises Failed where the shop cannot be reached, or is not the one of these settings."""
+def _check_shop(site: Site, slug: str) -> None:
+    """Load one page. Raises Failed if that fails, or if the shop's SECRET_KEY is another."""
 
-    async def look() -> Shopper:
+    async def visit() -> Shopper:
         shopper = Shopper(site, slug)
         try:
-            await shopper.look()
+            await shopper.load_page()
         finally:
             await shopper.leave()
         return shopper
 
-    seen = asyncio.run(look()).log
-    if not seen.pages:
+    log = asyncio.run(visit()).log
+    if not log.pages:
         raise Failed(
-            f"{site.origin}/sales/{slug}/ shows no page: {seen.instead}. Is the shop running there?"
+            f"{site.origin}/sales/{slug}/ shows no page: {log.page_error}. Is the shop running there?"
         )
-    if seen.shopper is None:
+    if log.shopper is None:
         raise Failed(
             f"{site.origin} signs with another key: it is not the shop of these settings."
             " See VAR_DIR, DATABASE_URL and SECRET_KEY."

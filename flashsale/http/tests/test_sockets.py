@@ -15,6 +15,7 @@ from websockets.uri import parse_uri
 from conftest import MakeSale
 from flashsale.http.sockets import Frame, Subscriber
 from storefront import catalogue, live_sale
+from tests import deadlines
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 200_000])
@@ -104,7 +105,7 @@ def test_in_a_rush_a_crowd_is_told_the_stock_as_seldom_as_it_is_large(
             watch.card = replace(watch.card, name=name)
             watch._publish_if_changed()
             if name != "second":
-                await asyncio.wait_for(all_sent.wait(), 30)
+                await asyncio.wait_for(all_sent.wait(), deadlines.seconds(30))
         return time.monotonic() - began, counts["frames"]
 
     took, frames = asyncio.run(rush())

@@ -283,7 +283,8 @@ class TestUsers:
 
     @pytest.fixture(autouse=True)
     def copies_go(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        """Puts copies of the programs where the user `nobody` reaches them, and removes them afterwards."""
+        """Puts copies of the programs where the user `nobody` reaches them, and removes them after
+        the test."""
         folder = Path(tempfile.mkdtemp())
         folder.chmod(0o755)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))

@@ -1,4 +1,5 @@
-"""One shared connection: each caller gets its own replies, or an error if the outcome is unknown."""
+"""One shared connection: each caller gets its own replies, or an error that says that the outcome
+is unknown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -12,6 +12,7 @@ from flashsale.redis import servers as redis_servers
 from flashsale.redis import servers as servers_module
 from flashsale.redis.servers import Servers
 from ops.tests.test_doctor import valkey
+from tests import deadlines
 from tests.stack import wait_for
 
 ALL, MISSING = (0, 16383), 12345
@@ -122,7 +123,7 @@ def test_a_cluster_that_says_nothing_is_waited_for_once_by_all(
 
     def read(url: str) -> Servers:
         asked.append(url)
-        go_on.wait(30)
+        go_on.wait(deadlines.seconds(30))
         raise redis.TimeoutError("nothing")
 
     async def click_often() -> list[BaseException | Servers]:

@@ -1,4 +1,4 @@
-"""`manage.py order`: looks at an order, and cancels orders through `orders/lifecycle.py`."""
+"""`manage.py order`: show an order, and cancel orders through `orders/cancellation.py`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
 from ops.lifecycle_command import Facts, LifecycleCommand, audit_facts
-from orders import lifecycle
+from orders import cancellation, changes
 from orders.models import AuditEntry, Order
 from orders.reference import purchase_range, reference
 from orders.tickets import sale_of
@@ -19,12 +19,12 @@ from orders.tickets import sale_of
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one order that was to be cancelled."""
+    """The result of one cancellation."""
 
     id: UUID
     reference: str
     outcome: str  # cancelled, cancelled before, not possible, unknown, not tried, or not asked for
-    told: bool = False  # its shopper's page and the gate know
+    told: bool = False  # it is cancelled, and replicated to the gate
     why: str = ""
 
     def __str__(self) -> str:
@@ -32,10 +32,10 @@ class Result:
 
 
 class Command(LifecycleCommand):
-    help = "Looks at an order and cancels orders, by purchase id or short reference."
+    help = "Shows an order and cancels orders, by purchase id or short reference."
 
     def add_commands(self) -> None:
-        show = self.add_command("show", self._show, "An order; two where a reference means two.")
+        show = self.add_command("show", self._show, "One order; two if a reference means two.")
         show.add_argument("order", metavar="ID|REFERENCE")
         cancel = self.add_command(
             "cancel", self._cancel, "Cancels confirmed orders: their units return to stock."
@@ -44,13 +44,13 @@ class Command(LifecycleCommand):
         self.add_change_arguments(cancel)
 
     def _show(self, *, order: str, **_: Any) -> None:
-        first, last = _meant(order)
-        found = [_facts(each) for each in _between(first, last)]
+        first, last = _parse_range(order)
+        found = [_order_facts(each) for each in _find_between(first, last)]
         if not found and first == last:
-            found = _undecided(first)
+            found = _read_undecided(first)
         if not found:
             raise _unknown(order)
-        self.tell({"orders": found}, "\n\n".join(map(_words, found)))
+        self.tell({"orders": found}, "\n\n".join(map(_format_facts, found)))
 
     def _cancel(
         self,
@@ -62,61 +62,61 @@ class Command(LifecycleCommand):
         no_input: bool,
         **_: Any,
     ) -> int:
-        """Exit code 1 unless each of them is cancelled now, and its gate knows."""
-        found = list({order.pk: order for order in map(_the_one, orders)}.values())
+        """Exit code 1 unless each order is cancelled now, and replicated to its gate."""
+        found = list({order.pk: order for order in map(_find_one, orders)}.values())
         for order in found:
-            self.note(_line(order))
+            self.note(_format_line(order))
         question = f"Cancel {'this order' if len(found) == 1 else f'these {len(found)} orders'}?"
         if not self.confirmed(question, dry_run=dry_run, no_input=no_input):
-            self._tell_results(Result(each.pk, each.reference, "not asked for") for each in found)
+            self._print_results(Result(each.pk, each.reference, "not asked for") for each in found)
             return 0
-        results = self._tell_results(_cancel_each(found, by, reason))
+        results = self._print_results(_cancel_each(found, by, reason))
         return 0 if all(result.told for result in results) else FAILED
 
-    def _tell_results(self, results: Iterable[Result]) -> list[Result]:
-        """In words each at once, for whoever interrupts must know how far it came."""
-        told = []
+    def _print_results(self, results: Iterable[Result]) -> list[Result]:
+        """Print each result at once: an operator who interrupts has to know how far it came."""
+        printed = []
         for result in results:
-            told.append(result)
+            printed.append(result)
             if not self.as_json:
                 self.tell(None, str(result))
                 self.stdout.flush()
         if self.as_json:
-            self.tell({"orders": [asdict(result) for result in told]}, "")
-        return told
+            self.tell({"orders": [asdict(result) for result in printed]}, "")
+        return printed
 
 
-# --- Which order -------------------------------------------------------------------------------
+# --- Finding orders ----------------------------------------------------------------------------
 
 
-def _meant(text: str) -> tuple[UUID, UUID]:
-    """The first and the last purchase id that `text` can mean. Raises UsageError where it is neither an
-    id nor a reference."""
+def _parse_range(text: str) -> tuple[UUID, UUID]:
+    """The first and the last purchase id that `text` can mean. Raises UsageError if it is neither an id
+    nor a reference."""
     try:
         purchase = UUID(text)
     except ValueError:
-        meant = purchase_range(text)
+        ids = purchase_range(text)
     else:
-        meant = purchase, purchase
-    if meant is None:
+        ids = purchase, purchase
+    if ids is None:
         raise UsageError(
             f"{text!r} is neither a purchase id nor a short reference such as 12-K7Q29FX."
         )
-    return meant
+    return ids
 
 
-def _between(first: UUID, last: UUID) -> list[Order]:
+def _find_between(first: UUID, last: UUID) -> list[Order]:
     orders = Order.objects.filter(pk__range=(first, last)).select_related("sale", "product")
     return list(orders.order_by("pk"))
 
 
-def _the_one(text: str) -> Order:
-    """Raises Failed unless there is exactly one."""
-    found = _between(*_meant(text))
+def _find_one(text: str) -> Order:
+    """Find an order. Raises Failed unless there is exactly one."""
+    found = _find_between(*_parse_range(text))
     if not found:
         raise _unknown(text)
     if len(found) > 1:
-        both = "\n".join(f"{order.pk}  {_line(order)}" for order in found)
+        both = "\n".join(f"{order.pk}  {_format_line(order)}" for order in found)
         raise Failed(f"{text} means several orders. Say which, by its id:\n{both}")
     return found[0]
 
@@ -131,7 +131,8 @@ def _unknown(text: str) -> Failed:
 
 
 def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Result]:
-    """Does not go on where PostgreSQL has gone away: each further order would wait in vain."""
+    """Cancel the orders one by one. Stops once PostgreSQL is away: each further order would wait for a
+    connection in vain."""
     away = False
     for order in orders:
         if away:
@@ -147,27 +148,27 @@ def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Resu
 
 def _cancel_one(order: Order, by: str, reason: str) -> Result:
     try:
-        newly = lifecycle.cancel(order.pk, by=by, reason=reason)
-    except lifecycle.NotPossible as refusal:
+        newly = cancellation.cancel_order(order.pk, by=by, reason=reason)
+    except changes.NotPossible as refusal:
         return Result(order.pk, order.reference, "not possible", why=str(refusal))
-    except lifecycle.NotReplicated as warning:
+    except changes.NotReplicated as warning:
         return Result(order.pk, order.reference, "cancelled", why=str(warning))
     return Result(
         order.pk, order.reference, "cancelled" if newly else "cancelled before", told=True
     )
 
 
-# --- What is shown -----------------------------------------------------------------------------
+# --- Formatting --------------------------------------------------------------------------------
 
 
-def _line(order: Order) -> str:
+def _format_line(order: Order) -> str:
     if order.product is None:
         return f"{order.reference}  {order.status}"
     total = money(order.total, order.currency)
     return f"{order.reference}  {order.status}  {order.quantity} of {order.product}  {total}"
 
 
-def _facts(order: Order) -> Facts:
+def _order_facts(order: Order) -> Facts:
     return {
         "id": order.pk,
         "reference": order.reference,
@@ -187,8 +188,9 @@ def _facts(order: Order) -> Facts:
     }
 
 
-def _undecided(purchase: UUID) -> list[Facts]:
-    """What the gate knows of a purchase that is no order yet. Raises redis.RedisError."""
+def _read_undecided(purchase: UUID) -> list[Facts]:
+    """Read a purchase that still waits in the line from the gate, its sale's replica in Redis. Raises
+    redis.RedisError."""
     answer, _ = replica.read_answer(sale_of(purchase), purchase.hex)
     if answer is None:
         return []
@@ -204,17 +206,17 @@ def _undecided(purchase: UUID) -> list[Facts]:
     ]
 
 
-def _words(facts: Facts) -> str:
+def _format_facts(facts: Facts) -> str:
     """A line per fact; money with its currency, and the audit as sentences."""
-    told = dict(facts)
-    audit = told.pop("audit", [])
-    if currency := told.pop("currency", ""):
+    shown = dict(facts)
+    audit = shown.pop("audit", [])
+    if currency := shown.pop("currency", ""):
         for amount in ("unit_price", "total"):
-            told[amount] = money(told[amount], currency)
-    lines = [f"{name.replace('_', ' '):12} {value}" for name, value in told.items() if value]
-    return "\n".join([*lines, *(f"{'audit':12} {_sentence(entry)}" for entry in audit)])
+            shown[amount] = money(shown[amount], currency)
+    lines = [f"{name.replace('_', ' '):12} {value}" for name, value in shown.items() if value]
+    return "\n".join([*lines, *(f"{'audit':12} {_format_entry(entry)}" for entry in audit)])
 
 
-def _sentence(entry: Facts) -> str:
+def _format_entry(entry: Facts) -> str:
     reason = f": {entry['reason']}" if entry["reason"] else ""
     return f"{entry['at']:%Y-%m-%d %H:%M:%S} UTC {entry['action']} by {entry['by']}{reason}"

@@ -1,4 +1,4 @@
-"""`manage.py orders_export > orders.csv`: orders as CSV, however many, in the memory of a few."""
+"""`manage.py orders_export > orders.csv`: write orders as CSV, in constant memory."""
 
 import csv
 import io
@@ -45,8 +45,8 @@ COLUMNS = (
     "settled_at",
 )
 
-# COPY, because it streams: server-side cursors are switched off for PgBouncer's sake, and others
-# fetch every row first. One statement is one snapshot, however slowly it is read.
+# COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
+# all rows first. One statement reads one snapshot, however slowly its rows are fetched.
 _ORDERS = """
 COPY (
     SELECT o.id, s.slug, coalesce(p.sku, ''), coalesce(p.name, ''), coalesce(p.option, ''),
@@ -64,7 +64,7 @@ COPY (
 """
 _ISO = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 _AT_ONCE = 1_000  # rows that are held in memory
-# How a cell begins that a spreadsheet would calculate, also in full-width signs.
+# A spreadsheet calculates a cell that begins with one of these; some are full-width signs.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -78,12 +78,14 @@ class Command(OperatorCommand):
             nargs="+",
             action="extend",
             choices=Order.Status.values,
-            help="orders of these only",
+            help="orders with one of these statuses only",
         )
         parser.add_argument(
             "--since", type=iso_time, metavar="TIME", help="accepted at this time or later"
         )
-        parser.add_argument("--until", type=iso_time, metavar="TIME", help="accepted before it")
+        parser.add_argument(
+            "--until", type=iso_time, metavar="TIME", help="accepted before this time"
+        )
 
     def run_from_argv(self, argv: list[str]) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -93,7 +95,7 @@ class Command(OperatorCommand):
     def run(self, **options: Any) -> None:
         written = 0
         try:
-            with _copied(self._chosen(**options)) as orders, self._progress() as show:
+            with _copy_orders(self._choose(**options)) as orders, self._progress() as show:
                 self._write([COLUMNS])
                 while rows := list(islice(orders, _AT_ONCE)):
                     self._write(rows)
@@ -104,7 +106,7 @@ class Command(OperatorCommand):
             raise Failed(f"{describe_failure(error)}{incomplete}") from error
         self.note(f"{written:,} orders.")
 
-    def _chosen(
+    def _choose(
         self,
         *,
         sale: str | None,
@@ -114,13 +116,13 @@ class Command(OperatorCommand):
         **_: Any,
     ) -> dict[str, object]:
         """The parameters of the query."""
-        chosen = None if sale is None else find_sale(sale)
-        zone = ZoneInfo(chosen.time_zone if chosen else "UTC")
+        only = None if sale is None else find_sale(sale)
+        zone = ZoneInfo(only.time_zone if only else "UTC")
         if any(time is not None and time.tzinfo is None for time in (since, until)):
             self.note(f"Times without an offset are read in {zone.key}.")
         return {
             "iso": _ISO,
-            "sale": chosen.pk if chosen else None,
+            "sale": only.pk if only else None,
             "statuses": status,
             "since": in_zone(since, zone) if since else None,
             "until": in_zone(until, zone) if until else None,
@@ -133,7 +135,7 @@ class Command(OperatorCommand):
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[int], None]]:
-        """A count of orders on the terminal; not among them, and not in a log."""
+        """Count the orders on a terminal, unless they are printed there themselves."""
         if not self.stderr.isatty() or self.stdout.isatty():
             yield lambda written: None
             return
@@ -143,14 +145,14 @@ class Command(OperatorCommand):
 
 
 @contextmanager
-def _copied(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
-    """The orders, as they come in."""
+def _copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
+    """Stream the rows. Raises DatabaseError."""
     with connection.cursor() as cursor, cursor.copy(_ORDERS, parameters) as copy:
         yield map(_row, copy.rows())
 
 
 def _row(order: tuple[str, ...]) -> Row:
-    """As COLUMNS name it."""
+    """One order, in the order of COLUMNS."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
     total = int(quantity) * int(price)
     return (
@@ -169,12 +171,12 @@ def _row(order: tuple[str, ...]) -> Row:
 
 
 def _harmless(text: str) -> str:
-    """With an apostrophe before what a spreadsheet would take for a formula."""
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _decimal(minor_units: int, currency: str) -> str:
-    """129.00 of 12900 EUR; 12900 of 12900 JPY; nothing of an order without a product."""
+    """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a product."""
     return str(Decimal(minor_units).scaleb(-_digits(currency))) if currency else ""
 
 

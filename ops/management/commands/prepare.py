@@ -1,6 +1,6 @@
-"""`manage.py prepare`: everything between "the servers answer" and "the shop can open".
+"""`manage.py prepare`: do everything between "the servers answer" and "the shop can open".
 
-One process does it all: each process of its own would load Django again, at half a second each.
+In one process: further ones would each load Django again, which takes half a second.
 """
 
 import hashlib
@@ -30,10 +30,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         only = parser.add_mutually_exclusive_group()
         only.add_argument(
-            "--static", action="store_true", help="only the static files: no server is asked"
+            "--static", action="store_true", help="only the static files, without any server"
         )
         only.add_argument(
-            "--database", action="store_true", help="all but the static files, which an image holds"
+            "--database",
+            action="store_true",
+            help="all but the static files, which are in the container image",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,12 +51,12 @@ class Command(BaseCommand):
     def prepare(self, *, with_static: bool) -> None:
         call_command("check", databases=["default"], stdout=io.StringIO())
         call_command("check", deploy=True, tags=["redis"], stdout=io.StringIO())
-        before = count_of_migrations()
+        before = count_migrations()
         call_command("migrate", interactive=False, verbosity=0)
         if settings.PRODUCTION:
             self.stdout.write(
-                "Settings and servers are as they have to be. "
-                f"Migrations: {count_of_migrations() - before} applied now, {before} before."
+                "Settings and servers are well. "
+                f"Migrations: {count_migrations() - before} applied now, {before} before."
             )
         if with_static:
             collect_static()
@@ -62,13 +64,13 @@ class Command(BaseCommand):
             call_command("seed_demo", if_empty=True)
 
 
-def count_of_migrations() -> int:
-    """Of those that the database has."""
+def count_migrations() -> int:
+    """Count the migrations that the database has applied."""
     return len(MigrationRecorder(connection).applied_migrations())
 
 
 def collect_static() -> None:
-    """Skipped where nothing changed: hashing all files again takes longer than all the rest."""
+    """Collect the static files, unless nothing changed: hashing them takes longer than all other steps."""
     stamp: Path = settings.VAR_DIR / "static.stamp"
     sources = _fingerprint()
     if settings.STATIC_ROOT.exists() and stamp.exists() and stamp.read_text() == sources:
@@ -78,7 +80,7 @@ def collect_static() -> None:
 
 
 def _fingerprint() -> str:
-    """Of every static file's path, size and time, and of where they go and in what form."""
+    """Hash every static file's path, size and time, the target folder and the storages."""
     digest = hashlib.sha256(repr((settings.STATIC_ROOT, settings.STORAGES)).encode())
     for finder in get_finders():
         for path, storage in finder.list([]):

@@ -1,4 +1,4 @@
-"""`manage.py purge`: removes what is of no use any more."""
+"""`manage.py purge`: remove data that has no use any more."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from orders import retention
 
 class Command(OperatorCommand):
     help = (
-        "Removes gates of sales that are over, with what their guests did there, and logins of staff that "
-        "have ended. Beat does the same by and by. Never touches orders, ledger or audit."
+        "Removes the gates (Redis data) of sales that are over, with their shoppers' purchases there, and "
+        "expired logins of staff. Beat does the same in time. Never touches orders, ledger or audit."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

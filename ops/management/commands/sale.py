@@ -1,4 +1,8 @@
-"""`manage.py sale`: looks at sales, and steers them through `orders/lifecycle.py`."""
+"""`manage.py sale`: show sales, and change them through `orders/lifecycle.py`.
+
+A gate is a sale's replica in Redis, which decides clicks; its line holds the purchases that are accepted
+and not yet decided.
+"""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -19,12 +23,12 @@ from ops.lifecycle_command import (
     find_product,
     find_sale,
     format_in_zone,
+    format_window,
     in_zone,
     iso_time,
     sale_facts,
     time_zone,
     whole_number,
-    window,
 )
 from ops.overview import Overview
 from orders import lifecycle
@@ -34,7 +38,7 @@ _UTC = ZoneInfo("UTC")
 
 
 class Step(NamedTuple):
-    """A change that needs to be told nothing but the sale."""
+    """A change that needs no argument but the sale."""
 
     act: Callable[..., None]
     question: str
@@ -55,13 +59,15 @@ _STEPS = {
 
 
 class Command(LifecycleCommand):
-    help = "Looks at sales and steers them: see `manage.py sale COMMAND --help`."
+    help = "Shows sales and changes them: see `manage.py sale COMMAND --help`."
 
     def add_commands(self) -> None:
         self.add_command("list", self._list, "All sales, the latest at the end.")
         show = self.add_command("show", self._show, "One sale: products, gate, line, audit.")
         show.add_argument("slug")
-        self._add_create(self.add_command("create", self._create, "Makes a draft, seen by nobody."))
+        self._add_create(
+            self.add_command("create", self._create, "Makes a draft, which shoppers do not see.")
+        )
         for name, step in _STEPS.items():
             parser = self.add_command(name, partial(self._step, step), step.help)
             parser.add_argument("slug")
@@ -99,29 +105,33 @@ class Command(LifecycleCommand):
         parser.add_argument("units", type=whole_number(1))
         self.add_change_arguments(parser)
 
-    # Looking
+    # --- Showing ---------------------------------------------------------------------------------
 
     def _list(self, **_: Any) -> None:
         listed = list(Sale.objects.order_by("opens_at", "id"))
         now = timezone.now()
         rows = [
-            (sale.slug, sale.state(now), window(sale), sale.limit, sale.confirmed)
+            (sale.slug, sale.state(now), format_window(sale), sale.limit, sale.confirmed)
             for sale in listed
         ]
         headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "CONFIRMED")
         self.tell([sale_facts(sale) for sale in listed], self.table(headings, rows))
 
     def _show(self, *, slug: str, **_: Any) -> int:
-        """Exit code 1 where Redis, and so half of the truth, cannot be read."""
+        """Exit code 1 if Redis, and so half of the figures, cannot be read."""
         seen = overview.read_overview(find_sale(slug))
-        lines = [*_heading(seen.sale), *_gate(seen), f"poison     {seen.poison} orders"]
-        words = ["\n".join(lines), self._products(seen.products), self._audit(seen)]
+        lines = [
+            *_describe_sale(seen.sale),
+            *_describe_gate(seen),
+            f"poison     {seen.poison} orders",
+        ]
+        words = ["\n".join(lines), self._format_products(seen.products), self._format_audit(seen)]
         self.tell(seen.as_json(), "\n\n".join(words))
         if seen.problem:
             self.note(seen.problem)
         return FAILED if seen.problem else 0
 
-    def _products(self, products: Iterable[Facts]) -> str:
+    def _format_products(self, products: Iterable[Facts]) -> str:
         rows = [
             (
                 product["sku"],
@@ -134,7 +144,7 @@ class Command(LifecycleCommand):
         headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "CONFIRMED")
         return self.table(headings, rows)
 
-    def _audit(self, seen: Overview) -> str:
+    def _format_audit(self, seen: Overview) -> str:
         zone = ZoneInfo(seen.sale.time_zone)
         rows = [
             (
@@ -149,7 +159,7 @@ class Command(LifecycleCommand):
         ]
         return self.table(("WHEN", "BY", "WHAT", "OF", "CHANGE", "REASON"), rows)
 
-    # Changing
+    # --- Changing --------------------------------------------------------------------------------
 
     def _create(
         self,
@@ -165,12 +175,12 @@ class Command(LifecycleCommand):
         reason: str,
         **options: Any,
     ) -> int:
-        self._say_zone(zone, opens, closes)
+        self._note_zone(zone, opens, closes)
         planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         products = [find_product(sku) for sku in skus]
         return self.change(
-            f"Make the draft {slug}, {window(planned)}, limit {limit}, of {len(products)} products?",
+            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(products)} products?",
             lambda: lifecycle.create(
                 slug,
                 name,
@@ -182,16 +192,16 @@ class Command(LifecycleCommand):
                 by=by,
                 reason=reason,
             ),
-            lambda: _result(find_sale(slug)),
+            lambda: _describe_result(find_sale(slug)),
             **options,
         )
 
     def _step(self, step: Step, *, slug: str, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
         return self.change(
-            f"{step.question.format(_called(sale))}?",
+            f"{step.question.format(_describe(sale))}?",
             lambda: step.act(sale.pk, by=by, reason=reason),
-            lambda: _result(find_sale(slug)),
+            lambda: _describe_result(find_sale(slug)),
             **options,
         )
 
@@ -209,60 +219,60 @@ class Command(LifecycleCommand):
             raise UsageError("Say what to move: --opens, --closes or both.")
         sale = find_sale(slug)
         zone = ZoneInfo(sale.time_zone)
-        self._say_zone(zone, opens, closes)
+        self._note_zone(zone, opens, closes)
         opens_at, closes_at = (in_zone(time, zone) if time else None for time in (opens, closes))
         planned = Sale(time_zone=sale.time_zone)
         planned.opens_at = opens_at or sale.opens_at
         planned.closes_at = closes_at or sale.closes_at
         return self.change(
-            f"Move {_called(sale)} to {window(planned)}?",
+            f"Move {_describe(sale)} to {format_window(planned)}?",
             lambda: lifecycle.change_window(
                 sale.pk, opens_at=opens_at, closes_at=closes_at, by=by, reason=reason
             ),
-            lambda: _result(find_sale(slug)),
+            lambda: _describe_result(find_sale(slug)),
             **options,
         )
 
     def _limit(self, *, slug: str, units: int, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
         return self.change(
-            f"Change the limit of {_called(sale)} from {sale.limit} to {units}?",
+            f"Change the limit of {_describe(sale)} from {sale.limit} to {units}?",
             lambda: lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
-            lambda: _result(find_sale(slug)),
+            lambda: _describe_result(find_sale(slug)),
             **options,
         )
 
-    def _say_zone(self, zone: ZoneInfo, *times: datetime | None) -> None:
+    def _note_zone(self, zone: ZoneInfo, *times: datetime | None) -> None:
         if any(time is not None and time.tzinfo is None for time in times):
             self.note(f"Times without an offset are read in {zone.key}.")
 
 
-def _called(sale: Sale) -> str:
-    return f"{sale.slug} ({sale.state(timezone.now())}, {window(sale)})"
+def _describe(sale: Sale) -> str:
+    return f"{sale.slug} ({sale.state(timezone.now())}, {format_window(sale)})"
 
 
-def _result(sale: Sale) -> tuple[Facts, str]:
-    words = f"{sale.slug}: {sale.state(timezone.now())}, {window(sale)}, limit {sale.limit}"
+def _describe_result(sale: Sale) -> tuple[Facts, str]:
+    words = f"{sale.slug}: {sale.state(timezone.now())}, {format_window(sale)}, limit {sale.limit}"
     return {"sale": sale_facts(sale)}, words
 
 
-def _heading(sale: Sale) -> list[str]:
+def _describe_sale(sale: Sale) -> list[str]:
     lines = [
         f"{sale.slug}  {sale.name}",
         f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
         f" {sale.confirmed} orders confirmed",
-        f"window     {window(sale)}",
+        f"window     {format_window(sale)}",
     ]
     if sale.time_zone != "UTC":
-        lines.append(f"           {window(sale, _UTC)}")
+        lines.append(f"           {format_window(sale, _UTC)}")
     return lines
 
 
-def _gate(seen: Overview) -> list[str]:
+def _describe_gate(seen: Overview) -> list[str]:
     view = seen.view
     if view is None:
         return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
-    state = "warm" if view.ready else "COLD: it accepts nothing until a worker has rebuilt it"
+    state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
     oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
     return [
         f"gate       {state}, at version {view.version} of {seen.sale.version}",

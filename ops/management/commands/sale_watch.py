@@ -1,4 +1,4 @@
-"""`manage.py sale_watch`: the dashboard in the terminal."""
+"""`manage.py sale_watch`: show the dashboard's figures in the terminal."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _COLOURS = {"open": "green", "upcoming": "blue", "paused": "yellow", "ended": "d
 
 class Command(OperatorCommand):
     help = (
-        "Shows every second what the dashboard shows: live on a terminal, else a line of text per sale,"
+        "Shows the dashboard's figures every second: live on a terminal, else a line of text per sale,"
         " with --json a document per second. Ends with Ctrl-C (exit code 130)."
     )
 
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
             "--seconds",
             type=whole_number(1),
             metavar="S",
-            help="end after so long (default: never)",
+            help="end after so many seconds (default: never)",
         )
 
     def run(self, **options: Any) -> None:
@@ -44,16 +44,16 @@ class Command(OperatorCommand):
         on_terminal = self.stdout.isatty() and not self.as_json
         live = Live(console=Console(), auto_refresh=False, screen=True) if on_terminal else None
         with live or nullcontext():
-            for snapshot in _looks(only, options["seconds"]):
+            for snapshot in _take_snapshots(only, options["seconds"]):
                 if live:
-                    live.update(_view(snapshot), refresh=True)
+                    live.update(_draw(snapshot), refresh=True)
                 else:
-                    self.tell(_facts(snapshot), _lines(snapshot))
+                    self.tell(_facts(snapshot), _format_lines(snapshot))
                     self.stdout.flush()
 
 
-def _looks(only: int | None, seconds: int | None) -> Iterator[Snapshot]:
-    """A snapshot per second, `seconds` times or for ever."""
+def _take_snapshots(only: int | None, seconds: int | None) -> Iterator[Snapshot]:
+    """Take a snapshot per second, `seconds` times or for ever."""
     observer, due, taken = Observer(only), time.monotonic(), 0
     while True:
         yield observer.look()
@@ -99,13 +99,13 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _lines(snapshot: Snapshot) -> str:
+def _format_lines(snapshot: Snapshot) -> str:
     at = f"{snapshot.at:%H:%M:%S}"
     lines = [f"{at} ALARM {alarm.code}: {alarm.words}" for alarm in snapshot.alarms]
     for figures in snapshot.sales:
         named = zip(_COLUMNS[1:], _cells(figures)[1:], strict=True)
-        told = ", ".join(f"{name} {value}" for name, value in named)
-        lines.append(f"{at} {figures.sale.slug}: {told}")
+        values = ", ".join(f"{name} {value}" for name, value in named)
+        lines.append(f"{at} {figures.sale.slug}: {values}")
     return "\n".join(lines or [f"{at} no sale"])
 
 
@@ -121,11 +121,11 @@ def _cells(figures: SaleFigures) -> list[str]:
         ms(figures.oldest if figures.waiting else None),
         units(figures.sale.confirmed),
         units(figures.clicks.total()),
-        figures.gate + ("" if none else versions),
+        figures.gate_words + ("" if none else versions),
     ]
 
 
-def _view(snapshot: Snapshot) -> Group:
+def _draw(snapshot: Snapshot) -> Group:
     table = Table(*_COLUMNS, expand=True)
     for column in table.columns[2:8]:
         column.justify = "right"

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: three sales to look around in, and a staff account."""
+"""`manage.py seed_demo`: make three demo sales and a staff account."""
 
 import secrets
 import tomllib
@@ -17,7 +17,7 @@ from django.utils import timezone
 from inventory import stock
 from inventory.models import Listing, Product, Sale, StockMovement
 from inventory.pictures import reencode
-from orders import lifecycle
+from orders import changes, lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
 _STAFF = "staff"
@@ -33,15 +33,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, if_empty: bool, **options: Any) -> None:
         demo = tomllib.loads((_DEMO / "sales.toml").read_text())["sales"]
         drafts = Sale.objects.filter(slug__in=_slugs(demo), status=Sale.Status.DRAFT)
-        if not drafts.exists():  # else an earlier run was interrupted, and is finished here
+        if not drafts.exists():  # else an earlier run was interrupted: finish it
             if if_empty and Sale.objects.exists():
                 return
             if Sale.objects.filter(slug__in=_slugs(demo)).exists():
-                raise CommandError("The demo's sales exist already.")
-            _make(demo)
+                raise CommandError("The demo's sales already exist.")
+            _make_drafts(demo)
         try:
-            _open(demo)
-        except lifecycle.NotReplicated as error:
+            _schedule(demo)
+        except changes.NotReplicated as error:
             raise CommandError(f"{error} Start Redis and run this again.") from error
         self._report(demo)
         self._add_staff()
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             products = len(sale.products.all())
             self.stdout.write(f"  /sales/{sale.slug}/  {sale.name} ({state}; products: {products})")
         if settings.RATE_PER_ADDRESS == 0:
-            self.stdout.write("RATE_PER_ADDRESS is 0: this demo limits no address.")
+            self.stdout.write("RATE_PER_ADDRESS is 0: clicks are not limited by address.")
 
     def _add_staff(self) -> None:
         if User.objects.filter(username=_STAFF).exists():
@@ -75,8 +75,8 @@ def _slugs(demo: Iterable[dict[str, Any]]) -> list[str]:
 
 
 @transaction.atomic
-def _make(demo: Iterable[dict[str, Any]]) -> None:
-    """All sales as drafts, with their products: what has opened cannot be listed in any more."""
+def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
+    """Make all sales as drafts, with their products: an open sale takes no further products."""
     now = timezone.now().replace(microsecond=0)
     for planned in demo:
         sale = Sale.objects.create(
@@ -87,11 +87,11 @@ def _make(demo: Iterable[dict[str, Any]]) -> None:
             limit=planned["limit"],
         )
         for position, described in enumerate(planned["products"]):
-            Listing.objects.create(sale=sale, product=_product(**described), position=position)
+            Listing.objects.create(sale=sale, product=_make_product(**described), position=position)
 
 
-def _product(*, picture: str, stock: int, **described: Any) -> Product:
-    """A product as staff would make it: its picture goes the way of an upload."""
+def _make_product(*, picture: str, stock: int, **described: Any) -> Product:
+    """Make a product as staff would: its picture is re-encoded like an upload."""
     product = Product(**described)
     with (_DEMO / picture).open("rb") as file:
         product.picture = reencode(File(file))
@@ -106,8 +106,9 @@ def _receive(product: Product, units: int) -> None:
     stock.move(locked, units, StockMovement.Reason.RECEIVED, actor="seed_demo")
 
 
-def _open(demo: Iterable[dict[str, Any]]) -> None:
-    """Lets each go live, outside the transaction that made it: the gate is told after a commit."""
+def _schedule(demo: Iterable[dict[str, Any]]) -> None:
+    """Schedule each sale, after the transaction that made it: the gate, its replica in Redis, learns of
+    committed changes only."""
     for planned in demo:
         sale = Sale.objects.get(slug=planned["slug"])
         if sale.status != Sale.Status.DRAFT:

@@ -1,4 +1,4 @@
-"""`manage.py stock`: what is there of each product, what came in, and what was counted wrongly."""
+"""`manage.py stock`: show the stock of products; add units, and correct miscounted ones."""
 
 from argparse import ArgumentTypeError
 from collections import Counter
@@ -10,7 +10,7 @@ from inventory.gate import replica
 from inventory.models import Product, Sale, StockMovement
 from ops.base_command import FAILED, describe_failure
 from ops.lifecycle_command import Facts, LifecycleCommand, find_product, whole_number
-from orders import lifecycle
+from orders import stock_changes
 from orders.reference import reference
 
 _MOVEMENTS_SHOWN = 10
@@ -19,11 +19,11 @@ Flight = Counter[str]
 
 
 class Command(LifecycleCommand):
-    help = "Looks at stock and changes it. Units are added or taken away, never set."
+    help = "Shows stock and changes it. Units are added or taken away, never set."
 
     def add_commands(self) -> None:
         show = self.add_command(
-            "show", self._show, "Stock and units in flight; of one, its ledger."
+            "show", self._show, "Stock and units in flight; of one product, also its ledger."
         )
         show.add_argument("sku", nargs="?")
         received = self.add_command("add", self._add, "Adds units that have come in.")
@@ -36,12 +36,12 @@ class Command(LifecycleCommand):
             "Adds or takes away units that were miscounted, broken or lost.",
         )
         correct.add_argument("sku")
-        correct.add_argument("units", type=_signed, help="such as +3 or -3")
+        correct.add_argument("units", type=_parse_signed, help="such as +3 or -3")
         self.add_change_arguments(correct, needs_reason=True)
 
     def _show(self, *, sku: str | None, **_: Any) -> int:
-        """Exit code 1 where Redis, and so what is in flight, cannot be read."""
-        flight, problem = _in_flight()
+        """Exit code 1 if Redis, and so the units in flight, cannot be read."""
+        flight, problem = _read_in_flight()
         if sku is None:
             products = [_facts(product, flight) for product in Product.objects.all()]
             self.tell(products, self._table(products))
@@ -60,7 +60,7 @@ class Command(LifecycleCommand):
                 f"{moved.delta:+d}",
                 moved.balance,
                 moved.get_reason_display(),
-                _whose(moved),
+                _source(moved),
                 moved.note,
             )
             for moved in movements
@@ -85,23 +85,23 @@ class Command(LifecycleCommand):
     def _add(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
         product = find_product(sku)
         return self.change(
-            f"Add {units} units to {_called(product)}?",
-            lambda: lifecycle.restock(product.pk, units, by=by, reason=reason),
-            lambda: _result(sku),
+            f"Add {units} units to {_describe(product)}?",
+            lambda: stock_changes.restock(product.pk, units, by=by, reason=reason),
+            lambda: _describe_result(sku),
             **options,
         )
 
     def _correct(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
         product = find_product(sku)
         return self.change(
-            f"Correct {_called(product)} by {units:+d} units, because: {reason}?",
-            lambda: lifecycle.correct(product.pk, units, by=by, reason=reason),
-            lambda: _result(sku),
+            f"Correct {_describe(product)} by {units:+d} units, because: {reason}?",
+            lambda: stock_changes.correct(product.pk, units, by=by, reason=reason),
+            lambda: _describe_result(sku),
             **options,
         )
 
 
-def _signed(text: str) -> int:
+def _parse_signed(text: str) -> int:
     try:
         units = int(text)
     except ValueError:
@@ -111,21 +111,21 @@ def _signed(text: str) -> int:
     return units
 
 
-def _called(product: Product) -> str:
+def _describe(product: Product) -> str:
     return f"{product.sku} ({product}, {product.stock} in stock)"
 
 
-def _result(sku: str) -> tuple[Facts, str]:
+def _describe_result(sku: str) -> tuple[Facts, str]:
     product = find_product(sku)
     return {"sku": sku, "stock": product.stock}, f"{sku}: {product.stock} in stock"
 
 
-def _in_flight() -> tuple[Flight | None, str]:
-    """Units that wait in the lines of all sales, by sku; and what is wrong with Redis."""
-    standing = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
+def _read_in_flight() -> tuple[Flight | None, str]:
+    """Units of accepted, undecided purchases in all sales, by sku; None and the reason if Redis is away."""
+    with_gate = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
     flight = Flight()
     try:
-        for sale in standing:
+        for sale in with_gate:
             flight.update(replica.read_view(sale.pk).in_flight)
     except redis.RedisError as error:
         return None, describe_failure(error)
@@ -157,8 +157,8 @@ def _movement_facts(moved: StockMovement) -> Facts:
     }
 
 
-def _whose(moved: StockMovement) -> str:
-    """A batch names its sale, a cancellation its order, staff themselves."""
+def _source(moved: StockMovement) -> str:
+    """The sale of a settled batch, the order of a cancellation, else the actor."""
     if moved.order:
         return f"{reference(moved.order)} {moved.actor}"
     return moved.actor or (moved.sale.slug if moved.sale else "")

@@ -1,4 +1,4 @@
-"""`manage.py verify`: the books, at any moment of a running sale."""
+"""`manage.py verify`: check that stock, ledger, orders, gate and line agree, at any moment of a sale."""
 
 from typing import Any
 
@@ -14,16 +14,16 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--sale", metavar="SLUG", help="the books of one sale only")
+        parser.add_argument("--sale", metavar="SLUG", help="check one sale only")
 
     def run(self, **options: Any) -> int:
         slug = options["sale"]
         report = reconciliation.verify(None if slug is None else find_sale(slug).pk)
-        self.tell(report.as_json(), _told(report))
+        self.tell(report.as_json(), _describe(report))
         return 0 if report.balanced else INCONSISTENT
 
 
-def _told(report: reconciliation.Report) -> str:
+def _describe(report: reconciliation.Report) -> str:
     counted = ", ".join(f"{what}: {count}" for what, count in sorted(report.counted.items()))
     if report.balanced:
         return f"The books balance ({counted or 'nothing sold yet'})."

@@ -1,7 +1,7 @@
-"""What a doctor finds: checks that are run at once, in bounded time, and told without a secret.
+"""Run checks in bounded time, and keep secrets out of their findings.
 
-A check is a function that gives findings. Checks of one group run one after the other, and an error ends
-the group as a finding; groups run at once, and none is waited for longer than SECONDS.
+A check is a function that returns findings. Checks of one group run one after the other, and an error
+ends the group as a finding; groups run at the same time, none for longer than SECONDS.
 """
 
 import threading
@@ -18,6 +18,9 @@ from django.db import DatabaseError, InterfaceError, connections
 from ops.base_command import complaint, first_line, is_away
 
 SECONDS = 5.0  # the command, which also has to start, ends within ten
+NEARLY_FULL = 0.8  # share of a bound above which its use is a warning
+
+_WHILE_AWAY = "See to it that it runs and that this machine reaches it; then ask again."
 
 
 class State(StrEnum):
@@ -30,8 +33,8 @@ class State(StrEnum):
 class Finding:
     about: str
     state: State
-    seen: str  # and what that means
-    advice: str = ""  # what to do
+    seen: str  # and its effect
+    advice: str = ""  # empty if nothing has to be done
 
 
 Check = Callable[[], Iterable[Finding]]
@@ -51,7 +54,7 @@ def failed(about: str, seen: str, advice: str) -> Finding:
 
 
 def examine(groups: Groups) -> list[Finding]:
-    """Runs all checks. Gives their findings in the order of the groups, without any password."""
+    """Run all checks and return their findings in the order of the groups, without any secret."""
     found: dict[str, list[Finding]] = {about: [] for about in groups}
     threads = {
         about: threading.Thread(target=_run, args=(about, group, found[about]), daemon=True)
@@ -68,9 +71,6 @@ def examine(groups: Groups) -> list[Finding]:
     return [_without_secrets(finding) for findings in found.values() for finding in findings]
 
 
-_WHILE_AWAY = "See to it that it runs and that this machine reaches it; then ask again."
-
-
 def _run(about: str, group: Iterable[Check], found: list[Finding]) -> None:
     try:
         for check in group:
@@ -78,7 +78,7 @@ def _run(about: str, group: Iterable[Check], found: list[Finding]) -> None:
     except (DatabaseError, InterfaceError, redis.RedisError) as error:
         advice = _WHILE_AWAY if is_away(error) else "See its log, and what its user may do."
         found.append(failed(about, complaint(error), advice))
-    except Exception as error:  # a doctor who faints helps nobody
+    except Exception as error:  # a fault of one check must not hide the other findings
         seen = f"This could not be looked at: {type(error).__name__}: {first_line(error)}."
         found.append(failed(about, seen, "This is a mistake in the program; please report it."))
     finally:
@@ -86,7 +86,7 @@ def _run(about: str, group: Iterable[Check], found: list[Finding]) -> None:
 
 
 def _without_secrets(finding: Finding) -> Finding:
-    """Nothing here prints one on purpose; errors of libraries might."""
+    """Replace secrets by `***`: no check prints one, but errors of libraries might."""
     texts = [finding.about, finding.seen, finding.advice]
     for secret in _secrets():
         texts = [text.replace(secret, "***") for text in texts]
@@ -104,5 +104,5 @@ def _secrets() -> set[str]:
     passwords = [urlsplit(url).password or "" for url in urls]
     passwords.append(settings.DATABASES["default"].get("PASSWORD") or "")
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    # Shorter ones would only garble the words around them.
+    # Shorter ones would only garble the text around them.
     return {secret for secret in (*keys, *passwords, *map(unquote, passwords)) if len(secret) > 4}

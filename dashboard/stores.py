@@ -1,0 +1,216 @@
+"""Read the three stores of which a snapshot is made: PostgreSQL, the gates in Redis, and the telemetry.
+
+A gate is a sale's replica in Redis, which decides clicks; its line holds the purchases that are accepted
+and not yet decided.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import redis
+from django.db import DatabaseError, connection
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from dashboard.snapshot import Part
+from flashsale.database import drop_broken_connections
+from flashsale.observe import telemetry, telemetry_reader
+from flashsale.observe.telemetry_reader import Process, Second
+from flashsale.redis import clients
+from inventory.gate import replica
+from inventory.gate.state import Pulse, View
+from inventory.models import Listing, Product, Sale
+from orders.models import AuditEntry, Order
+
+log = logging.getLogger(__name__)
+
+SHOWN = 40  # sales that are not over; staff look for others in admin
+_OVER_SHOWN = 5
+_AUDIT_SHOWN = 12
+_POISON_SHOWN = 10
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What PostgreSQL holds."""
+
+    sales: list[Sale] = field(default_factory=list)
+    hidden_sales: int = 0  # unfinished ones beyond SHOWN
+    products: dict[int, list[Product]] = field(default_factory=dict)  # by sale
+    poison: dict[int, int] = field(default_factory=dict)  # orders by sale
+    poison_orders: list[Order] = field(default_factory=list)  # the latest
+    audit: list[AuditEntry] = field(default_factory=list)  # the latest
+    words: str = ""  # how long it took, and how many connections are used
+
+
+def read_postgresql(only: int | None) -> Stored:
+    """Read the sales that staff work with now, or only one. Raises DatabaseError.
+
+    Leaves the thread's connection open: run it by `BoundedCall`, which closes it.
+    """
+    try:
+        return _read_stored(only)
+    except DatabaseError:
+        drop_broken_connections()
+        raise
+
+
+def _read_stored(only: int | None) -> Stored:
+    began = time.perf_counter()
+    used, allowed = _count_connections()
+    words = f"{_format_duration(began)}, {used} of {allowed} connections"
+    sales, hidden = _choose_sales(only)
+    poisoned = Order.objects.filter(reason=Order.Reason.ERROR, sale__in=sales)
+    return Stored(
+        sales=sales,
+        hidden_sales=hidden,
+        products=_list_products(sales),
+        poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
+        poison_orders=list(poisoned.order_by("-settled_at")[:_POISON_SHOWN]),
+        audit=list(AuditEntry.objects.select_related("product")[:_AUDIT_SHOWN]),
+        words=words,
+    )
+
+
+def _count_connections() -> tuple[int, int]:
+    """Client connections to PostgreSQL: in use, and allowed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend'"
+        )
+        used, allowed = cursor.fetchone() or (0, 0)
+    return used, allowed
+
+
+def _choose_sales(only: int | None) -> tuple[list[Sale], int]:
+    """The sales to show, and how many more are unfinished."""
+    if only is not None:
+        return list(Sale.objects.filter(pk=only)), 0
+    unfinished = Sale.objects.filter(finished=False)
+    is_over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())
+    is_draft = Q(status=Sale.Status.DRAFT)
+    # Open and upcoming sales first; then those whose line still drains; then drafts, often many and old.
+    ahead = unfinished.alias(draft=is_draft, over=is_over).order_by(
+        "draft", "over", "opens_at", "id"
+    )
+    over = Sale.objects.filter(finished=True).order_by("-closes_at", "-id")
+    return [*ahead[:SHOWN], *over[:_OVER_SHOWN]], max(0, unfinished.count() - SHOWN)
+
+
+def _list_products(sales: list[Sale]) -> dict[int, list[Product]]:
+    products: dict[int, list[Product]] = {sale.pk: [] for sale in sales}
+    listings = Listing.objects.filter(sale__in=sales).select_related("product")
+    for listing in listings.order_by("position", "id"):
+        products[listing.sale_id].append(listing.product)
+    return products
+
+
+# --- The gates -----------------------------------------------------------------------------------
+
+
+class Gate(NamedTuple):
+    view: View
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What Redis holds: the gates that can be read, by sale."""
+
+    now: datetime  # by Redis' clock
+    gates: dict[int, Gate]
+
+
+def read_gates(sales: list[int]) -> tuple[Gates | None, Part]:
+    """Read the gates of these sales; None if no server answers.
+
+    Of a cluster, a server that is away takes only its own gates with it.
+    """
+    answered: list[Gates] = []
+    words: list[str] = []
+    problems: list[str] = []
+    try:
+        shares = clients.group_by_server(sales)
+        for server, share in shares:
+            where = f"{_address_of(server)}: " if len(shares) > 1 else ""
+            try:
+                gates, health, problem = _read_server(server, share)
+            except (redis.RedisError, OSError) as error:
+                problems.append(f"{where}not reachable ({type(error).__name__})")
+            else:
+                answered.append(gates)
+                words.append(f"{where}{health}")
+                problems.extend([f"{where}{problem}"] if problem else [])
+    except redis.RedisError as error:
+        problems.append(f"not reachable ({type(error).__name__})")
+    part = Part("Redis", not problems, "; ".join(words + problems))
+    return (_merge(answered) if answered else None), part
+
+
+def _address_of(server: redis.Redis) -> str:
+    options = server.get_connection_kwargs()
+    return f"{options.get('host')}:{options.get('port')}"
+
+
+def _read_server(server: redis.Redis, sales: list[int]) -> tuple[Gates, str, str]:
+    """The gates of one server, its health, and its problem (empty if it has none).
+
+    Raises redis.RedisError and OSError.
+    """
+    began = time.perf_counter()
+    memory, persistence = (server.info(section) for section in ("memory", "persistence"))
+    health = f"{_format_duration(began)}, {memory['used_memory_human']} used"
+    gates = {sale: gate for sale in sales if (gate := _read_gate(sale))}
+    seconds, microseconds = server.time()
+    now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
+    written = persistence.get("aof_last_write_status", "ok")
+    problem = "" if written == "ok" else f"its last write to disk failed ({written})"
+    return Gates(now, gates), health, problem
+
+
+def _read_gate(sale: int) -> Gate | None:
+    """None for a corrupt gate, which must not hide the other sales. Raises redis.RedisError if Redis
+    is away."""
+    try:
+        return Gate(replica.read_view(sale), replica.read_pulse(sale))
+    except (ValueError, TypeError, redis.ResponseError) as error:
+        log.warning("sale %s: its gate is corrupt: %s", sale, error)
+        return None
+
+
+def _merge(answered: list[Gates]) -> Gates:
+    gates = {sale: gate for server in answered for sale, gate in server.gates.items()}
+    return Gates(answered[0].now, gates)
+
+
+# --- Telemetry -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What all processes have counted."""
+
+    history: list[Second] = field(default_factory=list)
+    totals: dict[int, Second] = field(default_factory=dict)  # by sale, and for `telemetry.ALL`
+    processes: list[Process] = field(default_factory=list)
+
+
+def read_telemetry(history: telemetry_reader.History, sales: list[int]) -> tuple[Counted, Part]:
+    """Read the counts; `history` keeps the earlier seconds. Raises redis.RedisError and OSError."""
+    began = time.perf_counter()
+    counted = Counted(
+        history.read(),
+        telemetry_reader.totals([telemetry.ALL, *sales]),
+        telemetry_reader.processes(),
+    )
+    return counted, Part("Telemetry", True, _format_duration(began))
+
+
+def _format_duration(began: float) -> str:
+    return f"{(time.perf_counter() - began) * 1000:.1f} ms"

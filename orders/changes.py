@@ -1,0 +1,99 @@
+"""Changes by staff: lock the sales, change them in one transaction, then replicate to their gates.
+
+All changes of sales, stock and orders by staff go through `change_sales` and share its errors:
+NotPossible, NotReplicated, DoesNotExist, and django.db.DatabaseError if PostgreSQL is away or a
+lock is held too long.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import redis
+from django.db import IntegrityError
+
+from flashsale.database import bounded_transaction
+from inventory import stock
+from inventory.constraint_messages import explain
+from inventory.gate import replica
+from inventory.gate.scripts import GateNotReady
+from inventory.models import Product, Sale
+from orders import replication
+
+
+class NotPossible(Exception):
+    """The sale, product or order is in a state that does not allow the change. The message says
+    why, for staff."""
+
+
+class NotReplicated(Exception):
+    """The change is committed, but its gate does not have it yet. The caretaker replicates it
+    later."""
+
+
+class DoneBefore(Exception):
+    """Leave a transaction because the same request was carried out before: no version is raised."""
+
+
+@contextmanager
+def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
+    """Open a transaction, lock these sales by key and raise their versions. Save them at the end,
+    and replicate after the commit."""
+    sales = set(sales)
+    with bounded_transaction():
+        locked = list(
+            Sale.objects.select_for_update(no_key=True).filter(pk__in=sales).order_by("pk")
+        )
+        if missing := sales - {sale.pk for sale in locked}:
+            raise Sale.DoesNotExist(f"There is no sale {missing}.")
+        for sale in locked:
+            sale.version += 1
+        yield locked
+        for sale in locked:
+            sale.save()
+    for sale in locked:
+        _replicate(sale.pk)
+
+
+def _replicate(sale: int) -> None:
+    """Skip a gate that is not ready: it accepts no click before the caretaker has rebuilt it."""
+    try:
+        if replication.replicate(sale) or not replica.read_view(sale).ready:
+            return
+    except GateNotReady:
+        return
+    except redis.RedisError as error:
+        raise NotReplicated(
+            "The change is made, but Redis cannot be reached: clicks do not follow it yet."
+        ) from error
+    raise NotReplicated(
+        "The change is made, but the gate does not have it yet: clicks will follow."
+    )
+
+
+def find_selling(product: int) -> list[int]:
+    """The unfinished sales that list this product: their gates need its stock."""
+    unfinished = Sale.objects.filter(listings__product=product, finished=False)
+    return list(unfinished.values_list("pk", flat=True))
+
+
+def lock_product(product: int, sales: list[Sale]) -> Product:
+    """Lock the product, inside the transaction in which `sales` were locked.
+
+    Raises NotPossible if another sale has listed it since the sales were looked up: the gate of
+    that sale would never get this change.
+    """
+    locked = next(iter(stock.lock([product])), None)
+    if locked is None:
+        raise Product.DoesNotExist(f"There is no product {product}.")
+    if not set(find_selling(product)) <= {sale.pk for sale in sales}:
+        raise NotPossible("The product was put into a sale just now. Please try again.")
+    return locked
+
+
+@contextmanager
+def explain_refusals() -> Iterator[None]:
+    """Turn an IntegrityError of PostgreSQL into NotPossible, with a message for staff."""
+    try:
+        yield
+    except IntegrityError as refusal:
+        raise NotPossible(explain(refusal)) from refusal

@@ -1,0 +1,66 @@
+"""Changes of stock by staff: units that arrive, and corrections.
+
+Each is one transaction: it locks the sales that list the product, then the product, and writes the
+ledger and the audit. See `orders/changes.py` for the errors. `by` has at most 150 characters,
+`reason` 200.
+"""
+
+from uuid import UUID
+
+from inventory import stock
+from inventory.models import StockMovement
+from orders.audit import Action, auditing, is_written_down
+from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_product
+from orders.models import AuditEntry
+
+Movement = StockMovement.Reason
+
+MOST_MOVED = 1_000_000  # units in one change
+
+
+def restock(
+    product: int, units: int, *, by: str, reason: str = "", key: UUID | None = None
+) -> bool:
+    """Add units that have arrived. False if the form with this key was carried out before."""
+    if units < 1:
+        raise NotPossible("A restock adds at least one unit.")
+    return _move(product, units, Action.RESTOCKED, Movement.RECEIVED, by, reason, key)
+
+
+def correct(product: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
+    """Add or remove units that were miscounted, broken or lost.
+
+    After a removal, purchases that wait in the line may be rejected. False if the form with this
+    key was carried out before.
+    """
+    if not reason.strip():
+        raise NotPossible("A correction needs a reason.")
+    if units == 0:
+        raise NotPossible("A correction adds or removes at least one unit.")
+    return _move(product, units, Action.CORRECTED, Movement.CORRECTED, by, reason, key)
+
+
+def _move(
+    product: int,
+    units: int,
+    action: AuditEntry.Action,
+    movement: StockMovement.Reason,
+    by: str,
+    reason: str,
+    key: UUID | None,
+) -> bool:
+    if abs(units) > MOST_MOVED:
+        raise NotPossible(f"One change moves at most {MOST_MOVED:,} units. Is the number right?")
+    try:
+        with change_sales(find_selling(product)) as sales:
+            locked = lock_product(product, sales)
+            if is_written_down(key):
+                raise DoneBefore
+            if locked.stock + units < 0:
+                raise NotPossible(f"Only {locked.stock} units are in stock.")
+            sale = next(iter(sales), None)
+            with auditing(action, locked, by=by, reason=reason, sale=sale, key=key):
+                stock.move(locked, units, movement, sales=sales, actor=by, note=reason)
+    except DoneBefore:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""Reading a click: the form of `POST /sales/<slug>/buy`, its ticket and its shopper."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from flashsale.http.request import BodyTooLarge, Request
+from flashsale.http.response import Header
+from flashsale.observe import logs
+from inventory.click_answers import ClickAnswer
+from inventory.gate.entries import Answer
+from inventory.models import MOST_UNITS
+from orders import tickets
+from storefront.live_sale import LiveSale
+
+_MOST_BYTES = 4096
+_MOST_FIELDS = 16
+_FORM = "application/x-www-form-urlencoded"
+
+
+class NotAClick(Exception):
+    """The request cannot be a click; `answer` and `headers` are the response to it."""
+
+    def __init__(self, answer: ClickAnswer, *headers: Header) -> None:
+        super().__init__(answer.code)
+        self.answer, self.headers = answer, headers
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A buy with a valid ticket, sent by the shopper of the ticket. `quantity` is 0 if invalid."""
+
+    request: Request
+    live: LiveSale
+    purchase: UUID
+    shopper: UUID
+    ticket: str
+    sku: str
+    quantity: int
+
+    def make_answer(self, status: str, reason: str = "") -> Answer:
+        """The answer with that status to this click."""
+        return Answer(status, reason, self.shopper.hex, self.sku, self.quantity)
+
+
+async def read_fields(request: Request) -> dict[str, str]:
+    """Read the form's fields. Raises NotAClick, also if a field occurs twice."""
+    _check_headers(request)
+    pairs = await _read_pairs(request)
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise NotAClick(ClickAnswer.BODY)
+    return fields
+
+
+def read_click(request: Request, live: LiveSale, fields: dict[str, str]) -> Click | None:
+    """Verify the ticket; None if it is missing, forged, or made for another shopper or sale."""
+    ticket, shopper = fields.get("ticket", ""), request.shopper
+    purchase = tickets.purchase_on(ticket, live.card.id, shopper) if shopper else None
+    if shopper is None or purchase is None:
+        return None
+    quantity = _parse_quantity(fields.get("quantity", "1"))
+    logs.bind_purchase(purchase)
+    return Click(request, live, purchase, shopper, ticket, fields.get("product", ""), quantity)
+
+
+def _check_headers(request: Request) -> None:
+    if request.method != "POST":
+        raise NotAClick(ClickAnswer.METHOD, (b"allow", b"POST"))
+    if request.header(b"content-type").partition(";")[0].strip().lower() != _FORM:
+        raise NotAClick(ClickAnswer.CONTENT_TYPE)
+    if request.foreign:
+        raise NotAClick(ClickAnswer.ORIGIN)
+    if not request.trustworthy:
+        raise NotAClick(ClickAnswer.INSECURE)
+
+
+async def _read_pairs(request: Request) -> list[tuple[str, str]]:
+    try:
+        body = await request.body(_MOST_BYTES)
+        return parse_qsl(
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            max_num_fields=_MOST_FIELDS,
+            errors="strict",
+        )
+    except BodyTooLarge as error:
+        raise NotAClick(ClickAnswer.TOO_LARGE, (b"connection", b"close")) from error
+    except ValueError as error:
+        raise NotAClick(ClickAnswer.BODY) from error
+
+
+def _parse_quantity(quantity: str) -> int:
+    """Units; 0 if invalid: the gate rejects it after the idempotency check."""
+    plain = quantity.isascii() and quantity.isdigit() and len(quantity) < 9
+    return int(quantity) if plain and int(quantity) <= MOST_UNITS else 0

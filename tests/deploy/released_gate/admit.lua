@@ -1,0 +1,105 @@
+-- Decides one click: answers what is known of the purchase, refuses, or puts it in the line.
+--
+-- KEYS  gate stock flight bought held answers line bell recent rate_of_shopper rate_of_address
+-- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
+-- gives {'cold'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
+--       {'odd'}: something in the gate is not of our making
+--       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the bell is to be rung}
+--
+-- Everything is checked before the first write: a script that fails keeps what it wrote. A refusal
+-- writes nothing, so it costs no disk: rates count accepted purchases.
+
+local purchase, shopper, sku, quantity = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local gate = redis.call('HMGET', KEYS[1], 'warm', 'status', 'opens_at', 'closes_at', 'limit')
+if gate[1] ~= '1' then
+    return {'cold'}
+end
+
+local known = redis.call('HGET', KEYS[6], purchase)
+if known then
+    local of_shopper, of_sku, units = string.match(known, '^[^|]*|[^|]*|([^|]*)|([^|]*)|([^|]*)')
+    if not of_shopper then
+        return {'odd'}
+    end
+    if of_shopper ~= shopper then
+        return {'foreign'}
+    end
+    -- Of what could not be processed, product and quantity were not kept.
+    local poison = string.sub(known, 1, 15) == 'rejected|error|'
+    if not poison and (of_sku ~= sku or tonumber(units) ~= quantity) then
+        return {'reused', known}
+    end
+    return {'known', known}
+end
+
+local stock = tonumber(redis.call('HGET', KEYS[2], sku))
+if not stock then
+    return {'product'}
+end
+if quantity < 1 then
+    return {'quantity'}
+end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + clock[2] / 1000
+if gate[2] == 'ended' or now >= tonumber(gate[4]) then
+    return {'refused', 'closed'}
+end
+if now < tonumber(gate[3]) then
+    return {'refused', 'not_open'}
+end
+if gate[2] ~= 'live' then
+    return {'refused', 'paused'}
+end
+
+-- Generic cell rate algorithm (ATM Forum TM 4.0): a key holds the time at which the allowance is full
+-- again. A burst of one second's worth passes, then one each 1/rate seconds.
+local function allowance(key, per_second)
+    if per_second == 0 then
+        return nil, 0
+    end
+    -- What is not of our making must not stop anybody for longer than we would.
+    local full = tonumber(redis.pcall('GET', key))
+    if not full or not (full > now and full < now + 2000) then
+        full = now
+    end
+    full = full + 1000 / per_second
+    return full, full - now - 1000
+end
+local shopper_full, shopper_wait = allowance(KEYS[10], tonumber(ARGV[5]))
+local address_full, address_wait = allowance(KEYS[11], tonumber(ARGV[6]))
+local wait = math.max(shopper_wait, address_wait)
+if wait > 0.5 then
+    return {'rate_limited', math.ceil(wait)}
+end
+
+local units = (tonumber(redis.call('HGET', KEYS[4], shopper)) or 0)
+    + (tonumber(redis.call('HGET', KEYS[5], shopper)) or 0)
+if units + quantity > tonumber(gate[5]) then
+    return {'refused', 'limit'}
+end
+local left = stock - (tonumber(redis.call('HGET', KEYS[3], sku)) or 0)
+if left < quantity then
+    return {'refused', left > 0 and 'not_enough' or 'sold_out'}
+end
+if redis.call('XLEN', KEYS[7]) >= tonumber(ARGV[7]) then
+    return {'busy'}
+end
+
+local entry = redis.call('XADD', KEYS[7], '*',
+    'purchase', purchase, 'shopper', shopper, 'sku', sku, 'quantity', quantity)
+redis.call('HSET', KEYS[6], purchase,
+    table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
+redis.call('HINCRBY', KEYS[3], sku, quantity)
+redis.call('HINCRBY', KEYS[5], shopper, quantity)
+-- Newest first, 32 signs each: what the shopper's next page shows.
+local recent = purchase .. (redis.call('HGET', KEYS[9], shopper) or '')
+redis.call('HSET', KEYS[9], shopper, string.sub(recent, 1, 160))
+if shopper_full then
+    redis.call('SET', KEYS[10], string.format('%.3f', shopper_full), 'PX', 2000)
+end
+if address_full then
+    redis.call('SET', KEYS[11], string.format('%.3f', address_full), 'PX', 2000)
+end
+local ring = redis.call('SETNX', KEYS[8], entry)
+return {'queued', ring}
