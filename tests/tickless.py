@@ -4,7 +4,6 @@ Its reading once a second could find a change before the message that a trace is
 """
 
 import os
-import sys
 from unittest.mock import patch
 
 import django
@@ -15,4 +14,4 @@ if __name__ == "__main__":
     from flashsale.web import main
 
     with patch("storefront.feed.TICK", 3600.0):
-        sys.exit(main())
+        main()
