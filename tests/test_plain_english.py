@@ -17,10 +17,10 @@ PRODUCT = ("flashsale", "inventory", "orders", "storefront", "dashboard", "ops",
 
 # How often each may stand in all prose together: it makes a reader guess who or what is meant.
 QUAINT = {
-    r"\bnobody\b": 6,
-    r"\bwho(m)?ever\b": 3,
-    r"\bwhat (is|was|has|had|have)\b": 13,
-    r"\bstands?\b": 5,
+    r"\bnobody\b": 3,  # the user of that name
+    r"\bwho(m)?ever\b": 0,
+    r"\bwhat (is|was|has|had|have)\b": 10,
+    r"\bstands?\b": 2,
     r"\b(of our making|no .{1,20} of ours)\b": 0,
     r"\b(tale|telling|mark(ed)?) (of|under|that|on) (a|the) (gate|sale)\b": 0,
 }
