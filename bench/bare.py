@@ -25,7 +25,7 @@ from flashsale.http import listening
 from flashsale.http import server as http_server
 from flashsale.http.endpoint import WHOLE
 from flashsale.observe import telemetry
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 
 # The writes of `admit`, without its checks.
 WRITING = """
@@ -98,7 +98,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     arguments = (*_KEYS, os.urandom(16).hex(), os.urandom(16).hex(), "shoe", "1")
     if scope["path"] in _SCRIPTS:
         script, status = _SCRIPTS[scope["path"]]
-        await clients.send(0, "EVALSHA", script, 9, *arguments)
+        await web_connections.send(0, "EVALSHA", script, 9, *arguments)
         body = _ANSWER
     elif scope["path"] == _BY_POOL:
         script, status = _SCRIPTS["/write"]

@@ -162,12 +162,12 @@ def _measure_resources(ready: Stage) -> Point:
     """Measure memory by role, and connections."""
     from django.db import connection
 
-    from flashsale.redis import clients as clients_module
+    from flashsale.redis import blocking_clients
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
         [backends] = cursor.fetchone()
-    clients = clients_module.client_of(0).info("clients")["connected_clients"]
+    clients = blocking_clients.client_of(0).info("clients")["connected_clients"]
     webs = processor.find_pids(ready.folder, "web")
     files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in webs)
     counted = dict(zip(CONNECTIONS, (backends, clients, files), strict=True))

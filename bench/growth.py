@@ -110,14 +110,14 @@ def by_purchases(ready: Stage) -> Iterator[Point]:
 
 def by_shoppers(ready: Stage) -> Iterator[Point]:
     """Shoppers who have bought in the same sale: the gate holds each of them, with their answers."""
-    from flashsale.redis import clients
+    from flashsale.redis import blocking_clients
     from inventory.gate import replica
 
     for number in (0, 10_000, 100_000, 1_000_000):
         with replace(ready, units=_PLENTY).open_sale() as sale:
             key = sale.pk
             _insert_orders(sale, number)
-            clients.client_of(0).flushall()
+            blocking_clients.client_of(0).flushall()
             began = time.monotonic()
             wait_for(lambda key=key: replica.read_view(key).ready, _PATIENCE)  # type: ignore[misc]
             rebuilt = time.monotonic() - began

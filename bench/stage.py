@@ -81,9 +81,9 @@ def start_stage(seconds: float, results: Results, web: int = 2) -> Iterator[Stag
 
 def prepare_bare() -> None:
     """Empty the bare servers' keys, and load their scripts into Redis."""
-    from flashsale.redis import clients
+    from flashsale.redis import blocking_clients
 
-    client = clients.client_of(0)
+    client = blocking_clients.client_of(0)
     for script in (WRITING, READING, READING_LITTLE):
         client.script_load(script)
     for key in client.scan_iter(match=f"{TAG}:*"):

@@ -19,7 +19,7 @@ from dashboard.snapshot import Part
 from flashsale.database import drop_broken_connections
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Process, Second
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Product, Sale
@@ -136,7 +136,7 @@ def read_gates(sales: list[int]) -> tuple[Gates | None, Part]:
     words: list[str] = []
     problems: list[str] = []
     try:
-        shares = clients.group_by_server(sales)
+        shares = blocking_clients.group_by_server(sales)
         for server, share in shares:
             where = f"{_address_of(server)}: " if len(shares) > 1 else ""
             try:

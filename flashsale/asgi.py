@@ -24,7 +24,7 @@ from flashsale.http import endpoint
 from flashsale.http.request import Receive, Request, Scope
 from flashsale.http.response import Response, Send, shield_send
 from flashsale.observe import sentry, tracing
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 from inventory.click_answers import ClickAnswer
 from storefront import feed, media
 from storefront.buy import buy
@@ -131,7 +131,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
             _start_process()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await clients.close_pipes()
+            await web_connections.close_pipes()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.utils.translation import to_locale
 
-from flashsale.redis import connecting
+from flashsale.redis import client_factory
 from flashsale.redis import servers as servers_module
 
 # "You are in line" must survive a crash of Redis, and Redis must not evict it.
@@ -164,7 +164,7 @@ def _is_part_of_cluster(url: str) -> bool:
 
 
 def _client(url: str) -> redis.Redis:
-    return connecting.client(url, timeout=_REDIS_TIMEOUT, connect_timeout=_REDIS_TIMEOUT)
+    return client_factory.client(url, timeout=_REDIS_TIMEOUT, connect_timeout=_REDIS_TIMEOUT)
 
 
 def _guessable(key: str) -> bool:

@@ -5,7 +5,7 @@ from django.db import DatabaseError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale.database import drop_broken_connections_soon, in_thread
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 from orders.readiness import Opening
 
 _opening = Opening()
@@ -28,7 +28,7 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
 async def _redis() -> tuple[bool, str]:
     """Ready if any server of a cluster answers: the sales on that server go on."""
-    reached = await clients.ping_all()
+    reached = await web_connections.ping_all()
     away = {place: type(error).__name__ for place, error in reached.items() if error}
     if not away:
         return True, "ok"

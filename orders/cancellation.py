@@ -4,7 +4,7 @@ from uuid import UUID
 
 from inventory import stock
 from inventory.models import StockMovement
-from orders.audit import Action, auditing
+from orders.audit_trail import Action, auditing
 from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_product
 from orders.models import Order
 

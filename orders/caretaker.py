@@ -17,7 +17,7 @@ from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
 from flashsale.database import drop_broken_connections
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate
 from inventory.gate import replica
@@ -81,7 +81,7 @@ def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:
     In a cluster the servers run in parallel: a slow one does not delay the others, and its round
     goes on while they begin the next. Raises the error only if every server failed.
     """
-    shares = clients.group_by_server(_undrained().values_list("pk", flat=True))
+    shares = blocking_clients.group_by_server(_undrained().values_list("pk", flat=True))
     if len(shares) == 1:
         work(*shares[0])
         return

@@ -9,7 +9,7 @@ import logging
 import redis
 
 from flashsale.database import bounded_transaction
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
 
@@ -25,7 +25,7 @@ def finish_sales() -> None:
     Logs what fails; the next round tries it again.
     """
     unfinished = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
-    for server, share in clients.group_by_server(unfinished.values_list("pk", flat=True)):
+    for server, share in blocking_clients.group_by_server(unfinished.values_list("pk", flat=True)):
         try:
             gates = replica.list_gates(server)
         except redis.RedisError as error:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from flashsale.database import bounded_transaction
 from inventory import stock
 from inventory.models import MOST_UNITS, Listing, Product, Sale, sensible_moment
-from orders.audit import Action, auditing, write_down
+from orders.audit_trail import Action, auditing, write_down
 from orders.changes import NotPossible, change_sales, explain_refusals
 
 Status = Sale.Status

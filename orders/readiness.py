@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from flashsale.database import in_thread
 from flashsale.observe import telemetry_reader
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.state import Pulse
 from inventory.models import Sale
@@ -61,7 +61,7 @@ class Opening:
     def _missing_gates(self) -> str:
         try:
             waiting = {pk: slug for pk, slug in _open_sales() if pk not in self._ready}
-            for server, share in clients.group_by_server(waiting):
+            for server, share in blocking_clients.group_by_server(waiting):
                 # Updated in the thread: the result of a server that answers after PATIENCE still
                 # counts.
                 self._ready |= _ready_of(server, share) if share else set()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from inventory import stock
 from inventory.models import StockMovement
-from orders.audit import Action, auditing, is_written_down
+from orders.audit_trail import Action, auditing, is_written_down
 from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_product
 from orders.models import AuditEntry
 

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 
 from flashsale.http.shoppers import new_shopper
 from flashsale.observe import telemetry
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients, web_connections
 from inventory import stock
 from inventory.gate import admission
 from inventory.gate.entries import Verdict
@@ -194,7 +194,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
         try:
             return await work()
         finally:
-            await clients.close_pipes()
+            await web_connections.close_pipes()
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work_and_close())).result(deadlines.seconds(60))
@@ -202,7 +202,7 @@ def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 def hears_the_bell() -> bool:
     """Whether a worker has started altogether."""
-    return any(client["cmd"] == "brpop" for client in clients.client_of(0).client_list())
+    return any(client["cmd"] == "brpop" for client in blocking_clients.client_of(0).client_list())
 
 
 @contextlib.contextmanager
@@ -213,7 +213,7 @@ def all_that_opening_needs() -> Iterator[None]:
     try:
         yield
     finally:
-        clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, _WORKER)
+        blocking_clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, _WORKER)
 
 
 _WORKER = "worker:of-tests:1:0"
@@ -222,7 +222,7 @@ _WORKER = "worker:of-tests:1:0"
 def promise_too_much(sale: Sale, units: int) -> None:
     """Has the gate believe in more stock than there is, as a stale copy of Redis would."""
     for sku in skus(sale):
-        clients.client_of(0).hset(keys(sale.pk).stock, sku, units)
+        blocking_clients.client_of(0).hset(keys(sale.pk).stock, sku, units)
 
 
 def at_once(*work: Callable[[], object]) -> list[object]:

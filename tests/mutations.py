@@ -182,7 +182,7 @@ MUTATIONS = (
             "        pipe.xrange(k.line, count=most)\n"
             "        (epoch, version), entries = pipe.execute()\n",
             "        ((epoch, version),) = pipe.execute()\n"
-            "        server = clients.client_of(0)\n"
+            "        server = blocking_clients.client_of(0)\n"
             "        try:\n"
             "            server.xgroup_create(k.line, 'g', '0', mkstream=True)\n"
             "        except redis.ResponseError:\n"
@@ -283,7 +283,7 @@ MUTATIONS = (
         "a silent Redis is waited for",
         "tests/faults/test_redis.py"
         "::test_a_crowd_in_front_of_a_silent_redis_is_told_to_ask_again_and_each_buys_once",
-        ("flashsale/redis/clients.py", "TIMEOUT = 2.0", "TIMEOUT = 60.0"),
+        ("flashsale/redis/web_connections.py", "TIMEOUT = 2.0", "TIMEOUT = 60.0"),
     ),
     _mutation(
         9,

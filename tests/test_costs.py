@@ -8,7 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.models import Sale
 from orders import settlement
 from tests import stack
@@ -44,7 +44,9 @@ def test_a_batch_takes_the_same_statements_whatever_its_size(
 
 
 def calls(command: str) -> int:
-    told = clients.client_of(0).info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
+    told = (
+        blocking_clients.client_of(0).info("commandstats").get(f"cmdstat_{command}", {"calls": 0})
+    )
     return int(told["calls"])
 
 

@@ -22,7 +22,7 @@ from django.urls import URLPattern, path, reverse
 from dashboard.controls import Control
 from flashsale.database import bounded_transaction
 from inventory.constraint_messages import explain
-from orders.audit import Action, facts, write_down
+from orders.audit_trail import Action, facts, write_down
 from orders.models import AuditEntry
 
 MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all

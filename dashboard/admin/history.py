@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from dashboard.admin.base import ReadOnly, Tool
 from flashsale.moments import format_moment
 from inventory.models import StockMovement
-from orders.audit import describe_change
+from orders.audit_trail import describe_change
 from orders.models import AuditEntry
 from orders.reference import purchase_range, reference
 

@@ -9,7 +9,7 @@ from django import template
 from dashboard.charts import SAID
 from dashboard.snapshot import Snapshot
 from flashsale.observe.telemetry import ANSWERS
-from orders.audit import describe_change
+from orders.audit_trail import describe_change
 from orders.models import AuditEntry
 
 register = template.Library()

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from conftest import MakeSale
 from dashboard.admin import base
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, form_of, listed, page_of
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate.scripts import keys
 from inventory.models import Product, Sale
 from orders import reconciliation
@@ -178,7 +178,7 @@ def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff)
 
 def test_a_gate_that_has_not_heard_of_it_is_told_to_staff(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.client_of(0).hset(keys(sale.pk).gate, "version", 10**9)
+    blocking_clients.client_of(0).hset(keys(sale.pk).gate, "version", 10**9)
     [said] = anna.confirms("pause", sale)
     assert "The change is made" in said
     assert Sale.objects.get(pk=sale.pk).status == "paused"

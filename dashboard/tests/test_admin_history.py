@@ -4,7 +4,7 @@ from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, listed, page_of
 from inventory.models import Product, StockMovement
 from orders import cancellation, lifecycle, settlement, stock_changes
-from orders.audit import describe_change
+from orders.audit_trail import describe_change
 from orders.models import AuditEntry
 from tests.cast import queue_up, stocked
 

@@ -17,7 +17,7 @@ from dashboard.bounded_call import BoundedCall
 from dashboard.reading import Observer
 from dashboard.snapshot import SaleFigures
 from flashsale.observe import telemetry
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
@@ -93,10 +93,10 @@ def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     corrupt, sound = make_sale(stock=3), make_sale(stock=4)
     name = getattr(keys(corrupt.pk), key)
     if key == "line":
-        clients.client_of(0).set(name, "no stream")
+        blocking_clients.client_of(0).set(name, "no stream")
     else:
         sku = corrupt.products.get().sku
-        clients.client_of(0).hset(name, sku if field == "sku" else field, value)
+        blocking_clients.client_of(0).hset(name, sku if field == "sku" else field, value)
     observer = Observer()
     assert of(corrupt, observer).left is None
     assert of(sound, observer).left == 4
@@ -177,8 +177,8 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
     assert purchase.code == "queued"
     _, _, [(entry, fields)] = replica.read_line(sale.pk, 1)
     line = keys(sale.pk).line
-    clients.client_of(0).xdel(line, entry)
-    clients.client_of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
+    blocking_clients.client_of(0).xdel(line, entry)
+    blocking_clients.client_of(0).xadd(line, {**fields, "sku": "unheard-of"})  # type: ignore[dict-item]  # redis-py's stubs
     settlement.settle(sale.pk)
     observer = Observer()
     assert of(sale, observer).poison == 1
@@ -188,7 +188,7 @@ def test_a_purchase_that_could_not_be_processed_is_an_alarm_and_is_named(
 
 
 def test_without_a_worker_or_beat_there_is_an_alarm() -> None:
-    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)
+    blocking_clients.telemetry_client().delete(telemetry.PROCESSES_KEY)
     assert {"no-worker", "no-beat"} <= alarms(Observer())
 
 
@@ -231,8 +231,8 @@ def test_without_redis_what_postgresql_knows_is_shown(
     alive = observer.look().processes
     queue_up(sale, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(clients, "group_by_server", away)
-        patch.setattr(clients, "telemetry_client", away)
+        patch.setattr(blocking_clients, "group_by_server", away)
+        patch.setattr(blocking_clients, "telemetry_client", away)
         seen = of(sale, observer)
         red = alarms(observer)
         assert observer.look().processes == alive  # as they were last heard of

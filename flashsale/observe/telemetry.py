@@ -22,7 +22,7 @@ from itertools import takewhile
 
 import redis
 
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 
 log = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ def flush(name: str) -> None:
 def _flush(name: str) -> None:
     global _offset
     _drop_old()
-    client = clients.telemetry_client()
+    client = blocking_clients.telemetry_client()
     seconds, microseconds = client.time()
     _offset = seconds + microseconds / 1e6 - time.time()
     changed_seconds, changed_sales = _take_unwritten()
@@ -234,4 +234,4 @@ def _take_unwritten() -> tuple[dict[int, str], dict[int, str]]:
 
 def _write_sign_of_life(name: str, gauges: Mapping[str, int]) -> None:
     at = time.time() + _offset
-    clients.telemetry_client().hset(PROCESSES_KEY, name, json.dumps({"at": at, **gauges}))
+    blocking_clients.telemetry_client().hset(PROCESSES_KEY, name, json.dumps({"at": at, **gauges}))

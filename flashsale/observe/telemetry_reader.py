@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flashsale.observe.telemetry import FLUSH_EVERY, GROWTH, PROCESSES_KEY, second_key, totals_key
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def latency(buckets: Counter[int]) -> Latency:
 
 def processes() -> list[Process]:
     """The processes with a sign of life in the last minute. Raises redis.RedisError."""
-    client = clients.telemetry_client()
+    client = blocking_clients.telemetry_client()
     seconds, microseconds = client.time()
     now = seconds + microseconds / 1e6
     found = []
@@ -166,7 +166,7 @@ def totals(sales: Iterable[int]) -> dict[int, Second]:
     """All counts of these sales. They expire a week after the sale's last count, or when the cache is
     emptied. Raises redis.RedisError."""
     sales = list(sales)
-    with clients.telemetry_client().pipeline(transaction=False) as pipe:
+    with blocking_clients.telemetry_client().pipeline(transaction=False) as pipe:
         for sale in sales:
             pipe.hgetall(totals_key(sale))
         replies = pipe.execute()
@@ -189,7 +189,7 @@ class History:
     def read(self) -> list[Second]:
         """Read whole seconds, oldest first, up to the last one that every process has had time to write.
         Raises redis.RedisError."""
-        client = clients.telemetry_client()
+        client = blocking_clients.telemetry_client()
         seconds, microseconds = client.time()
         end = int(seconds + microseconds / 1e6 - 2 * FLUSH_EVERY)
         wanted = range(end - self._length, end)

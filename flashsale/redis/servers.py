@@ -1,9 +1,11 @@
-"""Finds the Redis that has a sale: the one at REDIS_URL or, in a cluster (REDIS_CLUSTER), a slot's master.
+"""Finds the Redis that has a sale: the one at REDIS_URL or, in a cluster (REDIS_CLUSTER), a slot's
+master.
 
-All keys of a sale are in one slot, so a sale is never on two servers, and the shop treats a cluster like
-several servers. redis-py's own cluster client resends commands by rules of its own, which the purchase path
-does not allow (`flashsale/redis/clients.py`). So this module reads the map of slots, and again every second
-while it is used: a moved slot, or a replica that takes over, causes an outage of about that length.
+All keys of a sale are in one slot, so a sale is never on two servers, and the shop treats a cluster
+like several servers. redis-py's own cluster client resends commands by rules of its own, which the
+purchase path does not allow (`flashsale/redis/web_connections.py`). So this module reads the map of
+slots, and again every second while it is used: a moved slot, or a replica that takes over, causes
+an outage of about that length.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, ClusterDownError, TryAgainError
 
 from flashsale.concurrency import PerLoop, SingleFlight
-from flashsale.redis import connecting
+from flashsale.redis import client_factory
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,8 @@ def _single(url: str) -> Servers:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The last map that was read, the error of the last attempt (None: success), and when that ended."""
+    """The last map that was read, the error of the last attempt (None: success), and when that
+    ended."""
 
     servers: Servers | None
     failure: redis.RedisError | None
@@ -74,7 +77,8 @@ _last = _UNSEEN
 def current() -> Servers:
     """The servers, at most about a second old while the cluster answers.
 
-    Blocks for some seconds at most if it has to read them. Raises redis.RedisError if they were never read.
+    Blocks for some seconds at most if it has to read them. Raises redis.RedisError if they were
+    never read.
     """
     if not settings.REDIS_CLUSTER:
         return _single(settings.REDIS_URL)
@@ -91,8 +95,8 @@ def current() -> Servers:
 
 
 async def current_in_loop() -> Servers:
-    """Like `current`, for an event loop: uses the old map while a thread reads a new one, and waits at most
-    `_PATIENCE` for the first one."""
+    """Like `current`, for an event loop: uses the old map while a thread reads a new one, and waits
+    at most `_PATIENCE` for the first one."""
     if not settings.REDIS_CLUSTER:
         return _single(settings.REDIS_URL)
     last = _last  # not `current()`: by its own check of the clock it might block
@@ -113,7 +117,8 @@ _current_in_thread = PerLoop(lambda: SingleFlight(partial(asyncio.to_thread, cur
 
 
 def _read_again() -> None:
-    """Read the map from the first server that answers; move each that fails to the end of the order."""
+    """Read the map from the first server that answers; move each that fails to the end of the
+    order."""
     global _last, _order
     failure: redis.RedisError | None = None
     for url in tuple(dict.fromkeys((*_order, settings.REDIS_URL))):
@@ -136,14 +141,15 @@ _order: tuple[str, ...] = ()
 
 
 def read_configured() -> Servers:
-    """Read the servers from REDIS_URL's now. Raises redis.RedisError, also if it is not in a cluster."""
+    """Read the servers from REDIS_URL's now. Raises redis.RedisError, also if it is not in a
+    cluster."""
     return read(settings.REDIS_URL) if settings.REDIS_CLUSTER else _single(settings.REDIS_URL)
 
 
 def read(url: str) -> Servers:
-    """Read the cluster's masters from one of its servers. Raises redis.RedisError, also if a slot has no
-    master."""
-    with connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
+    """Read the cluster's masters from one of its servers. Raises redis.RedisError, also if a slot
+    has no master."""
+    with client_factory.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT) as client:
         state = str(client.execute_command("CLUSTER", "INFO"))
         slots = sorted(client.execute_command("CLUSTER", "SLOTS"))
     ends, owners, following = [], [], 0
@@ -162,8 +168,8 @@ def read(url: str) -> Servers:
 
 
 def _url(host: str, port: int, source: str) -> str:
-    """The URL of another server, with the user, password and encryption of `source`, the server that named
-    it. Raises redis.ConnectionError if it gave no host name."""
+    """The URL of another server, with the user, password and encryption of `source`, the server
+    that named it. Raises redis.ConnectionError if it gave no host name."""
     if host == "?":  # cluster-preferred-endpoint-type, without a cluster-announce-hostname
         raise redis.ConnectionError("the cluster does not say where its servers are")
     parts = urlsplit(source)

@@ -12,7 +12,7 @@ from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from flashsale import checks
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 
 GOOD_KEY = "Zr8-kW2_qLx9TnVb4HsYc7PdMf3JgAe6"
 
@@ -42,7 +42,7 @@ def production(settings: Settings) -> Settings:
 @contextmanager
 def redis_set(name: str, value: str) -> Iterator[None]:
     """The tests' own Redis with another setting."""
-    client = clients.client_of(0)
+    client = blocking_clients.client_of(0)
     before = str(client.config_get(name)[name])
     client.config_set(name, value)
     try:
@@ -144,7 +144,7 @@ def test_a_redis_known_to_lose_purchases_is_not_acknowledged(settings: Settings)
 @pytest.fixture
 def secretive_redis(settings: Settings) -> Iterator[Settings]:
     """Redis as some providers offer it: it answers everything but CONFIG."""
-    client = clients.client_of(0)
+    client = blocking_clients.client_of(0)
     client.acl_setuser("guest", enabled=True, passwords=["+guest"], commands=["+@all", "-config"])
     parts = urlsplit(settings.REDIS_URL)
     settings.REDIS_URL = f"redis://guest:guest@{parts.hostname}:{parts.port}/0"

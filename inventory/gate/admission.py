@@ -10,7 +10,7 @@ from uuid import UUID
 
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 from inventory.corruption import CorruptGate, is_corrupt, raise_as_corrupt
 from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
 from inventory.gate.scripts import digest, keys
@@ -40,7 +40,7 @@ async def admit(
     tag = f"{{sale:{sale}}}:rate"
     buyer = shopper.hex
     try:
-        reply = await clients.send(
+        reply = await web_connections.send(
             sale,
             "EVALSHA",
             digest("admit"),
@@ -86,9 +86,9 @@ async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetim
     Only a ready gate's "no answer" can be trusted.
     """
     k = keys(sale)
-    stored = await clients.send(sale, "HGET", k.answers, purchase.hex)
+    stored = await web_connections.send(sale, "HGET", k.answers, purchase.hex)
     if stored is None:
-        return None, None, await clients.send(sale, "HGET", k.gate, "ready") == "1"
+        return None, None, await web_connections.send(sale, "HGET", k.gate, "ready") == "1"
     found = parse_answer(stored)
     if found is None:
         await _report(sale)
@@ -100,7 +100,7 @@ async def _report(sale: int) -> None:
     """Ask the caretaker to rebuild the gate: its pulse reads only a few fields."""
     log.error("sale %s: its gate is corrupt and will be rebuilt", sale)
     with suppress(RedisError, OSError):  # the next reader reports it again
-        await clients.send(sale, "HSET", keys(sale).gate, "corrupt", "1")
+        await web_connections.send(sale, "HSET", keys(sale).gate, "corrupt", "1")
 
 
 async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answer]] | None:
@@ -108,7 +108,7 @@ async def read_own_purchases(sale: int, shopper: UUID) -> list[tuple[UUID, Answe
     gone."""
     k = keys(sale)
     try:
-        found = await clients.send(
+        found = await web_connections.send(
             sale, "EVALSHA", digest("own_purchases"), 3, k.gate, k.answers, k.recent, shopper.hex
         )
     except NoScriptError:
@@ -127,7 +127,7 @@ async def read_view(sale: int) -> View:
     """Read the gate, and report it if it is corrupt. Raises CorruptGate too."""
     try:
         with raise_as_corrupt():
-            *hashes, waiting, now = await clients.send_together(sale, *view_commands(sale))
+            *hashes, waiting, now = await web_connections.send_together(sale, *view_commands(sale))
             return parse_view([*map(pairs, hashes), waiting, map(int, now)])
     except CorruptGate:
         await _report(sale)

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate, parse_count, parse_epoch, raise_as_corrupt
 from inventory.gate.entries import UNREADABLE, Answer, parse_answer, parse_line
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def read_view(sale: int) -> View:
     """Read the gate's view in one transaction."""
-    with clients.client_of(sale).pipeline(transaction=True) as pipe:
+    with blocking_clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         with raise_as_corrupt():
             return parse_view(pipe.execute())
@@ -36,7 +36,7 @@ def read_line(sale: int, most: int) -> tuple[str, int, list[tuple[str, dict[str,
     """The gate's epoch and version, and at most `most` of the oldest entries of the line: stream id
     and fields, for `parse_line`."""
     k = keys(sale)
-    with clients.client_of(sale).pipeline(transaction=True) as pipe, raise_as_corrupt():
+    with blocking_clients.client_of(sale).pipeline(transaction=True) as pipe, raise_as_corrupt():
         pipe.hmget(k.gate, "epoch", "version")
         pipe.xrange(k.line, count=most)
         (epoch, version), entries = pipe.execute()
@@ -47,7 +47,9 @@ def wait_for_line(sale: int, after: str, milliseconds: int) -> bool:
     """Wait for an entry after the entry `after`, at most so long. False if none came."""
     line = keys(sale).line
     with raise_as_corrupt():
-        return bool(clients.client_of(sale).xread({line: after}, count=1, block=milliseconds))
+        return bool(
+            blocking_clients.client_of(sale).xread({line: after}, count=1, block=milliseconds)
+        )
 
 
 def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
@@ -57,7 +59,7 @@ def read_pulses(sales: Iterable[int]) -> dict[int, Pulse]:
     slot is moving to another server has none.
     """
     found = {}
-    for server, share in clients.group_by_server(sales):
+    for server, share in blocking_clients.group_by_server(sales):
         if share:
             found.update(_pulses(server, share))
     return found
@@ -116,7 +118,7 @@ def _raise_errors(replies: Iterable[Any]) -> None:
 def read_position(sale: int) -> tuple[int, str]:
     """The gate's version and epoch."""
     with raise_as_corrupt():
-        version, epoch = clients.client_of(sale).hmget(keys(sale).gate, "version", "epoch")
+        version, epoch = blocking_clients.client_of(sale).hmget(keys(sale).gate, "version", "epoch")
         return parse_count(version), parse_epoch(epoch)
 
 
@@ -160,7 +162,7 @@ def drop_entry(sale: int, entry: str, purchase: str) -> bool:
 def read_snapshot(sale: int) -> Snapshot:
     """Read the gate's numbers and its whole line, atomically."""
     k = keys(sale)
-    with clients.client_of(sale).pipeline(transaction=True) as pipe:
+    with blocking_clients.client_of(sale).pipeline(transaction=True) as pipe:
         _ask_view(pipe, sale)
         pipe.hgetall(k.in_flight_by_shopper)
         pipe.xrange(k.line)
@@ -176,21 +178,21 @@ def read_snapshot(sale: int) -> Snapshot:
 def read_answers(sale: int) -> dict[str, Answer]:
     """All answers by purchase. Read in steps, so they may be of different moments."""
     with raise_as_corrupt():
-        found = clients.client_of(sale).hscan_iter(keys(sale).answers, count=1000)
+        found = blocking_clients.client_of(sale).hscan_iter(keys(sale).answers, count=1000)
         return {purchase: parse_answer(stored) or UNREADABLE for purchase, stored in found}
 
 
 def read_bought(sale: int) -> dict[str, int]:
     """Units owned by shopper. Read in steps, so they may be of different moments."""
     with raise_as_corrupt():
-        found = clients.client_of(sale).hscan_iter(keys(sale).bought, count=1000)
+        found = blocking_clients.client_of(sale).hscan_iter(keys(sale).bought, count=1000)
         return {shopper: parse_count(units) for shopper, units in found}
 
 
 def read_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     """The answer to a purchase, and whether the entry to which it refers is in the line."""
     k = keys(sale)
-    stored = clients.client_of(sale).hget(k.answers, purchase)
+    stored = blocking_clients.client_of(sale).hget(k.answers, purchase)
     if stored is None:
         return None, False
     answer = parse_answer(str(stored)) or UNREADABLE
@@ -198,7 +200,7 @@ def read_answer(sale: int, purchase: str) -> tuple[Answer | None, bool]:
     if answer.status != "queued" or not _ENTRY.match(entry):
         return answer, False
     with raise_as_corrupt():
-        return answer, bool(clients.client_of(sale).xrange(k.line, entry, entry))
+        return answer, bool(blocking_clients.client_of(sale).xrange(k.line, entry, entry))
 
 
 _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
@@ -207,7 +209,7 @@ _ENTRY = re.compile(r"\A[0-9]+-[0-9]+\Z")
 def read_bought_by(sale: int, shopper: str) -> int:
     """Units owned by one shopper."""
     with raise_as_corrupt():
-        return parse_count(clients.client_of(sale).hget(keys(sale).bought, shopper))
+        return parse_count(blocking_clients.client_of(sale).hget(keys(sale).bought, shopper))
 
 
 def knows_scripts(*servers: redis.Redis) -> bool:
@@ -227,12 +229,14 @@ def begin_epoch(sales: Iterable[int], epoch: str) -> None:
     for sale in sales:
         k = keys(sale)
         taken_over = (k.gate, k.in_flight, k.in_flight_by_shopper, *former_keys(sale))
-        clients.client_of(sale).eval(source("begin_epoch"), len(taken_over), *taken_over, epoch)
+        blocking_clients.client_of(sale).eval(
+            source("begin_epoch"), len(taken_over), *taken_over, epoch
+        )
 
 
 def remove(sales: Iterable[int]) -> None:
     """Remove gates that no sale needs any more, whatever they contain."""
-    for server, share in clients.group_by_server(sales):
+    for server, share in blocking_clients.group_by_server(sales):
         with server.pipeline(transaction=False) as pipe:
             for sale in share:
                 pipe.unlink(*keys(sale), *former_keys(sale))
@@ -262,13 +266,13 @@ def load_scripts(*servers: redis.Redis) -> None:
 
 
 def _all() -> list[redis.Redis]:
-    return [server for server, _ in clients.group_by_server(())]
+    return [server for server, _ in blocking_clients.group_by_server(())]
 
 
 def _run(sale: int, script: str, script_keys: tuple[str, ...], *args: str | float) -> Any:
     try:
         with raise_as_corrupt():
-            return clients.client_of(sale).evalsha(
+            return blocking_clients.client_of(sale).evalsha(
                 digest(script), len(script_keys), *script_keys, *args
             )
     except NoScriptError as error:

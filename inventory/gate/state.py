@@ -31,10 +31,6 @@ class View:
         return max(0, self.stock.get(sku, 0) - self.in_flight.get(sku, 0))
 
 
-# ms in the line until the dashboard raises an alarm: the caretaker settles after 1 s.
-WAITS_LONG = 2_000
-
-
 class Pulse(NamedTuple):
     """The part of a gate that the caretaker reads to see whether it needs care."""
 

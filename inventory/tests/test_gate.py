@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Verdict
@@ -117,7 +117,7 @@ def quickly(clicks: Callable[[], list[Verdict]]) -> list[Verdict]:
 def test_what_is_kept_of_rates_is_gone_two_seconds_later(make_sale: MakeSale) -> None:
     sale = make_sale()
     click(sale, per_shopper=3, per_address=3)
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     kept = list(redis.scan_iter(f"{{sale:{sale.pk}}}:rate:*", count=1000))
     assert len(kept) == 2  # of the shopper and of the address
     assert all(0 < redis.pttl(key) <= 2000 for key in kept)
@@ -127,7 +127,7 @@ def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     click(sale)
     pattern = f"{{sale:{sale.pk}}}:*"
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     before = {key: redis.dump(key) for key in redis.scan_iter(pattern)}
     click(sale, per_shopper=3, per_address=3)
     assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
@@ -185,7 +185,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
 
 def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    clients.client_of(0).script_flush()
+    blocking_clients.client_of(0).script_flush()
     assert click(sale).code == "not_ready"
     with pytest.raises(GateNotReady):
         replica.lower_bell(sale.pk)
@@ -196,7 +196,7 @@ def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
 def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
     queue_up(sale, 2)
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     redis.config_set("maxmemory", "1mb")
     try:
         assert click(sale).code == "busy"

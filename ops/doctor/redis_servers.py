@@ -7,7 +7,7 @@ import redis
 from django.conf import settings
 from django.core import checks
 
-from flashsale.redis import connecting, servers
+from flashsale.redis import client_factory, servers
 from ops.doctor.configuration import convert_messages
 from ops.doctor.findings import NEARLY_FULL, Finding, failed, ok, warning
 
@@ -103,7 +103,7 @@ def _read_info(url: str) -> Info:
 
 def connect(url: str) -> redis.Redis:
     """A client that tries once and waits for at most `_TIMEOUT` seconds."""
-    return connecting.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
+    return client_factory.client(url, timeout=_TIMEOUT, connect_timeout=_TIMEOUT)
 
 
 def _version(info: Info) -> str:

@@ -11,8 +11,9 @@ from datetime import timedelta
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
+from dashboard.alarms import WAITS_LONG
 from inventory.gate import replica
-from inventory.gate.state import WAITS_LONG, Pulse
+from inventory.gate.state import Pulse
 from inventory.models import Sale
 from ops.doctor.findings import Finding, failed, ok, warning
 from orders.models import Order

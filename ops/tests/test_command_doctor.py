@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from flashsale.observe import telemetry
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate.scripts import keys
 from inventory.models import Sale
 from ops.doctor import sales
@@ -60,20 +60,20 @@ def test_a_gate_that_is_not_ready_or_behind_fails(
     make_sale: MakeSale, field: str, value: str | int, seen: str
 ) -> None:
     sale = make_sale()
-    clients.client_of(0).hset(keys(sale.pk).gate, field, value)
+    blocking_clients.client_of(0).hset(keys(sale.pk).gate, field, value)
     [finding] = about(sale, sales.check_gates)
     assert (finding.state, seen in finding.seen) == (State.FAILED, True)
 
 
 def test_a_gate_that_is_ahead_of_postgresql_fails(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.client_of(0).hincrby(keys(sale.pk).gate, "version", 5)
+    blocking_clients.client_of(0).hincrby(keys(sale.pk).gate, "version", 5)
     assert "ahead of PostgreSQL" in about(sale, sales.check_gates)[0].seen
 
 
 def test_a_gate_that_is_told_a_moment_later_is_well(make_sale: MakeSale) -> None:
     sale = make_sale()
-    clients.client_of(0).hset(keys(sale.pk).gate, "version", 1)
+    blocking_clients.client_of(0).hset(keys(sale.pk).gate, "version", 1)
     caretaker.heal_all()
     assert about(sale, sales.check_gates) == []
 
@@ -113,7 +113,7 @@ def test_a_draft_that_should_be_open_is_a_warning(make_sale: MakeSale) -> None:
 
 def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     make_sale()
-    clients.client_of(0).script_flush()
+    blocking_clients.client_of(0).script_flush()
     try:
         assert [finding.state for finding in sales.check_scripts()] == [State.FAILED]
     finally:
@@ -122,7 +122,7 @@ def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
 
 
 def test_the_command_fails_where_anything_has_failed() -> None:
-    clients.telemetry_client().delete(telemetry.PROCESSES_KEY)  # no web process runs here
+    blocking_clients.telemetry_client().delete(telemetry.PROCESSES_KEY)  # no web process runs here
     ran = here("doctor", "--json")
     states = {(one["about"], one["state"]) for one in ran.told["findings"]}
     assert (ran.code, ran.told["healthy"]) == (1, False)

@@ -7,7 +7,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from orders import lifecycle, settlement
@@ -28,10 +28,10 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
     sale = make_sale()
     queue_up(sale, 3)
     settlement.settle(sale.pk)
-    clients.client_of(0).hset(keys(OVER).gate, "version", 1)
+    blocking_clients.client_of(0).hset(keys(OVER).gate, "version", 1)
     over = make_sale()
     here("purge")
-    clients.client_of(0).hset(keys(OVER).gate, "version", 1)
+    blocking_clients.client_of(0).hset(keys(OVER).gate, "version", 1)
     lifecycle.end(over.pk, by="staff")
     ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
 

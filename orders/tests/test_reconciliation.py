@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
@@ -113,22 +113,24 @@ def test_an_order_that_was_tampered_with_is_found(
 )
 def test_a_wrong_number_in_the_gate_is_found(sold: Sale, key: str, field: str, fault: str) -> None:
     name = skus(sold)[0] if field == "sku" else field
-    clients.client_of(0).hincrby(getattr(keys(sold.pk), key), name, 1)
+    blocking_clients.client_of(0).hincrby(getattr(keys(sold.pk), key), name, 1)
     assert fault in faults(sold)
 
 
 def test_an_answer_that_vanished_is_found(sold: Sale) -> None:
-    clients.client_of(0).hdel(keys(sold.pk).answers, next(iter(replica.read_answers(sold.pk))))
+    blocking_clients.client_of(0).hdel(
+        keys(sold.pk).answers, next(iter(replica.read_answers(sold.pk)))
+    )
     assert "answer_is_not_the_order" in faults(sold)
 
 
 def test_an_entry_of_the_line_that_nobody_can_read_is_found(sold: Sale) -> None:
-    clients.client_of(0).xadd(keys(sold.pk).line, {"what": "is this"})
+    blocking_clients.client_of(0).xadd(keys(sold.pk).line, {"what": "is this"})
     assert faults(sold) == {"line_cannot_be_read"}
 
 
 def test_a_gate_that_no_sale_has_is_found() -> None:
-    clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
+    blocking_clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
     try:
         assert {"sale": str(GHOST)} in reconciliation.verify().faults["gate_without_a_sale"]
     finally:
@@ -166,7 +168,7 @@ def test_the_command_says_what_is_wrong_and_exits_with_3(sold: Sale) -> None:
     told = io.StringIO()
     call_command("verify", sale=sold.slug, stdout=told)
     assert "The books balance" in told.getvalue()
-    clients.client_of(0).hincrby(keys(sold.pk).stock, skus(sold)[0], 1)
+    blocking_clients.client_of(0).hincrby(keys(sold.pk).stock, skus(sold)[0], 1)
     told = io.StringIO()
     with pytest.raises(SystemExit, match="3"):
         call_command("verify", sale=sold.slug, json=True, stdout=told)

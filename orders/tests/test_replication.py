@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory import announce
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
@@ -21,7 +21,7 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
     """Redis restored from a copy that was made before the last batch."""
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     keys = [key for key in scripts.keys(sale.pk) if redis.exists(key)]
     copy = {key: redis.dump(key) for key in keys}
     settlement.settle(sale.pk)
@@ -42,8 +42,8 @@ def test_a_rolled_back_gate_learns_what_it_has_forgotten(make_sale: MakeSale) ->
 def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
     queue_up(sale, 3)
-    clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
-    clients.client_of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
+    blocking_clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version + 7)
+    blocking_clients.client_of(0).hset(scripts.keys(sale.pk).answers, "f" * 32, "confirmed||a|b|1")
     assert not replication.replicate(sale.pk)
     run_caretaker()
     seen = replica.read_view(sale.pk)
@@ -56,7 +56,7 @@ def test_a_gate_that_is_ahead_of_a_restored_postgresql_is_emptied(make_sale: Mak
 
 def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     copy = {key: redis.dump(key) for key in scripts.keys(sale.pk) if redis.exists(key)}
     lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
@@ -160,7 +160,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
 def test_a_full_redis_that_restarts_settles_what_waits(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     queue_up(sale, 2)
-    redis = clients.client_of(0)
+    redis = blocking_clients.client_of(0)
     redis.script_flush()
     redis.config_set("maxmemory", "1mb")
     try:
@@ -179,7 +179,7 @@ def test_one_sick_gate_keeps_no_other_cold(
     queue_up(sick, 1)
     settlement.settle(sick.pk)
     replica.remove([sick.pk, well.pk])
-    clients.client_of(0).set(scripts.keys(sick.pk).answers, "of another type")
+    blocking_clients.client_of(0).set(scripts.keys(sick.pk).answers, "of another type")
     with monkeypatch.context() as patch:
         patch.setattr(replica, "empty_gate", lambda *_: False)  # it stays sick
         run_caretaker()
@@ -199,7 +199,7 @@ def test_a_gate_that_has_lost_its_way_is_rebuilt_instead_of_asked_for_ever(
     epoch, _, raw = replica.read_line(sale.pk, 10)
     assert settlement.decide(sale.pk, epoch, parse_line(raw)[0])
     sale.refresh_from_db()
-    clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
+    blocking_clients.client_of(0).hset(scripts.keys(sale.pk).gate, "version", sale.version)
     settlement.settle(sale.pk)
     run_caretaker()
     assert replica.read_view(sale.pk).waiting == 0
@@ -228,7 +228,7 @@ def test_what_a_rebuild_tells_again_is_no_news(
     heard: list[int] = []
     monkeypatch.setattr(replication, "_ANNOUNCED", 2)
     monkeypatch.setattr(announce, "announce_change", lambda _, told=(): heard.append(len(told)))
-    clients.client_of(0).flushall()
+    blocking_clients.client_of(0).flushall()
     run_caretaker()
     assert replica.read_view(sale.pk).ready
     assert set(heard) == {0}

@@ -7,7 +7,7 @@ from django.db import DataError
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.entries import parse_line
 from inventory.gate.scripts import keys
@@ -21,7 +21,7 @@ from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
 
 def line(sale: Sale) -> list[str]:
     """The purchases in the line, in order, read without the tested code."""
-    entries: Any = clients.client_of(0).xrange(keys(sale.pk).line)
+    entries: Any = blocking_clients.client_of(0).xrange(keys(sale.pk).line)
     return [fields["purchase"] for _, fields in entries]
 
 
@@ -38,7 +38,7 @@ def stray(sale: Sale, **fields: str) -> str:
         "quantity": "1",
         **fields,
     }
-    return str(clients.client_of(0).xadd(keys(sale.pk).line, entry))
+    return str(blocking_clients.client_of(0).xadd(keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -171,7 +171,7 @@ def test_what_was_committed_and_not_told_is_told_by_the_next(
 
 def test_garbage_in_the_line_holds_nobody_up(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9)
-    clients.client_of(0).xadd(keys(sale.pk).line, {"what": "is this"})
+    blocking_clients.client_of(0).xadd(keys(sale.pk).line, {"what": "is this"})
     queue_up(sale, 2)
     settlement.settle(sale.pk)
     assert list(statuses(sale).values()) == ["confirmed"] * 2

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from orders.settlement import settle
 from tests import deadlines
@@ -79,7 +79,7 @@ def test_a_valkey_that_has_forgotten_takes_nobody_until_it_was_told_again(
     sale = make_sale()
     ticket = shopper.ticket(sale)
     if lost == "scripts":
-        clients.client_of(0).script_flush()
+        blocking_clients.client_of(0).script_flush()
     else:
         replica.remove([sale.pk])
     unanswered(buy(shopper, sale, shape, ticket), shape, ticket, "busy")

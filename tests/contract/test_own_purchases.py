@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
 from orders import finishing, lifecycle, replication
@@ -95,5 +95,5 @@ def test_an_answer_to_a_question_carries_the_shops_time(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     reply = shopper.client.get(f"/sales/{make_sale().slug}/", headers=HTMX)
-    seconds, microseconds = clients.client_of(0).time()
+    seconds, microseconds = blocking_clients.client_of(0).time()
     assert abs(int(reply.headers["x-now"]) - (seconds * 1000 + microseconds / 1000)) < 5000

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica, scripts
 from inventory.models import Sale
 from orders import caretaker, reconciliation, replication, settlement
@@ -29,7 +29,7 @@ def run(script: str, sale: Sale, keys: int, *arguments: object, more: tuple[str,
     """Call a script as a process of the last release does."""
     names = [f"{{sale:{sale.pk}}}:{name}" for name in NAMES[:keys]] + list(more)
     text = (SCRIPTS / f"{script}.lua").read_text()
-    return clients.client_of(sale.pk).eval(text, len(names), *names, *arguments)  # type: ignore[arg-type]  # any text
+    return blocking_clients.client_of(sale.pk).eval(text, len(names), *names, *arguments)  # type: ignore[arg-type]  # any text
 
 
 def click_as_released(sale: Sale, purchase: UUID, shopper: UUID) -> str:
@@ -50,7 +50,9 @@ def released(make_sale: MakeSale) -> Sale:
     del told["epoch"]
     assert run("tell", sale, 9, json.dumps(told)) == [1, sale.version]
     Sale.objects.filter(pk=sale.pk).update(epoch=EPOCH)
-    clients.client_of(sale.pk).script_flush()  # that Redis never knew this version's scripts
+    blocking_clients.client_of(
+        sale.pk
+    ).script_flush()  # that Redis never knew this version's scripts
     return sale
 
 
@@ -111,6 +113,6 @@ def test_a_web_process_of_the_last_release_is_busy_once_the_gate_is_taken_over(
 
 def test_nothing_of_it_is_left_when_its_sale_is_purged(released: Sale) -> None:
     caretaker.heal_all()
-    clients.client_of(released.pk).hset(scripts.former_keys(released.pk)[0], "late", 1)
+    blocking_clients.client_of(released.pk).hset(scripts.former_keys(released.pk)[0], "late", 1)
     replica.remove([released.pk])
-    assert clients.client_of(released.pk).keys(f"{{sale:{released.pk}}}:*") == []
+    assert blocking_clients.client_of(released.pk).keys(f"{{sale:{released.pk}}}:*") == []

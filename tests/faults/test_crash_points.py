@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
 from tests import stack
@@ -96,4 +96,4 @@ def url(door: socket.socket) -> str:
 def forget(sale: Sale) -> None:
     """Redis comes back from an old copy: it knows the line, and no more what became of its purchases."""
     replica.empty_gate(sale.pk)
-    clients.client_of(0).script_flush()
+    blocking_clients.client_of(0).script_flush()

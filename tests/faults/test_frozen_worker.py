@@ -8,7 +8,7 @@ import pytest
 
 from conftest import MakeSale
 from flashsale.database import IDLE_TIMEOUT
-from flashsale.redis.clients import TIMEOUT
+from flashsale.redis.web_connections import TIMEOUT
 from inventory.models import Sale
 from tests import stack
 from tests.cast import Shopper, queue_up

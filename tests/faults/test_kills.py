@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
 from orders import reconciliation, settlement
@@ -41,7 +41,7 @@ def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None
     sale = make_sale(stock=30)
     queue_up(sale, 20)
     settlement.settle(sale.pk)
-    clients.client_of(0).flushall()
+    blocking_clients.client_of(0).flushall()
     with stack.worker():
         stack.wait_for(lambda: replica.read_view(sale.pk).ready, "the gate is warm again")
         assert len(queue_up(sale, 50)) == 10  # what was left, and not one more

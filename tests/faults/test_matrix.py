@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from flashsale import database
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 from orders import caretaker
 from storefront import live_sale, own_purchases
 from tests.faults import test_redis
@@ -13,7 +13,7 @@ from tests.faults import test_redis
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "resilience.md").read_text()
 STATED = {
-    "TIMEOUT": clients.TIMEOUT,
+    "TIMEOUT": web_connections.TIMEOUT,
     "PATIENCE": database.PATIENCE,
     "LOCK_TIMEOUT": float(database.LOCK_TIMEOUT.removesuffix("s")),
     "IDLE_TIMEOUT": float(database.IDLE_TIMEOUT.removesuffix("s")),

@@ -9,7 +9,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
 from conftest import MakeSale
-from flashsale.redis.clients import TIMEOUT
+from flashsale.redis.web_connections import TIMEOUT
 from inventory.models import Sale
 from storefront.live_sale import TICK
 from tests import servers, stack

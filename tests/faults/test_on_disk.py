@@ -25,7 +25,7 @@ from conftest import MakeSale
 from drills import http
 from flashsale.http import shoppers
 from flashsale.local.valkey import Valkey
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.models import Sale
 from orders import reconciliation, settlement, tickets
 from tests import servers, stack
@@ -62,7 +62,7 @@ def test_a_killed_valkey_has_kept_what_was_accepted(url: str, make_sale: MakeSal
 
 def test_without_its_file_it_would_not_have(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=UNITS)
-    clients.client_of(0).config_set("appendonly", "no")
+    blocking_clients.client_of(0).config_set("appendonly", "no")
     accepted = accepted_until_it_dies(url, sale)
     assert lost(sale, accepted) == accepted
 
@@ -84,7 +84,7 @@ def test_with_a_sync_each_second_it_would_not(
 ) -> None:
     with traced_valkey(tmp_path) as lose_what_was_not_synced:
         sale = make_sale(stock=UNITS)
-        clients.client_of(0).config_set("appendfsync", "everysec")
+        blocking_clients.client_of(0).config_set("appendfsync", "everysec")
         accepted = accepted_until_it_dies(url, sale)
         lose_what_was_not_synced()
     assert lost(sale, accepted)

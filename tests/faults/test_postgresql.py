@@ -18,7 +18,7 @@ from conftest import MakeSale
 from flashsale.database import PATIENCE, drop_broken_connections
 from flashsale.http.shoppers import cookie_value, new_shopper
 from flashsale.local.processes import children
-from flashsale.redis.clients import TIMEOUT
+from flashsale.redis.web_connections import TIMEOUT
 from inventory.models import Sale
 from orders import lifecycle
 from tests import deadlines, servers, stack

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from conftest import MakeSale
-from flashsale.redis import clients
-from flashsale.redis.clients import TIMEOUT
+from flashsale.redis import blocking_clients
+from flashsale.redis.web_connections import TIMEOUT
 from inventory.gate import replica
 from orders import stock_changes
 from storefront import own_purchases
@@ -143,7 +143,7 @@ def selling_again_after(wipe: Callable[[], None], rush: Rush) -> float:
 
 
 def flush() -> None:
-    clients.client_of(0).flushall()
+    blocking_clients.client_of(0).flushall()
 
 
 def replace(redis: Proxy) -> None:
@@ -213,7 +213,7 @@ def test_a_gate_is_rebuilt_in_a_full_memory(
         with frozen(worker):
             assert {answer.status_code for answer in crowd.click()} == {202}
             before = replica.read_view(sale.pk).epoch
-            clients.client_of(0).script_flush()  # as a restart does
+            blocking_clients.client_of(0).script_flush()  # as a restart does
             meanwhile.enter_context(memory_full())
         stack.wait_for(lambda: replica.read_view(sale.pk).epoch != before, "the gate is rebuilt")
         assert settled_and_balanced(sale)
@@ -282,11 +282,11 @@ def kept_by_valkey() -> Path:
 
 @contextlib.contextmanager
 def memory_full() -> Iterator[None]:
-    clients.client_of(0).config_set("maxmemory", 1)
+    blocking_clients.client_of(0).config_set("maxmemory", 1)
     try:
         yield
     finally:
-        clients.client_of(0).config_set("maxmemory", 0)
+        blocking_clients.client_of(0).config_set("maxmemory", 0)
 
 
 @contextlib.contextmanager

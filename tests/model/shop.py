@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 from django.utils.module_loading import import_string
 
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients, web_connections
 from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
@@ -29,7 +29,7 @@ from tests.model.reference import Passing, Ticket
 _BEFORE, _AFTER = True, False
 _POINTS = (
     ("orders.settlement._write", "before the commit", _BEFORE),
-    ("orders.audit.write_down", "before the commit", _BEFORE),
+    ("orders.audit_trail.write_down", "before the commit", _BEFORE),
     ("orders.replication.replicate", "committed", _BEFORE),
     ("inventory.gate.replica.lower_bell", "bell to be lowered", _BEFORE),
     ("inventory.gate.replica.read_line", "line read", _AFTER),
@@ -111,7 +111,7 @@ class Shop:
     def restart(self, really: bool) -> None:
         """All comes back from the append-only file, but the scripts are forgotten."""
         if not really:
-            clients.client_of(0).script_flush()
+            blocking_clients.client_of(0).script_flush()
             return
         servers.VALKEY.kill()
         stack.wait_for(lambda: not servers.VALKEY.alive(), "Valkey is gone")
@@ -119,9 +119,9 @@ class Shop:
         _in_the_loop(_hang_up())
 
     def wipe(self, scripts_too: bool) -> None:
-        clients.client_of(0).flushall()
+        blocking_clients.client_of(0).flushall()
         if scripts_too:
-            clients.client_of(0).script_flush()
+            blocking_clients.client_of(0).script_flush()
 
     def replaced(self, empty: bool) -> None:
         """Redis is another one, and the caretaker has noticed before anybody else goes on."""
@@ -132,20 +132,20 @@ class Shop:
         self.heal()
 
     def keep_copy(self) -> None:
-        redis = clients.client_of(0)
+        redis = blocking_clients.client_of(0)
         dumped = {key: redis.dump(key) for key in keys(self.sale)}
         self.copies.append({key: value for key, value in dumped.items() if value})
 
     def bring_back_copy(self, number: int, noticed: bool) -> None:
         """Redis is restored from an older copy. It forgets the scripts, as whoever is started does;
         that it might go unnoticed is worse than it can be."""
-        with clients.client_of(0).pipeline(transaction=True) as pipe:
+        with blocking_clients.client_of(0).pipeline(transaction=True) as pipe:
             pipe.delete(*keys(self.sale))
             for key, dumped in self.copies[number].items():
                 pipe.restore(key, 0, dumped)
             pipe.execute()
         if noticed:
-            clients.client_of(0).script_flush()
+            blocking_clients.client_of(0).script_flush()
 
     def back_up(self) -> None:
         self.backups.append((backups.back_up(self.sale), len(self.copies)))
@@ -206,7 +206,7 @@ def _both(results: list[object]) -> None:
 
 async def _hang_up() -> None:
     """Otherwise a click may meet a connection that died with the server, and its answer is lost."""
-    await clients.close_pipes()
+    await web_connections.close_pipes()
 
 
 def _in_the_loop(clicking: Any) -> Any:

@@ -10,7 +10,7 @@ from django.db import IntegrityError
 
 from conftest import MakeSale
 from flashsale.database import Rows
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry
@@ -58,7 +58,7 @@ def entries_leave_the_line_before_the_commit() -> AbstractContextManager[object]
     decide = settlement.decide
 
     def forgetful(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
-        clients.client_of(0).xdel(keys(sale).line, *[entry.id for entry in entries])
+        blocking_clients.client_of(0).xdel(keys(sale).line, *[entry.id for entry in entries])
         return decide(sale, epoch, entries)
 
     return patch.object(settlement, "decide", forgetful)

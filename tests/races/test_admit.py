@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from conftest import MakeSale
-from flashsale.redis import clients
+from flashsale.redis import web_connections
 from inventory.gate import admission, replica
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import keys
@@ -28,5 +28,5 @@ async def look_then_count(
     """`admit` without the script: what it does in one call, done in two."""
     if (await admission.read_view(sale)).left(sku) < quantity:
         return Verdict("refused", reason="sold_out")
-    await clients.send(sale, "HINCRBY", keys(sale).in_flight, sku, quantity)
+    await web_connections.send(sale, "HINCRBY", keys(sale).in_flight, sku, quantity)
     return Verdict("queued")

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from flashsale.http import shoppers
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.gate.scripts import keys, source
 from inventory.models import Sale
 from orders import lifecycle, tickets
@@ -29,7 +29,7 @@ _EDGES = ("now >= tonumber(gate[4])", "now < tonumber(gate[3])")
 def _eval_admit(sale: Sale, script: str) -> list[str]:
     """One click, decided by a script that differs from ours."""
     shopper = shoppers.new_shopper()
-    reply: Any = clients.client_of(0).eval(
+    reply: Any = blocking_clients.client_of(0).eval(
         script,
         11,
         *keys(sale.pk),

@@ -13,7 +13,7 @@ import pytest
 from conftest import MakeSale
 from flashsale import queues
 from flashsale.celery import app
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory.models import Sale
 from orders import bell
 from tests import stack
@@ -90,7 +90,7 @@ def test_a_pickle_is_never_opened(
 ) -> None:
     sale, touched = make_sale(), tmp_path / "touched"
     pickled = pickle.dumps(((Touches(touched),), {}, {}))
-    clients.client_of(0).lpush(QUEUE, message(pickled, kind))
+    blocking_clients.client_of(0).lpush(QUEUE, message(pickled, kind))
     still_settles(sale, worker)
     assert not touched.exists()
 
@@ -117,7 +117,7 @@ ODD = {
 
 
 def test_odd_messages_are_passed_over(make_sale: MakeSale, worker: stack.Process) -> None:
-    clients.client_of(0).lpush(QUEUE, *ODD.values())
+    blocking_clients.client_of(0).lpush(QUEUE, *ODD.values())
     still_settles(make_sale(), worker)
 
 
@@ -125,13 +125,15 @@ NOISE = [b"", b"\0\xff\xfe", b"nothing", b"{}", b"[]", b"null", b'{"body": 1}', 
 
 
 def test_noise_in_the_queue_is_passed_over(make_sale: MakeSale, worker: stack.Process) -> None:
-    clients.client_of(0).lpush(QUEUE, *NOISE)
+    blocking_clients.client_of(0).lpush(QUEUE, *NOISE)
     still_settles(make_sale(), worker)
-    assert clients.client_of(0).llen(QUEUE) == 0
+    assert blocking_clients.client_of(0).llen(QUEUE) == 0
 
 
 def test_what_was_passed_over_does_not_come_again(worker: stack.Process) -> None:
-    stack.wait_for(lambda: not clients.client_of(0).hlen("celery:unacked"), "nothing is in hand")
+    stack.wait_for(
+        lambda: not blocking_clients.client_of(0).hlen("celery:unacked"), "nothing is in hand"
+    )
 
 
 def test_a_worker_takes_json_and_nothing_else() -> None:

@@ -13,7 +13,7 @@ from channels.layers import get_channel_layer
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from inventory import announce
 from inventory.corruption import CorruptGate
 from inventory.gate import replica
@@ -63,7 +63,7 @@ def everybody_lives(web: Web, worker: stack.Process) -> Iterator[None]:
 
 def put(sale: Sale, entry: Fields, number: str = "*") -> None:
     """An entry in the sale's line, by hand."""
-    clients.client_of(0).xadd(keys(sale.pk).line, entry, id=number)
+    blocking_clients.client_of(0).xadd(keys(sale.pk).line, entry, id=number)
 
 
 def entry(sale: Sale, fields: Fields) -> Fields:
@@ -226,7 +226,7 @@ def test_a_purchase_forged_in_another_sales_line_is_still_decided_in_its_own(
 def last_number(sale: Sale) -> int:
     """The moment in the line's latest id, in ms; 0 where the next will be the clock's."""
     try:
-        stream = clients.client_of(0).xinfo_stream(keys(sale.pk).line)
+        stream = blocking_clients.client_of(0).xinfo_stream(keys(sale.pk).line)
     except redis.ResponseError:  # there is none
         return 0
     return int(stream["last-generated-id"].partition("-")[0])
@@ -251,7 +251,7 @@ def test_an_entry_from_the_far_future_takes_nobodys_place(
 
 def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web) -> None:
     sale = make_sale()
-    with clients.client_of(0).pipeline() as pipe:
+    with blocking_clients.client_of(0).pipeline() as pipe:
         for number in range(1000):
             fields: Fields = {"what": str(number)} if number % 2 else entry(sale, {"sku": "x\0"})
             pipe.xadd(keys(sale.pk).line, fields)
@@ -271,7 +271,7 @@ def spoil(sale: Sale, name: str, how: Callable[[str], object]) -> None:
 
 
 def another_type(key: str) -> None:
-    valkey = clients.client_of(0)
+    valkey = blocking_clients.client_of(0)
     valkey.delete(key)
     if key.endswith(":bell"):
         valkey.hset(key, "not", "ours")
@@ -329,14 +329,14 @@ def test_garbage_in_a_gate_is_replaced(
 ) -> None:
     def spoilt(sale: Sale) -> None:
         key, of = getattr(keys(sale.pk), name), field.replace("SKU", skus(sale)[0])
-        clients.client_of(0).hset(key, of, value)
+        blocking_clients.client_of(0).hset(key, of, value)
 
     heals(make_sale, web, spoilt)
 
 
 def test_units_that_nobody_in_line_holds_are_free_again(make_sale: MakeSale) -> None:
     sale, shopper = make_sale(), new_shopper()
-    clients.client_of(0).hset(keys(sale.pk).in_flight_by_shopper, shopper.hex, 999)
+    blocking_clients.client_of(0).hset(keys(sale.pk).in_flight_by_shopper, shopper.hex, 999)
     stack.wait_for(lambda: click(sale, shopper=shopper).code == "queued", "they may buy")
 
 
@@ -346,7 +346,7 @@ def test_garbage_about_a_shopper_does_not_keep_them_from_buying(
     make_sale: MakeSale, name: str, value: Any
 ) -> None:
     sale, shopper = make_sale(limit=2), new_shopper()
-    clients.client_of(0).hset(getattr(keys(sale.pk), name), shopper.hex, value)
+    blocking_clients.client_of(0).hset(getattr(keys(sale.pk), name), shopper.hex, value)
     purchase = new_purchase(sale.pk)
 
     def accepted() -> bool:
@@ -377,7 +377,7 @@ def test_an_answer_that_cannot_be_read_is_read_from_postgresql(
         text = stored
         if isinstance(text, str):
             text = text.replace("SHOPPER", order.shopper.hex).replace("SKU", skus(sale)[0])
-        clients.client_of(0).hset(keys(sale.pk).answers, order.pk.hex, text)
+        blocking_clients.client_of(0).hset(keys(sale.pk).answers, order.pk.hex, text)
 
     heals(make_sale, web, spoilt)
 
@@ -388,7 +388,7 @@ def test_a_purchase_in_line_whose_answer_is_spoilt_gets_its_order(
 ) -> None:
     sale = make_sale()
     purchases = queue_up(sale, 3)
-    clients.client_of(0).hset(keys(sale.pk).answers, purchases[1].hex, stored)
+    blocking_clients.client_of(0).hset(keys(sale.pk).answers, purchases[1].hex, stored)
     settlement.settle(sale.pk)
     stack.wait_for(lambda: drained(sale), "the line is settled")
     assert list(sale.orders.values_list("status", flat=True)) == ["confirmed"] * 3
@@ -404,7 +404,9 @@ def test_what_somebody_else_has_bought_is_not_shown_by_a_spoilt_list(
     stack.wait_for(lambda: sale.orders.count() == 2, "both are settled")
     recent = keys(sale.pk).recent
     shopper = Order.objects.get(pk=mine).shopper.hex
-    clients.client_of(0).hset(recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000)
+    blocking_clients.client_of(0).hset(
+        recent, shopper, "\0zz" + theirs.hex + mine.hex + "é" * 100_000
+    )
     page = second.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
     assert str(theirs) not in page
 
@@ -419,9 +421,9 @@ def test_a_spoilt_rate_stops_nobody(make_sale: MakeSale) -> None:
         shopper = new_shopper()
         key = f"{{sale:{sale.pk}}}:rate:{shopper.hex}"
         if stored == "a hash":
-            clients.client_of(0).hset(key, "not", "ours")
+            blocking_clients.client_of(0).hset(key, "not", "ours")
         else:
-            clients.client_of(0).set(key, stored)
+            blocking_clients.client_of(0).set(key, stored)
         assert click(sale, shopper=shopper, per_shopper=1).code == "queued"
         again = click(sale, shopper=shopper, per_shopper=1)
         assert (again.code, 0 < again.wait <= 1000) == ("rate_limited", True)
@@ -448,7 +450,7 @@ def test_one_spoilt_gate_leaves_the_caretaker_to_the_others(
 @pytest.mark.parametrize("key", ["{sale:letters}:gate", "{sale:}:gate", "{sale:-1}:gate"])
 def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, key: str) -> None:
     sale = make_sale()
-    valkey = clients.client_of(0)
+    valkey = blocking_clients.client_of(0)
     valkey.set(key, "another program's")
     try:
         valkey.script_flush()
@@ -461,7 +463,7 @@ def test_a_name_that_only_looks_like_ours_is_nobodys_gate(make_sale: MakeSale, k
 def test_a_spoilt_gate_is_rebuilt_also_when_redis_was_replaced(make_sale: MakeSale) -> None:
     sick, well = make_sale(), make_sale()
     spoil(sick, "gate", another_type)
-    clients.client_of(0).script_flush()
+    blocking_clients.client_of(0).script_flush()
     stack.wait_for(lambda: replica.knows_scripts() and drained(well), "the one is rebuilt")
     stack.wait_for(lambda: drained(sick), "the other as well")
 
@@ -497,7 +499,7 @@ def test_noise_among_what_is_announced_is_passed_over(make_sale: MakeSale) -> No
 
     def say() -> bool:
         for noise in NOISE:
-            clients.client_of(0).publish("channels__group__feeds", noise)
+            blocking_clients.client_of(0).publish("channels__group__feeds", noise)
         announce.announce_change(sale.pk, [[purchase.hex, "confirmed", "", "s" * 32, "shoe", 1]])
         return bool(heard)
 

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from flashsale.observe import telemetry, telemetry_reader
-from flashsale.redis import clients
+from flashsale.redis import blocking_clients
 from tests import stack
 from tests.cast import at_once
 from tests.stack import wait_for
@@ -31,7 +31,7 @@ def nothing_counted() -> Iterator[None]:
     for kept in (telemetry._seconds, telemetry._sales, telemetry._clicked):
         kept.clear()
     yield
-    clients.telemetry_client().delete(f"telemetry:sale:{SALE}")
+    blocking_clients.telemetry_client().delete(f"telemetry:sale:{SALE}")
 
 
 def counted() -> Counter[str]:
@@ -118,7 +118,7 @@ def test_what_was_counted_is_forgotten_after_its_time() -> None:
     telemetry.count_click(SALE, "limit")
     [second] = telemetry._seconds
     telemetry.flush(ME)
-    redis = clients.telemetry_client()
+    redis = blocking_clients.telemetry_client()
     for key, kept in (
         (telemetry.second_key(second), telemetry.KEPT),
         (telemetry.totals_key(SALE), telemetry._TOTALS_KEPT),
@@ -177,7 +177,7 @@ def test_what_is_too_old_is_forgotten_also_while_redis_is_away(
     telemetry._seconds[1] = Counter({f"clicks|{SALE}|limit": 1})
     telemetry._unwritten_seconds.add(1)
     with monkeypatch.context() as patch:
-        patch.setattr(clients, "telemetry_client", away)
+        patch.setattr(blocking_clients, "telemetry_client", away)
         with pytest.raises(redis.ConnectionError):
             telemetry.flush(ME)
     assert list(telemetry._clicked) == ["new"]
@@ -209,11 +209,13 @@ def test_a_process_that_falls_silent_is_not_alive_and_in_the_end_not_there() -> 
     now = time.time()
     for name, age in (("worker:a:1:x", 0), ("worker:b:2:x", 20), ("worker:c:3:x", 100)):
         written = json.dumps({"at": now - age, "sockets": 3})
-        clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
+        blocking_clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
     ours = [process for process in telemetry_reader.processes() if process.host in "abc"]
     assert [(process.host, process.alive) for process in ours] == [("a", True), ("b", False)]
     assert ours[0].gauges == {"sockets": 3}
-    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, "worker:a:1:x", "worker:b:2:x")
+    blocking_clients.telemetry_client().hdel(
+        telemetry.PROCESSES_KEY, "worker:a:1:x", "worker:b:2:x"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,24 +236,24 @@ def test_what_no_process_of_ours_has_written_is_passed_over(written: str) -> Non
     assert second.answers == {"limit": 2}
     assert telemetry_reader.latency(second.accept) == telemetry_reader.Latency()
     strange: dict[Any, Any] = {"nobody": written, "web:a:b:c": written, "web:a:1:x": '{"at": null}'}
-    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, mapping=strange)
+    blocking_clients.telemetry_client().hset(telemetry.PROCESSES_KEY, mapping=strange)
     assert not [process for process in telemetry_reader.processes() if process.host == "a"]
-    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, *strange)
+    blocking_clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, *strange)
 
 
 def test_a_process_that_was_heard_of_in_the_future_is_not_alive() -> None:
     """Redis' clock was put back, so the age is unknown."""
     name, written = "worker:ahead:1:x", json.dumps({"at": time.time() + 30})
-    clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
+    blocking_clients.telemetry_client().hset(telemetry.PROCESSES_KEY, name, written)
     [process] = [process for process in telemetry_reader.processes() if process.host == "ahead"]
     assert not process.alive
-    clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, name)
+    blocking_clients.telemetry_client().hdel(telemetry.PROCESSES_KEY, name)
 
 
 def test_bytes_of_other_programs_are_passed_over() -> None:
-    clients.client_of(0).hset(telemetry.PROCESSES_KEY, b"\xff", b"\xfe")
+    blocking_clients.client_of(0).hset(telemetry.PROCESSES_KEY, b"\xff", b"\xfe")
     telemetry_reader.processes()
-    clients.client_of(0).hdel(telemetry.PROCESSES_KEY, b"\xff")
+    blocking_clients.client_of(0).hdel(telemetry.PROCESSES_KEY, b"\xff")
 
 
 def test_all_clicks_of_all_sales_add_up() -> None:

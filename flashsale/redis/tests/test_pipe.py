@@ -10,9 +10,8 @@ import redis
 import redis.asyncio
 from django.conf import settings
 
-from flashsale.redis import clients as clients_module
-from flashsale.redis import clients as redis_clients
-from flashsale.redis import pipe
+from flashsale.redis import blocking_clients, pipe
+from flashsale.redis import web_connections as redis_clients
 from flashsale.redis.pipe import NotSent, Pipe
 from tests import stack
 from tests.cast import in_loop
@@ -69,7 +68,7 @@ def test_what_redis_refuses_is_for_who_asked() -> None:
 
 
 def test_a_silent_redis_is_given_up_and_everybody_is_told() -> None:
-    client = clients_module.client_of(0)
+    client = blocking_clients.client_of(0)
 
     async def ask(one: Pipe) -> tuple[list[Any], bool]:
         await asyncio.to_thread(client.client_pause, 2000)
@@ -85,12 +84,12 @@ def test_a_silent_redis_is_given_up_and_everybody_is_told() -> None:
 
 
 def blocked(number: int) -> bool:
-    clients = clients_module.client_of(0).client_list()
+    clients = blocking_clients.client_of(0).client_list()
     return any(int(one["id"]) == number and one["cmd"] == "blpop" for one in clients)
 
 
 def test_a_broken_connection_leaves_the_outcome_unknown() -> None:
-    client = clients_module.client_of(0)
+    client = blocking_clients.client_of(0)
 
     async def ask(one: Pipe) -> Any:
         [number] = await one.send([("CLIENT", "ID")])
@@ -106,7 +105,7 @@ def test_a_broken_connection_leaves_the_outcome_unknown() -> None:
 
 def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipe, "MOST_WAITING", 5)
-    client = clients_module.client_of(0)
+    client = blocking_clients.client_of(0)
     client.delete(KEY)
 
     async def ask(one: Pipe) -> Any:
@@ -120,7 +119,7 @@ def test_more_than_redis_can_owe_is_not_sent(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_next_question_after_a_broken_connection_opens_another() -> None:
-    client = clients_module.client_of(0)
+    client = blocking_clients.client_of(0)
 
     async def ask() -> tuple[Any, Any]:
         first = await redis_clients.send(0, "CLIENT", "ID")
@@ -144,7 +143,7 @@ def test_a_redis_that_cannot_be_reached_was_sent_nothing(settings: Any) -> None:
 
 
 def test_what_is_asked_together_comes_together_or_fails() -> None:
-    clients_module.client_of(0).delete(KEY)
+    blocking_clients.client_of(0).delete(KEY)
 
     async def ask() -> tuple[list[Any], Any]:
         together = await redis_clients.send_together(0, ("SET", KEY, "1"), ("INCR", KEY))
@@ -154,4 +153,4 @@ def test_what_is_asked_together_comes_together_or_fails() -> None:
     together, wrong = in_loop(ask)
     assert together == ["OK", 2]
     assert isinstance(wrong, redis.ResponseError)
-    clients_module.client_of(0).delete(KEY)
+    blocking_clients.client_of(0).delete(KEY)

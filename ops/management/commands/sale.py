@@ -32,7 +32,7 @@ from ops.lifecycle_command import (
 )
 from ops.overview import Overview
 from orders import lifecycle
-from orders.audit import describe_change
+from orders.audit_trail import describe_change
 
 _UTC = ZoneInfo("UTC")
 

@@ -1,13 +1,11 @@
-"""Connections to the Redis of gates and lines, and to the Redis of telemetry.
+"""How web processes reach the Redis of gates and lines: one shared connection per event loop and server.
 
-A gate is a sale's replica in Redis, its line the stream of purchases without a decision. Workers and
-commands use blocking clients, which resend a command once if the connection was broken (see
-`connecting.py`). Server processes never resend: the shopper's page sends the same ticket again.
+A command is never resent: the shopper's page sends the same ticket again. Workers and commands use
+`blocking_clients.py` instead.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -18,48 +16,10 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from flashsale.concurrency import PerLoop, SingleFlight
-from flashsale.redis import connecting
 from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
 
 TIMEOUT = 2.0  # seconds until a Redis that does not reply counts as down
-
-
-def client_of(sale: int) -> redis.Redis:
-    """The blocking client of the server that has the sale: thread-safe, one per process and server."""
-    return _client(servers_module.current().of(sale))
-
-
-def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]:
-    """Every server's client, with those of `sales` that the server has (perhaps none)."""
-    servers = servers_module.current()
-    shares: dict[str, list[int]] = {url: [] for url in servers.urls}
-    for sale in sales:
-        shares[servers.of(sale)].append(sale)
-    return [(_client(url), share) for url, share in shares.items()]
-
-
-@cache
-def _client(url: str) -> redis.Redis:
-    return connecting.client(
-        url,
-        timeout=5,  # a rebuild writes thousands of answers in one script
-        connect_timeout=1,
-        resend=True,
-        encoding_errors="surrogateescape",  # so that corrupt data can be read, and removed
-    )
-
-
-@cache
-def telemetry_client() -> redis.Redis:
-    """The blocking client of the cache's Redis, for telemetry. Short time-outs: figures can wait."""
-    return connecting.client(
-        settings.CACHE_URL,
-        timeout=1,
-        connect_timeout=1,
-        resend=True,
-        encoding_errors="replace",  # other programs may write there
-    )
 
 
 async def send(sale: int, *command: str | int) -> Any:

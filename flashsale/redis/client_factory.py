@@ -1,4 +1,4 @@
-"""Creates synchronous clients of Redis: the one place that sets their time-outs and retries.
+"""Create blocking clients of Redis: the one place that sets their retries.
 
 By default redis-py 8 resends a command that timed out up to ten times. These clients never do. With
 `resend` they resend a command once if the connection was broken (a restarted server), which the idempotent
