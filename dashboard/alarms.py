@@ -9,7 +9,7 @@ from django.conf import settings
 from dashboard.snapshot import Alarm, SaleFigures, Snapshot
 from flashsale.observe import telemetry_reader
 
-# The caretaker settles after 1 s. Prometheus (`deploy/prometheus/alerts.yml`) waits longer: it wakes people.
+# The caretaker settles after 1 s. `deploy/prometheus/alerts.yml` waits longer: it wakes people.
 WAITS_LONG = 2_000  # ms in the line
 BEHIND_TOO_LONG = 3.0  # seconds for which a gate may lack a change
 _LINE_FULL = 0.5  # of LINE_BOUND

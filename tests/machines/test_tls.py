@@ -141,8 +141,8 @@ def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSa
         )
         host.port = int(host.env["PORT"])
         running.callback(host.stop)
+        running.enter_context(stack.worker())  # without one a web process is not ready
         host.back()
-        running.enter_context(stack.worker())
         proxy = running.enter_context(nginx(certificate.parent, [host], lines))
         shopper = Shopper(f"https://127.0.0.1:{port}")
         bought = shopper.buy(sale)
