@@ -1,7 +1,7 @@
 """Draws the pictures of docs/architecture.md: `python tools/architecture.py [--check]`.
 
-The rooms and their order are those of the import contract in pyproject.toml, so the first picture cannot
-differ from what CI checks. The second is the way of a purchase. Needs nothing but Python.
+The packages and their layers are those of the import contract in pyproject.toml, so the first picture
+cannot differ from what CI checks. The second is the way of a purchase. Needs nothing but Python.
 """
 
 import sys
@@ -18,9 +18,9 @@ _BODY = 1000  # width between the margins
 
 
 class Room(NamedTuple):
-    """A top-level package: for whom it is, and what it holds, in lines that fit into its box."""
+    """A top-level package: for whom it is, or its layer; its contents, in lines that fit into its box."""
 
-    audience: str
+    label: str
     holds: tuple[str, ...]
 
 
@@ -33,15 +33,15 @@ ROOMS = {
     "drills": Room("operators", ("simulate, chaos", "simulated shoppers", "faults on purpose")),
     "bench": Room("developers", ("what it carries", "pictures of pages", "not installed")),
     "orders": Room(
-        "truth",
+        "domain",
         ("settlement · lifecycle of sales · replication · caretaker · reconciliation · tickets",),
     ),
     "inventory": Room(
-        "truth",
+        "domain",
         ("products and sales · stock and its ledger · the gate in Redis and its Lua scripts",),
     ),
     "flashsale": Room(
-        "plumbing",
+        "infrastructure",
         ("settings · HTTP server and sockets · Redis · telemetry, logs · local servers",),
     ),
 }
@@ -62,8 +62,8 @@ LIFELINES = {  # name: its second line, and the colour of its box
     "gate and line": ("stock, entries", "redis"),
     "broker": ("Celery's queue", "redis"),
     "channel layer": ("group “feeds”", "redis"),
-    "worker": ("settlement", "truth"),
-    "PostgreSQL": ("orders, ledger", "truth"),
+    "worker": ("settlement", "domain"),
+    "PostgreSQL": ("orders, ledger", "domain"),
 }
 REDIS = ("gate and line", "broker", "channel layer")
 STEPS = (
@@ -92,8 +92,8 @@ text { font: 14px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill
 .mid { text-anchor: middle }
 .page { fill: #ffffff }
 .audience { fill: #e8f1fb; stroke: #5b8fc4 }
-.truth { fill: #e9f5ec; stroke: #5a9a6b }
-.plumbing { fill: #f1f0ee; stroke: #8d877d }
+.domain { fill: #e9f5ec; stroke: #5a9a6b }
+.infrastructure { fill: #f1f0ee; stroke: #8d877d }
 .redis { fill: #fdeeea; stroke: #c97a63 }
 .people { fill: #fbf4dc; stroke: #bf9f3f }
 .group { fill: none; stroke: #c97a63; stroke-dasharray: 3 4 }
@@ -109,8 +109,8 @@ text { font: 14px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fill
   .small { fill: #a3aebb }
   .page, .plate { fill: #12171d }
   .audience { fill: #16273a; stroke: #5b8fc4 }
-  .truth { fill: #15291c; stroke: #5a9a6b }
-  .plumbing { fill: #23221f; stroke: #8d877d }
+  .domain { fill: #15291c; stroke: #5a9a6b }
+  .infrastructure { fill: #23221f; stroke: #8d877d }
   .redis { fill: #33201a; stroke: #c97a63 }
   .people { fill: #2e2811; stroke: #bf9f3f }
   .life { stroke: #3a444f }
@@ -143,7 +143,7 @@ def _is_drawn(name: str, drawn: str) -> bool:
 
 
 def layers() -> list[list[str]]:
-    """The checked layers, the highest first; rooms of one layer do not import each other. Raises
+    """The checked layers, the highest first; packages of one layer do not import each other. Raises
     ValueError where `ROOMS` describes others."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
         "contracts"
@@ -155,19 +155,20 @@ def layers() -> list[list[str]]:
     return found
 
 
-# --- The rooms ------------------------------------------------------------------------------------
+# --- The packages ---------------------------------------------------------------------------------
 
-_BOX, _STEP, _SLAB = 118, 30, 62  # heights: of an audience's box, of a layer's rise, of a slab
+_BOX, _STEP, _SLAB = 118, 30, 62  # heights: of the lowest box, of a layer's rise, of a slab
 
 
 def draw_rooms(layers: list[list[str]]) -> str:
-    """Audiences on top, as stairs: a higher layer stands higher. Truth and plumbing below, as slabs."""
+    """User-facing packages on top: the higher the layer, the higher the box. Below, a slab each for domain
+    and infrastructure."""
     floors = [layer for layer in layers if _is_slab(layer)]
     stairs = [layer for layer in layers if not _is_slab(layer)][::-1]
     ground = 92 + _STEP * (len(stairs) - 1) + _BOX
     parts = [
-        _text(MARGIN, 34, "A room imports from the rooms below it,", "title"),
-        _text(MARGIN, 55, "and on the stairs from those that stand lower.", "title"),
+        _text(MARGIN, 34, "A package imports from the layers below it;", "title"),
+        _text(MARGIN, 55, "in the upper row, a lower box is a lower layer.", "title"),
     ]
     boxes = [(room, level) for level, layer in enumerate(stairs) for room in layer]
     width = (_BODY - 14 * (len(boxes) - 1)) / len(boxes)
@@ -175,18 +176,20 @@ def draw_rooms(layers: list[list[str]]) -> str:
         parts += _stair(room, MARGIN + number * (width + 14), ground, width, level)
     for number, [room] in enumerate(floors):
         parts += _slab(room, ground + 14 + number * (_SLAB + 10))
-    return _svg(ground + 14 + len(floors) * (_SLAB + 10) + 10, "The rooms of the house", parts)
+    return _svg(
+        ground + 14 + len(floors) * (_SLAB + 10) + 10, "The packages and their layers", parts
+    )
 
 
 def _is_slab(layer: list[str]) -> bool:
-    return ROOMS[layer[0]].audience in ("truth", "plumbing")
+    return ROOMS[layer[0]].label in ("domain", "infrastructure")
 
 
 def _stair(room: str, x: float, ground: float, width: float, level: int) -> Iterator[str]:
     height = _BOX + level * _STEP
     top, middle = ground - height, x + width / 2
     yield _rect(x, top - 34, width, 24, "people", 12)
-    yield _text(middle, top - 17, ROOMS[room].audience, "mid")
+    yield _text(middle, top - 17, ROOMS[room].label, "mid")
     yield _rect(x, top, width, height, "audience")
     yield _text(middle, top + 30, f"{room}/", "name mid")
     for number, line in enumerate(ROOMS[room].holds):
@@ -194,10 +197,10 @@ def _stair(room: str, x: float, ground: float, width: float, level: int) -> Iter
 
 
 def _slab(room: str, top: float) -> Iterator[str]:
-    yield _rect(MARGIN, top, _BODY, _SLAB, ROOMS[room].audience)
+    yield _rect(MARGIN, top, _BODY, _SLAB, ROOMS[room].label)
     yield _text(MARGIN + 20, top + 37, f"{room}/", "name")
     yield _text(MARGIN + 165, top + 36, ROOMS[room].holds[0])
-    yield _text(MARGIN + _BODY - 20, top + 36, ROOMS[room].audience, "small end")
+    yield _text(MARGIN + _BODY - 20, top + 36, ROOMS[room].label, "small end")
 
 
 # --- The way of a purchase ------------------------------------------------------------------------
