@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from flashsale.database import drop_broken_connections_soon, in_thread
 from flashsale.redis import web_connections
-from orders.readiness import Opening
+from orders.readiness import FirstReadiness
 
-_opening = Opening()
+_first_readiness = FirstReadiness()
 
 
 async def livez(request: HttpRequest) -> HttpResponse:
@@ -16,12 +16,12 @@ async def livez(request: HttpRequest) -> HttpResponse:
 
 
 async def readyz(request: HttpRequest) -> JsonResponse:
-    """Check PostgreSQL and Redis; before this process is ready for the first time, the opening's
-    parts too."""
+    """Check PostgreSQL and Redis; before this process is ready for the first time, the parts of
+    the first readiness too."""
     database, database_words = await _postgresql()
     gates, gate_words = await _redis()
     parts = {"postgresql": database_words, "redis": gate_words}
-    waits_for = await _opening.missing() if database and gates else {}
+    waits_for = await _first_readiness.missing() if database and gates else {}
     ready = database and gates and not waits_for
     return JsonResponse({"ready": ready, **parts, **waits_for}, status=200 if ready else 503)
 

@@ -1,4 +1,7 @@
-"""The rules of selling: which entries of the line get units."""
+"""Settlement's final check of stock and limit: which entries of the line get units.
+
+Who comes first is decided in `inventory/lua/admit.lua`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -28,7 +28,7 @@ from orders import replication, tasks
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5  # seconds; a gate that is not ready must be ready within two
+LOOK_EVERY = 0.5  # seconds; a gate that is not ready must be ready within two seconds
 _WHILE_DOWN = 0.1  # seconds between attempts while Redis is away
 _REDIS_AWAY = (redis.ConnectionError, redis.TimeoutError, GateNotReady, *NOT_HERE)
 _SERVERS_AT_ONCE = 32

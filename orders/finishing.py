@@ -32,9 +32,9 @@ def finish_sales() -> None:
             log.warning("a Redis server is away, its sales are finished later: %s", error)
             continue
         try:
-            _remove_ghosts(gates)
+            _remove_orphaned_gates(gates)
         except Exception:
-            log.exception("old gates could not be removed; the next round tries again")
+            log.exception("orphaned gates could not be removed; the next round tries again")
         for sale in unfinished.filter(pk__in=share):
             if sale.ended():
                 try:
@@ -45,15 +45,15 @@ def finish_sales() -> None:
                     )
 
 
-def _remove_ghosts(gates: set[int]) -> None:
+def _remove_orphaned_gates(gates: set[int]) -> None:
     """Remove gates without an unfinished sale: an old copy of Redis brought them back, or a finish
     was interrupted. Each under its sale's lock, because staff may schedule a draft meanwhile."""
     selling = Sale.objects.filter(finished=False).exclude(status=Status.DRAFT)
-    for ghost in gates - set(selling.values_list("pk", flat=True)):
+    for orphan in gates - set(selling.values_list("pk", flat=True)):
         with bounded_transaction():
-            sale = Sale.objects.filter(pk=ghost).select_for_update(no_key=True).first()
+            sale = Sale.objects.filter(pk=orphan).select_for_update(no_key=True).first()
             if sale is None or sale.finished or sale.status == Status.DRAFT:
-                replica.remove([ghost])
+                replica.remove([orphan])
 
 
 def finish_sale(sale: int) -> bool:

@@ -61,6 +61,7 @@ class Order(models.Model):
     class Meta:
         ordering = ["-settled_at"]
         indexes = [
+            # For replication: the orders above the gate's version. The name is historical.
             models.Index(fields=["sale", "version"], name="order_told"),
             models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
             # Poison entries: hardly any exist, and the dashboard queries them every second.

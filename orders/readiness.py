@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _NAMED = 3  # sales that the message names
 
 
-class Opening:
+class FirstReadiness:
     """The parts that this web process has seen ready so far."""
 
     def __init__(self) -> None:

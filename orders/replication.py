@@ -85,14 +85,15 @@ def rebuild(sale: int) -> bool:
         delta = delta_since(sale, gate_version)
         if delta is None:
             return False
-        opened = _apply(sale, replace(delta, epoch=epoch, opens=True)) == delta.to
-    if opened:
+        made_ready = _apply(sale, replace(delta, epoch=epoch, makes_ready=True)) == delta.to
+    if made_ready:
         announce.announce_change(sale)
-    return opened
+    return made_ready
 
 
 def discard_gate(sale: int, why: object) -> None:
-    """Empty an inconsistent gate. The next caretaker rebuilds it from PostgreSQL and its line."""
+    """Empty an inconsistent gate. The caretaker's next round rebuilds it from PostgreSQL and its
+    line."""
     log.error("sale %s: its gate is inconsistent and will be rebuilt: %s", sale, str(why)[:_LOGGED])
     replica.empty_gate(sale)
 

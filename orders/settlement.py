@@ -6,7 +6,7 @@ and entries are decided in the order in which they were accepted. An entry leave
 its decision has been replicated to the gate, so a process killed at any instruction leaves work
 that the next settlement finds.
 
-`orders/allotment.py` has the rules, `orders/settlement_statements.py` the SQL.
+`orders/allotment.py` checks stock and limit, `orders/settlement_statements.py` has the SQL.
 """
 
 import logging
@@ -40,10 +40,11 @@ log = logging.getLogger(__name__)
 
 BATCH = 2000  # purchases in a transaction
 _ONE_BY_ONE = 250  # the same with a savepoint each: others wait no longer for the locks
-ROUNDS, TURN = 20, 10_000  # batches, or purchases, until the worker is free for another sale
+# After this many batches or purchases the worker is free for another sale.
+MOST_BATCHES, MOST_PURCHASES = 20, 10_000
 
 # Between two clicks of a busy sale a new task would cost more than its work. So the worker waits
-# for the next entry, but only while no other sale needs it, and no longer than this.
+# for the next entry, but only while this process settles no other sale, and no longer than this.
 LINGER = 100  # ms
 
 _LOGGED = 1000  # characters of a stray entry in the log
@@ -73,7 +74,7 @@ def settle(sale: int) -> None:
 def _settle_line(sale: int) -> None:
     head = last = ""
     settled = 0
-    for _ in range(ROUNDS):
+    for _ in range(MOST_BATCHES):
         epoch, gate_version, raw = replica.read_line(sale, BATCH)
         if not raw:
             if _close_line(sale, last):
@@ -89,9 +90,9 @@ def _settle_line(sale: int) -> None:
         if delta is None or not replication.replicate(sale, gate_version, delta):
             return
         settled += len(raw)
-        if settled >= TURN:
+        if settled >= MOST_PURCHASES:
             break
-    bell.ring(sale)
+    bell.ring(sale)  # not empty yet: queue behind other sales
 
 
 def decide(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
@@ -114,7 +115,7 @@ def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> D
     that the decision needs is read after them, so that it cannot change before the commit.
     """
     with transaction.atomic():
-        if not _is_alone(sale_id):
+        if not _try_lock(sale_id):
             return None
         sale, products, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
@@ -162,8 +163,8 @@ def _select_decidable(sale: int, raw: RawLine) -> list[Entry]:
 
 
 def _drop_strays(sale: int, raw: RawLine) -> bool:
-    """Remove entries that a whole round did not move: unreadable ones, and those to which no queued
-    answer refers. False if there was none."""
+    """Remove entries that stay in the line after their batch: unreadable ones, and those to which
+    no queued answer refers. False if there was none."""
     readable = {entry.id for entry in _select_decidable(sale, raw)}
     dropped = False
     for entry, fields in raw:
@@ -174,13 +175,13 @@ def _drop_strays(sale: int, raw: RawLine) -> bool:
     return dropped
 
 
-def _is_alone(sale: int) -> bool:
+def _try_lock(sale: int) -> bool:
     """Take the sale's advisory lock, until the transaction ends. Does not wait: false if another
     settlement holds it."""
-    _, alone = ask_together(
+    _, locked = ask_together(
         BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale])
     )
-    return alone == [(True,)]
+    return locked == [(True,)]
 
 
 def _lock(sale: int, entries: list[Entry]) -> tuple[Sale, list[Product], Rows]:

@@ -21,7 +21,7 @@ from inventory.gate.entries import Verdict
 from orders import bell
 from orders.models import Order
 from storefront import click_responses, feed
-from storefront.click_form import Click, NotAClick, read_click, read_fields
+from storefront.click_form import Click, EarlyAnswer, read_click, read_fields
 from storefront.live_sale import LiveSale
 from storefront.outcome import find_order
 from storefront.responses import RETRY
@@ -33,9 +33,9 @@ async def buy(request: Request, slug: str) -> Response:
     try:
         fields = await read_fields(request)
         live = await _find_live_sale(slug)
-    except NotAClick as problem:
-        telemetry.count_click(0, problem.answer.counted)
-        return click_responses.reject_request(request, problem)
+    except EarlyAnswer as early:
+        telemetry.count_click(0, early.answer.counted)
+        return click_responses.answer_early(request, early)
     click = read_click(request, live, fields)
     if click is None:
         telemetry.count_click(live.card.id, ClickAnswer.TICKET.counted)
@@ -59,9 +59,9 @@ async def _find_live_sale(slug: str) -> LiveSale:
     try:
         live = await feed.current().live_sale(slug)
     except (DatabaseError, TimeoutError) as error:
-        raise NotAClick(ClickAnswer.BUSY, RETRY) from error
+        raise EarlyAnswer(ClickAnswer.BUSY, RETRY) from error
     if live is None:
-        raise NotAClick(ClickAnswer.NOT_FOUND)
+        raise EarlyAnswer(ClickAnswer.NOT_FOUND)
     return live
 
 

@@ -23,7 +23,7 @@ async def calendar(request: Request, slug: str) -> Response:
     if isinstance(live, Response):
         return live
     if live.phase == "ended":
-        return failure(request, ClickAnswer.NOT_FOUND, said="closed")
+        return failure(request, ClickAnswer.NOT_FOUND, text_code="closed")
     attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
     return Response(200, _calendar_file(live, request), _CALENDAR, (attached,))
 

@@ -18,8 +18,8 @@ _MOST_FIELDS = 16
 _FORM = "application/x-www-form-urlencoded"
 
 
-class NotAClick(Exception):
-    """The request cannot be a click; `answer` and `headers` are the response to it."""
+class EarlyAnswer(Exception):
+    """The request is answered without asking the gate: with `answer` and `headers`."""
 
     def __init__(self, answer: ClickAnswer, *headers: Header) -> None:
         super().__init__(answer.code)
@@ -28,7 +28,7 @@ class NotAClick(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """A buy with a valid ticket, sent by the shopper of the ticket. `quantity` is 0 if invalid."""
+    """A click with a valid ticket, sent by the shopper of the ticket. `quantity` is 0 if invalid."""
 
     request: Request
     live: LiveSale
@@ -44,12 +44,12 @@ class Click:
 
 
 async def read_fields(request: Request) -> dict[str, str]:
-    """Read the form's fields. Raises NotAClick, also if a field occurs twice."""
+    """Read the form's fields. Raises EarlyAnswer, also if a field occurs twice."""
     _check_headers(request)
     pairs = await _read_pairs(request)
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        raise NotAClick(ClickAnswer.BODY)
+        raise EarlyAnswer(ClickAnswer.BODY)
     return fields
 
 
@@ -66,13 +66,13 @@ def read_click(request: Request, live: LiveSale, fields: dict[str, str]) -> Clic
 
 def _check_headers(request: Request) -> None:
     if request.method != "POST":
-        raise NotAClick(ClickAnswer.METHOD, (b"allow", b"POST"))
+        raise EarlyAnswer(ClickAnswer.METHOD, (b"allow", b"POST"))
     if request.header(b"content-type").partition(";")[0].strip().lower() != _FORM:
-        raise NotAClick(ClickAnswer.CONTENT_TYPE)
+        raise EarlyAnswer(ClickAnswer.CONTENT_TYPE)
     if request.foreign:
-        raise NotAClick(ClickAnswer.ORIGIN)
+        raise EarlyAnswer(ClickAnswer.ORIGIN)
     if not request.trustworthy:
-        raise NotAClick(ClickAnswer.INSECURE)
+        raise EarlyAnswer(ClickAnswer.INSECURE)
 
 
 async def _read_pairs(request: Request) -> list[tuple[str, str]]:
@@ -86,12 +86,12 @@ async def _read_pairs(request: Request) -> list[tuple[str, str]]:
             errors="strict",
         )
     except BodyTooLarge as error:
-        raise NotAClick(ClickAnswer.TOO_LARGE, (b"connection", b"close")) from error
+        raise EarlyAnswer(ClickAnswer.TOO_LARGE, (b"connection", b"close")) from error
     except ValueError as error:
-        raise NotAClick(ClickAnswer.BODY) from error
+        raise EarlyAnswer(ClickAnswer.BODY) from error
 
 
 def _parse_quantity(quantity: str) -> int:
-    """Units; 0 if invalid: the gate rejects it after the idempotency check."""
+    """Units; 0 if invalid: the gate answers `quantity`, after the idempotency check."""
     plain = quantity.isascii() and quantity.isdigit() and len(quantity) < 9
     return int(quantity) if plain and int(quantity) <= MOST_UNITS else 0

@@ -12,7 +12,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer, Verdict
 from orders.models import Order
 from storefront import fragments
-from storefront.click_form import Click, NotAClick
+from storefront.click_form import Click, EarlyAnswer
 from storefront.live_sale import LiveSale
 from storefront.outcome import render_settled
 from storefront.outcome_fragment import render_outcome
@@ -31,10 +31,10 @@ def respond(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     return _RESPONDERS.get(answer.code, _refuse)(click, answer, verdict)
 
 
-def reject_request(request: Request, problem: NotAClick) -> Response:
-    """Answer a request that is not a click."""
-    headers = (*problem.headers, _INSIDE) if request.from_htmx else problem.headers
-    return failure(request, problem.answer, *headers)
+def answer_early(request: Request, early: EarlyAnswer) -> Response:
+    """Answer a request without asking the gate."""
+    headers = (*early.headers, _INSIDE) if request.from_htmx else early.headers
+    return failure(request, early.answer, *headers)
 
 
 def ask_to_retry(click: Click, answer: ClickAnswer) -> Response:
@@ -75,7 +75,7 @@ def give_fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
 # --- Responders -----------------------------------------------------------------------------------
 
 
-def _confirm_queued(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
+def _show_queued(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     return _show_purchase(click, click.make_answer("queued"))
 
 
@@ -100,7 +100,7 @@ def _show_purchase(click: Click, found: Answer) -> Response:
     )
 
 
-def _reject_reused_ticket(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
+def _answer_reused_ticket(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     found, code, status = verdict.answer, answer.code, answer.status
     assert found is not None
     content = {"error": code, "purchase": str(click.purchase), "status": found.status}
@@ -110,7 +110,7 @@ def _reject_reused_ticket(click: Click, answer: ClickAnswer, verdict: Verdict) -
     return _shape(click, status, content, lambda: _outcome(click, reused), _order_page(click))
 
 
-def _reject_foreign_ticket(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
+def _answer_foreign_ticket(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     return give_fresh_ticket(click.request, click.live, click.sku)
 
 
@@ -132,10 +132,10 @@ def _refuse(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
 
 # Any other answer is a refusal.
 _RESPONDERS: dict[str, Callable[[Click, ClickAnswer, Verdict], Response]] = {
-    ClickAnswer.QUEUED.code: _confirm_queued,
+    ClickAnswer.QUEUED.code: _show_queued,
     ClickAnswer.KNOWN.code: _repeat_known,
-    ClickAnswer.TICKET_REUSED.code: _reject_reused_ticket,
-    ClickAnswer.TICKET.code: _reject_foreign_ticket,
+    ClickAnswer.TICKET_REUSED.code: _answer_reused_ticket,
+    ClickAnswer.TICKET.code: _answer_foreign_ticket,
     ClickAnswer.BUSY.code: _say_busy,
 }
 

@@ -43,7 +43,7 @@ class LiveSale:
         self.subscribers: set[Subscriber] = set()
         self.asked_at = self._card_at = time.monotonic()
         self._offset = time.time() * 1000 - time.monotonic() * 1000
-        self._published: object = None
+        self._pushed_state: object = None
         # By language, of the present revision: a crowd connects in the same second.
         self._live_frames: dict[str, Frame] = {}
         self._refreshing = SingleFlight(self._read_gate)
@@ -124,18 +124,18 @@ class LiveSale:
                 log.warning("sale %s: showing the last known state (%r)", self.card.slug, error)
                 return
             self._offset = view.now - time.monotonic() * 1000
-            self._publish_if_changed()
-            self._schedule_turns()
+            self._push_if_changed()
+            self._schedule_phase_changes()
 
-    def _schedule_turns(self) -> None:
+    def _schedule_phase_changes(self) -> None:
         """Refresh at the opening and the closing: both happen by the clock, without a message."""
         for moment in (self.opens_at, self.closes_at):
             if 0 < moment - self.now <= 1500 * TICK:
                 asyncio.get_running_loop().call_later(
-                    (moment - self.now) / 1000, self._refresh_at_turn
+                    (moment - self.now) / 1000, self._refresh_at_phase_change
                 )
 
-    def _refresh_at_turn(self) -> None:
+    def _refresh_at_phase_change(self) -> None:
         self._card_at = 0.0  # staff may change prices until the opening
         run_in_background(self.refresh())
 
@@ -159,13 +159,13 @@ class LiveSale:
             return
         if card is not None and card != self.card:
             self.card = card
-            self._publish_if_changed()
+            self._push_if_changed()
 
-    def _publish_if_changed(self) -> None:
+    def _push_if_changed(self) -> None:
         state = self._visible_state()
-        if state == self._published:
+        if state == self._pushed_state:
             return
-        self._published = state
+        self._pushed_state = state
         self.revision += 1
         self._live_frames.clear()
         if self._pushing is None:

@@ -35,7 +35,7 @@ async def picture(request: Request, name: str) -> Response:
         return Response(404, b"No such picture\n", PLAIN)
     except TimeoutError:
         return Response(503, b"Please try again\n", PLAIN, ((b"retry-after", b"1"),))
-    return Response(200, content, b"image/webp", kept_by=FOR_EVER)
+    return Response(200, content, b"image/webp", caching=FOR_EVER)
 
 
 async def _read_cached(name: str) -> bytes:

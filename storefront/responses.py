@@ -22,7 +22,7 @@ async def find_live_sale(request: Request, slug: str) -> LiveSale | Response:
         live = await feed.current().live_sale(slug)
     except (DatabaseError, TimeoutError):
         return failure(request, ClickAnswer.BUSY, RETRY)
-    return live or failure(request, ClickAnswer.NOT_FOUND, said="no_sale")
+    return live or failure(request, ClickAnswer.NOT_FOUND, text_code="no_sale")
 
 
 def shopper_and_cookie(request: Request) -> tuple[UUID, tuple[Header, ...]]:
@@ -33,13 +33,15 @@ def shopper_and_cookie(request: Request) -> tuple[UUID, tuple[Header, ...]]:
     return shopper, ((b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()),)
 
 
-def failure(request: Request, answer: ClickAnswer, *headers: Header, said: str = "") -> Response:
-    """The answer as JSON, fragment or page. `said` names another text for people than the answer's
-    code does; JSON always has the code."""
+def failure(
+    request: Request, answer: ClickAnswer, *headers: Header, text_code: str = ""
+) -> Response:
+    """The answer as JSON, fragment or page. `text_code` names another text for people than
+    the answer's code does; JSON always has the code."""
     status = answer.status
     if request.wants_json:
         return json_response(status, {"error": answer.code}, *headers)
-    code = said or answer.code
+    code = text_code or answer.code
     if request.from_htmx:
         notice = fragments.render_notice(code, request.language)
         return Response(status, notice.encode(), headers=headers)

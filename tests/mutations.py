@@ -196,7 +196,7 @@ MUTATIONS = (
         "settlement does not look whether another one is at it",
         "tests/races/test_settle.py"
         "::test_a_worker_does_not_wait_for_a_sale_that_another_one_settles",
-        (_SETTLEMENT, "return alone == [(True,)]", "return True"),
+        (_SETTLEMENT, "return locked == [(True,)]", "return True"),
     ),
     _mutation(
         6,
@@ -270,7 +270,7 @@ MUTATIONS = (
         "a page without a socket does not ask",
         "tests/browser/test_without_sockets.py"
         "::test_a_page_without_a_socket_ends_secured_and_keeps_its_stock_up_to_date",
-        ("static/js/shop.js", "asking ??= setInterval(ask, about(POLL));", ""),
+        ("static/js/shop.js", "asking ??= setInterval(ask, jitter(POLL));", ""),
     ),
     _mutation(
         8,

@@ -147,9 +147,11 @@ SOURCES = {
         (CODES - {"queued"}) | REASONS | TEXTS_OF_PAGES,
     ),
     "texts of a sale that is not there": Source(
-        "storefront/responses.py", r'said="(\w+)"', TEXTS_OF_PAGES, partial=True
+        "storefront/responses.py", r'text_code="(\w+)"', TEXTS_OF_PAGES, partial=True
     ),
-    "texts of the calendar": Source("storefront/calendar.py", r'said="(\w+)"', CODES, partial=True),
+    "texts of the calendar": Source(
+        "storefront/calendar.py", r'text_code="(\w+)"', CODES, partial=True
+    ),
     "texts of the login": Source(
         "dashboard/login.py", r'"code": "(\w+)"', TEXTS_OF_PAGES, partial=True
     ),

@@ -43,23 +43,23 @@ async def _send(request: Request, send: Send, response: Response) -> None:
     length = (b"content-length", str(len(response.body)).encode())
     whole = request.scope.get("extensions", {}).get(WHOLE)
     if whole and not any(name == b"connection" for name, _ in response.headers):
-        common = _common_head(response.content_type, response.kept_by, request.secure)
+        common = _common_head(response.content_type, response.caching, request.secure)
         head = common + _format_lines(length, *response.headers)
         if whole(response.status, head, body):
             return
-    headers = (*_common_headers(response.content_type, response.kept_by, request.secure), length)
+    headers = (*_common_headers(response.content_type, response.caching, request.secure), length)
     start = {"status": response.status, "headers": [*headers, *response.headers]}
     await send({"type": "http.response.start", **start})
     await send({"type": "http.response.body", "body": body})
 
 
-def _common_headers(content_type: bytes, kept_by: tuple[Header, ...], secure: bool) -> list[Header]:
-    return [(b"content-type", content_type), *kept_by, *shield_headers(secure)]
+def _common_headers(content_type: bytes, caching: tuple[Header, ...], secure: bool) -> list[Header]:
+    return [(b"content-type", content_type), *caching, *shield_headers(secure)]
 
 
 @lru_cache(maxsize=32)
-def _common_head(content_type: bytes, kept_by: tuple[Header, ...], secure: bool) -> bytes:
-    return _format_lines(*_common_headers(content_type, kept_by, secure))
+def _common_head(content_type: bytes, caching: tuple[Header, ...], secure: bool) -> bytes:
+    return _format_lines(*_common_headers(content_type, caching, secure))
 
 
 def _format_lines(*headers: Header) -> bytes:

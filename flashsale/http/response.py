@@ -32,7 +32,7 @@ class Response(NamedTuple):
     body: bytes = b""
     content_type: bytes = HTML
     headers: tuple[Header, ...] = ()
-    kept_by: tuple[Header, ...] = PRIVATE
+    caching: tuple[Header, ...] = PRIVATE
 
 
 def json_response(status: int, content: dict[str, Any], *headers: Header) -> Response:

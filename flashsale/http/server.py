@@ -38,7 +38,8 @@ MOST_BODY = 16 * 1024 * 1024  # bytes: a picture for admin, with room
 REQUEST_SECONDS = 10.0  # to receive a whole request, from its first byte or from the connection
 LEAST_RATE = 4096  # bytes a second: a large request gets this much more time
 # The input that a WebSocket may send: more than a browser's pongs to the server's pings.
-MOST_FRAME, MOST_SAID, SPAN = 1024, 4096, 10.0  # bytes a frame; bytes in SPAN; seconds
+MOST_FRAME, MOST_INPUT = 1024, 4096  # bytes: of a frame, and in INPUT_WINDOW
+INPUT_WINDOW = 10.0  # seconds
 MOST_UNREAD = 16_384  # unsent bytes of a WebSocket; beyond, frames wait and only the newest is kept
 UNACKNOWLEDGED = 60_000  # ms without an ACK until the kernel closes a connection
 
@@ -163,8 +164,8 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     """Closes a WebSocket that sends much: pages send nothing, and each ping makes the server write a pong,
     whether the client reads it or not."""
 
-    _heard = 0  # bytes in the current span
-    _since = 0.0  # the start of the span, by the loop's clock
+    _heard = 0  # bytes in the current window
+    _since = 0.0  # the start of the window, by the loop's clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -175,10 +176,10 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self._receive_handshake(data)
             return
         now = self.loop.time()
-        if now - self._since > SPAN:
+        if now - self._since > INPUT_WINDOW:
             self._since, self._heard = now, 0
         self._heard += len(data)
-        if self._heard <= MOST_SAID:
+        if self._heard <= MOST_INPUT:
             super().data_received(data)
         elif not self.transport.is_closing():
             self.conn.fail(CloseCode.POLICY_VIOLATION)

@@ -39,9 +39,9 @@ class _Batch(NamedTuple):
 class Pipe(asyncio.Protocol):
     """An open connection. Belongs to the loop in which it was opened."""
 
-    def __init__(self, connection: redis.asyncio.Connection, patience: float) -> None:
+    def __init__(self, connection: redis.asyncio.Connection, reply_timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._patience = patience
+        self._reply_timeout = reply_timeout
         self._replies = hiredis.Reader(
             encoding="utf-8",
             errors="replace",  # invalid UTF-8 is never shown
@@ -59,12 +59,12 @@ class Pipe(asyncio.Protocol):
         connection._reader = connection._writer = None
 
     @classmethod
-    async def open(cls, pool: redis.asyncio.ConnectionPool, patience: float) -> "Pipe":
-        """Open a pipe to the pool's server. Replies may take `patience` seconds. Raises redis.RedisError
-        and OSError."""
+    async def open(cls, pool: redis.asyncio.ConnectionPool, reply_timeout: float) -> "Pipe":
+        """Open a pipe to the pool's server. Replies may take `reply_timeout` seconds. Raises
+        redis.RedisError and OSError."""
         connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         await connection.connect()
-        return cls(connection, patience)
+        return cls(connection, reply_timeout)
 
     @property
     def usable(self) -> bool:
@@ -87,7 +87,7 @@ class Pipe(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._unsent.extend(packed)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._patience, self._check_oldest)
+            self._timer = self._loop.call_later(self._reply_timeout, self._check_oldest)
         return await batch.answered
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Pipe(asyncio.Protocol):
         self._timer = None
         if not self._waiting:
             return
-        left = self._waiting[0].sent_at + self._patience - self._loop.time()
+        left = self._waiting[0].sent_at + self._reply_timeout - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check_oldest)
         else:

@@ -87,6 +87,7 @@ async def _send_to(url: str, commands: Sequence[Command]) -> list[Any]:
 
 
 async def _open(url: str) -> Pipe:
+    """Open this process' connection to one server."""
     pool = redis.asyncio.ConnectionPool.from_url(
         url,
         protocol=2,  # so that hashes are lists, with any server's version

@@ -1,5 +1,6 @@
 """The gate: the sale's replica in Redis, in front of PostgreSQL, and the scripts that change it.
 
-Only scripts and Redis here: no rules of selling, no database. Web processes use `admission`,
-workers and commands use `replica`; the other files are shapes that both share.
+The rules by which a click is accepted are in `inventory/lua/admit.lua`; the modules here have
+types, keys and calls of scripts. None uses the database. Web processes use `admission`, workers and
+commands use `replica`; both share the others.
 """

@@ -97,7 +97,8 @@ async def read_answer(sale: int, purchase: UUID) -> tuple[Answer | None, datetim
 
 
 async def _report(sale: int) -> None:
-    """Ask the caretaker to rebuild the gate: its pulse reads only a few fields."""
+    """Ask the caretaker to rebuild the gate: the caretaker's own look reads too few fields to see
+    this."""
     log.error("sale %s: its gate is corrupt and will be rebuilt", sale)
     with suppress(RedisError, OSError):  # the next reader reports it again
         await web_connections.send(sale, "HSET", keys(sale).gate, "corrupt", "1")

@@ -17,7 +17,7 @@ class Delta:
     answers: list[list[Any]] = field(default_factory=list)
     bought: dict[str, int] = field(default_factory=dict)
     epoch: str = ""
-    opens: bool = False
+    makes_ready: bool = False
 
     def parts(self, size: int) -> Iterator[str]:
         """Yield the delta as JSON, in parts of at most `size` answers. The last part sets rules,
@@ -36,7 +36,7 @@ class Delta:
                     "to": self.to,
                     "last": last,
                     "epoch": self.epoch or False,
-                    "opens": last and self.opens,
+                    "makes_ready": last and self.makes_ready,
                     "rules": self.rules if last else {},
                     "stock": self.stock if last else {},
                     "answers": self.answers[cut],

@@ -19,7 +19,8 @@ class GateNotReady(Exception):
 
 
 class Keys(NamedTuple):
-    """The keys of a sale's gate, in the order in which every script takes them."""
+    """The keys of a sale's gate, in the order of `admit`, `apply`, `empty` and `purge`. The other
+    scripts take fewer, in their own order."""
 
     gate: str  # hash: version, epoch, ready, the sale's rules
     stock: str  # hash: units in stock by sku

@@ -92,7 +92,7 @@ redis.call('HSET', KEYS[6], purchase,
     table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
 redis.call('HINCRBY', KEYS[3], sku, quantity)
 redis.call('HINCRBY', KEYS[5], shopper, quantity)
--- Newest first, 32 characters each: the shopper's next page shows them.
+-- Newest first, for the shopper's next page. 160 = five ids; `_SHOWN` in `storefront/own_purchases.py`.
 local recent = purchase .. (redis.call('HGET', KEYS[9], shopper) or '')
 redis.call('HSET', KEYS[9], shopper, string.sub(recent, 1, 160))
 if shopper_full then

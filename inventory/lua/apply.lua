@@ -4,14 +4,14 @@
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
 -- ARGV  one JSON object:
---   from, to   the versions of the sale between which these orders changed
---   last       whether this part completes the delta; only then rules, stock and version are set
---   epoch      the epoch that the sender found in the gate, or false
---   opens      whether the gate is ready afterwards
---   rules      {status, opens_at, closes_at, limit}: times in ms
---   stock      {sku: units}
---   answers    [[purchase, status, reason, shopper, sku, quantity], ...]
---   bought     {shopper: units confirmed}
+--   from, to     the versions of the sale between which these orders changed
+--   last         whether this part completes the delta; only then rules, stock and version are set
+--   epoch        the epoch that the sender found in the gate, or false
+--   makes_ready  whether the gate is ready afterwards
+--   rules        {status, opens_at, closes_at, limit}: times in ms
+--   stock        {sku: units}
+--   answers      [[purchase, status, reason, shopper, sku, quantity], ...]
+--   bought       {shopper: units confirmed}
 -- gives {1 if applied, the gate's version}
 --
 -- Only here does a purchase leave the line and the units in flight, exactly once: when its queued answer
@@ -79,7 +79,7 @@ for i, answer in ipairs(delta.answers) do
         entry = string.match(was, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
     else
         local older = recent[shopper] or redis.call('HGET', KEYS[9], shopper) or ''
-        recent[shopper] = string.sub(purchase .. older, 1, 160)
+        recent[shopper] = string.sub(purchase .. older, 1, 160) -- five ids: see `admit.lua`
     end
     put(answers, purchase,
         status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry)
@@ -140,7 +140,7 @@ for rule, value in pairs(delta.rules) do
     redis.call('HSET', KEYS[1], rule, value)
 end
 redis.call('HSET', KEYS[1], 'version', delta.to)
-if delta.opens then
+if delta.makes_ready then
     redis.call('HSET', KEYS[1], 'ready', '1')
 end
 return {1, delta.to}

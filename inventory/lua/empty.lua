@@ -58,6 +58,7 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[7], '-', '+')) do
         redis.call('HINCRBY', KEYS[3], sku, tonumber(units))
         redis.call('HINCRBY', KEYS[5], waiting.shopper, tonumber(units))
         local older = redis.call('HGET', KEYS[9], waiting.shopper) or ''
+        -- 160 = five ids: see `admit.lua`.
         redis.call('HSET', KEYS[9], waiting.shopper, string.sub(waiting.purchase .. older, 1, 160))
     end
 end

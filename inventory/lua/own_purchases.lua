@@ -7,6 +7,7 @@
 if redis.call('HGET', KEYS[1], 'ready') ~= '1' then
     return nil
 end
+-- 160 = five ids: see `admit.lua`.
 local recent = string.sub(redis.call('HGET', KEYS[3], ARGV[1]) or '', 1, 160)
 local own = {}
 for purchase in string.gmatch(recent, string.rep('%x', 32)) do

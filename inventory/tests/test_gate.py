@@ -147,18 +147,20 @@ def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 6}
 
 
-def test_a_tale_that_begins_after_where_the_gate_stands_is_refused(make_sale: MakeSale) -> None:
+def test_a_delta_that_begins_after_the_gates_version_is_refused(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     version, _ = replica.read_position(sale.pk)
     [part] = Delta(version + 1, version + 2, {}, {}).parts(10)
     assert replica.apply_part(sale.pk, part) == (False, version)
 
 
-def test_a_tale_under_another_mark_does_not_open_the_gate(make_sale: MakeSale) -> None:
+def test_a_delta_of_another_epoch_does_not_make_the_gate_ready(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    replica.begin_epoch([sale.pk], "a fresh mark")
+    replica.begin_epoch([sale.pk], "a new epoch")
     version, _ = replica.read_position(sale.pk)
-    [part] = Delta(version, version + 1, {}, {}, epoch="the mark before", opens=True).parts(10)
+    [part] = Delta(version, version + 1, {}, {}, epoch="an earlier epoch", makes_ready=True).parts(
+        10
+    )
     assert replica.apply_part(sale.pk, part) == (False, version)
     assert not replica.read_view(sale.pk).ready
     assert click(sale).code == "not_ready"
@@ -183,7 +185,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     assert sale.pk not in replica.list_gates()
 
 
-def test_scripts_that_redis_forgot_mean_cold(make_sale: MakeSale) -> None:
+def test_without_its_scripts_redis_has_no_ready_gate(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     blocking_clients.client_of(0).script_flush()
     assert click(sale).code == "not_ready"

@@ -25,8 +25,8 @@ from tests.cast import Shopper, all_that_opening_needs, in_loop
 APART = urlsplit(servers.VALKEY.url)._replace(path="/7").geturl()
 
 
-def missing(opening: readiness.Opening) -> dict[str, str]:
-    return in_loop(opening.missing)
+def missing(first_readiness: readiness.FirstReadiness) -> dict[str, str]:
+    return in_loop(first_readiness.missing)
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def apart() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def opening() -> Iterator[readiness.Opening]:
+def first_readiness() -> Iterator[readiness.FirstReadiness]:
     """Of a process that has everything it needs and has not checked yet."""
     with all_that_opening_needs():
-        yield readiness.Opening()
+        yield readiness.FirstReadiness()
 
 
 class TestProcesses:
@@ -76,14 +76,14 @@ def ready(web: stack.Web) -> bool:
 
 class TestGates:
     def test_nothing_is_missing_where_all_is_there(
-        self, opening: readiness.Opening, make_sale: MakeSale
+        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
     ) -> None:
         make_sale()
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
     @pytest.mark.parametrize("what", ["not_ready", "another epoch", "behind", "ahead", "corrupt"])
     def test_one_that_is_not_ready_is_named(
-        self, opening: readiness.Opening, make_sale: MakeSale, what: str
+        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale, what: str
     ) -> None:
         sale = make_sale()
         key, server = keys(sale.pk).gate, blocking_clients.client_of(sale.pk)
@@ -95,49 +95,51 @@ class TestGates:
             server.hset(key, "corrupt", "1")
         else:
             server.hset(key, "version", sale.version + (1 if what == "ahead" else -1))
-        assert missing(opening) == {"gates": f"1 not ready: {sale.slug}"}
+        assert missing(first_readiness) == {"gates": f"1 not ready: {sale.slug}"}
         caretaker.heal_all()
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
     def test_none_is_believed_before_redis_knows_the_scripts(
-        self, opening: readiness.Opening, make_sale: MakeSale
+        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
     ) -> None:
         """After a restart gates look as before, but every click gets 503."""
         sale = make_sale()
         blocking_clients.client_of(sale.pk).script_flush()
-        assert missing(opening)["gates"].startswith("1 not ready")
+        assert missing(first_readiness)["gates"].startswith("1 not ready")
         caretaker.heal_all()
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
     @pytest.mark.parametrize("when", ["draft", "upcoming", "ended"])
     def test_only_those_of_open_sales_are_waited_for(
-        self, opening: readiness.Opening, make_sale: MakeSale, when: str
+        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale, when: str
     ) -> None:
         sale = make_sale(live=when != "draft", opens_in=60 if when == "upcoming" else -60)
         if when == "ended":
             Sale.objects.filter(pk=sale.pk).update(closes_at=timezone.now())
         blocking_clients.client_of(sale.pk).delete(keys(sale.pk).gate)
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
-    def test_each_is_waited_for_once(self, opening: readiness.Opening, make_sale: MakeSale) -> None:
+    def test_each_is_waited_for_once(
+        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
+    ) -> None:
         """In a rush some gate is always a moment behind."""
         first, second = make_sale(), make_sale()
         replica.begin_epoch([second.pk], replica.new_epoch())
-        assert missing(opening) == {"gates": f"1 not ready: {second.slug}"}
+        assert missing(first_readiness) == {"gates": f"1 not ready: {second.slug}"}
         caretaker.heal_all()
         replica.begin_epoch([first.pk], replica.new_epoch())
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
     def test_a_server_of_a_cluster_that_is_away_keeps_nobody_else_waiting(
         self,
-        opening: readiness.Opening,
+        first_readiness: readiness.FirstReadiness,
         make_sale: MakeSale,
         monkeypatch: pytest.MonkeyPatch,
         settings: Settings,
     ) -> None:
         sale = make_sale()
         monkeypatch.setattr(replica, "knows_scripts", away)
-        assert missing(opening) == {"gates": "not known (ConnectionError)"}
+        assert missing(first_readiness) == {"gates": "not known (ConnectionError)"}
         server = blocking_clients.client_of(sale.pk)
         settings.REDIS_CLUSTER = True
         assert readiness._ready_of(server, [sale.pk]) == {sale.pk}
@@ -149,7 +151,7 @@ def away(*_: object) -> bool:
 
 class TestWorker:
     def test_one_that_was_heard_of_too_long_ago_is_none(
-        self, opening: readiness.Opening, monkeypatch: pytest.MonkeyPatch
+        self, first_readiness: readiness.FirstReadiness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         heard = [
             telemetry_reader.Process(
@@ -158,19 +160,19 @@ class TestWorker:
             telemetry_reader.Process("web", "here", 2, age=0, gauges={}),
         ]
         monkeypatch.setattr(telemetry_reader, "processes", lambda: heard)
-        assert missing(opening) == {"worker": "not seen"}
+        assert missing(first_readiness) == {"worker": "not seen"}
         heard[0] = dataclasses.replace(heard[0], age=1)
-        assert missing(opening) == {}
+        assert missing(first_readiness) == {}
 
     def test_where_nobody_can_be_heard_of_it_says_so_and_logs_it_once(
         self,
-        opening: readiness.Opening,
+        first_readiness: readiness.FirstReadiness,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.setattr(telemetry_reader, "processes", away)
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
-                assert missing(opening) == {"worker": "not known (ConnectionError)"}
+                assert missing(first_readiness) == {"worker": "not known (ConnectionError)"}
         assert len(caplog.records) == 1
         assert "cannot check worker: away" in caplog.text

@@ -144,7 +144,7 @@ def test_a_long_line_lets_other_sales_have_the_worker_and_rings_again(
 ) -> None:
     rung: list[int] = []
     monkeypatch.setattr(settlement, "BATCH", 2)
-    monkeypatch.setattr(settlement, "TURN", 4)
+    monkeypatch.setattr(settlement, "MOST_PURCHASES", 4)
     monkeypatch.setattr(bell, "ring", rung.append)
     sale = make_sale(stock=9)
     queue_up(sale, 7)

@@ -16,9 +16,9 @@ const SAID = 10_000; // ms for which a screen reader can find an announced stock
 const BLINK = 2000; // ms without a socket until the page says so: leaving a page closes its socket too
 const REDIALLED = [1006, 1011, 1012, 1013]; // close codes after which htmx reconnects by itself
 
-const becomes = (was, is) => !(was in NEXT) || NEXT[was].includes(is);
+const mayFollow = (was, is) => !(was in NEXT) || NEXT[was].includes(is);
 
-const about = (ms) => ms * (0.75 + Math.random() / 2); // random: pages that lost a server together must not return together
+const jitter = (ms) => ms * (0.75 + Math.random() / 2); // random: pages that lost a server together must not return together
 
 const page = document.querySelector("[data-live]");
 
@@ -27,7 +27,7 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-function say(element, what) {
+function showWords(element, what) {
   for (const words of element.querySelectorAll("[data-when]")) words.hidden = words.dataset.when !== what;
 }
 
@@ -50,14 +50,14 @@ htmx.defineExtension("here", {
     if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) part.remove();
     for (const part of [...frame.content.children]) {
       const here = document.getElementById(part.id);
-      if (!here) part.replaceWith(...adopted(part));
+      if (!here) part.replaceWith(...asOwnPurchase(part));
       else if (here.closest(".own")) needsNoForm(part);
     }
     return frame.innerHTML;
   },
 });
 
-function adopted(part) {
+function asOwnPurchase(part) {
   const form = part.matches(".outcome[data-sku]") && formOf(part.dataset.sku);
   if (!form) return [];
   const list = document.createElement("div");
@@ -83,7 +83,7 @@ const formOf = (sku) =>
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   const part = fragment.firstElementChild;
-  const known = target.matches(".outcome") && !becomes(target.dataset.status, part?.dataset.status);
+  const known = target.matches(".outcome") && !mayFollow(target.dataset.status, part?.dataset.status);
   if (known || part?.isEqualNode(target)) event.detail.shouldSwap = false;
   else announce(target, part);
 });
@@ -107,7 +107,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (section && serverResponse.includes('<section id="buy-')) {
     event.detail.target = section; // a fresh form replaces the one that was sent
     event.detail.swapOverride = "outerHTML";
-  } else if (target.matches(".outcome") && status && !becomes(target.dataset.status, status)) {
+  } else if (target.matches(".outcome") && status && !mayFollow(target.dataset.status, status)) {
     event.detail.shouldSwap = false;
   }
 });
@@ -139,11 +139,11 @@ function unanswered(form, xhr) {
   const { count = 0 } = tries.get(form) ?? {};
   stopTrying(form);
   const asked = Math.min(1000 * Number(xhr?.getResponseHeader("Retry-After") ?? 0) || 0, MOST_ASKED);
-  const pause = Math.max(asked, about(Math.min(FIRST_RETRY * 2 ** count, LONGEST_RETRY)));
+  const pause = Math.max(asked, jitter(Math.min(FIRST_RETRY * 2 ** count, LONGEST_RETRY)));
   const given = count >= RETRIES ? "given-up" : xhr?.status === 503 ? "busy" : "lost";
   placeOfNoAnswer(form).replaceChildren(wordsFor("no-answer", given).cloneNode(true));
   if (count < RETRIES) tries.set(form, { count: count + 1, timer: setTimeout(sendAgain, pause, form) });
-  follow();
+  updateControls();
 }
 
 function sendAgain(form) {
@@ -165,7 +165,7 @@ function stopTrying(form) {
 
 // --- Buttons -----------------------------------------------------------------------------------
 
-function follow() {
+function updateControls() {
   const state = document.getElementById("state")?.dataset;
   for (const section of page?.querySelectorAll(".buying") ?? []) {
     const button = section.querySelector("form.buy button");
@@ -175,7 +175,7 @@ function follow() {
     // Not `disabled`: the button would lose the keyboard's focus.
     button.setAttribute("aria-disabled", says !== "idle");
     button.classList.toggle("off", says !== "idle"); // the class that the server sets for browsers without scripts
-    hold(section, button, says);
+    lockChoice(section, button, says);
     limitTo(state.limit, section.querySelector(".quantity"));
   }
   for (const link of page?.querySelectorAll(".another") ?? []) link.hidden = unitsBought() >= Number(state.limit);
@@ -183,11 +183,11 @@ function follow() {
 }
 
 // Locks option and quantity while the form may be sent again: a ticket is good for one choice.
-function hold(section, button, says) {
-  const held = ["sending", "queued", "done", "ended"].includes(says);
+function lockChoice(section, button, says) {
+  const locked = ["sending", "queued", "done", "ended"].includes(says);
   for (const field of section.querySelectorAll(".options, .quantity")) {
-    if (held && field.contains(document.activeElement)) button.focus({ preventScroll: true });
-    field.inert = held;
+    if (locked && field.contains(document.activeElement)) button.focus({ preventScroll: true });
+    field.inert = locked;
   }
 }
 
@@ -228,7 +228,7 @@ function unitsBought() {
 }
 
 for (const moved of ["htmx:afterSettle", "htmx:beforeSend", "htmx:afterRequest", "htmx:wsAfterMessage", "change"]) {
-  document.addEventListener(moved, follow);
+  document.addEventListener(moved, updateControls);
 }
 
 // --- The shopper's time zone ----------------------------------------------------------------------
@@ -266,7 +266,7 @@ let askingAgain;
 
 function askAgainIfUnknown() {
   clearTimeout(askingAgain);
-  if (ownUnknown) askingAgain = setTimeout(ask, about(POLL));
+  if (ownUnknown) askingAgain = setTimeout(ask, jitter(POLL));
 }
 
 document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
@@ -279,7 +279,7 @@ document.addEventListener("htmx:afterRequest", ({ detail: { elt, xhr } }) => {
 let lost = false; // true if the socket closed: the page may have missed outcomes since
 
 function connected() {
-  if (lost) setTimeout(ask, about(POLL / 2));
+  if (lost) setTimeout(ask, jitter(POLL / 2));
   lost = false;
   clearTimeout(silence);
   clearInterval(asking);
@@ -289,12 +289,12 @@ function connected() {
 
 function disconnected() {
   silence ??= setTimeout(hintAtIt, BLINK);
-  asking ??= setInterval(ask, about(POLL));
+  asking ??= setInterval(ask, jitter(POLL));
 }
 
 function hintAtIt() {
   if (!hint) return;
-  say(hint, navigator.onLine ? "lost" : "offline");
+  showWords(hint, navigator.onLine ? "lost" : "offline");
   hint.hidden = false;
 }
 
@@ -302,7 +302,7 @@ document.addEventListener("htmx:wsOpen", connected);
 document.addEventListener("htmx:wsClose", ({ detail: { event, socketWrapper } }) => {
   lost = true;
   disconnected();
-  if (!REDIALLED.includes(event.code)) setTimeout(() => socketWrapper.reconnect(), about(POLL));
+  if (!REDIALLED.includes(event.code)) setTimeout(() => socketWrapper.reconnect(), jitter(POLL));
 });
 
 // After sleep, a phone may have a dead socket without knowing it.
@@ -325,6 +325,6 @@ for (const button of document.querySelectorAll("button.print")) {
 if (page) {
   disconnected(); // until the socket opens
   askAgainIfUnknown();
-  if (page.matches(".sale")) shopClock.run(page, follow, ask); // not on the dashboard, which has `data-live` too
+  if (page.matches(".sale")) shopClock.run(page, updateControls, ask); // not on the dashboard, which has `data-live` too
 }
-follow();
+updateControls();

@@ -47,7 +47,7 @@ def released(make_sale: MakeSale) -> Sale:
     delta = replication.delta_since(sale.pk, 0)
     assert delta is not None
     told = json.loads(next(delta.parts(10))) | {"mark": EPOCH, "opens": True}
-    del told["epoch"]
+    del told["epoch"], told["makes_ready"]
     assert run("tell", sale, 9, json.dumps(told)) == [1, sale.version]
     Sale.objects.filter(pk=sale.pk).update(epoch=EPOCH)
     blocking_clients.client_of(

@@ -39,7 +39,7 @@ def not_the_last(sale: int, part: str) -> bool:
 
 
 def opening(sale: int, delta: Any) -> bool:
-    return bool(delta.opens)
+    return bool(delta.makes_ready)
 
 
 class Point(NamedTuple):

@@ -257,7 +257,7 @@ class Reference:
             return
         stands, delta = self.gate.version, deepcopy(self.books)
         self._reach("tale read", locked=True)
-        self._apply(delta, stands, epoch, opens=True)
+        self._apply(delta, stands, epoch, makes_ready=True)
 
     def _cool(self) -> None:
         self._epochs += 1
@@ -289,7 +289,7 @@ class Reference:
                 return False
         return False
 
-    def _apply(self, delta: Books, since: int, epoch: str, opens: bool = False) -> int:
+    def _apply(self, delta: Books, since: int, epoch: str, makes_ready: bool = False) -> int:
         parts = max(1, -(-delta.told_after(since) // self.part)) if epoch else 1
         for number in range(parts):
             self._ask_script()
@@ -300,11 +300,11 @@ class Reference:
             if epoch and epoch != gate.epoch:
                 return gate.version
             if number == parts - 1:
-                gate.learn(delta, ready=opens)
+                gate.learn(delta, ready=makes_ready)
             else:
                 gate.patchy = True
             stands = gate.version
-            self._reach("part told", locked=opens)
+            self._reach("part told", locked=makes_ready)
         return stands
 
     # --- Staff ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, employ, session_of
-from flashsale.http.server import MOST_FRAME, MOST_SAID
+from flashsale.http.server import MOST_FRAME, MOST_INPUT
 from tests import deadlines, stack
 from tests.security import raw
 
@@ -87,21 +87,21 @@ def test_a_frame_that_is_too_long_closes_the_socket(web: stack.Web, make_sale: M
 
 
 def a_frame_in_endless_pieces(opened: ClientConnection) -> None:
-    opened.send("x" * 50 for _ in range(MOST_SAID))
+    opened.send("x" * 50 for _ in range(MOST_INPUT))
 
 
 def many_small_frames(opened: ClientConnection) -> None:
-    for _ in range(MOST_SAID):
+    for _ in range(MOST_INPUT):
         opened.send("x")
 
 
 def many_pings(opened: ClientConnection) -> None:
-    for _ in range(MOST_SAID):
+    for _ in range(MOST_INPUT):
         opened.ping()
 
 
 def many_answers_that_nobody_asked_for(opened: ClientConnection) -> None:
-    for _ in range(MOST_SAID):
+    for _ in range(MOST_INPUT):
         opened.pong()
 
 

@@ -103,7 +103,7 @@ def test_in_a_rush_a_crowd_is_told_the_stock_as_seldom_as_it_is_large(
         for name in ("first", "second", "third"):
             all_sent.clear()
             watch.card = replace(watch.card, name=name)
-            watch._publish_if_changed()
+            watch._push_if_changed()
             if name != "second":
                 await asyncio.wait_for(all_sent.wait(), deadlines.seconds(30))
         return time.monotonic() - began, counts["frames"]

@@ -20,16 +20,16 @@ KEY = "test:pipe"
 PATIENCE = 0.3  # seconds
 
 
-async def opened(patience: float = 10) -> Pipe:
+async def opened(reply_timeout: float = 10) -> Pipe:
     pool = redis.asyncio.ConnectionPool.from_url(settings.REDIS_URL, protocol=2)
-    return await Pipe.open(pool, patience)
+    return await Pipe.open(pool, reply_timeout)
 
 
-def piped(work: Callable[[Pipe], Awaitable[Any]], patience: float = 10) -> Any:
+def piped(work: Callable[[Pipe], Awaitable[Any]], reply_timeout: float = 10) -> Any:
     """Runs `work` with a pipe of its own."""
 
     async def work_and_close() -> Any:
-        one = await opened(patience)
+        one = await opened(reply_timeout)
         try:
             return await work(one)
         finally:
