@@ -52,7 +52,7 @@ def _python(name: str, *arguments: str, **env: str) -> Stage:
 
 
 def _tests(name: str, *arguments: str, **env: str) -> Stage:
-    return _python(name, "-m", "pytest", *arguments, **env)
+    return _python(name, "-m", "pytest", "--durations=25", *arguments, **env)
 
 
 # The browser's event loop and the ORM do not share a process otherwise.

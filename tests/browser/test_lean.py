@@ -20,7 +20,7 @@ from tests.browser.seen import address, buy_button
 
 pytestmark = pytest.mark.browser
 
-DEMO = stack.ROOT / "orders" / "demo"
+DEMO = stack.ROOT / "ops" / "demo"
 PHONE = {"viewport": {"width": 360, "height": 740}}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 OTHERS = {"jacket": 10, "record": 10, "bag": 10}
