@@ -91,7 +91,15 @@ def deep() -> list[Lane]:
     """The long stages, of `./check deep`, in sequence."""
     return [
         [
-            _tests("deep tests", "-n", "2", "-m", "deep and not browser and not alone"),
+            _tests(
+                "deep tests",
+                "-n",
+                "3",
+                "--dist",
+                "worksteal",
+                "-m",
+                "deep and not browser and not alone",
+            ),
             _python("chaos", "manage.py", "chaos", "--minutes", "2"),
             _tests(
                 "deep browser tests", "-n", "2", "-m", "browser and deep and not alone", **_BROWSER

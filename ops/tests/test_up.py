@@ -190,6 +190,7 @@ class TestOpen:
 
 
 class TestOtherTerminals:
+    @pytest.mark.deep
     @pytest.mark.timeout(300)
     def test_what_is_typed_there_finds_the_shop(self, checkout: Path, tmp_path: Path) -> None:
         records = checkout / "var" / "shops"
@@ -239,6 +240,7 @@ class TestStarting:
     def test_a_malformed_port_is_named(self, tmp_path: Path) -> None:
         assert "PORT" in fails(tmp_path, PORT="eighty")
 
+    @pytest.mark.deep
     def test_only_the_missing_server_is_embedded(self, tmp_path: Path) -> None:
         given = Valkey(tmp_path / "given")
         given.start()
@@ -269,6 +271,7 @@ class TestStopping:
             assert not Postgres(embedded.postgres_folder(up.var_dir)).alive()
             assert not Valkey(embedded.valkey_folder(up.var_dir)).alive()
 
+    @pytest.mark.deep
     def test_after_a_kill_the_next_one_takes_over(self, tmp_path: Path) -> None:
         with running(tmp_path / "var") as killed:
             assert killed.url

@@ -21,7 +21,11 @@ from tests.load import CROWD, Load
 from tests.operators import spawned
 
 STOCK = 5000
-pytestmark = [pytest.mark.usefixtures("impatient_shoppers"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.usefixtures("impatient_shoppers"),
+    pytest.mark.timeout(600),
+    pytest.mark.deep,
+]
 
 
 def program(name: str, url: str, *arguments: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,17 @@ from tests.load import BURST, Load
 
 pytestmark = pytest.mark.usefixtures("impatient_shoppers")
 
+# One of each kind is tried with every change; `./check deep` tries all.
+USUAL = {"after_admit", "before_commit", "after_commit", "before_tell", "scripts_are_loaded"}
+
 UNITS = 5000  # more than they will ask for: who is refused reaches no point
+
+
+def points(phase: str) -> list[Any]:
+    return [
+        pytest.param(point, marks=() if point in USUAL else pytest.mark.deep)
+        for point in crashing.of(phase)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +51,7 @@ def web(door: socket.socket) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("worker")
-@pytest.mark.parametrize("point", crashing.of(crashing.SERVING))
+@pytest.mark.parametrize("point", points(crashing.SERVING))
 class TestServers:
     def test_may_die(self, make_sale: MakeSale, door: socket.socket, point: str) -> None:
         sale = make_sale(stock=UNITS)
@@ -66,7 +77,7 @@ def test_without_a_caretaker_a_lost_bell_would_strand_them(
 
 @pytest.mark.usefixtures("web")
 class TestWorkers:
-    @pytest.mark.parametrize("point", crashing.of(crashing.SETTLING))
+    @pytest.mark.parametrize("point", points(crashing.SETTLING))
     def test_may_die(self, make_sale: MakeSale, door: socket.socket, point: str) -> None:
         sale = make_sale(stock=UNITS)
         with crashing.worker(POINTS[point]) as doomed, Load(url(door), sale) as load:
@@ -74,7 +85,7 @@ class TestWorkers:
             with crashing.worker():
                 assert load.faults() == {}
 
-    @pytest.mark.parametrize("point", crashing.of(crashing.REBUILDING))
+    @pytest.mark.parametrize("point", points(crashing.REBUILDING))
     def test_may_die_in_a_rebuild(
         self, make_sale: MakeSale, door: socket.socket, point: str
     ) -> None:

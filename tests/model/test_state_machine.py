@@ -12,7 +12,7 @@ from conftest import MakeSale
 from tests.model.machine import play
 
 OTHERS = int(os.environ.get("MODEL_EXAMPLES", "0"))
-EXAMPLES = [OTHERS] if OTHERS else [20, pytest.param(150, marks=pytest.mark.deep)]
+EXAMPLES = [OTHERS] if OTHERS else [10, pytest.param(150, marks=pytest.mark.deep)]
 
 
 @pytest.mark.timeout(0 if OTHERS else 1800)  # a failure is tried again and again to make it short
