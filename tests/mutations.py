@@ -346,7 +346,9 @@ def main() -> int:
     chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
     if not chosen:
         parser.error(f"none is named like {', '.join(names)}")
-    scratch("flashsale-mutations-")  # for the copies, which go also where we are killed
+    scratch(
+        "fs-m-"
+    )  # for the copies, which go also where we are killed; short, for sockets of Chromium
     if not _pass_without(chosen):
         return 1
     with ThreadPoolExecutor(AT_ONCE) as pool:

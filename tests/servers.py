@@ -24,7 +24,7 @@ from tests.deadlines import seconds
 from tests.reaper import scratch
 from tests.stack import PREPARED, ROOT
 
-VAR_DIR = scratch("flashsale-tests-")
+VAR_DIR = scratch("fs-t-")
 POSTGRES = Postgres(postgres_folder(VAR_DIR))
 VALKEY = Valkey(valkey_folder(VAR_DIR))
 

@@ -38,7 +38,7 @@ from tests.cast import JSON, PAGE, Shopper, at_once, owned_units
 from tests.faults.outages import Crowd, bought_again, final, settled_and_balanced
 from tests.load import CROWD, Load, Visitor
 from tests.machines import parts
-from tests.machines.parts import Machines, Master
+from tests.machines.parts import Host, Machines, Master
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -319,13 +319,25 @@ Steps = tuple[Callable[[], object], ...]
 def restarts(shop: Machines) -> Iterator[Steps]:
     assert shop.nginx
     for host in shop.hosts:
-        yield host.stop, host.back
+        yield host.stop, host.back, partial(is_asked_again, host)
     for process in (*shop.workers, *shop.beats):
         yield process.stop, process.start
     yield (partial(shop.nginx.signal, signal.SIGHUP),)
     yield shop.bouncer.leave, shop.bouncer.back
     for server in (*shop.masters, servers.VALKEY, servers.POSTGRES):
         yield server.stop, server.start, drop_broken_connections  # this process' own, too
+
+
+def is_asked_again(host: Host) -> None:
+    """The proxy passes over a host for two seconds after it has refused; then the next one may go."""
+    here = f":{host.port:04X}"
+
+    def connected() -> bool:
+        """Whether the proxy, which pages are asked of all the time, has a connection to it."""
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return any(local.endswith(here) and state == "01" for _, local, _, state, *_ in rows)
+
+    stack.wait_for(connected, "the proxy asks the host again")
 
 
 def accidents(shop: Machines, chance: random.Random) -> list[Steps]:
