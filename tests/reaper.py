@@ -24,7 +24,7 @@ def scratch(prefix: str) -> Path:
     """A temporary folder for this process and all that it starts. It becomes their `TMPDIR`.
 
     Everybody may pass through it: PostgreSQL's programs may run as another user. The prefix is
-    short: Chromium puts a socket into it, whose path has at most 107 characters, also in a run within a run.
+    short: Chromium puts a socket into it, whose path has at most 107 characters, in nested runs too.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     folder.chmod(0o711)
