@@ -41,8 +41,7 @@ def keys(sale: int) -> Keys:
 
 @cache
 def former_keys(sale: int) -> tuple[str, str]:
-    """Names of `in_flight` and `in_flight_by_shopper` before the epoch of this version: see
-    `begin_epoch.lua`."""
+    """What version 0.1.0 called `in_flight` and `in_flight_by_shopper`: see `begin_epoch.lua`."""
     return f"{{sale:{sale}}}:flight", f"{{sale:{sale}}}:held"
 
 
