@@ -55,6 +55,7 @@ def _answered(url: str, cookie: str, purchase: str) -> str:
     return stack.wait_for(final, f"an answer to {purchase}") or ""
 
 
+@pytest.mark.deep
 def test_400_shoppers_at_once_buy_exactly_100_units(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock=100)
     sku = skus(sale)[0]

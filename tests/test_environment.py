@@ -49,6 +49,7 @@ def install(folder: Path, file: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.deep
 def test_pip_is_not_heard_where_all_goes_well(folder: Path, tmp_path: Path) -> None:
     file = requirements(tmp_path)
     ran = install(folder, file)
@@ -61,6 +62,7 @@ def test_pip_is_not_heard_where_all_goes_well(folder: Path, tmp_path: Path) -> N
     assert install(folder, file).stdout == ""  # nothing is left to do
 
 
+@pytest.mark.deep
 def test_all_that_pip_says_is_shown_where_it_fails(folder: Path, tmp_path: Path) -> None:
     ran = install(folder, requirements(tmp_path, "2.0", right=False))
     assert ran.returncode == 1
@@ -68,6 +70,7 @@ def test_all_that_pip_says_is_shown_where_it_fails(folder: Path, tmp_path: Path)
     assert ran.stderr.endswith("could not be installed; see pip's error above.\n")
 
 
+@pytest.mark.deep
 def test_a_terminal_shows_how_far_it_is(folder: Path, tmp_path: Path) -> None:
     file = requirements(tmp_path, "3.0")
     ours, theirs = pty.openpty()

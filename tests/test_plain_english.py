@@ -7,6 +7,7 @@ import statistics
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,15 +33,18 @@ def python_files() -> list[Path]:
     return [path for path in found if not {"tests", "migrations"} & set(path.parts)]
 
 
-def prose() -> Iterator[tuple[str, str]]:
+@cache
+def prose() -> list[tuple[str, str]]:
     """Files, and the words in them that people read: docstrings, comments, documents."""
-    for path in [*python_files(), ROOT / "manage.py"]:
-        yield str(path.relative_to(ROOT)), "\n".join(words_in(path.read_text()))
-    for path in (ROOT / "inventory" / "lua").glob("*.lua"):
-        yield path.name, "\n".join(re.findall(r"--(.*)", path.read_text()))
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        if path.name != "CHANGELOG.md":  # it tells what was
-            yield str(path.relative_to(ROOT)), path.read_text()
+    code = [*python_files(), ROOT / "manage.py"]
+    scripts = (ROOT / "inventory" / "lua").glob("*.lua")
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    documents.remove(ROOT / "CHANGELOG.md")  # it tells what was
+    return [
+        *((str(path.relative_to(ROOT)), "\n".join(words_in(path.read_text()))) for path in code),
+        *((path.name, "\n".join(re.findall(r"--(.*)", path.read_text()))) for path in scripts),
+        *((str(path.relative_to(ROOT)), path.read_text()) for path in documents),
+    ]
 
 
 def words_in(source: str) -> Iterator[str]:

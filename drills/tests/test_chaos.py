@@ -63,6 +63,7 @@ def test_invalid_options_are_refused_before_anything_starts(
     assert said in done.err
 
 
+@pytest.mark.deep
 def test_chaos_runs_from_any_folder_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """A second Ctrl-C changes nothing: the drill waits for the shop, which is slow to end here."""
     drill = subprocess.Popen(

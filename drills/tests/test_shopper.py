@@ -51,6 +51,7 @@ def test_the_page_gives_a_form_with_a_ticket_of_its_own_per_product(
     assert list(page.left.values()) == [7, 0]
 
 
+@pytest.mark.deep
 def test_a_click_whose_reply_was_lost_is_sent_again_with_the_same_ticket(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def simulate(url: str, *options: str) -> tuple[int, str, str]:
     return ran.code, ran.out, ran.err
 
 
+@pytest.mark.deep
 def test_a_crowd_buys_the_stock_and_everything_agrees(url: str, make_sale: MakeSale) -> None:
     sale = make_sale(stock={"shoe": 10, "bag": 5}, limit=2)
     options = ("--sale", sale.slug, "--shoppers", "40", "--seconds", "3", "--seed", "5")
@@ -125,6 +126,7 @@ def test_simulate_asks_before_it_buys(url: str, make_sale: MakeSale) -> None:
     assert sale.orders.count() == 0
 
 
+@pytest.mark.deep
 def test_an_interrupted_crowd_waits_for_its_answers_and_reports(
     url: str, make_sale: MakeSale
 ) -> None:

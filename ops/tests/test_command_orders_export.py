@@ -152,6 +152,7 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly(crowded: Sale) -> None:
         assert (export.stderr.read(), export.wait(DEADLINE)) == (b"", 141)
 
 
+@pytest.mark.deep
 def test_many_orders_need_no_more_memory_than_few(crowded: Sale) -> None:
     few = peak_memory("--sale", crowded.slug, "--status", "confirmed")
     many = peak_memory("--sale", crowded.slug)

@@ -87,6 +87,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.deep
 def test_a_postgresql_that_is_away_is_told_in_one_line(words: tuple[str, ...]) -> None:
     ran = spawned(*words, DATABASE_URL="postgres://flashsale:hunter2@127.0.0.1:1/flashsale")
     assert (ran.code, ran.out) == (1, "")

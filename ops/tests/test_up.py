@@ -213,6 +213,7 @@ class TestOtherTerminals:
 
 class TestStarting:
     @pytest.mark.timeout(300)
+    @pytest.mark.deep
     def test_open_means_that_the_first_click_is_accepted(self, tmp_path: Path) -> None:
         """Also after a restart, when Redis' gates are those of before and its scripts are gone."""
         for _ in range(2):
@@ -256,6 +257,7 @@ class TestStarting:
 
 
 class TestStopping:
+    @pytest.mark.deep
     def test_everything_is_gone_within_ten_seconds(self, tmp_path: Path) -> None:
         with running(tmp_path / "var") as up, socket.socket() as idle:
             idle.connect(("127.0.0.1", httpx.URL(up.url).port or 0))
@@ -264,6 +266,7 @@ class TestStopping:
             assert up.stop(signal.SIGINT) == 0
             assert all_gone(pids)
 
+    @pytest.mark.deep
     def test_a_stop_while_it_starts_leaves_nothing(self, tmp_path: Path) -> None:
         with running(tmp_path / "var") as up:
             wait_for(lambda: "PostgreSQL is ready" in up.written, "the first server")

@@ -18,6 +18,7 @@ FREED_AFTER = float(IDLE_TIMEOUT.removesuffix("s"))
 
 
 @pytest.mark.matrix("a worker", "frozen inside its transaction")
+@pytest.mark.deep
 def test_a_worker_frozen_in_its_transaction_is_passed_over_and_changes_nothing_later(
     make_sale: MakeSale,
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_wiped_valkey_loses_no_order_and_sells_on(make_sale: MakeSale) -> None
     assert reconciliation.verify(sale.pk).faults == {}
 
 
+@pytest.mark.deep
 def test_accepted_purchases_survive_a_killed_valkey(make_sale: MakeSale) -> None:
     sale = make_sale(stock=30)
     purchases = queue_up(sale, 20)

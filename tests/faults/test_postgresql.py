@@ -60,6 +60,7 @@ def test_a_slow_postgresql_delays_outcomes_and_no_click(
 @pytest.mark.matrix("PostgreSQL", "its connection cut before COMMIT reaches it")
 @pytest.mark.matrix("PostgreSQL", "its connection cut after COMMIT, before the reply")
 @pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.deep
 def test_a_connection_cut_at_commit_settles_everybody_once(
     web: stack.Web, postgresql: Proxy, make_sale: MakeSale, answered: bool
 ) -> None:
@@ -148,6 +149,7 @@ def postgresql_gone(postgresql: Proxy) -> Iterator[None]:
 
 
 @pytest.mark.matrix("PostgreSQL", "silent")
+@pytest.mark.deep
 def test_the_stock_stays_live_while_postgresql_hangs(web: stack.Web, make_sale: MakeSale) -> None:
     sale, shopper = make_sale(stock=10), Shopper(web.url)
     ticket, [sku] = shopper.ticket(sale), skus(sale)
@@ -164,6 +166,7 @@ def test_the_stock_stays_live_while_postgresql_hangs(web: stack.Web, make_sale: 
 
 
 @pytest.mark.matrix("PostgreSQL", "silent")
+@pytest.mark.deep
 def test_the_front_page_and_pictures_stay_while_postgresql_hangs(
     web: stack.Web, make_sale: MakeSale
 ) -> None:
@@ -189,6 +192,7 @@ def listed(web: stack.Web, sale: Sale) -> str:
 
 
 @pytest.mark.matrix("PostgreSQL", "silent")
+@pytest.mark.deep
 def test_a_page_that_cannot_be_read_says_so_in_bounded_time() -> None:
     pages = ("/", "/orders/", "/sales/never-asked-for/")
     with stack.Web.running() as web, postgresql_frozen():

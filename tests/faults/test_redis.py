@@ -56,6 +56,7 @@ def web(redis: Proxy, worker: stack.Process) -> Iterator[stack.Web]:
 
 
 @pytest.mark.matrix("Redis", "slow")
+@pytest.mark.deep
 def test_a_slow_redis_makes_answers_late_and_none_wrong(
     web: stack.Web, redis: Proxy, make_sale: MakeSale
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_slow_redis_makes_answers_late_and_none_wrong(
 
 
 @pytest.mark.matrix("Redis", "silent")
+@pytest.mark.deep
 def test_a_crowd_in_front_of_a_silent_redis_is_told_to_ask_again_and_each_buys_once(
     web: stack.Web, redis: Proxy, make_sale: MakeSale
 ) -> None:
@@ -115,6 +117,7 @@ def test_redis_away_and_back_under_a_running_shop(
 
 @pytest.mark.matrix("Redis", "wiped")
 @pytest.mark.parametrize("how", ["flushed", "replaced by an empty one"])
+@pytest.mark.deep
 def test_a_wiped_redis_sells_again_in_the_middle_of_a_rush(
     web: stack.Web, redis: Proxy, make_sale: MakeSale, how: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def encrypted(url: str, certificate: Path, key: Path) -> Iterator[int]:
         thread.join(stack.DEADLINE)
 
 
+@pytest.mark.deep
 def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     with contextlib.ExitStack() as running:
@@ -120,6 +121,7 @@ def test_a_purchase_over_tls_to_a_server_for_each_task(make_sale: MakeSale) -> N
         assert refused.code not in (0, 3), refused
 
 
+@pytest.mark.deep
 def test_the_proxy_speaks_https_with_the_lines_of_the_document(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1)
     said = (stack.ROOT / "docs" / "deploy.md").read_text()

@@ -299,6 +299,7 @@ def fuzzed(examples: int) -> settings:
 
 
 @pytest.mark.parametrize("kind", ["express", "django", "socket", "static"])
+@pytest.mark.deep
 def test_every_address_has_an_answer_to_everything(kind: str, shop: Shop) -> None:
     seen: Counter[int] = Counter()
     for number, door in enumerate(door for door in DOORS if door.kind == kind):

@@ -95,6 +95,7 @@ def answers(visitors: list[Visitor]) -> Counter[int]:
 
 
 @pytest.mark.parametrize("forged", [False, True], ids=["", "with a forged address each"])
+@pytest.mark.deep
 def test_one_address_with_ten_thousand_cookies_buys_at_the_rate_of_one(
     forged: bool, direct: stack.Web, make_sale: MakeSale
 ) -> None:
@@ -120,6 +121,7 @@ def test_behind_a_proxy_only_what_it_saw_itself_counts(
     assert PER_ADDRESS <= answers(crowd)[202] <= most(PER_ADDRESS, seconds)
 
 
+@pytest.mark.deep
 def test_a_thousand_addresses_with_a_cookie_each_buy_at_each_cookies_rate(
     proxied: stack.Web, make_sale: MakeSale
 ) -> None:

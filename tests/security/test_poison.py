@@ -249,6 +249,7 @@ def test_an_entry_from_the_far_future_takes_nobodys_place(
     assert reconciliation.verify(sale.pk).faults == {}
 
 
+@pytest.mark.deep
 def test_a_thousand_poison_entries_are_worked_off(make_sale: MakeSale, web: Web) -> None:
     sale = make_sale()
     with blocking_clients.client_of(0).pipeline() as pipe:
@@ -476,13 +477,14 @@ def packed(message: object) -> bytes:
     return bytes(layer.serialize(message))
 
 
+NO_SALE = 2**31 - 1
 NOISE: list[Any] = [
     b"",
     b"\xc1\xff",
     b"words",
     packed({"sale": "x"}),
-    packed({"sale": 1, "outcomes": [["no id", "confirmed", "", "", "", 1]]}),
-    packed({"sale": 1, "outcomes": [[None] * 9]}),
+    packed({"sale": NO_SALE, "outcomes": [["no id", "confirmed", "", "", "", 1]]}),
+    packed({"sale": NO_SALE, "outcomes": [[None] * 9]}),
     packed([1, 2]),
 ]
 

@@ -103,6 +103,7 @@ def test_a_shop_that_says_all_it_can_tells_no_secret(
 
 
 @formats
+@pytest.mark.deep
 def test_a_shop_that_stumbles_tells_no_secret(
     said: Said, make_sale: MakeSale, as_what: str
 ) -> None:
@@ -112,6 +113,7 @@ def test_a_shop_that_stumbles_tells_no_secret(
     holds_none(said(), [*secrets, *passwords()])
 
 
+@pytest.mark.deep
 def test_a_shop_with_wrong_passwords_does_not_tell_them(said: Said) -> None:
     right, wrong = (servers.POSTGRES.url, servers.VALKEY.url), {}
     for name, url in zip(("DATABASE_URL", "REDIS_URL"), right, strict=True):

@@ -41,6 +41,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("who", SLOW)
+@pytest.mark.deep
 def test_who_does_not_finish_a_request_is_cut_off(who: str, hasty: stack.Web) -> None:
     assert drip(hasty.url, SLOW[who], PAUSE) < deadlines.seconds(REQUEST_SECONDS * 10)
 
