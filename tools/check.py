@@ -68,7 +68,7 @@ def usual() -> list[Lane]:
             _tests(
                 "browser tests",
                 "-n",
-                "2",
+                "3",
                 *parallel,
                 "-m",
                 "browser and not deep and not alone",
@@ -102,7 +102,7 @@ def deep() -> list[Lane]:
             ),
             _python("chaos", "manage.py", "chaos", "--minutes", "2"),
             _tests(
-                "deep browser tests", "-n", "2", "-m", "browser and deep and not alone", **_BROWSER
+                "deep browser tests", "-n", "3", "-m", "browser and deep and not alone", **_BROWSER
             ),
             _tests("alone", "-m", "alone"),
             _python("mutations", "-m", "tests.mutations"),

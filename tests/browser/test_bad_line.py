@@ -43,6 +43,7 @@ def busy(route: Route) -> None:
     route.fulfill(status=503, headers={"Retry-After": "4"}, body="busy")
 
 
+@pytest.mark.deep
 def test_the_server_is_killed_and_started_again_while_a_shopper_is_in_line(
     open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:

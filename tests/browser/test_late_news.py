@@ -201,6 +201,7 @@ def test_an_earlier_rejection_leaves_the_form_alone(
     assert page.locator("[name=ticket]").input_value() == ticket
 
 
+@pytest.mark.deep
 def test_a_page_that_could_not_learn_what_was_bought_asks_until_it_can(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:

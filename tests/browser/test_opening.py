@@ -28,6 +28,7 @@ def everything_sent(page: Page) -> list[str]:
     return sent
 
 
+@pytest.mark.deep
 def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
@@ -56,6 +57,7 @@ def test_it_closes_by_itself_too(shop: str, open_page: OpenPage, make_sale: Make
 
 
 @pytest.mark.parametrize("wrong_by", [-3_600_000, 3_600_000])
+@pytest.mark.deep
 def test_the_shops_clock_counts_and_not_the_browsers(
     shop: str, open_page: OpenPage, make_sale: MakeSale, wrong_by: int
 ) -> None:
@@ -97,7 +99,7 @@ def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("waiting", [20, pytest.param(200, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("waiting", [8, pytest.param(200, marks=pytest.mark.deep)])
 def test_pages_that_wait_send_nothing_when_it_opens(
     shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale, waiting: int
 ) -> None:

@@ -232,6 +232,7 @@ def web_to_be_killed() -> Iterator[stack.Web]:
         yield web
 
 
+@pytest.mark.deep
 def test_a_lost_socket_is_shown_and_comes_back(
     open_dashboard: OpenDashboard,
     make_sale: MakeSale,

@@ -113,6 +113,7 @@ def left(web: stack.Web, sale: Sale) -> int:
 
 
 @pytest.mark.parametrize("live", [True, False])
+@pytest.mark.deep
 def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
     web: stack.Web, open_page: OpenPage, make_sale: MakeSale, live: bool
 ) -> None:

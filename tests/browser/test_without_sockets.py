@@ -23,6 +23,7 @@ def proxy(shop: str, complaints: Complaints) -> Iterator[Proxy]:
         yield proxy
 
 
+@pytest.mark.deep
 def test_a_page_without_a_socket_ends_secured_and_keeps_its_stock_up_to_date(
     proxy: Proxy, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
@@ -52,6 +53,7 @@ def test_a_page_is_brought_up_to_date_when_its_socket_is_back(
     assert asked == []
 
 
+@pytest.mark.deep
 def test_a_socket_that_a_proxy_says_goodbye_to_is_opened_again(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
