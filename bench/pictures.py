@@ -124,7 +124,7 @@ def encode(taken: bytes) -> bytes:
 _HEAD = """# The pages
 
 Every state of every page, on a phone and on a desktop, in light and in dark; a click shows one in full.
-`python -m bench.pictures` takes them of the demo and writes this page.
+`.venv/bin/python -m bench.pictures` takes them of the demo and writes this page.
 
 | state | phone | desktop |
 |---|---|---|

@@ -19,7 +19,7 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def start_caretaker(**_: object) -> None:
-    """Start the caretaker, the thread that heals interrupted work. Before the broker is connected: the
+    """Start the caretaker, two threads that heal interrupted work. Before the broker is connected: the
     broker may be down."""
     django.setup()
     from orders import caretaker  # needs the models

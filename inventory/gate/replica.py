@@ -153,8 +153,8 @@ def empty_gate(sale: int, version: float = float("-inf")) -> bool:
 
 
 def drop_entry(sale: int, entry: str, purchase: str) -> bool:
-    """Remove an entry from the line if no queued answer refers to it: a repeat, or an unreadable
-    entry. Returns whether it was removed."""
+    """Remove an entry from the line if no queued answer of `purchase` refers to it. With "" remove
+    it in any case: it is unreadable, or of another sale. Returns whether it was removed."""
     k = keys(sale)
     return bool(_run(sale, "drop", (k.answers, k.line), entry, purchase))
 

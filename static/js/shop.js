@@ -1,6 +1,7 @@
 // What a shopper's page does beyond htmx: keeps a final answer, sends a click again if its reply was lost
 // or if Redis lost the purchase with its disk, sets the buttons by the sale's state, keeps two tabs in
 // step, and polls slowly without its socket. Sending a ticket again is safe: it buys at most once.
+// One file: its parts share the page's state (forms without an answer, the socket, the boxes of purchases).
 "use strict";
 
 // The next statuses of a purchase, by status. A reply or frame with another one is too old. A queued
