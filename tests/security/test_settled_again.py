@@ -75,8 +75,10 @@ def test_a_shopper_who_slipped_in_twice_gets_no_more_than_the_limit(
 
 
 def test_who_was_accepted_before_the_close_is_served_after_it(make_sale: MakeSale) -> None:
-    sale = make_sale(closes_in=0.5)
-    accepted = queue_up(sale, 3)
+    for seconds in (0.5, 2, 8, 32):  # on a busy machine it may close before the first click
+        sale = make_sale(closes_in=seconds)
+        if accepted := queue_up(sale, 3):
+            break
     wait_for(lambda: click(sale).reason == "closed", "the sale has closed")
     settlement.settle(sale.pk)
     assert accepted
