@@ -14,6 +14,12 @@ def seconds(n: float) -> float:
     return n * slowness()
 
 
+def ahead(n: float) -> float:
+    """Seconds until a moment that a test must see coming, such as an opening: `n` on an idle machine, on a
+    busy one more by the time that a page takes to load."""
+    return n + 3 * (slowness() - 1)
+
+
 @cache
 def slowness() -> float:
     """How many times slower than the reference this machine is now: at least 1. Measured once."""

@@ -13,6 +13,7 @@ from drills.shopper_log import ASKED, LEFT, SOCKET
 from drills.tests.conftest import Visit
 from inventory.models import Sale
 from orders.models import Order
+from tests import deadlines
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_a_patient_shopper_tries_another_product_if_one_is_sold_out(
 
 
 def test_a_patient_shopper_waits_for_the_opening(visit: Visit, make_sale: MakeSale) -> None:
-    sale = make_sale(opens_in=2)
+    sale = make_sale(opens_in=deadlines.ahead(2))
     log = visit("patient", sale)
     assert [reply.code for reply in log.replies][-1] == "queued"
     assert {reply.code for reply in log.replies[:-1]} == {"not_open"}

@@ -13,6 +13,7 @@ from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Listing, Sale
 from orders import changes, finishing, lifecycle, settlement
+from tests import deadlines
 from tests.cast import queue_up, run_caretaker
 from tests.stack import wait_for
 
@@ -73,7 +74,7 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate does not have the new close yet, and the finishing worker has read the old one."""
-    sale = make_sale(closes_in=3)
+    sale = make_sale(closes_in=deadlines.ahead(3))
     with monkeypatch.context() as patched:
         patched.setattr(changes, "_replicate", lambda sale: None)
         later = timezone.now() + timedelta(hours=1)

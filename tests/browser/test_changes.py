@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle, stock_changes
+from tests import deadlines
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
     address,
@@ -64,7 +65,7 @@ def test_a_click_in_a_pause_is_told_so(shop: str, open_page: OpenPage, make_sale
 def test_a_sale_opens_on_the_page_that_waits_for_it(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    page = open_page(address(shop, make_sale(opens_in=4)))
+    page = open_page(address(shop, make_sale(opens_in=deadlines.ahead(4))))
     sees_phase(page, "Opens soon")
     expect(buy_button(page)).to_be_disabled()
     sees_phase(page, "Open")
@@ -75,7 +76,7 @@ def test_a_sale_opens_on_the_page_that_waits_for_it(
 def test_a_sale_closes_on_the_page_that_shows_it(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    page = open_page(address(shop, make_sale(closes_in=4)))
+    page = open_page(address(shop, make_sale(closes_in=deadlines.ahead(4))))
     sees_phase(page, "Open")
     sees_phase(page, "Ended")
     expect(buy_button(page)).to_be_disabled()

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle
+from tests import deadlines
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
 
@@ -32,7 +33,7 @@ def everything_sent(page: Page) -> list[str]:
 def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=12)
+    sale = make_sale(opens_in=deadlines.ahead(12))
     page = open_page(address(shop, sale))
     hears_nothing(page)
     counts_down(page)
@@ -47,7 +48,9 @@ def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
 
 
 def test_it_closes_by_itself_too(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
-    page = open_page(address(shop, make_sale(opens_in=10, closes_in=14)))
+    page = open_page(
+        address(shop, make_sale(opens_in=deadlines.ahead(10), closes_in=deadlines.ahead(10) + 4))
+    )
     hears_nothing(page)
     sees_phase(page, "Opens soon")
     sees_phase(page, "Open")
@@ -63,7 +66,7 @@ def test_the_shops_clock_counts_and_not_the_browsers(
 ) -> None:
     page = open_page(shop)
     page.add_init_script(f"const right = Date.now; Date.now = () => right() + {wrong_by};")
-    page.goto(address(shop, make_sale(opens_in=6)))
+    page.goto(address(shop, make_sale(opens_in=deadlines.ahead(6))))
     hears_nothing(page)
     counts_down(page)
     sees_phase(page, "Open")
@@ -86,7 +89,7 @@ def test_a_machine_that_slept_asks_once_for_the_time(
 def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=12)
+    sale = make_sale(opens_in=deadlines.ahead(12))
     page = open_page(address(shop, sale))
     sees_phase(page, "Opens soon")
     lifecycle.pause(sale.pk, by="staff")  # while the page waits

@@ -8,7 +8,7 @@ import httpx
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import JSON, PAGE, Shopper
 from tests.contract.shapes import SHAPES, failed, in_each_shape
 
@@ -48,7 +48,7 @@ def test_what_staff_do_is_listed_within_a_second_or_so(
 def test_a_sale_is_open_at_the_moment_at_which_it_opens(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=2)
+    sale = make_sale(opens_in=deadlines.ahead(2))
 
     def opened() -> bool:
         asked_at = time.time()

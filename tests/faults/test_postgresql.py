@@ -171,7 +171,7 @@ def test_the_front_page_and_pictures_stay_while_postgresql_hangs(
     web: stack.Web, make_sale: MakeSale
 ) -> None:
     name = default_storage.save(f"products/{secrets.token_hex(16)}.webp", ContentFile(b"a picture"))
-    sale = make_sale(opens_in=3)
+    sale = make_sale(opens_in=deadlines.ahead(3))
     stack.wait_for(lambda: listed(web, sale) == "upcoming", "the sale is listed")
     with postgresql_frozen():
         # It opens by the clock; and whoever asks meanwhile does not wait.
