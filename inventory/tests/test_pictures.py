@@ -7,9 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from django.apps import apps
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 from django.template import Context, Template
 from PIL import Image
 
@@ -55,7 +56,9 @@ def without_copies() -> Variant:
 
 
 def make_copies() -> None:
-    import_module("inventory.migrations.0007_picture_copies").make_copies(apps, None)
+    migration = "0007_picture_copies"
+    before = MigrationLoader(connection).project_state(("inventory", migration))
+    import_module(f"inventory.migrations.{migration}").make_copies(before.apps, None)
 
 
 @pytest.fixture
