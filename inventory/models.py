@@ -39,7 +39,7 @@ def sensible_moment(moment: datetime) -> None:
 
 
 class Variant(models.Model):
-    """What is counted and sold, with its own price and stock. Each size of a shoe is a variant.
+    """Units of one kind, with a price and a stock. Each size of a shoe is a variant.
 
     Its table, and the columns that refer to it, have the names of the last release, whose processes
     go on during an upgrade; a later release renames them (`docs/decisions/0018-product-and-variant.md`).

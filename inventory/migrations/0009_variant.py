@@ -1,7 +1,7 @@
-"""Rename the model: what is counted and sold is a variant. Tables and columns keep their names.
+"""Rename the model from Product to Variant. Tables and columns keep their names.
 
 Processes of the last release go on during the upgrade (`docs/decisions/0018-product-and-variant.md`). They ask for the
-permissions of `product`, so those stay, and whoever has one gets that of `variant`.
+permissions of `product`, so those stay. Groups and users that have one get that of `variant`.
 """
 
 import django.contrib.postgres.constraints
