@@ -68,7 +68,7 @@ def make_sale() -> Iterator[MakeSale]:
         )
         made.append(sale.pk)
         for name, units in (stock if isinstance(stock, dict) else {"shoe": stock}).items():
-            Listing.objects.create(sale=sale, product=stocked(f"{name}-{number}", units))
+            Listing.objects.create(sale=sale, variant=stocked(f"{name}-{number}", units))
         if live:
             lifecycle.schedule(sale.pk, by="staff")
             run_caretaker()

@@ -21,12 +21,12 @@ from drills.private_shop import HOST, say, start_shop, wait_for
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-    from inventory.models import Product, Sale
+    from inventory.models import Sale, Variant
 
 MOST_QUERIES = 15
 MOST_MS = 300
 
-PRODUCTS = 20
+VARIANTS = 20
 IN_A_BATCH = 200
 AUDIT_ROWS = 10_000
 DRAFTS = 100
@@ -84,7 +84,7 @@ def list_addresses(sale: "Sale") -> Iterable[tuple[str, str]]:
     yield "order by reference", f"{orders}?q={order.reference}"
     yield "order by id", f"{orders}?q={order.pk}"
     yield "orders by shopper", f"{orders}?q={order.shopper}"
-    yield "orders by sku", f"{orders}?q={order.product and order.product.sku}"
+    yield "orders by sku", f"{orders}?q={order.variant and order.variant.sku}"
     yield "movements", "/admin/inventory/stockmovement/"
     yield "movements by sku", "/admin/inventory/stockmovement/?q=admin-7"
     yield "audit", "/admin/orders/auditentry/"
@@ -138,12 +138,12 @@ def make_sold_sale(orders: int) -> "Sale":
     from orders import lifecycle
 
     with transaction.atomic(), connection.cursor() as cursor:
-        products = [make_product(number, orders) for number in range(PRODUCTS)]
-        sale = make_draft("admin-lists", products)
+        variants = [make_variant(number, orders) for number in range(VARIANTS)]
+        sale = make_draft("admin-lists", variants)
         rows: dict[str, Any] = {
             "sale": sale.pk,
-            "products": [product.pk for product in products],
-            "many": PRODUCTS,
+            "products": [variant.pk for variant in variants],
+            "many": VARIANTS,
             "version": sale.version,
             "batch": IN_A_BATCH,
             "orders": orders,
@@ -151,8 +151,8 @@ def make_sold_sale(orders: int) -> "Sale":
         cursor.execute(_ORDERS, rows)
         cursor.execute(_UNITS, [sale.pk])
         batches: dict[int, dict[int, int]] = {}
-        for version, product, units in cursor.fetchall():
-            batches.setdefault(version, {})[product] = units
+        for version, variant, units in cursor.fetchall():
+            batches.setdefault(version, {})[variant] = units
         for version, units_of in batches.items():
             sold = {"sold": list(units_of), "units": list(units_of.values())}
             cursor.execute(
@@ -170,17 +170,17 @@ def make_sold_sale(orders: int) -> "Sale":
     return sale
 
 
-def make_product(number: int, units: int) -> "Product":
+def make_variant(number: int, units: int) -> "Variant":
     from inventory import stock
-    from inventory.models import Product, StockMovement
+    from inventory.models import StockMovement, Variant
 
     sku = f"admin-{number}"
-    product = Product.objects.create(sku=sku, name="Shoe", option=sku, price=100, currency="EUR")
-    stock.move(product, units, StockMovement.Reason.RECEIVED, actor="bench")
-    return product
+    variant = Variant.objects.create(sku=sku, name="Shoe", option=sku, price=100, currency="EUR")
+    stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="bench")
+    return variant
 
 
-def make_draft(name: str, products: "list[Product]") -> "Sale":
+def make_draft(name: str, variants: "list[Variant]") -> "Sale":
     from django.utils import timezone
 
     from inventory.models import Listing, Sale
@@ -188,8 +188,8 @@ def make_draft(name: str, products: "list[Product]") -> "Sale":
     opens_at = timezone.now() - timedelta(minutes=1)
     closes_at = opens_at + timedelta(hours=1)
     sale = Sale.objects.create(slug=name, name=name, opens_at=opens_at, closes_at=closes_at)
-    for product in products:
-        Listing.objects.create(sale=sale, product=product)
+    for variant in variants:
+        Listing.objects.create(sale=sale, variant=variant)
     return sale
 
 

@@ -1,6 +1,6 @@
 """Measures what slows down as the shop grows: `python -m bench.growth --out FILE`.
 
-It puts the same load on one sale with more and more products, stock, entries in line, sales, shoppers and
+It puts the same load on one sale with more and more variants, stock, entries in line, sales, shoppers and
 orders. Takes 10 to 20 minutes. Writes JSON, which `tools/plots.py` draws. For more web processes use
 `manage.py bench --web N`.
 """
@@ -58,9 +58,9 @@ def main() -> None:
             options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def by_products(ready: Stage) -> Iterator[Point]:
+def by_variants(ready: Stage) -> Iterator[Point]:
     for number in (1, 10, 100, 1000):
-        with replace(ready, products=number).open_sale() as sale:
+        with replace(ready, variants=number).open_sale() as sale:
             yield {"x": number} | _measure_load(ready, sale)
 
 
@@ -138,7 +138,7 @@ def by_orders(ready: Stage) -> Iterator[Point]:
 
 
 SERIES: dict[str, Series] = {
-    "products in the sale": by_products,
+    "products in the sale": by_variants,
     "stock": by_stock,
     "purchases in line": by_line,
     "open sales": by_sales,
@@ -182,13 +182,13 @@ def _insert_orders(sale: "Sale", number: int) -> None:
 
     if number <= 0:
         return
-    product = sale.products.get()
+    variant = sale.variants.get()
     with transaction.atomic(), connection.cursor() as cursor:
-        stock.lock([product.pk])
-        cursor.execute(_ORDERS, [sale.pk, product.pk, sale.version, number])
+        stock.lock([variant.pk])
+        cursor.execute(_ORDERS, [sale.pk, variant.pk, sale.version, number])
         cursor.execute(
             f"WITH {stock.SELLING} SELECT",
-            {"sale": sale.pk, "version": sale.version, "sold": [product.pk], "units": [number]},
+            {"sale": sale.pk, "version": sale.version, "sold": [variant.pk], "units": [number]},
         )
         cursor.execute(
             "UPDATE inventory_sale SET confirmed = confirmed + %s WHERE id = %s", [number, sale.pk]

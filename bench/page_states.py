@@ -117,8 +117,8 @@ def show_orders(page: "Page") -> None:
     buy(page, _RECORD)
     page.locator(".answer").locator(find_answer(page, "confirmed")).wait_for()
     page.goto("/orders/")
-    for product in (_JACKET, _RECORD):
-        page.get_by_text(product).first.wait_for()
+    for variant in (_JACKET, _RECORD):
+        page.get_by_text(variant).first.wait_for()
 
 
 def show_dashboard(page: "Page") -> None:
@@ -134,8 +134,8 @@ def visit(page: "Page", slug: str, phase: str) -> None:
     page.locator(f"#state[data-phase='{phase}']").wait_for()
 
 
-def buy(page: "Page", product: str, quantity: int = 1) -> None:
-    headed = page.get_by_role("heading", name=product)
+def buy(page: "Page", variant: str, quantity: int = 1) -> None:
+    headed = page.get_by_role("heading", name=variant)
     form = page.locator("article.product").filter(has=headed).locator("form.buy")
     if quantity > 1:
         form.locator("[name=quantity]").fill(str(quantity))
@@ -147,7 +147,7 @@ def find_answer(page: "Page", status: str) -> "Locator":
 
 
 def show_answer(page: "Page", status: str) -> None:
-    """Scroll to the outcome, with as much of its product as fits above it."""
+    """Scroll to the outcome, with as much of its variant as fits above it."""
     find_answer(page, status).wait_for()
     find_answer(page, status).evaluate(
         "box => box.closest('.product').scrollIntoView({block: 'end'})"
@@ -198,14 +198,14 @@ def create_staff(shop: Shop) -> Iterator[None]:
 
 
 def sell_all_but(shop: Shop, left: dict[str, int]) -> None:
-    """Buy as other shoppers, until so many units of each product are left."""
+    """Buy as other shoppers, until so many units of each variant are left."""
     from inventory.gate import replica
 
     sale = get_sale()
-    for product in sale.products.all():
-        units = product.stock - left[product.sku]
+    for variant in sale.variants.all():
+        units = variant.stock - left[variant.sku]
         for begun in range(0, units, sale.limit):
-            buy_as_new_shopper(shop, sale, product.sku, min(sale.limit, units - begun))
+            buy_as_new_shopper(shop, sale, variant.sku, min(sale.limit, units - begun))
     wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
 
 

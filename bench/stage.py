@@ -31,7 +31,7 @@ class Stage:
     seconds: float  # of each load
     results: Results
     units: int = 1_000_000
-    products: int = 1
+    variants: int = 1
 
     @property
     def site(self) -> str:
@@ -42,7 +42,7 @@ class Stage:
         """Open a sale; afterwards end and reconcile it. Raises SystemExit if that finds a fault."""
         from orders import reconciliation
 
-        sale = make_sale(limit, self.products, self.units)
+        sale = make_sale(limit, self.variants, self.units)
         try:
             yield sale
         finally:
@@ -107,7 +107,7 @@ def shopper_cookie(shopper: UUID) -> str:
 
 
 def first_sku(sale: "Sale") -> str:
-    return str(sale.products.values_list("sku", flat=True).order_by("pk")[0])
+    return str(sale.variants.values_list("sku", flat=True).order_by("pk")[0])
 
 
 def percentile_ms(seconds: Iterable[float], share: int) -> float:

@@ -117,10 +117,10 @@ def _add_a_unit(sale: "Sale") -> float:
     try:
         with bounded_transaction():
             locked = Sale.objects.select_for_update(no_key=True).get(pk=sale.pk)
-            [product] = stock.lock([locked.products.get().pk])
+            [variant] = stock.lock([locked.variants.get().pk])
             locked.version += 1
             locked.save(update_fields=["version"])
-            stock.move(product, 1, StockMovement.Reason.RECEIVED, sales=[locked], actor="bench")
+            stock.move(variant, 1, StockMovement.Reason.RECEIVED, sales=[locked], actor="bench")
         committed = time.perf_counter()
         replication.replicate(sale.pk)
         return committed

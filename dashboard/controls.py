@@ -1,4 +1,4 @@
-"""Define the controls of staff over sales, products and orders: a form, its texts, and the function it
+"""Define the controls of staff over sales, variants and orders: a form, its texts, and the function it
 calls.
 
 The dashboard shows them in place; admin asks on a separate page before a control changes anything.
@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
 from inventory.constraint_messages import explain
-from inventory.models import MOST_UNITS, Product, Sale
+from inventory.models import MOST_UNITS, Sale, Variant
 from orders import cancellation, lifecycle, stock_changes
 from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
@@ -230,7 +230,7 @@ class ChangeLimit(Control):
         return {"limit": subject.limit}
 
 
-# --- Products ------------------------------------------------------------------------------------
+# --- Variants ------------------------------------------------------------------------------------
 
 
 class MovesStock(Control):
@@ -238,7 +238,7 @@ class MovesStock(Control):
 
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
-    def arguments(self, subject: Product) -> dict[str, Any]:
+    def arguments(self, subject: Variant) -> dict[str, Any]:
         form: UUID = self.cleaned_data["key"]
         return {**self.cleaned_data, "key": uuid5(form, subject.sku)}
 
@@ -294,5 +294,5 @@ class Cancel(Control):
 
 
 OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit)
-OF_PRODUCTS = (Restock, Correct)
+OF_VARIANTS = (Restock, Correct)
 OF_ORDERS = (Cancel,)

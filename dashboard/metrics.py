@@ -116,9 +116,9 @@ def _of_sales(sales: list[SaleFigures]) -> Iterator[Metric]:
         "flashsale_units_left", "Units that can be bought now", labels=["sale", "product"]
     )
     for figures in sales:
-        for product in figures.products:
-            if product.left is not None:
-                left.add_metric([figures.sale.slug, product.product.sku], product.left)
+        for variant in figures.variants:
+            if variant.left is not None:
+                left.add_metric([figures.sale.slug, variant.variant.sku], variant.left)
     yield left
 
 

@@ -17,11 +17,11 @@ from django.utils import timezone
 from dashboard import stores
 from dashboard.alarms import GatesBehind, find_alarms
 from dashboard.bounded_call import BoundedCall
-from dashboard.snapshot import Part, ProductFigures, SaleFigures, Snapshot
+from dashboard.snapshot import Part, SaleFigures, Snapshot, VariantFigures
 from dashboard.stores import Counted, Gate, Gates, Stored
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Second
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 
 RECENT = 10  # seconds over which latencies are shown
 
@@ -124,8 +124,8 @@ def _figures(
         sale=sale,
         phase=sale.phase(now),
         state=sale.state(now),
-        products=[
-            _product_figures(product, gate_state, gate) for product in stored.products[sale.pk]
+        variants=[
+            _variant_figures(variant, gate_state, gate) for variant in stored.variants[sale.pk]
         ],
         poison=stored.poison.get(sale.pk, 0),
         gate=gate_state,
@@ -151,8 +151,8 @@ def _has_gate(sale: Sale) -> bool:
     return not sale.finished and sale.status != Sale.Status.DRAFT
 
 
-def _product_figures(product: Product, gate_state: str, gate: Gate | None) -> ProductFigures:
+def _variant_figures(variant: Variant, gate_state: str, gate: Gate | None) -> VariantFigures:
     if gate_state == "unknown":
-        return ProductFigures(product, None, None)
-    in_flight = gate.view.in_flight.get(product.sku, 0) if gate else 0
-    return ProductFigures(product, in_flight, max(0, product.stock - in_flight))
+        return VariantFigures(variant, None, None)
+    in_flight = gate.view.in_flight.get(variant.sku, 0) if gate else 0
+    return VariantFigures(variant, in_flight, max(0, variant.stock - in_flight))

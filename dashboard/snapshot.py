@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
 
 
@@ -30,10 +30,10 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True)
-class ProductFigures:
-    """Units of one product; None if the gate cannot be read."""
+class VariantFigures:
+    """Units of one variant; None if the gate cannot be read."""
 
-    product: Product  # its `stock` is PostgreSQL's
+    variant: Variant  # its `stock` is PostgreSQL's
     in_flight: int | None  # of accepted purchases that are not decided yet
     left: int | None  # to be bought now
 
@@ -45,7 +45,7 @@ class SaleFigures:
     sale: Sale
     phase: str  # draft, upcoming, open, paused or ended
     state: str  # the same for staff: see `Sale.state`
-    products: list[ProductFigures]
+    variants: list[VariantFigures]
     poison: int  # orders that were rejected because they could not be processed
     gate: str  # ready, not_ready, none, or unknown if it cannot be read
     gate_version: int | None
@@ -62,12 +62,12 @@ class SaleFigures:
 
     @property
     def in_flight(self) -> int | None:
-        return _sum(product.in_flight for product in self.products)
+        return _sum(variant.in_flight for variant in self.variants)
 
     @property
     def left(self) -> int | None:
         """None also for a sale that has ended: nothing can be bought there."""
-        return None if self.phase == "ended" else _sum(product.left for product in self.products)
+        return None if self.phase == "ended" else _sum(variant.left for variant in self.variants)
 
 
 def _sum(units: Iterable[int | None]) -> int | None:

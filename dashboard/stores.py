@@ -22,7 +22,7 @@ from flashsale.observe.telemetry_reader import Process, Second
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
-from inventory.models import Listing, Product, Sale
+from inventory.models import Listing, Sale, Variant
 from orders.models import AuditEntry, Order
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Stored:
 
     sales: list[Sale] = field(default_factory=list)
     hidden_sales: int = 0  # unfinished ones beyond SHOWN
-    products: dict[int, list[Product]] = field(default_factory=dict)  # by sale
+    variants: dict[int, list[Variant]] = field(default_factory=dict)  # by sale
     poison: dict[int, int] = field(default_factory=dict)  # orders by sale
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
@@ -69,10 +69,10 @@ def _read_stored(only: int | None) -> Stored:
     return Stored(
         sales=sales,
         hidden_sales=hidden,
-        products=_list_products(sales),
+        variants=_list_variants(sales),
         poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
         poison_orders=list(poisoned.order_by("-settled_at")[:_POISON_SHOWN]),
-        audit=list(AuditEntry.objects.select_related("product")[:_AUDIT_SHOWN]),
+        audit=list(AuditEntry.objects.select_related("variant")[:_AUDIT_SHOWN]),
         words=words,
     )
 
@@ -103,12 +103,12 @@ def _choose_sales(only: int | None) -> tuple[list[Sale], int]:
     return [*ahead[:SHOWN], *over[:_OVER_SHOWN]], max(0, unfinished.count() - SHOWN)
 
 
-def _list_products(sales: list[Sale]) -> dict[int, list[Product]]:
-    products: dict[int, list[Product]] = {sale.pk: [] for sale in sales}
-    listings = Listing.objects.filter(sale__in=sales).select_related("product")
+def _list_variants(sales: list[Sale]) -> dict[int, list[Variant]]:
+    variants: dict[int, list[Variant]] = {sale.pk: [] for sale in sales}
+    listings = Listing.objects.filter(sale__in=sales).select_related("variant")
     for listing in listings.order_by("position", "id"):
-        products[listing.sale_id].append(listing.product)
-    return products
+        variants[listing.sale_id].append(listing.variant)
+    return variants
 
 
 # --- The gates -----------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ urlpatterns = [
     path("history/", views.history, name="dashboard-history"),
     path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
     path(
-        "sales/<int:sale>/products/<int:product>/<slug:action>/",
-        views.change_product,
-        name="change-product",
+        "sales/<int:sale>/products/<int:variant>/<slug:action>/",
+        views.change_variant,
+        name="change-variant",
     ),
 ]

@@ -16,7 +16,7 @@ from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
 from dashboard.controls import Control, Outcome
 from dashboard.reading import observer
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 
 
 @require_safe
@@ -61,18 +61,18 @@ def change_sale(request: HttpRequest, sale: int, action: str) -> HttpResponse:
 
 
 @require_POST
-def change_product(request: HttpRequest, sale: int, product: int, action: str) -> HttpResponse:
-    """Restock or correct a product, at the desk of a sale."""
-    desk = f"product-{sale}-{product}"
-    key = f"{action}-{sale}-{product}"
-    return _change(request, controls.OF_PRODUCTS, action, Product, product, desk=desk, key=key)
+def change_variant(request: HttpRequest, sale: int, variant: int, action: str) -> HttpResponse:
+    """Restock or correct a variant, at the desk of a sale."""
+    desk = f"product-{sale}-{variant}"
+    key = f"{action}-{sale}-{variant}"
+    return _change(request, controls.OF_VARIANTS, action, Variant, variant, desk=desk, key=key)
 
 
 def _change(
     request: HttpRequest,
     offered: Iterable[type[Control]],
     action: str,
-    model: type[Sale] | type[Product],
+    model: type[Sale] | type[Variant],
     which: int,
     *,
     desk: str,

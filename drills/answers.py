@@ -19,7 +19,7 @@ _OUTCOME = re.compile(r'id="purchase-([0-9a-f-]{36})" class="outcome" data-statu
 
 
 class Form(NamedTuple):
-    """A product that a page sells, with the ticket to buy it."""
+    """A variant that a page sells, with the ticket to buy it."""
 
     purchase: str
     ticket: str
@@ -33,13 +33,13 @@ class Page(NamedTuple):
 
 
 def parse_page(html: str) -> Page:
-    """Parse the forms of a sale's page and the units left of each product."""
+    """Parse the forms of a sale's page and the units left of each variant."""
     forms = [form for section in _SECTION.findall(html) for form in _parse_forms(section)]
     return Page(forms, {sku: int(left) for sku, left in _LEFT.findall(html)})
 
 
 def _parse_forms(section: str) -> list[Form]:
-    """One form per product: a section may offer several on one ticket."""
+    """One form per variant: a section may offer several on one ticket."""
     ticket, purchase = _TICKET.search(section), _PURCHASE.search(section)
     most = _MOST.search(section)
     if not (ticket and purchase and most):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from drills.aftermath import Aftermath
     from drills.crowd import Say
 
-PRODUCTS, UNITS, LIMIT = 3, 1000, 2  # of the sale; staff restock low products
+VARIANTS, UNITS, LIMIT = 3, 1000, 2  # of the sale; staff restock low variants
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def drill(
     from orders import reconciliation
 
     logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
-    sale = make_sale(LIMIT, PRODUCTS, UNITS)
+    sale = make_sale(LIMIT, VARIANTS, UNITS)
     before = consistency.read_stock(sale)
     crowd = EndlessCrowd(Site(f"http://{HOST}:{port}"), sale.slug, shoppers, seconds, seed)
     saboteur, staff = Saboteur(folder, schedule(seed, seconds)), Staff(sale)

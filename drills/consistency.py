@@ -15,7 +15,7 @@ from django.db.models import Max, Q, Sum
 
 from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
 from inventory.click_answers import ClickAnswer
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement, Variant
 from orders.models import Order
 
 # No habit provokes these.
@@ -39,7 +39,7 @@ class Fault(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Units of a product, and the id of the latest ledger row that they include."""
+    """Units of a variant, and the id of the latest ledger row that they include."""
 
     stock: int
     movement: int
@@ -70,7 +70,7 @@ class DatabaseState:
         shoppers = [log.shopper for log in logs if log.shopper]
         purchases = {UUID(purchase) for log in logs for purchase in log.accepted}
         theirs = Q(sale=sale, shopper__in=shoppers) | Q(pk__in=purchases)
-        orders = Order.objects.filter(theirs).select_related("product")
+        orders = Order.objects.filter(theirs).select_related("variant")
         sale.refresh_from_db()
         return cls(
             {str(order.pk): order for order in orders},
@@ -80,20 +80,20 @@ class DatabaseState:
 
 
 def read_stock(sale: Sale) -> dict[str, Units]:
-    """Read the stock of a sale's products by sku, with the ledger's position, in one query."""
-    products = Product.objects.filter(listings__sale=sale).annotate(movement=Max("movements"))
-    return {product.sku: Units(product.stock, product.movement or 0) for product in products}
+    """Read the stock of a sale's variants by sku, with the ledger's position, in one query."""
+    variants = Variant.objects.filter(listings__sale=sale).annotate(movement=Max("movements"))
+    return {variant.sku: Units(variant.stock, variant.movement or 0) for variant in variants}
 
 
 def _units_added(sku: str, after: int) -> int:
     """Sum the units that came in after a ledger row: restocked, returned, corrected upwards."""
-    added = StockMovement.objects.filter(product__sku=sku, pk__gt=after, delta__gt=0)
+    added = StockMovement.objects.filter(variant__sku=sku, pk__gt=after, delta__gt=0)
     return int(added.aggregate(units=Sum("delta"))["units"] or 0)
 
 
 def find_faults(logs: Iterable[Log], state: DatabaseState) -> list[Fault]:
     """Find every broken promise. None is broken if each accepted purchase has one final status that never
-    changed, PostgreSQL agrees, these shoppers have no other orders, no product sold more units than there
+    changed, PostgreSQL agrees, these shoppers have no other orders, no variant sold more units than there
     were, and no shopper got more than the limit."""
     logs = list(logs)
     faults = list(_check_stock(logs, state))
@@ -113,8 +113,8 @@ def _check_stock(logs: Iterable[Log], state: DatabaseState) -> Iterator[Fault]:
     for log in logs:
         for purchase in _confirmed_purchases(log):
             order = state.orders.get(purchase)
-            if order is not None and order.product is not None:
-                sold[order.product.sku] += order.quantity
+            if order is not None and order.variant is not None:
+                sold[order.variant.sku] += order.quantity
     for sku, units in sold.items():
         if units > state.available.get(sku, 0):
             available = state.available.get(sku, 0)
@@ -209,7 +209,7 @@ def _check_orders(log: Log, state: DatabaseState) -> Iterator[Fault]:
 
 def _order_agrees(order: Order, log: Log, update: Update) -> bool:
     status = "confirmed" if order.status == "cancelled" != update.status else order.status
-    sku = order.product.sku if order.product else ""
+    sku = order.variant.sku if order.variant else ""
     clicks = log.sent.get(update.purchase, ())
     return (
         status == update.status

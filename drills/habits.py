@@ -19,12 +19,12 @@ Habit = Callable[[Shopper], Coroutine[Any, Any, None]]
 TABS = 4  # each uses a connection of its own
 LOOKS = 2.0  # seconds at most, between the page and the click
 LEAVES_AFTER = 0.005  # seconds at most that an impatient shopper waits for a reply
-_NEXT_PRODUCT = (ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code)
+_NEXT_VARIANT = (ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code)
 _LATER = (ClickAnswer.PAUSED.code, ClickAnswer.NOT_OPEN.code)
 
 
 async def patient(shopper: Shopper) -> None:
-    """Look, click, and try another product if one is sold out."""
+    """Look, click, and try another variant if one is sold out."""
     page = await _arrive(shopper)
     if page is None:
         return
@@ -32,7 +32,7 @@ async def patient(shopper: Shopper) -> None:
     await shopper.pause(shopper.random.uniform(0, LOOKS))
     for form in _sort_forms(shopper, page):
         reply = await _buy_when_possible(shopper, form)
-        if reply is None or reply.code not in _NEXT_PRODUCT:
+        if reply is None or reply.code not in _NEXT_VARIANT:
             break
 
 
@@ -105,7 +105,7 @@ async def _arrive(shopper: Shopper) -> Page | None:
 
 
 def _sort_forms(shopper: Shopper, page: Page) -> Iterator[Form]:
-    """All forms, in an order of the shopper's own; sold-out products come last."""
+    """All forms, in an order of the shopper's own; sold-out variants come last."""
     forms = shopper.random.sample(page.forms, len(page.forms))
     yield from sorted(forms, key=lambda form: page.left.get(form.sku, 0) == 0)
 

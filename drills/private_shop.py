@@ -94,16 +94,16 @@ def _has_ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 
 
 def make_sale(
-    limit: int, products: int = 1, units: int = 1_000_000, *, wait: bool = True
+    limit: int, variants: int = 1, units: int = 1_000_000, *, wait: bool = True
 ) -> "Sale":
-    """Make an open sale of so many products, with so many units of each. With `wait`, its gate is ready
+    """Make an open sale of so many variants, with so many units of each. With `wait`, its gate is ready
     when this returns."""
     from django.db import transaction
     from django.utils import timezone
 
     from inventory import stock
     from inventory.gate import replica
-    from inventory.models import Listing, Product, Sale, StockMovement
+    from inventory.models import Listing, Sale, StockMovement, Variant
     from orders import lifecycle
 
     now = timezone.now()
@@ -116,11 +116,11 @@ def make_sale(
             closes_at=now + timedelta(hours=3),
             limit=limit,
         )
-        for number in range(products):
+        for number in range(variants):
             sku = f"{name}-{number}"
-            product = Product.objects.create(sku=sku, name=sku, price=100, currency="EUR")
-            stock.move(product, units, StockMovement.Reason.RECEIVED, actor="drill")
-            Listing.objects.create(sale=sale, product=product, position=number)
+            variant = Variant.objects.create(sku=sku, name=sku, price=100, currency="EUR")
+            stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="drill")
+            Listing.objects.create(sale=sale, variant=variant, position=number)
     lifecycle.schedule(sale.pk, by="drill")
     if wait:
         wait_for(lambda: replica.read_view(sale.pk).ready)

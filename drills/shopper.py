@@ -56,7 +56,7 @@ class Shopper:
     ) -> None:
         self._site, self.slug = site, slug
         self.closing = closing or asyncio.Event()
-        self.random = random.Random(seed or None)  # noqa: S311  # chooses products, protects nothing
+        self.random = random.Random(seed or None)  # noqa: S311  # chooses variants, protects nothing
         self.log = Log(habit)
         self._browser = Browser(site)
         self._answered: dict[str, asyncio.Event] = {}  # by accepted purchase; set when final

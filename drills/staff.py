@@ -12,12 +12,12 @@ from django.db import DatabaseError, connection
 
 from drills.private_shop import BackgroundWork
 from flashsale.database import drop_broken_connections
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import cancellation, changes, reconciliation, stock_changes
 from orders.models import Order
 
 EVERY = 0.5  # seconds
-LOW, MORE = 300, 700  # units of a product: restock below LOW, by MORE
+LOW, MORE = 300, 700  # units of a variant: restock below LOW, by MORE
 _BY = "drill"
 
 logger = logging.getLogger(__name__)
@@ -77,8 +77,8 @@ class Staff:
             self.log.faults.setdefault(kind, []).extend(found)
 
     def _restock(self) -> None:
-        for product in Product.objects.filter(listings__sale=self._sale, stock__lt=LOW):
-            stock_changes.restock(product.pk, MORE, by=_BY)
+        for variant in Variant.objects.filter(listings__sale=self._sale, stock__lt=LOW):
+            stock_changes.restock(variant.pk, MORE, by=_BY)
             self.log.restocked += 1
 
     def _cancel_one(self) -> None:

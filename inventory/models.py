@@ -38,8 +38,13 @@ def sensible_moment(moment: datetime) -> None:
         raise ValidationError("The year must be from 2000 to 2999.")
 
 
-class Product(models.Model):
-    """A product with its own price and stock. Each size of a shoe is a product."""
+class Variant(models.Model):
+    """Units of one kind, with a price and a stock. Each size of a shoe is a variant.
+
+    Its table, and the columns that refer to it, have the names of the last release, whose processes
+    go on during an upgrade; a later release renames them (`docs/decisions/0018-product-and-variant.md`).
+    Raw SQL uses the names of tables and columns.
+    """
 
     sku = models.CharField(
         max_length=40, unique=True, validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
@@ -57,6 +62,8 @@ class Product(models.Model):
     stock = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
+        db_table = "inventory_product"
+        verbose_name = "product"
         ordering = ["sku"]
         permissions = [("correct_stock", "Can correct stock")]
         constraints = [
@@ -77,7 +84,7 @@ class Product(models.Model):
 
 
 class Sale(models.Model):
-    """A window of time in which some products can be bought, under a limit per shopper."""
+    """A window of time in which some variants can be bought, under a limit per shopper."""
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -106,9 +113,9 @@ class Sale(models.Model):
     # so a line read from a gate that has been replaced since decides nothing. See
     # `orders/replication.py`.
     epoch = models.CharField(max_length=32, blank=True, editable=False)
-    # Ended, line empty, gate removed: its products may go into another sale.
+    # Ended, line empty, gate removed: its variants may go into another sale.
     finished = models.BooleanField(default=False, editable=False)
-    products = models.ManyToManyField(Product, through="Listing", related_name="sales")
+    variants = models.ManyToManyField(Variant, through="Listing", related_name="sales")
 
     class Meta:
         ordering = ["opens_at", "id"]
@@ -173,11 +180,17 @@ class _Window(models.Func):
 
 
 class Listing(models.Model):
-    """A product in a sale. A foreign key keeps the copy of the window equal to the sale's, so that
-    a constraint can refuse one product in two sales at once."""
+    """A variant in a sale. A foreign key keeps the copy of the window equal to the sale's, so that
+    a constraint can refuse one variant in two sales at once."""
 
     sale = models.ForeignKey(Sale, models.CASCADE, related_name="listings")
-    product = models.ForeignKey(Product, models.PROTECT, related_name="listings")
+    variant = models.ForeignKey(
+        Variant,
+        models.PROTECT,
+        verbose_name="product",
+        related_name="listings",
+        db_column="product_id",
+    )
     position = models.PositiveSmallIntegerField(default=0)
     # Units that this sale has offered so far: the full length of the bar beside "12 left".
     offered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
@@ -188,9 +201,9 @@ class Listing(models.Model):
     class Meta:
         ordering = ["position", "id"]
         constraints = [
-            models.UniqueConstraint(fields=["sale", "product"], name="listing_once"),
+            models.UniqueConstraint(fields=["sale", "variant"], name="listing_once"),
             models.UniqueConstraint(
-                fields=["product"],
+                fields=["variant"],
                 condition=Q(finished=False),
                 name="listing_in_one_unfinished_sale",
                 violation_error_message="This product is in another sale that has not finished.",
@@ -198,7 +211,7 @@ class Listing(models.Model):
             ExclusionConstraint(
                 name="listing_windows_apart",
                 expressions=[
-                    ("product", RangeOperators.EQUAL),
+                    ("variant", RangeOperators.EQUAL),
                     (_Window("opens_at", "closes_at"), RangeOperators.OVERLAPS),
                 ],
                 violation_error_message="Another sale of this product has a window in this one.",
@@ -206,7 +219,7 @@ class Listing(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.product} in {self.sale}"
+        return f"{self.variant} in {self.sale}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.opens_at, self.closes_at = self.sale.opens_at, self.sale.closes_at
@@ -223,7 +236,13 @@ class StockMovement(models.Model):
         CANCELLED = "cancelled"
         CORRECTED = "corrected"
 
-    product = models.ForeignKey(Product, models.PROTECT, related_name="movements")
+    variant = models.ForeignKey(
+        Variant,
+        models.PROTECT,
+        verbose_name="product",
+        related_name="movements",
+        db_column="product_id",
+    )
     delta = models.IntegerField()
     balance = models.PositiveIntegerField(help_text="stock after this movement")
     reason = models.CharField(max_length=9, choices=Reason.choices)
@@ -238,7 +257,7 @@ class StockMovement(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["product", "-id"], name="movement_latest")]
+        indexes = [models.Index(fields=["variant", "-id"], name="movement_latest")]
         constraints = [
             models.CheckConstraint(condition=~Q(delta=0), name="movement_moves"),
             models.CheckConstraint(condition=Q(balance__gte=0), name="movement_balance"),
@@ -252,4 +271,4 @@ class StockMovement(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.product_id}: {self.delta:+d} {self.reason}"
+        return f"{self.variant_id}: {self.delta:+d} {self.reason}"

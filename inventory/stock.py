@@ -1,7 +1,7 @@
 """Changes of stock: every movement of units has a row in the ledger.
 
 All functions must run in the transaction of the change. Locks are taken in one order everywhere:
-sales by key, then products by key, then orders by key. `offer` and `move` need sale and products
+sales by key, then variants by key, then orders by key. `offer` and `move` need sale and variants
 locked.
 """
 
@@ -14,11 +14,11 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from flashsale.database import Rows, Statement, require_transaction
-from inventory.models import Listing, Product, Sale, StockMovement
+from inventory.models import Listing, Sale, StockMovement, Variant
 
 Reason = StockMovement.Reason
 
-# Part of settlement's statement: lowers the stock of each locked product in `sold` by its `units`,
+# Part of settlement's statement: lowers the stock of each locked variant in `sold` by its `units`,
 # and writes the ledger. PostgreSQL computes the new stock from the row: even without the lock, the
 # CHECK on the row would stop an oversell and no update would be lost.
 SELLING = """
@@ -36,11 +36,11 @@ taken AS (
 """
 
 
-def lock(products: Iterable[int]) -> list[Product]:
-    """Lock these products, in the order of their keys. Unknown keys are left out."""
+def lock(variants: Iterable[int]) -> list[Variant]:
+    """Lock these variants, in the order of their keys. Unknown keys are left out."""
     require_transaction()
     return list(
-        Product.objects.select_for_update(no_key=True).filter(pk__in=list(products)).order_by("pk")
+        Variant.objects.select_for_update(no_key=True).filter(pk__in=list(variants)).order_by("pk")
     )
 
 
@@ -48,10 +48,10 @@ _SOLD = ("id", "sku", "price", "currency", "stock")
 
 
 def lock_statement(sale: int, skus: Iterable[str]) -> Statement:
-    """The statement that locks the sale's products with these skus, by key; `read_locked` reads its
+    """The statement that locks the sale's variants with these skus, by key; `read_locked` reads its
     rows."""
     require_transaction()
-    wanted = sorted(set(skus)) or [""]  # "": no product
+    wanted = sorted(set(skus)) or [""]  # "": no variant
     statement, placeholders = _locking_listed(len(wanted))
     values: dict[int | str, int | str] = {
         _A_SALE: sale,
@@ -60,9 +60,9 @@ def lock_statement(sale: int, skus: Iterable[str]) -> Statement:
     return statement, [values[each] for each in placeholders]
 
 
-def read_locked(rows: Rows) -> list[Product]:
-    """The locked products, with the fields that settlement needs."""
-    return [Product.from_db("default", _SOLD, row) for row in rows]
+def read_locked(rows: Rows) -> list[Variant]:
+    """The locked variants, with the fields that settlement needs."""
+    return [Variant.from_db("default", _SOLD, row) for row in rows]
 
 
 _A_SALE = -1
@@ -77,21 +77,21 @@ def _locking_listed(skus: int) -> tuple[str, tuple[Any, ...]]:
     """The statement for so many skus, and a placeholder for each of its values. Kept, because the
     ORM takes longer to build it than PostgreSQL to run it."""
     wanted = [_a_sku(number) for number in range(skus)]
-    listed = Product.objects.filter(listings__sale=_A_SALE, sku__in=wanted).order_by("pk")
+    listed = Variant.objects.filter(listings__sale=_A_SALE, sku__in=wanted).order_by("pk")
     rows = listed.only(*_SOLD).select_for_update(no_key=True, of=("self",))
     return rows.query.sql_with_params()
 
 
-def offer(sale: Sale, products: Iterable[Product]) -> None:
-    """Set the units that a draft offers to the stock of its products. Sale and products must be
+def offer(sale: Sale, variants: Iterable[Variant]) -> None:
+    """Set the units that a draft offers to the stock of its variants. Sale and variants must be
     locked."""
     require_transaction()
-    for product in products:
-        Listing.objects.filter(sale=sale, product=product).update(offered=product.stock)
+    for variant in variants:
+        Listing.objects.filter(sale=sale, variant=variant).update(offered=variant.stock)
 
 
 def move(
-    product: Product,
+    variant: Variant,
     delta: int,
     reason: StockMovement.Reason,
     *,
@@ -100,22 +100,22 @@ def move(
     note: str = "",
     order: UUID | None = None,
 ) -> None:
-    """Change a locked product's stock by `delta` units, and write the ledger.
+    """Change a locked variant's stock by `delta` units, and write the ledger.
 
     `sales` are the locked sales of this change. The ledger names the unfinished one among them, if
     any, and its version, with which the gate gets the new stock.
     """
     require_transaction()
     sale = next((sale for sale in sales if not sale.finished), None)
-    product.stock += delta
-    product.save(update_fields=["stock"])
+    variant.stock += delta
+    variant.save(update_fields=["stock"])
     if sale and reason != Reason.CANCELLED:  # returned units were offered before
-        listed = Listing.objects.filter(sale=sale, product=product)
+        listed = Listing.objects.filter(sale=sale, variant=variant)
         listed.update(offered=Greatest(F("offered") + delta, 0))
     StockMovement.objects.create(
-        product=product,
+        variant=variant,
         delta=delta,
-        balance=product.stock,
+        balance=variant.stock,
         reason=reason,
         actor=actor,
         note=note,

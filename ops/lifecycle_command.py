@@ -15,7 +15,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from inventory import announce
-from inventory.models import Product, Sale, sensible_moment
+from inventory.models import Sale, Variant, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
 from orders.models import AuditEntry
@@ -116,12 +116,12 @@ def find_sale(slug: str) -> Sale:
     return sale
 
 
-def find_product(sku: str) -> Product:
-    """Find a product. Raises Failed, with similar skus."""
-    product = Product.objects.filter(sku=sku).first()
-    if product is None:
-        raise _unknown("product", sku, Product.objects.values_list("sku", flat=True))
-    return product
+def find_variant(sku: str) -> Variant:
+    """Find a variant. Raises Failed, with similar skus."""
+    variant = Variant.objects.filter(sku=sku).first()
+    if variant is None:
+        raise _unknown("product", sku, Variant.objects.values_list("sku", flat=True))
+    return variant
 
 
 def time_zone(name: str) -> ZoneInfo:

@@ -2,7 +2,7 @@
 
 Not by the dashboard's `Observer`: it reads PostgreSQL first, so that of 200 looks at a busy sale 25 showed
 a gate ahead of PostgreSQL (here: none), it takes 86 ms instead of 32 for its telemetry and processes, and
-it has neither the orders by product nor the sale's own audit.
+it has neither the orders by variant nor the sale's own audit.
 """
 
 from collections import Counter
@@ -27,14 +27,14 @@ class Overview:
     view: View | None  # None if it has no gate, or Redis cannot be read
     waited: int  # ms for which the head of the line has waited
     problem: str  # why Redis cannot be read; empty if it can
-    products: list[Facts]
+    variants: list[Facts]
     poison: int  # orders that were rejected because they could not be processed
     audit: list[AuditEntry]
 
     def as_json(self) -> Facts:
         return {
             **sale_facts(self.sale),
-            "products": self.products,
+            "products": self.variants,
             "gate": self._gate(),
             "poison": self.poison,
             "audit": audit_facts(self.audit),
@@ -60,7 +60,7 @@ def read_overview(sale: Sale) -> Overview:
         view=view,
         waited=waited,
         problem=problem,
-        products=_list_products(sale, view),
+        variants=_list_variants(sale, view),
         poison=sale.orders.filter(reason=Order.Reason.ERROR).count(),
         audit=list(AuditEntry.objects.filter(sale=sale)[:_AUDIT_SHOWN]),
     )
@@ -75,21 +75,21 @@ def _read_gate(sale: Sale) -> tuple[View | None, int, str]:
         return None, 0, describe_failure(error)
 
 
-def _list_products(sale: Sale, view: View | None) -> list[Facts]:
+def _list_variants(sale: Sale, view: View | None) -> list[Facts]:
     owning = sale.orders.filter(owned__gt=0).order_by()
-    units = Counter(dict(owning.values_list("product").annotate(Sum("owned"))))
-    listings = sale.listings.select_related("product").order_by("position", "id")
+    units = Counter(dict(owning.values_list("variant").annotate(Sum("owned"))))
+    listings = sale.listings.select_related("variant").order_by("position", "id")
     return [
         {
-            "sku": product.sku,
-            "name": product.name,
-            "option": product.option,
-            "price": product.price,
-            "currency": product.currency,
-            "stock": product.stock,
-            "in_flight": view.in_flight.get(product.sku, 0) if view else None,
-            "left": view.left(product.sku) if view else None,
-            "confirmed": units[product.pk],
+            "sku": variant.sku,
+            "name": variant.name,
+            "option": variant.option,
+            "price": variant.price,
+            "currency": variant.currency,
+            "stock": variant.stock,
+            "in_flight": view.in_flight.get(variant.sku, 0) if view else None,
+            "left": view.left(variant.sku) if view else None,
+            "confirmed": units[variant.pk],
         }
-        for product in (listing.product for listing in listings)
+        for variant in (listing.variant for listing in listings)
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from inventory.gate.entries import Entry
-from inventory.models import Product
+from inventory.models import Variant
 from orders.models import Order
 
 
@@ -18,7 +18,7 @@ class Decision:
     """The decision on one entry: the order that it becomes."""
 
     entry: Entry
-    product: Product | None
+    variant: Variant | None
     status: Order.Status
     reason: str = ""
 
@@ -29,34 +29,34 @@ class Decision:
 
 
 def allot(
-    entries: Iterable[Entry], products: Iterable[Product], bought: dict[UUID, int], limit: int
+    entries: Iterable[Entry], variants: Iterable[Variant], bought: dict[UUID, int], limit: int
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the limit per shopper.
 
-    `products` and `bought` (units owned by shopper) must be read under the locks of settlement.
+    `variants` and `bought` (units owned by shopper) must be read under the locks of settlement.
     Clock and status of the sale do not matter: a purchase that was accepted before a pause or the
     close is sold.
     """
-    by_sku = {product.sku: product for product in products}
-    left = {product.sku: product.stock for product in by_sku.values()}
+    by_sku = {variant.sku: variant for variant in variants}
+    left = {variant.sku: variant.stock for variant in by_sku.values()}
     units = defaultdict(int, bought)
     decisions = []
     for entry in entries:
-        product = by_sku.get(entry.sku)
-        if product is None or entry.quantity < 1:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.ERROR))
+        variant = by_sku.get(entry.sku)
+        if variant is None or entry.quantity < 1:
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.ERROR))
         elif units[entry.shopper] + entry.quantity > limit:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.LIMIT))
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.LIMIT))
         elif left[entry.sku] < entry.quantity:
-            decisions.append(Decision(entry, product, Order.Status.REJECTED, Order.Reason.SOLD_OUT))
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.SOLD_OUT))
         else:
             left[entry.sku] -= entry.quantity
             units[entry.shopper] += entry.quantity
-            decisions.append(Decision(entry, product, Order.Status.CONFIRMED))
+            decisions.append(Decision(entry, variant, Order.Status.CONFIRMED))
     return decisions
 
 
 def reject_as_poison(entry: Entry) -> Decision:
-    """Reject an entry that PostgreSQL refuses to store. Its order names no product and no units."""
+    """Reject an entry that PostgreSQL refuses to store. Its order names no variant and no units."""
     harmless = Entry(entry.id, entry.purchase, entry.shopper, entry.sku, 0, entry.accepted_at)
     return Decision(harmless, None, Order.Status.REJECTED, Order.Reason.ERROR)

@@ -1,4 +1,4 @@
-"""The audit: who changed a sale, product or order, when and why. One row per action, written in the
+"""The audit: who changed a sale, variant or order, when and why. One row per action, written in the
 transaction of the change."""
 
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from uuid import UUID
 from flashsale.database import require_transaction
 from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
 
 Action = AuditEntry.Action
-Subject = Sale | Product | Order
+Subject = Sale | Variant | Order
 Facts = dict[str, Any]
 
 # The fields that the audit records, if they changed.
 _RECORDED: dict[type, tuple[str, ...]] = {
     Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
-    Product: ("name", "option", "price", "currency", "stock"),
+    Variant: ("name", "option", "price", "currency", "stock"),
     Order: ("status",),
 }
 
@@ -69,7 +69,7 @@ def write_down(
         key=key,
         subject=_name_of(subject),
         sale=subject if isinstance(subject, Sale) else sale,
-        product=_product_of(subject),
+        variant=_variant_of(subject),
         order=subject.pk if isinstance(subject, Order) else None,
         before={name: before[name] for name in changed if name in before},
         after={name: after[name] for name in changed},
@@ -82,7 +82,7 @@ def is_written_down(key: UUID | None) -> bool:
 
 
 def facts(subject: Subject) -> Facts:
-    """The recorded fields of a sale, product or order, in types that JSON has."""
+    """The recorded fields of a sale, variant or order, in types that JSON has."""
     return {name: _plain(getattr(subject, name)) for name in _RECORDED[type(subject)]}
 
 
@@ -96,13 +96,13 @@ def _plain(value: object) -> object:
 def _name_of(subject: Subject) -> str:
     if isinstance(subject, Sale):
         return subject.slug
-    return subject.sku if isinstance(subject, Product) else subject.reference
+    return subject.sku if isinstance(subject, Variant) else subject.reference
 
 
-def _product_of(subject: Subject) -> Product | None:
+def _variant_of(subject: Subject) -> Variant | None:
     if isinstance(subject, Order):
-        return subject.product
-    return subject if isinstance(subject, Product) else None
+        return subject.variant
+    return subject if isinstance(subject, Variant) else None
 
 
 # --- As text ------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def _value(entry: AuditEntry, name: str, value: Any) -> str:
 
 
 def _price(entry: AuditEntry, minor_units: int) -> str:
-    """In the currency that the entry names, else in the product's; in minor units if there is
+    """In the currency that the entry names, else in the variant's; in minor units if there is
     none."""
-    currency = entry.after.get("currency") or (entry.product and entry.product.currency)
+    currency = entry.after.get("currency") or (entry.variant and entry.variant.currency)
     return money(minor_units, currency) if currency else f"{minor_units:,}"

@@ -5,7 +5,7 @@ from uuid import UUID
 from inventory import stock
 from inventory.models import StockMovement
 from orders.audit_trail import Action, auditing
-from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_product
+from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_variant
 from orders.models import Order
 
 
@@ -13,7 +13,7 @@ def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
     """Cancel a confirmed order: its units return to stock exactly once. False if it is cancelled
     already.
 
-    One transaction, with the order's sale, the sales that list the product now, the product and the
+    One transaction, with the order's sale, the sales that list the variant now, the variant and the
     order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is rejected, and
     the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
     """
@@ -26,10 +26,10 @@ def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
 
 def _cancel(order: UUID, by: str, reason: str) -> None:
     seen = Order.objects.get(pk=order)
-    if seen.product_id is None:
+    if seen.variant_id is None:
         raise NotPossible("A rejected order cannot be cancelled.")
-    with change_sales([seen.sale_id, *find_selling(seen.product_id)]) as sales:
-        product = lock_product(seen.product_id, sales)
+    with change_sales([seen.sale_id, *find_selling(seen.variant_id)]) as sales:
+        variant = lock_variant(seen.variant_id, sales)
         # The sale's lock would be enough. This one also keeps apart code that does not lock the
         # sale.
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
@@ -44,4 +44,4 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
             locked.save(update_fields=["status", "version"])
             sale.confirmed -= 1
             returned = StockMovement.Reason.CANCELLED
-            stock.move(product, locked.owned, returned, sales=sales, actor=by, order=locked.pk)
+            stock.move(variant, locked.owned, returned, sales=sales, actor=by, order=locked.pk)

@@ -16,12 +16,12 @@ from inventory import stock
 from inventory.constraint_messages import explain
 from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import replication
 
 
 class NotPossible(Exception):
-    """The sale, product or order is in a state that does not allow the change. The message says
+    """The sale, variant or order is in a state that does not allow the change. The message says
     why, for staff."""
 
 
@@ -70,22 +70,22 @@ def _replicate(sale: int) -> None:
     )
 
 
-def find_selling(product: int) -> list[int]:
-    """The unfinished sales that list this product: their gates need its stock."""
-    unfinished = Sale.objects.filter(listings__product=product, finished=False)
+def find_selling(variant: int) -> list[int]:
+    """The unfinished sales that list this variant: their gates need its stock."""
+    unfinished = Sale.objects.filter(listings__variant=variant, finished=False)
     return list(unfinished.values_list("pk", flat=True))
 
 
-def lock_product(product: int, sales: list[Sale]) -> Product:
-    """Lock the product, inside the transaction in which `sales` were locked.
+def lock_variant(variant: int, sales: list[Sale]) -> Variant:
+    """Lock the variant, inside the transaction in which `sales` were locked.
 
     Raises NotPossible if another sale has listed it since the sales were looked up: the gate of
     that sale would never get this change.
     """
-    locked = next(iter(stock.lock([product])), None)
+    locked = next(iter(stock.lock([variant])), None)
     if locked is None:
-        raise Product.DoesNotExist(f"There is no product {product}.")
-    if not set(find_selling(product)) <= {sale.pk for sale in sales}:
+        raise Variant.DoesNotExist(f"There is no product {variant}.")
+    if not set(find_selling(variant)) <= {sale.pk for sale in sales}:
         raise NotPossible("The product was put into a sale just now. Please try again.")
     return locked
 

@@ -1,7 +1,7 @@
 """Finishing of sales by the clock: remove the gate of a sale that has ended and whose line is
 empty.
 
-Afterwards the sale's products may go into another sale.
+Afterwards the sale's variants may go into another sale.
 """
 
 import logging

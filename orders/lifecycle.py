@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from flashsale.database import bounded_transaction
 from inventory import stock
-from inventory.models import MOST_UNITS, Listing, Product, Sale, sensible_moment
+from inventory.models import MOST_UNITS, Listing, Sale, Variant, sensible_moment
 from orders.audit_trail import Action, auditing, write_down
 from orders.changes import NotPossible, change_sales, explain_refusals
 
@@ -32,7 +32,7 @@ def create(
     by: str,
     reason: str = "",
 ) -> Sale:
-    """Create a draft that lists these products, in this order. Shoppers do not see it until it is
+    """Create a draft that lists these variants, in this order. Shoppers do not see it until it is
     scheduled.
 
     Raises ValidationError for a malformed field, and NotPossible.
@@ -48,8 +48,8 @@ def create(
     sale.full_clean(validate_constraints=False)
     with explain_refusals(), bounded_transaction():
         sale.save()
-        for position, product in enumerate(_find_products(skus)):
-            Listing.objects.create(sale=sale, product=product, position=position)
+        for position, variant in enumerate(_find_variants(skus)):
+            Listing.objects.create(sale=sale, variant=variant, position=position)
         write_down(Action.CREATED, sale, {}, by=by, reason=reason)
     return sale
 
@@ -61,7 +61,7 @@ def schedule(sale: int, *, by: str, reason: str = "") -> None:
         change_sales([sale]) as (locked,),
         auditing(Action.SCHEDULED, locked, by=by, reason=reason),
     ):
-        _offer_products(locked)
+        _offer_variants(locked)
         _set_status(locked, Status.LIVE, {Status.DRAFT})
 
 
@@ -72,7 +72,7 @@ def go_live(sale: int, *, by: str, reason: str = "") -> None:
         change_sales([sale]) as (locked,),
         auditing(Action.OPENED, locked, by=by, reason=reason),
     ):
-        _offer_products(locked)
+        _offer_variants(locked)
         if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
             raise NotPossible("The sale is open already.")
         _set_status(locked, Status.LIVE, {Status.DRAFT, Status.LIVE})
@@ -95,7 +95,7 @@ def end(sale: int, *, by: str, reason: str = "") -> None:
     """Close the sale now, for good. Accepted purchases are still decided."""
     with change_sales([sale]) as (locked,), auditing(Action.ENDED, locked, by=by, reason=reason):
         _set_status(locked, Status.ENDED, {Status.LIVE, Status.PAUSED})
-        # The window ends too, so that another sale of its products may open from now on.
+        # The window ends too, so that another sale of its variants may open from now on.
         soonest = locked.opens_at + timedelta(milliseconds=1)
         locked.closes_at = min(locked.closes_at, max(_now_in_ms(), soonest))
 
@@ -150,15 +150,15 @@ def _set_status(sale: Sale, to: Sale.Status, allowed: set[Sale.Status]) -> None:
     sale.status = to
 
 
-def _offer_products(sale: Sale) -> None:
+def _offer_variants(sale: Sale) -> None:
     # Locked, so that a restock either commits before this or finds this sale.
-    products = stock.lock(sale.products.values_list("pk", flat=True))
-    if not products:
+    variants = stock.lock(sale.variants.values_list("pk", flat=True))
+    if not variants:
         raise NotPossible("The sale has no products.")
-    if len({product.currency for product in products}) > 1:
+    if len({variant.currency for variant in variants}) > 1:
         raise NotPossible("The prices of a sale must be in one currency.")
     if sale.status == Status.DRAFT:
-        stock.offer(sale, products)
+        stock.offer(sale, variants)
 
 
 def _require_sensible(moment: datetime) -> None:
@@ -180,9 +180,9 @@ def _now_in_ms() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
-def _find_products(skus: Sequence[str]) -> list[Product]:
-    """The products, in the order of `skus`."""
-    found = Product.objects.in_bulk(list(skus), field_name="sku")
+def _find_variants(skus: Sequence[str]) -> list[Variant]:
+    """The variants, in the order of `skus`."""
+    found = Variant.objects.in_bulk(list(skus), field_name="sku")
     unknown = [sku for sku in skus if sku not in found]
     if unknown:
         raise NotPossible(f"There is no product {', '.join(unknown)}.")

@@ -5,7 +5,7 @@ from typing import TypeAlias
 from django.db import models
 from django.db.models import Case, F, Q, When
 
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders.reference import reference
 from orders.status import OWNING
 from orders.status import Status as OrderStatus
@@ -29,14 +29,20 @@ class Order(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     # One foreign key to the listing (`orders/migrations/0002_rules.py`) proves that sale and
-    # product exist. With a constraint each, PostgreSQL would look up two more rows for every order.
+    # variant exist. With a constraint each, PostgreSQL would look up two more rows for every order.
     sale = models.ForeignKey(
         Sale, models.PROTECT, related_name="orders", db_index=False, db_constraint=False
     )
-    # None only for a poison entry: one that names no product of the sale, or that PostgreSQL
+    # None only for a poison entry: one that names no variant of the sale, or that PostgreSQL
     # refused.
-    product = models.ForeignKey(
-        Product, models.PROTECT, related_name="orders", null=True, db_constraint=False
+    variant = models.ForeignKey(
+        Variant,
+        models.PROTECT,
+        verbose_name="product",
+        related_name="orders",
+        null=True,
+        db_constraint=False,
+        db_column="product_id",
     )
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
@@ -81,7 +87,7 @@ class Order(models.Model):
                 condition=Q(quantity__gte=1) | Q(reason="error"), name="order_quantity_positive"
             ),
             models.CheckConstraint(
-                condition=Q(product__isnull=False) | Q(reason="error"), name="order_has_product"
+                condition=Q(variant__isnull=False) | Q(reason="error"), name="order_has_product"
             ),
         ]
 
@@ -104,7 +110,7 @@ class Order(models.Model):
 
 
 class AuditEntry(models.Model):
-    """A row of the audit: a change of a sale, product or order by a person. Append-only, by a
+    """A row of the audit: a change of a sale, variant or order by a person. Append-only, by a
     trigger."""
 
     class Action(models.TextChoices):
@@ -130,8 +136,15 @@ class AuditEntry(models.Model):
     sale = models.ForeignKey(
         Sale, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
     )
-    product = models.ForeignKey(
-        Product, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
+    variant = models.ForeignKey(
+        Variant,
+        models.DO_NOTHING,
+        verbose_name="product",
+        related_name="audit",
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_column="product_id",
     )
     order = models.UUIDField(null=True, blank=True)
     before = models.JSONField(help_text="what the action changed, as it was")

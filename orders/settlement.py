@@ -26,7 +26,7 @@ from inventory.corruption import CorruptGate
 from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import bell, replication, tickets
 from orders.allotment import Decision, allot, reject_as_poison
 from orders.settlement_statements import (
@@ -54,7 +54,7 @@ _LOCK_SPACE = 0x5E771E  # of the advisory lock, apart from any other
 _DATA_ERRORS = (DataError, IntegrityError)
 
 RawLine = list[tuple[str, dict[str, str]]]
-Record = Callable[[Sale, list[Entry], list[Product], dict[UUID, int]], list[Decision]]
+Record = Callable[[Sale, list[Entry], list[Variant], dict[UUID, int]], list[Decision]]
 
 
 def settle(sale: int) -> None:
@@ -111,17 +111,17 @@ def decide(sale: int, epoch: str, entries: list[Entry]) -> Delta | None:
 def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> Delta | None:
     """Lock, decide and write, in one transaction.
 
-    All locks are taken at once and in the one order: the sale, then its products by key. Everything
+    All locks are taken at once and in the one order: the sale, then its variants by key. Everything
     that the decision needs is read after them, so that it cannot change before the commit.
     """
     with transaction.atomic():
         if not _try_lock(sale_id):
             return None
-        sale, products, known = _lock(sale_id, entries)
+        sale, variants, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
             return None
         fresh, bought = _fresh(entries, known)
-        delta = _record_batch(sale, fresh, products, bought, record)
+        delta = _record_batch(sale, fresh, variants, bought, record)
     telemetry.count_settled(sale_id, len(fresh))
     logs.log_steps(_list_outcomes(sale_id, delta))
     tracing.write_spans("settlement", _list_steps(sale_id, fresh, delta))
@@ -184,8 +184,8 @@ def _try_lock(sale: int) -> bool:
     return locked == [(True,)]
 
 
-def _lock(sale: int, entries: list[Entry]) -> tuple[Sale, list[Product], Rows]:
-    """Lock the sale and the entries' products, then look up known purchases and owned units. One
+def _lock(sale: int, entries: list[Entry]) -> tuple[Sale, list[Variant], Rows]:
+    """Lock the sale and the entries' variants, then look up known purchases and owned units. One
     round trip, inside a transaction."""
     locked, listed, known = ask_together(
         lock_sale_statement(sale),
@@ -207,7 +207,7 @@ def _fresh(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, in
 def _record_batch(
     sale: Sale,
     fresh: list[Entry],
-    products: list[Product],
+    variants: list[Variant],
     bought: dict[UUID, int],
     record: Record,
 ) -> Delta:
@@ -216,21 +216,21 @@ def _record_batch(
     if not fresh:
         return Delta(sale.version, sale.version)
     sale.version += 1
-    left, units = {product.sku: product.stock for product in products}, dict(bought)
-    return _delta_of_batch(sale.version, record(sale, fresh, products, bought), left, units)
+    left, units = {variant.sku: variant.stock for variant in variants}, dict(bought)
+    return _delta_of_batch(sale.version, record(sale, fresh, variants, bought), left, units)
 
 
 def _record(
-    sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
+    sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
 ) -> list[Decision]:
     """Decide and write a batch as a whole."""
-    decisions = allot(entries, products, bought, sale.limit)
+    decisions = allot(entries, variants, bought, sale.limit)
     _write(sale, decisions)
     return decisions
 
 
 def _record_one_by_one(
-    sale: Sale, entries: list[Entry], products: list[Product], bought: dict[UUID, int]
+    sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
 ) -> list[Decision]:
     """Decide and write each entry in a savepoint, so that an entry that PostgreSQL refuses is
     rejected alone.
@@ -239,7 +239,7 @@ def _record_one_by_one(
     """
     decisions = []
     for entry in entries:
-        [decision] = allot([entry], products, bought, sale.limit)
+        [decision] = allot([entry], variants, bought, sale.limit)
         try:
             with transaction.atomic():
                 _write(sale, [decision])
@@ -252,8 +252,8 @@ def _record_one_by_one(
             decision = reject_as_poison(entry)
             _write(sale, [decision])
         decisions.append(decision)
-        if decision.owned and decision.product:
-            decision.product.stock -= decision.owned
+        if decision.owned and decision.variant:
+            decision.variant.stock -= decision.owned
             bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.owned
     return decisions
 
@@ -272,8 +272,8 @@ def _delta_of_batch(
     batch, and are updated here."""
     answers = []
     for decision in decisions:
-        entry, product = decision.entry, decision.product
-        sku = product.sku if product else ""
+        entry, variant = decision.entry, decision.variant
+        sku = variant.sku if variant else ""
         status, reason = decision.status.value, str(decision.reason)
         buyer, units = entry.shopper, entry.quantity
         answers.append([entry.purchase.hex, status, reason, buyer.hex, sku, units])

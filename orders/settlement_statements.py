@@ -75,8 +75,8 @@ def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
     owning = [decision for decision in decisions if decision.owned]
     sold: dict[int, int] = defaultdict(int)
     for decision in owning:
-        if decision.product:
-            sold[decision.product.pk] += decision.owned
+        if decision.variant:
+            sold[decision.variant.pk] += decision.owned
     return WRITE, {
         "sale": sale.pk,
         "version": sale.version,
@@ -84,11 +84,11 @@ def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
         "sold": list(sold),
         "units": list(sold.values()),
         "ids": _array(d.entry.purchase.hex for d in decisions),
-        "products": _array(d.product.pk if d.product else "NULL" for d in decisions),
+        "products": _array(d.variant.pk if d.variant else "NULL" for d in decisions),
         "shoppers": _array(d.entry.shopper.hex for d in decisions),
         "quantities": _array(d.entry.quantity for d in decisions),
-        "prices": _array(d.product.price if d.product else 0 for d in decisions),
-        "currencies": _array(d.product.currency if d.product else "" for d in decisions),
+        "prices": _array(d.variant.price if d.variant else 0 for d in decisions),
+        "currencies": _array(d.variant.currency if d.variant else "" for d in decisions),
         "statuses": _array(d.status.value for d in decisions),
         "reasons": _array(d.reason for d in decisions),
         "accepted": _array(d.entry.accepted_at.isoformat() for d in decisions),

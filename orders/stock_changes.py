@@ -1,6 +1,6 @@
 """Changes of stock by staff: units that arrive, and corrections.
 
-Each is one transaction: it locks the sales that list the product, then the product, and writes the
+Each is one transaction: it locks the sales that list the variant, then the variant, and writes the
 ledger and the audit. See `orders/changes.py` for the errors. `by` has at most 150 characters,
 `reason` 200.
 """
@@ -10,7 +10,7 @@ from uuid import UUID
 from inventory import stock
 from inventory.models import StockMovement
 from orders.audit_trail import Action, auditing, is_written_down
-from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_product
+from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_variant
 from orders.models import AuditEntry
 
 Movement = StockMovement.Reason
@@ -19,15 +19,15 @@ MOST_MOVED = 1_000_000  # units in one change
 
 
 def restock(
-    product: int, units: int, *, by: str, reason: str = "", key: UUID | None = None
+    variant: int, units: int, *, by: str, reason: str = "", key: UUID | None = None
 ) -> bool:
     """Add units that have arrived. False if the form with this key was carried out before."""
     if units < 1:
         raise NotPossible("A restock adds at least one unit.")
-    return _move(product, units, Action.RESTOCKED, Movement.RECEIVED, by, reason, key)
+    return _move(variant, units, Action.RESTOCKED, Movement.RECEIVED, by, reason, key)
 
 
-def correct(product: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
+def correct(variant: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
     """Add or remove units that were miscounted, broken or lost.
 
     After a removal, purchases that wait in the line may be rejected. False if the form with this
@@ -37,11 +37,11 @@ def correct(product: int, units: int, *, by: str, reason: str, key: UUID | None 
         raise NotPossible("A correction needs a reason.")
     if units == 0:
         raise NotPossible("A correction adds or removes at least one unit.")
-    return _move(product, units, Action.CORRECTED, Movement.CORRECTED, by, reason, key)
+    return _move(variant, units, Action.CORRECTED, Movement.CORRECTED, by, reason, key)
 
 
 def _move(
-    product: int,
+    variant: int,
     units: int,
     action: AuditEntry.Action,
     movement: StockMovement.Reason,
@@ -52,8 +52,8 @@ def _move(
     if abs(units) > MOST_MOVED:
         raise NotPossible(f"One change moves at most {MOST_MOVED:,} units. Is the number right?")
     try:
-        with change_sales(find_selling(product)) as sales:
-            locked = lock_product(product, sales)
+        with change_sales(find_selling(variant)) as sales:
+            locked = lock_variant(variant, sales)
             if is_written_down(key):
                 raise DoneBefore
             if locked.stock + units < 0:

@@ -100,7 +100,7 @@ async def _decide_without_gate(click: Click) -> Verdict:
     if answer.shopper != click.shopper.hex:
         return Verdict("foreign")
     same = (answer.sku, answer.quantity) == (click.sku, click.quantity)
-    # The order of a corrupt entry lacks product and quantity: there is nothing to compare.
+    # The order of a corrupt entry lacks variant and quantity: there is nothing to compare.
     if not same and answer.reason != Order.Reason.ERROR:
         return Verdict("reused", answer)
     return Verdict("known", answer)

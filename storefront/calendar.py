@@ -11,7 +11,7 @@ from inventory.click_answers import ClickAnswer
 from storefront.live_sale import LiveSale
 from storefront.responses import failure, find_live_sale
 
-_PRODUCT_ID = "-//Flash Sale Engine//EN"
+_VARIANT_ID = "-//Flash Sale Engine//EN"
 _CALENDAR = b"text/calendar; charset=utf-8"
 _REMINDER = timedelta(minutes=5)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -31,7 +31,7 @@ async def calendar(request: Request, slug: str) -> Response:
 def _calendar_file(live: LiveSale, request: Request) -> bytes:
     number = f"sale-{live.card.id}@{request.host}"  # stable: a second download replaces the event
     event = _event(live, request, number)
-    file = Calendar.new(prodid=_PRODUCT_ID, uid=number, subcomponents=[event])
+    file = Calendar.new(prodid=_VARIANT_ID, uid=number, subcomponents=[event])
     return bytes(file.to_ical())
 
 

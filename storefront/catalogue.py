@@ -8,7 +8,7 @@ from storefront.rendered import Rendered
 
 
 @dataclass(frozen=True, slots=True)
-class ProductCard:
+class VariantCard:
     sku: str
     name: str
     option: str
@@ -24,7 +24,7 @@ class ProductCard:
 
 @dataclass(frozen=True, slots=True)
 class SaleCard:
-    """One sale with its products, as read from PostgreSQL. Times in ms since 1970."""
+    """One sale with its variants, as read from PostgreSQL. Times in ms since 1970."""
 
     id: int
     slug: str
@@ -36,20 +36,20 @@ class SaleCard:
     limit: int
     version: int
     finished: bool
-    products: tuple[ProductCard, ...]
+    variants: tuple[VariantCard, ...]
     # Rendered from this card, and gone with it.
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
-    def product(self, sku: str) -> ProductCard | None:
-        return next((card for card in self.products if card.sku == sku), None)
+    def variant(self, sku: str) -> VariantCard | None:
+        return next((card for card in self.variants if card.sku == sku), None)
 
     @property
-    def choices(self) -> list[tuple[ProductCard, ...]]:
-        """The products in groups: those with the same name are options of one choice."""
-        by_name: dict[str, list[ProductCard]] = {}
-        for card in self.products:
+    def choices(self) -> list[tuple[VariantCard, ...]]:
+        """The variants in groups: those with the same name are options of one choice."""
+        by_name: dict[str, list[VariantCard]] = {}
+        for card in self.variants:
             by_name.setdefault(card.name, []).append(card)
         return [tuple(cards) for cards in by_name.values()]
 
@@ -74,7 +74,7 @@ def card(**which: str | int) -> SaleCard | None:
 
 
 def _card(sale: Sale) -> SaleCard:
-    listings = sale.listings.select_related("product").order_by("position", "id")
+    listings = sale.listings.select_related("variant").order_by("position", "id")
     return SaleCard(
         id=sale.pk,
         slug=sale.slug,
@@ -86,20 +86,20 @@ def _card(sale: Sale) -> SaleCard:
         limit=sale.limit,
         version=sale.version,
         finished=sale.finished,
-        products=tuple(
-            ProductCard(
-                sku=product.sku,
-                name=product.name,
-                option=product.option,
-                description=product.description,
-                picture=product.picture.url if product.picture else "",
-                picture_text=product.picture_text,
-                price=product.price,
-                currency=product.currency,
-                stock=product.stock,
+        variants=tuple(
+            VariantCard(
+                sku=variant.sku,
+                name=variant.name,
+                option=variant.option,
+                description=variant.description,
+                picture=variant.picture.url if variant.picture else "",
+                picture_text=variant.picture_text,
+                price=variant.price,
+                currency=variant.currency,
+                stock=variant.stock,
                 offered=offered,
-                picture_set=product.picture.srcset if product.picture else "",
+                picture_set=variant.picture.srcset if variant.picture else "",
             )
-            for product, offered in ((listing.product, listing.offered) for listing in listings)
+            for variant, offered in ((listing.variant, listing.offered) for listing in listings)
         ),
     )

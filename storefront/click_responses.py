@@ -65,10 +65,10 @@ def give_fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
     if not request.from_htmx:
         return redirect(f"/sales/{live.card.slug}/?message={code}", *cookie)
     notice = fragments.render_notice(code, request.language)
-    product = live.card.product(sku)
-    if product is None:
+    variant = live.card.variant(sku)
+    if variant is None:
         return Response(status, notice.encode(), headers=(*cookie, _INSIDE))
-    form = fragments.render_fresh_form(live, request.language, product, shopper, notice)
+    form = fragments.render_fresh_form(live, request.language, variant, shopper, notice)
     return Response(status, form, headers=cookie)
 
 
@@ -124,7 +124,7 @@ def _refuse(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     seconds = -(-verdict.wait // 1000)
     headers = ((b"retry-after", str(seconds).encode()),) if seconds else ()
     content = {"status": "refused", "reason": code} if status == 409 else {"error": code}
-    # Without product and quantity, one cached fragment serves all refusals of a kind.
+    # Without variant and quantity, one cached fragment serves all refusals of a kind.
     refused = click.make_answer("refused", code)._replace(sku="", quantity=0)
     to = f"/sales/{click.live.card.slug}/?message={code}"
     return _shape(click, status, content, lambda: _outcome(click, refused), to, *headers)

@@ -15,7 +15,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
-from storefront.catalogue import ProductCard
+from storefront.catalogue import VariantCard
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_once, render_outcome
 from storefront.rendered import Rendered, placeholder, render
@@ -32,22 +32,22 @@ _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brin
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One form and its ticket: a single product, or a product's options to choose from."""
+    """One form and its ticket: a single variant, or a variant's options to choose from."""
 
-    products: tuple[ProductCard, ...]
+    variants: tuple[VariantCard, ...]
     ticket: str
     purchase: str
-    own: str = ""  # the shopper's earlier purchases of these products, rendered
+    own: str = ""  # the shopper's earlier purchases of these variants, rendered
     chosen: str = ""  # the sku of the option that is preselected
 
     @property
-    def first(self) -> ProductCard:
-        return self.products[0]
+    def first(self) -> VariantCard:
+        return self.variants[0]
 
     @property
-    def pictured(self) -> ProductCard | None:
-        """The first of its products that has a picture."""
-        return next((product for product in self.products if product.picture), None)
+    def pictured(self) -> VariantCard | None:
+        """The first of its variants that has a picture."""
+        return next((variant for variant in self.variants if variant.picture), None)
 
     @property
     def key(self) -> str:
@@ -56,15 +56,15 @@ class Choice:
 
     @property
     def several(self) -> bool:
-        return len(self.products) > 1
+        return len(self.variants) > 1
 
     @property
     def prices_differ(self) -> bool:
-        return len({product.price for product in self.products}) > 1
+        return len({variant.price for variant in self.variants}) > 1
 
     @property
     def cheapest(self) -> int:
-        return min(product.price for product in self.products)
+        return min(variant.price for variant in self.variants)
 
 
 # --- The sale's page ------------------------------------------------------------------------------
@@ -83,11 +83,11 @@ def render_sale_page(
         "notice": render_notice(code, language) if code in NOTICES else "",
         "own-known": "no" if own is None else "yes",
     }
-    for number, products in enumerate(live.card.choices):
+    for number, variants in enumerate(live.card.choices):
         purchase = tickets.new_purchase(live.card.id)
         values[f"purchase-{number}"] = str(purchase)
         values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
-        skus = {product.sku for product in products}
+        skus = {variant.sku for variant in variants}
         bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
         values[f"own-{number}"] = render_own_purchases(live, language, bought).decode()
     return _page_body(live, language).fill(values)
@@ -109,11 +109,11 @@ class SalePage(NamedTuple):
     body: Rendered
     revision: int
     phase: str
-    products: tuple[ProductCard, ...]
+    variants: tuple[VariantCard, ...]
     rendered_at: int
 
     def shows(self, live: LiveSale) -> bool:
-        if self.phase != live.phase or self.products != live.card.products:
+        if self.phase != live.phase or self.variants != live.card.variants:
             return False
         return self.revision == live.revision or live.now - self.rendered_at < _PAGE_KEPT
 
@@ -126,7 +126,7 @@ def _page_body(live: LiveSale, language: str) -> Rendered:
     page = pages.get(language)
     if page is None or not page.shows(live):
         body = render("storefront/sale.html", language, _page_context(live))
-        page = SalePage(body, live.revision, live.phase, live.card.products, live.now)
+        page = SalePage(body, live.revision, live.phase, live.card.variants, live.now)
         pages[language] = page
     return page.body
 
@@ -134,12 +134,12 @@ def _page_body(live: LiveSale, language: str) -> Rendered:
 def _page_context(live: LiveSale) -> dict[str, object]:
     choices = [
         Choice(
-            products,
+            variants,
             placeholder(f"ticket-{number}"),
             placeholder(f"purchase-{number}"),
             placeholder(f"own-{number}"),
         )
-        for number, products in enumerate(live.card.choices)
+        for number, variants in enumerate(live.card.choices)
     ]
     return {
         "live": live,
@@ -160,13 +160,13 @@ def render_notice(code: str, language: str) -> str:
 
 
 def render_fresh_form(
-    live: LiveSale, language: str, product: ProductCard, shopper: UUID, before: str
+    live: LiveSale, language: str, variant: VariantCard, shopper: UUID, before: str
 ) -> bytes:
-    """Render the form of a product with a fresh ticket, below `before`: the outcome or notice for
+    """Render the form of a variant with a fresh ticket, below `before`: the outcome or notice for
     which the page replaces its old form."""
     purchase = tickets.new_purchase(live.card.id)
-    products = next(choice for choice in live.card.choices if product in choice)
-    choice = Choice(products, placeholder("ticket"), placeholder("purchase"), chosen=product.sku)
+    variants = next(choice for choice in live.card.choices if variant in choice)
+    choice = Choice(variants, placeholder("ticket"), placeholder("purchase"), chosen=variant.sku)
     context = {"live": live, "choice": choice, "before": placeholder("before")}
     ticket = tickets.ticket_for(purchase, shopper)
     values = {"purchase": str(purchase), "ticket": ticket, "before": before}
@@ -181,7 +181,7 @@ def render_retry_page(
     context = {
         "live": live,
         "code": code,
-        "product": live.card.product(sku),
+        "variant": live.card.variant(sku),
         "sku": sku,
         "ticket": ticket,
         "quantity": quantity,

@@ -20,7 +20,7 @@ from inventory.gate import admission
 from inventory.gate.entries import Answer
 from inventory.gate.state import View
 from storefront import catalogue
-from storefront.catalogue import ProductCard, SaleCard, stock_level
+from storefront.catalogue import SaleCard, VariantCard, stock_level
 from storefront.outcome_fragment import render_outcome
 from storefront.rendered import render
 
@@ -90,13 +90,13 @@ class LiveSale:
         phase = self.phase
         if phase != "open":
             return phase
-        left = sum(self.left(product) for product in self.card.products)
-        offered = sum(product.offered for product in self.card.products)
+        left = sum(self.left(variant) for variant in self.card.variants)
+        offered = sum(variant.offered for variant in self.card.variants)
         return {"none": "sold_out", "last": "nearly_gone"}.get(stock_level(left, offered), phase)
 
-    def left(self, product: ProductCard) -> int:
+    def left(self, variant: VariantCard) -> int:
         """Units that can be bought now."""
-        return self._from_gate.left(product.sku) if self._from_gate else product.stock
+        return self._from_gate.left(variant.sku) if self._from_gate else variant.stock
 
     @property
     def _from_gate(self) -> View | None:
@@ -181,9 +181,9 @@ class LiveSale:
             self.closes_at,
             self.limit,
             (self.card.name, self.card.time_zone),
-            tuple((product.sku, self.left(product)) for product in self.card.products),
+            tuple((variant.sku, self.left(variant)) for variant in self.card.variants),
             tuple(
-                (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.products
+                (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.variants
             ),
         )
 

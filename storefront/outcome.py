@@ -60,13 +60,13 @@ def render_settled(
     """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
     one."""
     box = render_outcome(live.card, request.language, purchase, answer)
-    product = live.card.product(answer.sku)
-    if answer.status != Order.Status.REJECTED or product is None or request.shopper is None:
+    variant = live.card.variant(answer.sku)
+    if answer.status != Order.Status.REJECTED or variant is None or request.shopper is None:
         return Response(status, box)
     if _has_no_form(request):
         return Response(status, box)
     form = fragments.render_fresh_form(
-        live, request.language, product, request.shopper, box.decode()
+        live, request.language, variant, request.shopper, box.decode()
     )
     return Response(status, form)
 
@@ -110,13 +110,13 @@ async def _find(purchase: UUID, live: LiveSale) -> Found | None:
 
 def _add_price(live: LiveSale, answer: Answer, accepted_at: datetime | None) -> Found:
     """Add the card's price: prices are frozen as long as the sale has a gate."""
-    product = live.card.product(answer.sku)
-    price, currency = (product.price, product.currency) if product else (0, "")
+    variant = live.card.variant(answer.sku)
+    price, currency = (variant.price, variant.currency) if variant else (0, "")
     return Found(answer, price, currency, accepted_at)
 
 
 def _find_order(purchase: UUID) -> Found | None:
-    order = Order.objects.select_related("product").filter(pk=purchase).first()
+    order = Order.objects.select_related("variant").filter(pk=purchase).first()
     if order is None:
         return None
     return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)

@@ -44,13 +44,13 @@ def render_once(
     """Render a template about `context["answer"]`, or take it from the card's cache.
 
     The values of `context` must be hashable and must not name a shopper. The template also gets the
-    card and the answer's product.
+    card and the answer's variant.
     """
     cache = card.fragments
     key = (template, language, *context.values())
     if key not in cache:
         if len(cache) >= _MOST_KEPT:
             cache.clear()
-        product = card.product(context["answer"].sku)
-        cache[key] = render(template, language, {**context, "card": card, "product": product})
+        variant = card.variant(context["answer"].sku)
+        cache[key] = render(template, language, {**context, "card": card, "variant": variant})
     return cache[key]

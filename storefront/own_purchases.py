@@ -37,11 +37,11 @@ async def _read_purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | Non
 
 
 def _read_orders(shopper: UUID, sale: int) -> list[Purchase]:
-    own = Order.objects.filter(shopper=shopper, sale=sale).select_related("product")
+    own = Order.objects.filter(shopper=shopper, sale=sale).select_related("variant")
     return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
 
 
 def answer_of(order: Order) -> Answer:
     """The order in the form in which the gate stores answers."""
-    sku = order.product.sku if order.product else ""
+    sku = order.variant.sku if order.variant else ""
     return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)

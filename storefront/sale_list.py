@@ -21,7 +21,7 @@ from flashsale.database import PATIENCE, drop_broken_connections_soon, in_thread
 from flashsale.http.request import Request
 from flashsale.http.response import JSON, Response, format_utc
 from inventory.click_answers import ClickAnswer
-from inventory.models import Listing, Product, Sale
+from inventory.models import Listing, Sale, Variant
 from storefront import rendered
 from storefront.responses import RETRY, failure
 
@@ -52,10 +52,10 @@ class ListedSale:
     phase: str  # upcoming, open, paused or ended, as on the sale's own page
 
     @property
-    def cover(self) -> Product | None:
-        """The first of its products that has a picture."""
-        listed = (listing.product for listing in self.sale.listings.all())
-        return next((product for product in listed if product.picture), None)
+    def cover(self) -> Variant | None:
+        """The first of its variants that has a picture."""
+        listed = (listing.variant for listing in self.sale.listings.all())
+        return next((variant for variant in listed if variant.picture), None)
 
     def as_json(self) -> dict[str, str]:
         return {
@@ -139,7 +139,7 @@ _sale_list = SaleList()
 
 def public_sales() -> list[Sale]:
     """Read the sales that are open or upcoming, and the latest that have ended; no drafts. Blocks."""
-    pictures = Listing.objects.select_related("product").order_by("position", "id")
+    pictures = Listing.objects.select_related("variant").order_by("position", "id")
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
     public = public.prefetch_related(Prefetch("listings", pictures))
     over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())

@@ -51,14 +51,14 @@ def _as_json(live: LiveSale, ticket: str) -> dict[str, object]:
         "ticket": ticket,
         "products": [
             {
-                "sku": product.sku,
-                "name": product.name,
-                "option": product.option,
-                "price": product.price,
-                "currency": product.currency,
-                "stock": live.left(product),
+                "sku": variant.sku,
+                "name": variant.name,
+                "option": variant.option,
+                "price": variant.price,
+                "currency": variant.currency,
+                "stock": live.left(variant),
             }
-            for product in live.card.products
+            for variant in live.card.variants
         ],
     }
 

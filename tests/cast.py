@@ -1,4 +1,4 @@
-"""Who and what appears in tests: a few shoppers and products, everywhere the same."""
+"""Who and what appears in tests: a few shoppers and variants, everywhere the same."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ from inventory import stock
 from inventory.gate import admission
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import keys
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement, Variant
 from orders import caretaker
 from orders.tickets import new_purchase
 from tests import deadlines
@@ -34,16 +34,16 @@ T = TypeVar("T")
 Admit = Callable[..., Coroutine[Any, Any, Verdict]]
 
 
-def stocked(sku: str, units: int) -> Product:
-    """A product with that many units, all in the ledger."""
+def stocked(sku: str, units: int) -> Variant:
+    """A variant with that many units, all in the ledger."""
     with transaction.atomic():
         name = sku.partition("-")[0].capitalize()  # of one name are the options of one thing
-        product = Product.objects.create(
+        variant = Variant.objects.create(
             sku=sku, name=name, option=sku, price=12900, currency="EUR"
         )
         if units:
-            stock.move(product, units, StockMovement.Reason.RECEIVED, actor="tests")
-    return product
+            stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="tests")
+    return variant
 
 
 def run_caretaker() -> None:
@@ -59,7 +59,7 @@ def owned_units(sale: Sale) -> int:
 
 
 def skus(sale: Sale) -> list[str]:
-    return list(sale.listings.values_list("product__sku", flat=True))
+    return list(sale.listings.values_list("variant__sku", flat=True))
 
 
 JSON = {"Accept": "application/json"}
@@ -96,7 +96,7 @@ class Shopper:
         headers: dict[str, str] | None = None,
         **fields: object,
     ) -> httpx.Response:
-        """One click; for the first product of the sale and one unit unless `fields` say otherwise."""
+        """One click; for the first variant of the sale and one unit unless `fields` say otherwise."""
         form = {"ticket": self.ticket(sale) if ticket is None else ticket}
         form |= {name: str(value) for name, value in fields.items()}
         if "product" not in form:
@@ -146,13 +146,13 @@ def click(
     bound: int = 1000,
 ) -> Verdict:
     """One click at the gate, without the server in front of it."""
-    product = sku or skus(sale)[0]
+    variant = sku or skus(sale)[0]
     return in_loop(
         lambda: admission.admit(
             sale.pk,
             purchase or new_purchase(sale.pk),
             shopper or new_shopper(),
-            product,
+            variant,
             quantity,
             address,
             per_shopper=per_shopper,
@@ -167,7 +167,7 @@ def queue_up(
 ) -> list[UUID]:
     """So many new shoppers click at once. Gives the accepted purchases."""
 
-    product = sku or skus(sale)[0]  # read where there is no loop: the ORM refuses to work in one
+    variant = sku or skus(sale)[0]  # read where there is no loop: the ORM refuses to work in one
 
     async def click(purchase: UUID) -> Verdict:
         try:
@@ -175,7 +175,7 @@ def queue_up(
                 sale.pk,
                 purchase,
                 new_shopper(),
-                product,
+                variant,
                 quantity,
                 "192.0.2.1",
                 per_shopper=0,

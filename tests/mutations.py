@@ -79,12 +79,12 @@ MUTATIONS = (
     ),
     _mutation(
         1,
-        "no product is locked",
+        "no variant is locked",
         "tests/races/test_staff.py::test_restocks_at_once_of_what_is_in_no_sale_all_count",
         (
             "inventory/stock.py",
-            "Product.objects.select_for_update(no_key=True).filter",
-            "Product.objects.filter",
+            "Variant.objects.select_for_update(no_key=True).filter",
+            "Variant.objects.filter",
         ),
     ),
     _mutation(

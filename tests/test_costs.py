@@ -14,10 +14,10 @@ from orders import settlement
 from tests import stack
 from tests.cast import PAGE, Shopper, queue_up
 
-# The time-outs, the advisory lock, the sale, its products, what is known, and one that writes. It does not
+# The time-outs, the advisory lock, the sale, its variants, what is known, and one that writes. It does not
 # depend on what is in a batch. The first two and the next three are one message each, and one round trip.
 STATEMENTS, MESSAGES = 6, 3
-# Of a page with one product, its tickets filled in.
+# Of a page with one variant, its tickets filled in.
 PAGE_BYTES = 12_000
 
 

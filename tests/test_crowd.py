@@ -71,7 +71,7 @@ def test_400_shoppers_at_once_buy_exactly_100_units(url: str, make_sale: MakeSal
     final = Counter(_answered(url, cookie, purchase) for cookie, purchase in accepted)
     assert final == {"confirmed": 100}
     assert sale.orders.filter(status="confirmed").count() == 100
-    assert sale.products.get().stock == 0
+    assert sale.variants.get().stock == 0
     assert reconciliation.verify(sale.pk).faults == {}
 
 

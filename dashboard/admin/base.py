@@ -280,7 +280,7 @@ def _refused(form: Any, refusal: str) -> Any:
 
 
 def _describe(changes: list[dict[str, Any]]) -> str:
-    """Describe all changes, those too of which the audit keeps no facts: a picture, a sale's products."""
+    """Describe all changes, those too of which the audit keeps no facts: a picture, a sale's variants."""
     changes = [change for change in changes if change != {"added": {}}]
     words = LogEntry(change_message=json.dumps(changes)).get_change_message() if changes else ""
     return words[: AuditEntry._meta.get_field("reason").max_length]

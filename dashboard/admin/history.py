@@ -54,7 +54,7 @@ class HistoryAdmin(ReadOnly):
 class StockMovementAdmin(HistoryAdmin):
     list_display = [
         "when",
-        "product",
+        "variant",
         "change",
         "balance",
         "reason",
@@ -64,11 +64,11 @@ class StockMovementAdmin(HistoryAdmin):
         "actor",
     ]
     list_filter = ["reason", "at"]
-    list_select_related = ["product", "sale"]
-    search_fields = ["product__sku", "actor"]
+    list_select_related = ["variant", "sale"]
+    search_fields = ["variant__sku", "actor"]
     search_help_text = "Part of a sku or of the actor's name, or an order's reference or whole id."
     fields = [
-        *("when", "product", "change", "balance", "reason", "note", "actor"),
+        *("when", "variant", "change", "balance", "reason", "note", "actor"),
         *("sale", "sale_version", "of_order"),
     ]
 
@@ -101,7 +101,7 @@ def _orders_meant_by(text: str) -> tuple[UUID, UUID] | None:
 class AuditEntryAdmin(HistoryAdmin):
     list_display = ["when", "subject", "action", "change", "actor", "reason"]
     list_filter = ["action", "at"]
-    list_select_related = ["product"]
+    list_select_related = ["variant"]
     search_fields = ["subject", "actor"]
     search_help_text = "Part of a slug, a sku, an order's reference or the actor's name."
     fields = ["when", "actor", "action", "subject", "change", "reason", "of_order"]

@@ -47,16 +47,16 @@ class OrderAdmin(ReadOnly):
     ordering = ["-sale_id", "-version", "-id"]
     sortable_by = ()
     list_display = [
-        *("reference", "status", "why", "price", "product", "quantity"),
+        *("reference", "status", "why", "price", "variant", "quantity"),
         *("sale", "accepted"),
     ]
     list_filter = ["status", "reason", SaleFilter]
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
-    search_fields = ["product__sku"]
+    search_fields = ["variant__sku"]
     search_help_text = "A reference, the whole id of an order or of a shopper, or part of a sku."
     fields = [
-        *("reference", "id", "status", "why", "sale", "product", "quantity", "unit", "price"),
+        *("reference", "id", "status", "why", "sale", "variant", "quantity", "unit", "price"),
         *("shopper", "accepted", "settled", "version"),
     ]
 
@@ -81,14 +81,14 @@ class OrderAdmin(ReadOnly):
         return money(order.total, order.currency)
 
     def described(self, subject: Order) -> str:
-        bought = f"{subject.quantity} of {subject.product or 'no product'}, {self.price(subject)}"
+        bought = f"{subject.quantity} of {subject.variant or 'no product'}, {self.price(subject)}"
         return f"{subject.reference}: {bought}, {subject.get_status_display().lower()}"
 
     def tools(self, request: HttpRequest, subject: Order) -> list[Tool]:
         return [*super().tools(request, subject), *audit_of(request, order=subject.pk)]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Order]":
-        return super().get_queryset(request).select_related("sale", "product")
+        return super().get_queryset(request).select_related("sale", "variant")
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Order]", search_term: str

@@ -1,4 +1,4 @@
-"""Edit products. Their stock moves through the ledger only."""
+"""Edit variants. Their stock moves through the ledger only."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from dashboard import controls
 from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
 from flashsale.templatetags.money import money
-from inventory.models import Product
+from inventory.models import Variant
 from inventory.pictures import Picture, reencode
 
 
@@ -25,7 +25,7 @@ class MinorUnits(forms.IntegerField):
     re_decimal = re.compile("(?!)")
 
 
-class ProductForm(SideBySide):
+class VariantForm(SideBySide):
     def clean_picture(self) -> Any:
         """Re-encode a new picture; pass False, Django's value for "remove it", through."""
         picture = self.cleaned_data["picture"]
@@ -38,11 +38,11 @@ class ProductForm(SideBySide):
         return cleaned
 
 
-@admin.register(Product)
-class ProductAdmin(Edited):
-    form = ProductForm
+@admin.register(Variant)
+class VariantAdmin(Edited):
+    form = VariantForm
     formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
-    controls = controls.OF_PRODUCTS
+    controls = controls.OF_VARIANTS
     list_display = ["sku", "name", "option", "shown_price", "stock"]
     search_fields = ["sku", "name"]
     fields = [
@@ -51,23 +51,23 @@ class ProductAdmin(Edited):
     ]
 
     @admin.display(description="as shoppers read it", ordering="price")
-    def shown_price(self, product: Product) -> str:
+    def shown_price(self, variant: Variant) -> str:
         """Empty if the typed price or currency is invalid."""
-        known = product.price is not None and product.currency
-        return money(product.price, product.currency) if known else ""
+        known = variant.price is not None and variant.currency
+        return money(variant.price, variant.currency) if known else ""
 
-    def described(self, subject: Product) -> str:
+    def described(self, subject: Variant) -> str:
         return f"{subject} ({subject.sku}): {subject.stock:,} in stock"
 
-    def tools(self, request: HttpRequest, subject: Product) -> list[Tool]:
-        return [*super().tools(request, subject), *audit_of(request, product=subject.pk)]
+    def tools(self, request: HttpRequest, subject: Variant) -> list[Tool]:
+        return [*super().tools(request, subject), *audit_of(request, variant=subject.pk)]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Variant | None = None) -> list[str]:
         shown = ["stock", "shown_price"]
         return [*shown, "sku"] if obj else shown
 
-    def save_model(self, request: HttpRequest, obj: Product, form: Any, change: bool) -> None:
-        before = Product.objects.get(pk=obj.pk).picture if change else None
+    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
+        before = Variant.objects.get(pk=obj.pk).picture if change else None
         super().save_model(request, obj, form, change)
         if before and before.name != obj.picture.name:
             transaction.on_commit(_removal(before))

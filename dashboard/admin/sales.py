@@ -25,34 +25,34 @@ Status = Sale.Status
 class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
     def clean(self) -> None:
         super().clean()
-        listed = {form.cleaned_data["product"]: form for form in self._kept()}
-        if len({product.currency for product in listed}) > 1:
+        listed = {form.cleaned_data["variant"]: form for form in self._kept()}
+        if len({variant.currency for variant in listed}) > 1:
             raise ValidationError("The prices of a sale must be in one currency.")
-        elsewhere = Listing.objects.filter(product__in=listed, finished=False)
-        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "product"):
-            form = listed[listing.product]
-            form.add_error("product", f"It is in “{listing.sale}”, which has not finished.")
+        elsewhere = Listing.objects.filter(variant__in=listed, finished=False)
+        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
+            form = listed[listing.variant]
+            form.add_error("variant", f"It is in “{listing.sale}”, which has not finished.")
 
     def _kept(self) -> list[forms.ModelForm]:  # type: ignore[type-arg]  # Django has no generics here
         gone = self.deleted_forms
         return [
-            f for f in self.forms if f not in gone and getattr(f, "cleaned_data", {}).get("product")
+            f for f in self.forms if f not in gone and getattr(f, "cleaned_data", {}).get("variant")
         ]
 
 
 class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
-    """The products of a draft, for all users who may edit the draft."""
+    """The variants of a draft, for all users who may edit the draft."""
 
     model = Listing
     formset = ListingFormSet
-    autocomplete_fields = ["product"]
+    autocomplete_fields = ["variant"]
     extra = 1
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
         formset = super().get_formset(request, obj, **options)
-        if product := formset.form.base_fields.get("product"):
-            # Beside a listing, "delete" would look as if it took the product off the sale.
-            product.widget.can_delete_related = False
+        if variant := formset.form.base_fields.get("variant"):
+            # Beside a listing, "delete" would look as if it took the variant off the sale.
+            variant.widget.can_delete_related = False
         return formset
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -6,18 +6,19 @@ from typing import Any
 
 from django.db.models import Model
 from django.test import Client
+from django.urls import reverse
 
 from dashboard.tests.staff import browser_of, employ
 
 LOOK = (
-    *("inventory.view_sale", "inventory.view_product", "orders.view_order"),
+    *("inventory.view_sale", "inventory.view_variant", "orders.view_order"),
     *("inventory.view_stockmovement", "orders.view_auditentry"),
 )
 RUN = (*LOOK, "inventory.run_sales")
 CORRECT = "inventory.correct_stock"
 WRITE = (
     *("inventory.add_sale", "inventory.change_sale", "inventory.delete_sale"),
-    *("inventory.add_product", "inventory.change_product"),
+    *("inventory.add_variant", "inventory.change_variant"),
 )
 
 
@@ -59,7 +60,7 @@ class Staff:
 
 def listed(model: type[Model] | Model) -> str:
     """The address of a list."""
-    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
 
 
 def page_of(subject: Model) -> str:

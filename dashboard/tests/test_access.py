@@ -70,40 +70,40 @@ def test_nobody_else_runs_a_sale(make_sale: MakeSale, who: type, control: str) -
     ],
 )
 def test_nobody_else_moves_stock(make_sale: MakeSale, who: type, control: str) -> None:
-    product = make_sale(stock=5).products.get()
+    variant = make_sale(stock=5).variants.get()
     fields = {"units": 3, "reason": "x", "key": uuid4()}
-    url = reverse("change-product", args=[1, product.pk, control])
+    url = reverse("change-variant", args=[1, variant.pk, control])
     assert browser_of(who()).post(url, fields).status_code == 403
-    product.refresh_from_db()
-    assert product.stock == 5
+    variant.refresh_from_db()
+    assert variant.stock == 5
 
 
 @pytest.mark.parametrize(
     "address",
     [
         *("/dashboard/sales/{sale}/pause/", "/admin/inventory/sale/pause/?id={sale}"),
-        "/dashboard/sales/{sale}/products/{product}/restock/",
-        "/admin/inventory/product/restock/?id={product}",
+        "/dashboard/sales/{sale}/products/{variant}/restock/",
+        "/admin/inventory/product/restock/?id={variant}",
     ],
 )
 def test_a_form_from_another_site_changes_nothing(make_sale: MakeSale, address: str) -> None:
     sale = make_sale(stock=5)
-    product = sale.products.get()
+    variant = sale.variants.get()
     boss = employ(CORRECTS)
     boss.is_superuser = True
     boss.save()
     browser, form = browser_of(boss), {"units": 3, "key": uuid4()}
-    url = address.format(sale=sale.pk, product=product.pk)
+    url = address.format(sale=sale.pk, variant=variant.pk)
     browser.handler.enforce_csrf_checks = True
     assert browser.post(url, form).status_code == 403
     sale.refresh_from_db()
-    product.refresh_from_db()
-    assert (sale.status, product.stock) == ("live", 5)
+    variant.refresh_from_db()
+    assert (sale.status, variant.stock) == ("live", 5)
     browser.handler.enforce_csrf_checks = False
     assert browser.post(url, form).status_code == 302  # it is a form that does change something
     sale.refresh_from_db()
-    product.refresh_from_db()
-    assert (sale.status, product.stock) != ("live", 5)
+    variant.refresh_from_db()
+    assert (sale.status, variant.stock) != ("live", 5)
 
 
 def test_a_link_changes_nothing(make_sale: MakeSale) -> None:

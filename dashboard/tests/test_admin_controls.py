@@ -11,7 +11,7 @@ from dashboard.admin import base
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, form_of, listed, page_of
 from flashsale.redis import blocking_clients
 from inventory.gate.scripts import keys
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import reconciliation
 from orders.models import AuditEntry
 from tests import deadlines
@@ -144,9 +144,9 @@ def test_the_limit_is_raised(anna: Staff, make_sale: MakeSale) -> None:
 
 def test_a_restock_makes_a_sold_out_sale_buyable_again(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale(stock=0)
-    product = sale.products.get()
+    variant = sale.variants.get()
     assert click(sale).reason == "sold_out"
-    assert anna.confirms("restock", product, units=2) == [f"The stock of {product} has grown by 2."]
+    assert anna.confirms("restock", variant, units=2) == [f"The stock of {variant} has grown by 2."]
     assert click(sale).code == "queued"
 
 
@@ -158,18 +158,18 @@ def test_the_same_form_sent_twice_adds_once(anna: Staff) -> None:
     assert [said.partition(": ")[2] for said in again] == [
         "this was done before, and is done only once."
     ] * 2
-    assert [Product.objects.get(pk=product.pk).stock for product in (shoe, bag)] == [6, 6]
+    assert [Variant.objects.get(pk=variant.pk).stock for variant in (shoe, bag)] == [6, 6]
 
 
 def test_a_correction_needs_a_reason_and_is_explained_in_the_ledger(anna: Staff) -> None:
-    product = stocked("admin-vase", 5)
-    assert anna.confirms("correct", product, units=-2, reason="  ") == []
-    anna.confirms("correct", product, units=-2, reason="fell off the shelf")
-    movement = product.movements.first()
+    variant = stocked("admin-vase", 5)
+    assert anna.confirms("correct", variant, units=-2, reason="  ") == []
+    anna.confirms("correct", variant, units=-2, reason="fell off the shelf")
+    movement = variant.movements.first()
     assert movement
     assert (movement.balance, movement.note, movement.actor) == (3, "fell off the shelf", anna.name)
-    assert anna.confirms("correct", product, units=-4, reason="gone") == [
-        f"{product}: Only 3 units are in stock."
+    assert anna.confirms("correct", variant, units=-4, reason="gone") == [
+        f"{variant}: Only 3 units are in stock."
     ]
 
 
@@ -222,9 +222,9 @@ def test_what_is_gone_cannot_be_chosen(anna: Staff, make_sale: MakeSale) -> None
 
 def test_the_books_balance_after_all_of_it(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale(stock=2)
-    product = sale.products.get()
-    anna.confirms("restock", product, units=3)
-    anna.confirms("correct", product, units=-1, reason="broken")
+    variant = sale.variants.get()
+    anna.confirms("restock", variant, units=3)
+    anna.confirms("correct", variant, units=-1, reason="broken")
     anna.confirms("limit", sale, limit=2)
     anna.confirms("end", sale)
     assert reconciliation.verify(sale.pk).faults == {}

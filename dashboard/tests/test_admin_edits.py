@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
-from inventory.models import Listing, Product, Sale
+from inventory.models import Listing, Sale, Variant
 from orders import stock_changes
 from orders.models import AuditEntry
 from tests.cast import stocked
@@ -19,7 +19,7 @@ def anna() -> Staff:
     return Staff.with_permissions(*LOOK, *WRITE)
 
 
-def draft_form(*products: Product, **changed: Any) -> dict[str, Any]:
+def draft_form(*variants: Variant, **changed: Any) -> dict[str, Any]:
     """What the form of a new draft sends."""
     opens_at = timezone.now() + timedelta(hours=1)
     form = {
@@ -31,11 +31,11 @@ def draft_form(*products: Product, **changed: Any) -> dict[str, Any]:
         "closes_at_1": f"{opens_at:%H:%M:%S}",
         "time_zone": "Europe/Berlin",
         "limit": 2,
-        "listings-TOTAL_FORMS": len(products),
+        "listings-TOTAL_FORMS": len(variants),
         "listings-INITIAL_FORMS": 0,
     }
-    for position, product in enumerate(products):
-        form[f"listings-{position}-product"] = product.pk
+    for position, variant in enumerate(variants):
+        form[f"listings-{position}-variant"] = variant.pk
         form[f"listings-{position}-position"] = position
     return form | changed
 
@@ -45,7 +45,7 @@ def adds(staff: Staff, form: dict[str, Any]) -> str:
     return staff.browser.post(f"{listed(Sale)}add/", form, follow=True).content.decode()
 
 
-def entries(subject: Sale | Product) -> list[tuple[str, str]]:
+def entries(subject: Sale | Variant) -> list[tuple[str, str]]:
     found = subject.audit.order_by("id")
     return [(entry.action, entry.actor) for entry in found]
 
@@ -54,12 +54,12 @@ def entries(subject: Sale | Product) -> list[tuple[str, str]]:
 
 
 def test_a_draft_is_written_changed_and_deleted_and_the_audit_tells_all(anna: Staff) -> None:
-    product = stocked("edits-shoe", 3)
-    form = draft_form(product)
+    variant = stocked("edits-shoe", 3)
+    form = draft_form(variant)
     adds(anna, form)
     sale = Sale.objects.get(slug=form["slug"])
     listing = sale.listings.get()
-    assert (sale.status, sale.limit, listing.product) == ("draft", 2, product)
+    assert (sale.status, sale.limit, listing.variant) == ("draft", 2, variant)
     kept = {"listings-INITIAL_FORMS": 1, "listings-0-id": listing.pk, "listings-0-sale": sale.pk}
     anna.sends(page_of(sale), **{**form, **kept, "limit": 3})
     entry = AuditEntry.objects.filter(sale=sale).first()
@@ -98,26 +98,26 @@ def test_what_makes_no_sense_is_an_error_of_the_form(
     assert not Sale.objects.filter(slug=form["slug"]).exists()
 
 
-def test_a_product_is_in_one_unfinished_sale_only(anna: Staff, make_sale: MakeSale) -> None:
+def test_a_variant_is_in_one_unfinished_sale_only(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale()
-    form = draft_form(sale.products.get())
+    form = draft_form(sale.variants.get())
     assert f"It is in “{sale}”, which has not finished." in adds(anna, form)
     assert not Sale.objects.filter(slug=form["slug"]).exists()
 
 
 def test_the_prices_of_a_draft_are_in_one_currency(anna: Staff) -> None:
     euros = stocked("edits-euros", 1)
-    yen = Product.objects.create(sku="edits-yen", name="Shoe", price=100, currency="JPY")
+    yen = Variant.objects.create(sku="edits-yen", name="Shoe", price=100, currency="JPY")
     assert "The prices of a sale must be in one currency." in adds(anna, draft_form(euros, yen))
 
 
 def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
     anna: Staff, make_sale: MakeSale
 ) -> None:
-    """The finished sale's window ends a day from now: another of its product cannot begin in it."""
+    """The finished sale's window ends a day from now: another of its variant cannot begin in it."""
     over = make_sale(closes_in=100_000)
     Sale.objects.filter(pk=over.pk).update(status="ended", finished=True)
-    page = adds(anna, draft_form(over.products.get()))
+    page = adds(anna, draft_form(over.variants.get()))
     assert "Another sale of one of these products has a window in this one." in page
     assert "was added successfully" not in page
 
@@ -152,81 +152,81 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
     assert Sale.objects.filter(pk=draft.pk).exists()
 
 
-# --- Products ----------------------------------------------------------------------------------
+# --- Variants ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("price", ["-1", "0.001", "129.00", "99999999999", "NaN", ""])
 def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
     form = {"sku": "edits-invalid", "name": "Shoe", "price": price, "currency": "EUR"}
-    answer = anna.browser.post(f"{listed(Product)}add/", form)
+    answer = anna.browser.post(f"{listed(Variant)}add/", form)
     assert answer.status_code == 200
     assert "errorlist" in answer.content.decode()
-    assert not Product.objects.filter(sku="edits-invalid").exists()
+    assert not Variant.objects.filter(sku="edits-invalid").exists()
 
 
 def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
-    product = stocked("edits-bag", 3)
-    form = form_of(anna.opens(page_of(product)))
-    anna.sends(page_of(product), **{**form, "price": 9900})
-    entry = product.audit.get()
+    variant = stocked("edits-bag", 3)
+    form = form_of(anna.opens(page_of(variant)))
+    anna.sends(page_of(variant), **{**form, "price": 9900})
+    entry = variant.audit.get()
     assert (entry.action, entry.actor) == ("edited", anna.name)
     assert (entry.before, entry.after) == ({"price": 12900}, {"price": 9900})
 
 
 def test_stock_is_not_among_what_can_be_sent(anna: Staff) -> None:
-    product = stocked("edits-mug", 3)
-    form = form_of(anna.opens(page_of(product)))
-    anna.sends(page_of(product), **{**form, "name": "Mug", "stock": 1000, "sku": "other"})
-    product.refresh_from_db()
-    assert (product.name, product.stock, product.sku) == ("Mug", 3, "edits-mug")
-    assert product.audit.get().after == {"name": "Mug"}
+    variant = stocked("edits-mug", 3)
+    form = form_of(anna.opens(page_of(variant)))
+    anna.sends(page_of(variant), **{**form, "name": "Mug", "stock": 1000, "sku": "other"})
+    variant.refresh_from_db()
+    assert (variant.name, variant.stock, variant.sku) == ("Mug", 3, "edits-mug")
+    assert variant.audit.get().after == {"name": "Mug"}
 
 
-def test_a_new_product_has_no_stock(anna: Staff) -> None:
+def test_a_new_variant_has_no_stock(anna: Staff) -> None:
     new = {"sku": "edits-new", "name": "New", "price": 100, "currency": "EUR", "stock": 50}
-    anna.sends(f"{listed(Product)}add/", **new)
-    product = Product.objects.get(sku="edits-new")
-    assert product.stock == 0
-    assert entries(product) == [("created", anna.name)]
+    anna.sends(f"{listed(Variant)}add/", **new)
+    variant = Variant.objects.get(sku="edits-new")
+    assert variant.stock == 0
+    assert entries(variant) == [("created", anna.name)]
 
 
 def test_the_price_of_what_is_on_sale_stands(anna: Staff, make_sale: MakeSale) -> None:
-    product = make_sale().products.get()
-    form = form_of(anna.opens(page_of(product)))
-    page = anna.browser.post(page_of(product), {**form, "price": 1}).content.decode()
+    variant = make_sale().variants.get()
+    form = form_of(anna.opens(page_of(variant)))
+    page = anna.browser.post(page_of(variant), {**form, "price": 1}).content.decode()
     assert "its price is frozen" in page
-    assert Product.objects.get(pk=product.pk).price == 12900
-    assert entries(product) == []
+    assert Variant.objects.get(pk=variant.pk).price == 12900
+    assert entries(variant) == []
 
 
 def test_a_refused_change_is_not_announced_as_made(anna: Staff, make_sale: MakeSale) -> None:
     """PostgreSQL looks at the currencies of a sale only when the transaction ends."""
     sale = make_sale(stock={"shoe": 1, "bag": 1}, opens_in=3600, closes_in=7200)
-    product = sale.products.all()[0]
-    form = form_of(anna.opens(page_of(product)))
-    page = anna.browser.post(page_of(product), {**form, "currency": "USD"}).content.decode()
+    variant = sale.variants.all()[0]
+    form = form_of(anna.opens(page_of(variant)))
+    page = anna.browser.post(page_of(variant), {**form, "currency": "USD"}).content.decode()
     assert "in several currencies" in page
     assert "was changed successfully" not in page
 
 
-def test_two_who_edit_one_product_keep_each_others_changes(anna: Staff) -> None:
-    product, ben = stocked("edits-hat", 3), Staff.with_permissions(*LOOK, *WRITE)
-    form = form_of(anna.opens(page_of(product)))
-    ben.sends(page_of(product), **{**form, "price": 9900})
-    anna.sends(page_of(product), **{**form, "name": "Hat"})
-    product.refresh_from_db()
-    assert (product.name, product.price) == ("Hat", 9900)
-    told = product.audit.all()[0]
+def test_two_who_edit_one_variant_keep_each_others_changes(anna: Staff) -> None:
+    variant, ben = stocked("edits-hat", 3), Staff.with_permissions(*LOOK, *WRITE)
+    form = form_of(anna.opens(page_of(variant)))
+    ben.sends(page_of(variant), **{**form, "price": 9900})
+    anna.sends(page_of(variant), **{**form, "name": "Hat"})
+    variant.refresh_from_db()
+    assert (variant.name, variant.price) == ("Hat", 9900)
+    told = variant.audit.all()[0]
     assert (told.actor, told.after) == (anna.name, {"name": "Hat"})
 
 
 def test_a_page_made_before_a_restock_takes_nothing_back(anna: Staff) -> None:
-    product = stocked("edits-cup", 3)
-    form = form_of(anna.opens(page_of(product)))
-    stock_changes.restock(product.pk, 4, by="ben")
-    anna.sends(page_of(product), **{**form, "name": "Cup"})
-    product.refresh_from_db()
-    assert (product.name, product.stock) == ("Cup", 7)
+    variant = stocked("edits-cup", 3)
+    form = form_of(anna.opens(page_of(variant)))
+    stock_changes.restock(variant.pk, 4, by="ben")
+    anna.sends(page_of(variant), **{**form, "name": "Cup"})
+    variant.refresh_from_db()
+    assert (variant.name, variant.stock) == ("Cup", 7)
 
 
 def test_two_who_edit_one_draft_keep_each_others_changes(anna: Staff, make_sale: MakeSale) -> None:
@@ -238,24 +238,24 @@ def test_two_who_edit_one_draft_keep_each_others_changes(anna: Staff, make_sale:
     assert (draft.name, draft.limit) == ("Renamed", 3)
 
 
-def test_a_product_with_a_history_is_not_deleted() -> None:
-    root, product = Staff.superuser(), stocked("edits-cap", 3)
-    page = root.browser.post(f"{listed(Product)}{product.pk}/delete/", {"post": "yes"})
+def test_a_variant_with_a_history_is_not_deleted() -> None:
+    root, variant = Staff.superuser(), stocked("edits-cap", 3)
+    page = root.browser.post(f"{listed(Variant)}{variant.pk}/delete/", {"post": "yes"})
     assert "Cannot delete" in page.content.decode()
-    assert Product.objects.filter(pk=product.pk).exists()
+    assert Variant.objects.filter(pk=variant.pk).exists()
 
 
 def test_a_listing_is_added_and_the_audit_names_it(anna: Staff, make_sale: MakeSale) -> None:
     draft, bag = make_sale(live=False), stocked("edits-late", 3)
     form = form_of(anna.opens(page_of(draft)))
-    added = {"listings-1-product": bag.pk, "listings-1-position": 1}
+    added = {"listings-1-variant": bag.pk, "listings-1-position": 1}
     anna.sends(page_of(draft), **{**form, "listings-TOTAL_FORMS": 2, **added})
-    assert Listing.objects.filter(sale=draft, product=bag).exists()
+    assert Listing.objects.filter(sale=draft, variant=bag).exists()
     assert str(bag) in draft.audit.get().reason
 
 
 def test_staff_without_the_permission_write_nothing(make_sale: MakeSale) -> None:
     ben, draft = Staff.with_permissions(*RUN), make_sale(live=False)
-    product = draft.products.get()
-    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(product)):
+    variant = draft.variants.get()
+    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(variant)):
         assert ben.browser.post(address, {"name": "Mine"}).status_code == 403, address

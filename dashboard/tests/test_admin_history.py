@@ -2,7 +2,7 @@
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, listed, page_of
-from inventory.models import Product, StockMovement
+from inventory.models import StockMovement, Variant
 from orders import cancellation, lifecycle, settlement, stock_changes
 from orders.audit_trail import describe_change
 from orders.models import AuditEntry
@@ -11,7 +11,7 @@ from tests.cast import queue_up, stocked
 
 def test_nobody_writes_in_the_ledger_or_the_audit(make_sale: MakeSale) -> None:
     root, sale = Staff.superuser(), make_sale()
-    for row in (StockMovement.objects.filter(product__sales=sale)[0], sale.audit.all()[0]):
+    for row in (StockMovement.objects.filter(variant__sales=sale)[0], sale.audit.all()[0]):
         assert root.browser.post(page_of(row), {"actor": "nobody"}).status_code == 403
         assert root.browser.post(f"{listed(row)}add/", {}).status_code == 403
         assert root.browser.post(f"{listed(row)}{row.pk}/delete/", {}).status_code == 403
@@ -19,7 +19,7 @@ def test_nobody_writes_in_the_ledger_or_the_audit(make_sale: MakeSale) -> None:
 
 def test_a_change_is_told_in_words(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
-    stock_changes.restock(sale.products.get().pk, 1400, by="anna")
+    stock_changes.restock(sale.variants.get().pk, 1400, by="anna")
     lifecycle.change_limit(sale.pk, 2, by="anna")
     lifecycle.pause(sale.pk, by="anna")
     told = [describe_change(entry) for entry in sale.audit.all()[:3]]
@@ -27,8 +27,8 @@ def test_a_change_is_told_in_words(make_sale: MakeSale) -> None:
 
 
 def test_moments_and_prices_are_told_as_people_write_them() -> None:
-    product = Product(sku="words", name="Shoe", price=1, currency="EUR")
-    price = AuditEntry(product=product, before={"price": 12900}, after={"price": 9900})
+    variant = Variant(sku="words", name="Shoe", price=1, currency="EUR")
+    price = AuditEntry(variant=variant, before={"price": 12900}, after={"price": 9900})
     assert describe_change(price) == "price €129.00 → €99.00"
     opens = AuditEntry(before={}, after={"opens_at": "2026-11-27T18:00:00+00:00", "option": ""})
     assert describe_change(opens) == "opens 27 Nov 2026, 18:00:00 UTC, option nothing"
@@ -49,18 +49,18 @@ def test_each_page_leads_to_its_part_of_the_audit(make_sale: MakeSale) -> None:
     settlement.settle(sale.pk)
     order, anna = sale.orders.get(), Staff.with_permissions(*LOOK)
     cancellation.cancel_order(order.pk, by="ben")
-    for subject, by in ((sale, "sale"), (sale.products.get(), "product"), (order, "order")):
+    for subject, by in ((sale, "sale"), (sale.variants.get(), "variant"), (order, "order")):
         address = f"{listed(AuditEntry)}?{by}={subject.pk}"
         assert address in anna.opens(page_of(subject))
         assert "status confirmed → cancelled" in anna.opens(address)
 
 
 def test_the_audit_outlives_what_it_tells_of() -> None:
-    root, product = (
+    root, variant = (
         Staff.superuser(),
-        Product.objects.create(sku="short-lived", name="Shoe", price=100, currency="EUR"),
+        Variant.objects.create(sku="short-lived", name="Shoe", price=100, currency="EUR"),
     )
-    root.sends(f"{listed(Product)}{product.pk}/delete/", post="yes")
+    root.sends(f"{listed(Variant)}{variant.pk}/delete/", post="yes")
     entry = AuditEntry.objects.get(subject="short-lived")
     assert (entry.action, entry.actor) == ("deleted", root.name)
     assert "short-lived" in root.opens(page_of(entry))
@@ -79,6 +79,6 @@ def test_a_movement_is_found_by_its_order(make_sale: MakeSale) -> None:
 
 
 def test_movements_are_found_by_sku() -> None:
-    anna, product = Staff.with_permissions(*LOOK), stocked("history-shoe", 3)
+    anna, variant = Staff.with_permissions(*LOOK), stocked("history-shoe", 3)
     found = anna.browser.get(listed(StockMovement), {"q": "history-SHOE"}).context["cl"]
-    assert [movement.product for movement in found.result_list] == [product]
+    assert [movement.variant for movement in found.result_list] == [variant]

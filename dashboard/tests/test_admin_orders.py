@@ -44,8 +44,8 @@ def test_whole_ids_find_an_order_and_what_a_shopper_bought(anna: Staff, sold: Sa
     assert found(anna, uuid4()) == set()
 
 
-def test_a_sku_finds_the_orders_of_its_product(anna: Staff, sold: Sale) -> None:
-    sku = sold.products.get().sku
+def test_a_sku_finds_the_orders_of_its_variant(anna: Staff, sold: Sale) -> None:
+    sku = sold.variants.get().sku
     assert found(anna, sku) == {order.reference for order in sold.orders.all()}
     assert found(anna, "no-such-sku") == set()
 
@@ -66,7 +66,7 @@ def test_the_orders_of_one_sale_are_listed(anna: Staff, sold: Sale) -> None:
 
 
 def test_the_newest_orders_of_a_sale_come_first(anna: Staff, sold: Sale) -> None:
-    anna.confirms("restock", sold.products.get(), units=1)
+    anna.confirms("restock", sold.variants.get(), units=1)
     [later] = queue_up(sold, 1)
     settlement.settle(sold.pk)
     page = anna.browser.get(listed(Order), {"sale": sold.pk})
@@ -88,7 +88,7 @@ def test_a_cancelled_order_returns_its_unit_once(anna: Staff, sold: Sale) -> Non
     assert anna.confirms("cancel", order) == [
         f"{order.reference}: this was done before, and is done only once."
     ]
-    assert sold.products.get().stock == 1
+    assert sold.variants.get().stock == 1
     entry = sold.audit.filter(action="cancelled").get()
     assert (entry.actor, entry.reason, entry.order) == (anna.name, "asked for it", order.pk)
     assert reconciliation.verify(sold.pk).faults == {}
@@ -97,7 +97,7 @@ def test_a_cancelled_order_returns_its_unit_once(anna: Staff, sold: Sale) -> Non
 def test_several_orders_are_cancelled_at_once(anna: Staff, sold: Sale) -> None:
     said = anna.confirms("cancel", *sold.orders.all())
     assert len(said) == 3
-    assert sold.products.get().stock == 3
+    assert sold.variants.get().stock == 3
     assert reconciliation.verify(sold.pk).faults == {}
 
 
@@ -105,7 +105,7 @@ def test_a_rejected_order_is_not_cancelled(anna: Staff, make_sale: MakeSale) -> 
     sale = make_sale(stock=1)
     queue_up(sale, 1)
     anna = Staff.with_permissions(*RUN, CORRECT)
-    anna.confirms("correct", sale.products.get(), units=-1, reason="stolen")
+    anna.confirms("correct", sale.variants.get(), units=-1, reason="stolen")
     settlement.settle(sale.pk)
     order = sale.orders.get()
     assert anna.confirms("cancel", order) == [

@@ -7,7 +7,7 @@ from django.test import Client
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, Staff, asking, listed, page_of
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement, Variant
 from orders import settlement
 from orders.models import AuditEntry, Order
 from tests.cast import queue_up
@@ -26,14 +26,14 @@ def sale(make_sale: MakeSale) -> Sale:
 
 def controls_of(sale: Sale) -> dict[str, Model]:
     """Every control of the staff's pages, with something to do it to."""
-    product = sale.products.get()
+    variant = sale.variants.get()
     found: dict[str, Model] = dict.fromkeys(OF_SALES, sale)
-    return found | {"restock": product, "correct": product, "cancel": sale.orders.get()}
+    return found | {"restock": variant, "correct": variant, "cancel": sale.orders.get()}
 
 
 def test_who_may_only_look_sees_every_list_and_can_do_nothing(sale: Sale) -> None:
     ben = Staff.with_permissions(*LOOK)
-    for model in (Sale, Product, Order, StockMovement, AuditEntry):
+    for model in (Sale, Variant, Order, StockMovement, AuditEntry):
         assert 'name="action"' not in ben.opens(listed(model))
     before = AuditEntry.objects.count()
     for control, subject in controls_of(sale).items():
@@ -46,16 +46,16 @@ def test_who_may_only_look_sees_every_list_and_can_do_nothing(sale: Sale) -> Non
 
 
 def test_who_runs_sales_restocks_but_does_not_correct(sale: Sale) -> None:
-    anna, product = Staff.with_permissions(*RUN), sale.products.get()
-    page = anna.opens(page_of(product))
-    assert asking("restock", product) in page
-    assert asking("correct", product) not in page
-    assert anna.browser.post(asking("correct", product), {}).status_code == 403
+    anna, variant = Staff.with_permissions(*RUN), sale.variants.get()
+    page = anna.opens(page_of(variant))
+    assert asking("restock", variant) in page
+    assert asking("correct", variant) not in page
+    assert anna.browser.post(asking("correct", variant), {}).status_code == 403
 
 
 def test_who_corrects_stock_restocks_too_but_runs_no_sale(sale: Sale) -> None:
-    carl, product = Staff.with_permissions(*LOOK, CORRECT), sale.products.get()
-    assert carl.confirms("restock", product, units=1) == [f"The stock of {product} has grown by 1."]
+    carl, variant = Staff.with_permissions(*LOOK, CORRECT), sale.variants.get()
+    assert carl.confirms("restock", variant, units=1) == [f"The stock of {variant} has grown by 1."]
     for control in OF_SALES:
         assert carl.browser.post(asking(control, sale), {}).status_code == 403
     assert carl.browser.post(asking("cancel", sale.orders.get()), {}).status_code == 403

@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image
 
 from dashboard.tests.admin_pages import CORRECT, WRITE, Staff, form_of, page_of
-from inventory.models import Product
+from inventory.models import Variant
 from tests.cast import stocked
 
 
@@ -23,12 +23,12 @@ def photograph(colour: str, width: int = 1000) -> SimpleUploadedFile:
     return SimpleUploadedFile("shoe.png", content.getvalue(), "image/png")
 
 
-def sends(staff: Staff, product: Product, **fields: object) -> Product:
+def sends(staff: Staff, variant: Variant, **fields: object) -> Variant:
     """Fills these fields of the product's form in and sends it. Gives the product as it is then."""
-    form = form_of(staff.opens(page_of(product)))
+    form = form_of(staff.opens(page_of(variant)))
     form = {name: value for name, value in form.items() if not name.startswith("picture")}
-    staff.sends(page_of(product), **{**form, "picture_text": "A shoe", **fields})
-    return Product.objects.get(pk=product.pk)
+    staff.sends(page_of(variant), **{**form, "picture_text": "A shoe", **fields})
+    return Variant.objects.get(pk=variant.pk)
 
 
 def kept(names: list[str]) -> list[bool]:
@@ -36,9 +36,9 @@ def kept(names: list[str]) -> list[bool]:
 
 
 def test_an_upload_is_kept_in_several_widths(anna: Staff) -> None:
-    product = sends(anna, stocked("pictures-new", 1), picture=photograph("red"))
-    assert (product.picture_width, product.picture_height) == (1000, 500)
-    assert kept(product.picture.names) == [True, True, True]
+    variant = sends(anna, stocked("pictures-new", 1), picture=photograph("red"))
+    assert (variant.picture_width, variant.picture_height) == (1000, 500)
+    assert kept(variant.picture.names) == [True, True, True]
 
 
 def test_a_form_that_leaves_the_picture_alone_keeps_it(anna: Staff) -> None:

@@ -5,25 +5,25 @@ from django.test.utils import CaptureQueriesContext
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, listed
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement, Variant
 from orders import cancellation, settlement, stock_changes
 from orders.models import AuditEntry, Order
 from tests.cast import queue_up
 
 MOST = 15
 
-LISTS = (Product, Sale, Order, StockMovement, AuditEntry)
+LISTS = (Variant, Sale, Order, StockMovement, AuditEntry)
 
 
 def busy(make_sale: MakeSale) -> Sale:
-    """A sale of which every list has some rows, about three products."""
+    """A sale of which every list has some rows, about three variants."""
     sale = make_sale(stock={"shoe": 30, "bag": 30, "cap": 30})
-    for product in sale.products.all():
-        queue_up(sale, 3, sku=product.sku)
+    for variant in sale.variants.all():
+        queue_up(sale, 3, sku=variant.sku)
         settlement.settle(sale.pk)
-        stock_changes.restock(product.pk, 1, by="anna")
+        stock_changes.restock(variant.pk, 1, by="anna")
         price = {"before": {"price": 100}, "after": {"price": 12900}}
-        AuditEntry.objects.create(action="edited", subject=product.sku, product=product, **price)
+        AuditEntry.objects.create(action="edited", subject=variant.sku, variant=variant, **price)
     for order in sale.orders.all()[:3]:
         cancellation.cancel_order(order.pk, by="anna")
     return sale

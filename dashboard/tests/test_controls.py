@@ -20,7 +20,7 @@ from orders.models import AuditEntry
 from tests.cast import click
 
 HTMX = {"HX-Request": "true"}
-SALE = 1  # whose desk shows the product: it only names the line of the result
+SALE = 1  # whose desk shows the variant: it only names the line of the result
 
 
 @pytest.fixture
@@ -107,14 +107,14 @@ def test_a_form_that_is_sent_back_unchanged_changes_nothing(
 def test_units_come_in_once_however_often_the_form_is_sent(
     browser: Client, make_sale: MakeSale
 ) -> None:
-    product = make_sale(stock=1).products.get()
+    variant = make_sale(stock=1).variants.get()
     url, form = (
-        reverse("change-product", args=[SALE, product.pk, "restock"]),
+        reverse("change-variant", args=[SALE, variant.pk, "restock"]),
         {"units": 4, "key": uuid4()},
     )
     first, second = (browser.post(url, form, headers=HTMX) for _ in range(2))
-    product.refresh_from_db()
-    assert product.stock == 5
+    variant.refresh_from_db()
+    assert variant.stock == 5
     assert "has grown by 4" in first.content.decode()
     assert "before" in second.content.decode()
     fresh = re.search(r'name="key" value="([0-9a-f-]+)"', first.content.decode())
@@ -124,23 +124,23 @@ def test_units_come_in_once_however_often_the_form_is_sent(
 
 @pytest.mark.parametrize("units", ["0", "-5", "1.5", "x", "", "100000000000"])
 def test_only_whole_units_come_in(browser: Client, make_sale: MakeSale, units: str) -> None:
-    product = make_sale(stock=1).products.get()
-    url = reverse("change-product", args=[SALE, product.pk, "restock"])
+    variant = make_sale(stock=1).variants.get()
+    url = reverse("change-variant", args=[SALE, variant.pk, "restock"])
     answer = browser.post(url, {"units": units, "key": uuid4()}, headers=HTMX)
     assert answer.status_code == 409
-    product.refresh_from_db()
-    assert product.stock == 1
+    variant.refresh_from_db()
+    assert variant.stock == 1
 
 
 def test_a_correction_without_a_reason_is_refused(browser: Client, make_sale: MakeSale) -> None:
-    product = make_sale(stock=5).products.get()
-    url = reverse("change-product", args=[SALE, product.pk, "correct"])
+    variant = make_sale(stock=5).variants.get()
+    url = reverse("change-variant", args=[SALE, variant.pk, "correct"])
     refused = browser.post(url, {"units": -1, "key": uuid4(), "reason": " "}, headers=HTMX)
     assert refused.status_code == 409
     done = browser.post(url, {"units": -1, "key": uuid4(), "reason": "broken"}, headers=HTMX)
     assert done.status_code == 200
-    product.refresh_from_db()
-    assert product.stock == 4
+    variant.refresh_from_db()
+    assert variant.stock == 4
 
 
 def test_without_javascript_the_page_comes_back_with_the_result(
@@ -173,7 +173,7 @@ def test_a_form_of_which_nobody_knows_whether_it_was_done_keeps_its_key(
     def lost(*_: object, **__: object) -> None:
         raise DatabaseError("the connection was lost at COMMIT")
 
-    url = reverse("change-product", args=[SALE, make_sale().products.get().pk, "restock"])
+    url = reverse("change-variant", args=[SALE, make_sale().variants.get().pk, "restock"])
     form = {"units": 4, "key": uuid4()}
     with monkeypatch.context() as patch:
         patch.setattr(stock_changes, "change_sales", lost)

@@ -79,7 +79,7 @@ def test_it_counts_what_happened(web: str, make_sale: MakeSale) -> None:
     assert one(now, "sale_confirmed_orders", sale=sale.slug) == 3
     assert one(now, "sale_gate_ready", sale=sale.slug) == 1
     assert one(now, "sale_version", sale=sale.slug) == one(now, "sale_gate_version", sale=sale.slug)
-    assert one(now, "units_left", sale=sale.slug, product=sale.products.get().sku) == 3
+    assert one(now, "units_left", sale=sale.slug, product=sale.variants.get().sku) == 3
     assert one(now, "store_up", store="postgresql") == 1
     assert one(now, "processes", role="web") >= 1
     timed = one(now, "click_seconds_count") - one(before, "click_seconds_count")

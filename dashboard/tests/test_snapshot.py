@@ -95,7 +95,7 @@ def test_a_gate_that_cannot_be_read_takes_only_its_own_figures_away(
     if key == "line":
         blocking_clients.client_of(0).set(name, "no stream")
     else:
-        sku = corrupt.products.get().sku
+        sku = corrupt.variants.get().sku
         blocking_clients.client_of(0).hset(name, sku if field == "sku" else field, value)
     observer = Observer()
     assert of(corrupt, observer).left is None
@@ -236,8 +236,8 @@ def test_without_redis_what_postgresql_knows_is_shown(
         seen = of(sale, observer)
         red = alarms(observer)
         assert observer.look().processes == alive  # as they were last heard of
-    [product] = seen.products
-    assert (product.product.stock, product.left, product.in_flight) == (7, None, None)
+    [variant] = seen.variants
+    assert (variant.variant.stock, variant.left, variant.in_flight) == (7, None, None)
     assert (seen.left, seen.gate, seen.waiting) == (None, "unknown", None)
     assert {"redis-down", "telemetry-down"} <= red
     assert "no-worker" not in red  # without telemetry it cannot be known

@@ -209,5 +209,5 @@ def test_more_units_than_there_were_are_found(sale: Sale, order: Order) -> None:
 def test_units_restocked_meanwhile_may_be_sold(sale: Sale, order: Order) -> None:
     [sku] = skus(sale)
     latest = consistency.read_stock(sale)[sku].movement
-    stock_changes.restock(order.product_id or 0, 1, by="staff")
+    stock_changes.restock(order.variant_id or 0, 1, by="staff")
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == []

@@ -36,7 +36,7 @@ def test_a_patient_shopper_hears_the_outcome_on_the_socket(
     assert statuses(sale) == ["confirmed"]
 
 
-def test_a_patient_shopper_tries_another_product_if_one_is_sold_out(
+def test_a_patient_shopper_tries_another_variant_if_one_is_sold_out(
     visit: Visit, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale = make_sale(stock={"gone": 0, "shoe": 3})
@@ -45,7 +45,7 @@ def test_a_patient_shopper_tries_another_product_if_one_is_sold_out(
     )  # in this order
     log = visit("patient", sale)
     assert [reply.code for reply in log.replies] == ["sold_out", "queued"]
-    assert sale.orders.get().product == sale.products.get(sku__startswith="shoe")
+    assert sale.orders.get().variant == sale.variants.get(sku__startswith="shoe")
 
 
 def test_a_patient_shopper_waits_for_the_opening(visit: Visit, make_sale: MakeSale) -> None:

@@ -33,7 +33,7 @@ def shop(url: str, sale: Sale, work: Callable[[Shopper], Awaitable[None]]) -> Sh
     return asyncio.run(visit())
 
 
-def test_the_page_gives_a_form_with_a_ticket_of_its_own_per_product(
+def test_the_page_gives_a_form_with_a_ticket_of_its_own_per_variant(
     url: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock={"shoe": 7, "bag": 0}, limit=3)

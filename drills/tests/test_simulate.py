@@ -50,7 +50,7 @@ def test_a_crowd_buys_the_stock_and_everything_agrees(url: str, make_sale: MakeS
     assert report["purchases"]["unanswered"] == 0
     confirmed = sale.orders.filter(status="confirmed").count()
     assert report["purchases"]["final"]["confirmed"] == confirmed
-    assert list(sale.products.values_list("stock", flat=True)) == [0, 0]
+    assert list(sale.variants.values_list("stock", flat=True)) == [0, 0]
     assert report["clicks"]["409 sold_out"] > 0
     assert report["sockets"]["opened"] == 32
     times = report["milliseconds"]["click_to_outcome_socket"]
@@ -160,15 +160,15 @@ def test_stock_that_differs_from_the_ledger_is_inconsistent(
 ) -> None:
     monkeypatch.setattr(reconciliation, "_PATIENCE", 0.3)
     sale = make_sale()
-    product = sale.products.get().pk
+    variant = sale.variants.get().pk
     move = "UPDATE inventory_product SET stock = stock + %s WHERE id = %s"
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE inventory_product DISABLE TRIGGER USER")
-        cursor.execute(move, [1, product])
+        cursor.execute(move, [1, variant])
         try:
             code, report = simulate_here(sale, "--url", url)
         finally:
-            cursor.execute(move, [-1, product])
+            cursor.execute(move, [-1, variant])
             cursor.execute("ALTER TABLE inventory_product ENABLE TRIGGER USER")
     assert code == 3
     assert "stock_is_not_the_ledger" in report["verify"]["faults"]

@@ -1,4 +1,4 @@
-"""Prices in the reader's language: `{{ product.price|money:product.currency }}`."""
+"""Prices in the reader's language: `{{ variant.price|money:variant.currency }}`."""
 
 from decimal import Decimal
 

@@ -133,7 +133,7 @@ def test_a_refusal_writes_nothing(make_sale: MakeSale) -> None:
     assert {key: redis.dump(key) for key in redis.scan_iter(pattern)} == before
 
 
-def test_an_unknown_product_is_named(make_sale: MakeSale) -> None:
+def test_an_unknown_variant_is_named(make_sale: MakeSale) -> None:
     assert click(make_sale(), sku="nothing").code == "product"
 
 
@@ -141,7 +141,7 @@ def test_a_late_tale_changes_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     version, _ = replica.read_position(sale.pk)
     stale = Delta(version - 1, version, {"status": "paused"}, {skus(sale)[0]: 99})
-    stock_changes.restock(sale.products.get().pk, 1, by="staff")
+    stock_changes.restock(sale.variants.get().pk, 1, by="staff")
     [part] = stale.parts(10)
     assert replica.apply_part(sale.pk, part) == (False, version + 1)
     assert replica.read_view(sale.pk).stock == {skus(sale)[0]: 6}

@@ -25,12 +25,12 @@ def test_a_sale_offers_what_is_in_stock_when_it_is_scheduled(make_sale: MakeSale
 
 def test_what_comes_in_or_is_lost_is_counted_and_what_is_sold_is_not(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10)
-    product = sale.products.get().pk
-    stock_changes.restock(product, 5, by="staff")
-    stock_changes.correct(product, -2, by="staff", reason="broken")
+    variant = sale.variants.get().pk
+    stock_changes.restock(variant, 5, by="staff")
+    stock_changes.correct(variant, -2, by="staff", reason="broken")
     queue_up(sale, 4)
     settle(sale.pk)
-    assert (offered(sale), sale.products.get().stock) == (13, 9)
+    assert (offered(sale), sale.variants.get().stock) == (13, 9)
 
 
 def test_what_a_cancelled_order_returns_was_offered_before(make_sale: MakeSale) -> None:
@@ -43,7 +43,7 @@ def test_what_a_cancelled_order_returns_was_offered_before(make_sale: MakeSale) 
 
 def test_stock_that_comes_in_for_a_draft_is_offered_once(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10, live=False)
-    stock_changes.restock(sale.products.get().pk, 5, by="staff")
+    stock_changes.restock(sale.variants.get().pk, 5, by="staff")
     lifecycle.schedule(sale.pk, by="staff")
     assert offered(sale) == 15
 
@@ -63,7 +63,7 @@ def test_options_of_one_name_are_one_choice(make_sale: MakeSale) -> None:
     sale = make_sale(stock={"shoe-42": 1, "bag": 1, "shoe-43": 1})
     found = card(pk=sale.pk)
     assert found is not None
-    names = [[product.sku.rpartition("-")[0] for product in choice] for choice in found.choices]
+    names = [[variant.sku.rpartition("-")[0] for variant in choice] for choice in found.choices]
     assert names == [["shoe-42", "shoe-43"], ["bag"]]
 
 

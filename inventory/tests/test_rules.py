@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from inventory import stock
-from inventory.models import Listing, Product, Sale, StockMovement
+from inventory.models import Listing, Sale, StockMovement, Variant
 
 Reason = StockMovement.Reason
 
@@ -51,15 +51,15 @@ def now() -> datetime:
     return moment
 
 
-def a_product(units: int = 0) -> Product:
+def a_variant(units: int = 0) -> Variant:
     sku = f"rule-{uuid4().hex[:12]}"
-    product = Product.objects.create(sku=sku, name="Shoe", price=12900, currency="EUR")
+    variant = Variant.objects.create(sku=sku, name="Shoe", price=12900, currency="EUR")
     if units:
-        stock.move(product, units, Reason.RECEIVED)
-    return product
+        stock.move(variant, units, Reason.RECEIVED)
+    return variant
 
 
-def a_sale(*products: Product, opens: int = -60, closes: int = 60, status: str = "draft") -> Sale:
+def a_sale(*variants: Variant, opens: int = -60, closes: int = 60, status: str = "draft") -> Sale:
     """A sale of these, its window in minutes from now."""
     sale = Sale.objects.create(
         slug=f"rule-{uuid4().hex[:12]}",
@@ -67,16 +67,16 @@ def a_sale(*products: Product, opens: int = -60, closes: int = 60, status: str =
         opens_at=now() + timedelta(minutes=opens),
         closes_at=now() + timedelta(minutes=closes),
     )
-    for product in products:
-        Listing.objects.create(sale=sale, product=product)
+    for variant in variants:
+        Listing.objects.create(sale=sale, variant=variant)
     Sale.objects.filter(pk=sale.pk).update(status=status)
     sale.refresh_from_db()
     return sale
 
 
-def sell(sale: Sale, product: Product, units: int) -> None:
+def sell(sale: Sale, variant: Variant, units: int) -> None:
     """As settlement does."""
-    values: Any = {"sale": sale.pk, "version": 2, "sold": [product.pk], "units": [units]}
+    values: Any = {"sale": sale.pk, "version": 2, "sold": [variant.pk], "units": [units]}
     with connection.cursor() as cursor:
         cursor.execute(f"WITH {stock.SELLING} SELECT", values)
 
@@ -85,101 +85,101 @@ def finish(sale: Sale) -> None:
     Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
 
 
-# --- Products --------------------------------------------------------------------------------
+# --- Variants --------------------------------------------------------------------------------
 
 
 def test_stock_never_falls_below_zero() -> None:
-    product = a_product(2)
-    sale = a_sale(product)
+    variant = a_variant(2)
+    sale = a_sale(variant)
     with refused("stock"):
-        sell(sale, product, 3)
+        sell(sale, variant, 3)
     with refused("stock"):
-        sql("UPDATE inventory_product SET stock = -1 WHERE id = %s", product.pk)
+        sql("UPDATE inventory_product SET stock = -1 WHERE id = %s", variant.pk)
 
 
 def test_the_last_unit_can_be_sold() -> None:
-    product = a_product(2)
-    sell(a_sale(product), product, 2)
+    variant = a_variant(2)
+    sell(a_sale(variant), variant, 2)
     end_of_transaction()
-    product.refresh_from_db()
-    assert product.stock == 0
+    variant.refresh_from_db()
+    assert variant.stock == 0
 
 
 @pytest.mark.parametrize("sku", ["", "-shoe", "a shoe", "shoe|42", "shoe'", "schön", "shoe\n"])
 def test_a_sku_is_plain(sku: str) -> None:
     with refused("product_sku_plain"):
-        Product.objects.create(sku=sku, name="Shoe", price=1, currency="EUR")
+        Variant.objects.create(sku=sku, name="Shoe", price=1, currency="EUR")
 
 
 def test_a_sku_is_unique() -> None:
     with refused("unique"):
-        Product.objects.create(sku=a_product().sku, name="Shoe", price=1, currency="EUR")
+        Variant.objects.create(sku=a_variant().sku, name="Shoe", price=1, currency="EUR")
 
 
 @pytest.mark.parametrize("currency", ["", "eur", "EU", "E1R", "€"])
 def test_a_currency_is_a_code_of_three_capitals(currency: str) -> None:
     with refused("product_currency_code"):
-        Product.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency=currency)
+        Variant.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency=currency)
 
 
 def test_a_price_is_not_negative() -> None:
     with refused("price"):
-        sql("UPDATE inventory_product SET price = -1 WHERE id = %s", a_product().pk)
+        sql("UPDATE inventory_product SET price = -1 WHERE id = %s", a_variant().pk)
 
 
 def test_a_picture_comes_with_a_text() -> None:
-    product = a_product()
+    variant = a_variant()
     set_picture = "UPDATE inventory_product SET picture = 'a.webp', picture_text = %s WHERE id = %s"
     with refused("product_picture_has_text"):
-        sql(set_picture, "", product.pk)
-    sql(set_picture, "A shoe", product.pk)
+        sql(set_picture, "", variant.pk)
+    sql(set_picture, "A shoe", variant.pk)
 
 
 # --- The ledger ------------------------------------------------------------------------------
 
 
 def test_stock_does_not_change_without_a_movement() -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused("the ledger says"):
-        sql("UPDATE inventory_product SET stock = stock + 1 WHERE id = %s", product.pk)
+        sql("UPDATE inventory_product SET stock = stock + 1 WHERE id = %s", variant.pk)
 
 
-def test_a_product_does_not_begin_with_stock_from_nowhere() -> None:
+def test_a_variant_does_not_begin_with_stock_from_nowhere() -> None:
     with refused("the ledger says"):
-        Product.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency="EUR", stock=5)
+        Variant.objects.create(sku=uuid4().hex, name="Shoe", price=1, currency="EUR", stock=5)
 
 
-def a_movement(product: Product, **values: Any) -> None:
+def a_movement(variant: Variant, **values: Any) -> None:
     """A row of the ledger that continues from the last one, unless `values` differ."""
     values = {"delta": 1, "reason": Reason.RECEIVED, **values}
-    values.setdefault("balance", product.stock + values["delta"])
-    StockMovement.objects.create(product=product, **values)
+    values.setdefault("balance", variant.stock + values["delta"])
+    StockMovement.objects.create(variant=variant, **values)
 
 
 def test_a_movement_goes_on_where_the_last_one_ended() -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused("5 and 1 make not 7"):
-        a_movement(product, balance=7)
+        a_movement(variant, balance=7)
 
 
 def test_a_movement_alone_is_refused() -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused("the ledger says"):
-        a_movement(product, delta=5, balance=10)
+        a_movement(variant, delta=5, balance=10)
         end_of_transaction()
 
 
 def test_a_movement_is_not_slipped_in_before_the_last() -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused("does not continue"):
-        a_movement(product, id=-7, delta=5, balance=5)
+        a_movement(variant, id=-7, delta=5, balance=5)
 
 
 def test_a_movement_needs_the_stock_to_follow() -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused("the ledger says"):
-        a_movement(product)
-        sql("UPDATE inventory_product SET stock = stock + 2 WHERE id = %s", product.pk)
+        a_movement(variant)
+        sql("UPDATE inventory_product SET stock = stock + 2 WHERE id = %s", variant.pk)
 
 
 @pytest.mark.parametrize(
@@ -195,20 +195,20 @@ def test_a_movement_needs_the_stock_to_follow() -> None:
     ],
 )
 def test_a_movement_is_explained(reason: str, delta: int, wanted: str) -> None:
-    product = a_product(5)
+    variant = a_variant(5)
     with refused(wanted):
-        a_movement(product, delta=delta, reason=reason)
+        a_movement(variant, delta=delta, reason=reason)
 
 
 def test_explained_movements_pass() -> None:
-    product = a_product(5)
-    sell(a_sale(product), product, 2)
-    product.refresh_from_db()
-    stock.move(product, 1, Reason.CANCELLED, order=uuid4())
-    stock.move(product, -1, Reason.CORRECTED, note="Broken")
-    stock.move(product, 10, Reason.RECEIVED)
+    variant = a_variant(5)
+    sell(a_sale(variant), variant, 2)
+    variant.refresh_from_db()
+    stock.move(variant, 1, Reason.CANCELLED, order=uuid4())
+    stock.move(variant, -1, Reason.CORRECTED, note="Broken")
+    stock.move(variant, 10, Reason.RECEIVED)
     end_of_transaction()
-    assert product.stock == 13
+    assert variant.stock == 13
 
 
 @pytest.mark.parametrize(
@@ -225,9 +225,9 @@ def test_the_ledger_is_append_only(statement: str) -> None:
         sql(statement)
 
 
-def test_a_product_with_a_history_stays() -> None:
+def test_a_variant_with_a_history_stays() -> None:
     with refused("foreign key"):
-        sql("DELETE FROM inventory_product WHERE id = %s", a_product(1).pk)
+        sql("DELETE FROM inventory_product WHERE id = %s", a_variant(1).pk)
 
 
 # --- Sales -----------------------------------------------------------------------------------
@@ -290,40 +290,40 @@ def test_a_sale_goes_forward() -> None:
 # --- Listings --------------------------------------------------------------------------------
 
 
-def test_a_product_is_listed_once_in_a_sale() -> None:
-    product = a_product()
-    sale = a_sale(product)
+def test_a_variant_is_listed_once_in_a_sale() -> None:
+    variant = a_variant()
+    sale = a_sale(variant)
     with refused("listing_"):
-        Listing.objects.create(sale=sale, product=product)
+        Listing.objects.create(sale=sale, variant=variant)
 
 
-def test_a_product_is_in_one_unfinished_sale() -> None:
-    product = a_product()
-    earlier = a_sale(product, opens=-60, closes=-30, status="live")
+def test_a_variant_is_in_one_unfinished_sale() -> None:
+    variant = a_variant()
+    earlier = a_sale(variant, opens=-60, closes=-30, status="live")
     with refused("listing_in_one_unfinished_sale"):
-        a_sale(product, opens=30, closes=60)
+        a_sale(variant, opens=30, closes=60)
     finish(earlier)
-    a_sale(product, opens=30, closes=60)
+    a_sale(variant, opens=30, closes=60)
 
 
-def test_the_windows_of_a_product_never_overlap() -> None:
-    product = a_product()
-    finish(a_sale(product, opens=-60, closes=60))
+def test_the_windows_of_a_variant_never_overlap() -> None:
+    variant = a_variant()
+    finish(a_sale(variant, opens=-60, closes=60))
     with refused("listing_windows_apart"):
-        a_sale(product, opens=59, closes=90)
-    a_sale(product, opens=60, closes=90)
+        a_sale(variant, opens=59, closes=90)
+    a_sale(variant, opens=60, closes=90)
 
 
-def test_a_sale_cannot_be_moved_into_another_of_its_product() -> None:
-    product = a_product()
-    finish(a_sale(product, opens=-60, closes=60))
-    later = a_sale(product, opens=60, closes=90)
+def test_a_sale_cannot_be_moved_into_another_of_its_variant() -> None:
+    variant = a_variant()
+    finish(a_sale(variant, opens=-60, closes=60))
+    later = a_sale(variant, opens=60, closes=90)
     with refused("listing_windows_apart"):
         change(later, opens_at=now())
 
 
 def test_a_listing_follows_its_sale() -> None:
-    sale = a_sale(a_product())
+    sale = a_sale(a_variant())
     later = now() + timedelta(hours=5)
     change(sale, closes_at=later)
     listing = sale.listings.get()
@@ -334,7 +334,7 @@ def test_a_listing_follows_its_sale() -> None:
 
 
 def test_a_listing_has_no_window_of_its_own() -> None:
-    listing = a_sale(a_product()).listings.get()
+    listing = a_sale(a_variant()).listings.get()
     with refused("listing_follows_sale"):
         sql("UPDATE inventory_listing SET closes_at = now() WHERE id = %s", listing.pk)
     with refused("listing_follows_sale"):
@@ -342,12 +342,12 @@ def test_a_listing_has_no_window_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("status", ["live", "paused", "ended"])
-def test_the_products_of_a_sale_are_fixed_from_its_opening(status: str) -> None:
-    sale = a_sale(a_product(), status=status)
+def test_the_variants_of_a_sale_are_fixed_from_its_opening(status: str) -> None:
+    sale = a_sale(a_variant(), status=status)
     listing = sale.listings.get()
-    other = a_product()
+    other = a_variant()
     with refused("its products are fixed"):
-        Listing.objects.create(sale=sale, product=other)
+        Listing.objects.create(sale=sale, variant=other)
     with refused("its products are fixed"):
         sql("UPDATE inventory_listing SET product_id = %s WHERE id = %s", other.pk, listing.pk)
     with refused("its products are fixed"):
@@ -356,8 +356,8 @@ def test_the_products_of_a_sale_are_fixed_from_its_opening(status: str) -> None:
         sql("UPDATE inventory_listing SET sale_id = %s WHERE id = %s", a_sale().pk, listing.pk)
 
 
-def test_a_product_does_not_move_into_a_sale_that_has_opened() -> None:
-    listing = a_sale(a_product(), opens=30, closes=60).listings.get()
+def test_a_variant_does_not_move_into_a_sale_that_has_opened() -> None:
+    listing = a_sale(a_variant(), opens=30, closes=60).listings.get()
     opened = a_sale(opens=-30, closes=-10, status="live")
     values = (opened.pk, opened.opens_at, opened.closes_at, listing.pk)
     with refused("its products are fixed"):
@@ -369,13 +369,13 @@ def test_a_product_does_not_move_into_a_sale_that_has_opened() -> None:
 
 @pytest.mark.parametrize(("opens", "status"), [(-60, "draft"), (30, "live")])
 def test_until_then_they_can_change(opens: int, status: str) -> None:
-    sale = a_sale(a_product(), opens=opens, status=status)
-    Listing.objects.create(sale=sale, product=a_product())
+    sale = a_sale(a_variant(), opens=opens, status=status)
+    Listing.objects.create(sale=sale, variant=a_variant())
     sql("DELETE FROM inventory_listing WHERE sale_id = %s", sale.pk)
 
 
 def test_the_order_on_the_page_may_change_at_any_time() -> None:
-    sale = a_sale(a_product(), status="live")
+    sale = a_sale(a_variant(), status="live")
     sale.listings.update(position=7)
 
 
@@ -387,54 +387,54 @@ def test_the_order_on_the_page_may_change_at_any_time() -> None:
 def test_a_price_stands_from_the_opening_until_the_sale_is_finished(
     status: str, values: dict[str, Any]
 ) -> None:
-    product = a_product()
-    sale = a_sale(product, status=status)
+    variant = a_variant()
+    sale = a_sale(variant, status=status)
     with refused("its price is frozen"):
-        Product.objects.filter(pk=product.pk).update(**values)
+        Variant.objects.filter(pk=variant.pk).update(**values)
     finish(sale)
-    Product.objects.filter(pk=product.pk).update(**values)
+    Variant.objects.filter(pk=variant.pk).update(**values)
 
 
 @pytest.mark.parametrize(("opens", "status"), [(-60, "draft"), (30, "live")])
 def test_until_then_a_price_can_change(opens: int, status: str) -> None:
-    product = a_product()
-    a_sale(product, opens=opens, status=status)
-    Product.objects.filter(pk=product.pk).update(price=1)
+    variant = a_variant()
+    a_sale(variant, opens=opens, status=status)
+    Variant.objects.filter(pk=variant.pk).update(price=1)
 
 
 def test_names_texts_and_unchanged_prices_can_always_be_saved() -> None:
-    product = a_product()
-    a_sale(product, status="live")
-    Product.objects.filter(pk=product.pk).update(name="Boot", description="New", price=12900)
+    variant = a_variant()
+    a_sale(variant, status="live")
+    Variant.objects.filter(pk=variant.pk).update(name="Boot", description="New", price=12900)
 
 
 def test_a_sku_never_changes() -> None:
-    product = a_product()
+    variant = a_variant()
     with refused("is fixed"):
-        Product.objects.filter(pk=product.pk).update(sku=uuid4().hex)
+        Variant.objects.filter(pk=variant.pk).update(sku=uuid4().hex)
 
 
 # --- Currencies --------------------------------------------------------------------------------
 
 
-def in_yen() -> Product:
-    product = a_product(1)
-    Product.objects.filter(pk=product.pk).update(currency="JPY")
-    return product
+def in_yen() -> Variant:
+    variant = a_variant(1)
+    Variant.objects.filter(pk=variant.pk).update(currency="JPY")
+    return variant
 
 
 def test_a_draft_may_mix_currencies_until_it_is_scheduled() -> None:
-    sale = a_sale(a_product(1), in_yen())
+    sale = a_sale(a_variant(1), in_yen())
     end_of_transaction()
     with refused("several currencies"):
         Sale.objects.filter(pk=sale.pk).update(status="live")
 
 
 def test_nothing_in_another_currency_joins_a_scheduled_sale() -> None:
-    product = a_product(1)
-    sale = a_sale(product, opens=10, status="live")
+    variant = a_variant(1)
+    sale = a_sale(variant, opens=10, status="live")
     with refused("several currencies"):
-        Listing.objects.create(sale=sale, product=in_yen())
-    Listing.objects.create(sale=sale, product=a_product(1))
+        Listing.objects.create(sale=sale, variant=in_yen())
+    Listing.objects.create(sale=sale, variant=a_variant(1))
     with refused("several currencies"):
-        Product.objects.filter(pk=product.pk).update(currency="JPY")
+        Variant.objects.filter(pk=variant.pk).update(currency="JPY")

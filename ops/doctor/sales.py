@@ -93,7 +93,7 @@ def check_poison() -> Iterator[Finding]:
 
 
 def check_unfinished() -> Iterator[Finding]:
-    """Find sales that should have been finished: until then no other sale can list their products."""
+    """Find sales that should have been finished: until then no other sale can list their variants."""
     over = [sale for sale in _undrained().order_by("pk") if _is_long_over(sale)]
     if over:
         seen = f"Over, but not finished: {_name(over)}. Their products cannot be sold elsewhere."

@@ -56,7 +56,7 @@ def test_several_orders_are_cancelled_and_each_returns_its_units_once(make_sale:
     assert (first.code, again.code) == (0, 0)
     assert [result["outcome"] for result in first.told["orders"]] == ["cancelled"] * 3
     assert {result["outcome"] for result in again.told["orders"]} == {"cancelled before"}
-    assert sale.products.get().stock == 5
+    assert sale.variants.get().stock == 5
     assert reconciliation.verify(sale.pk).faults == {}
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from conftest import MakeSale
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import cancellation, lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
@@ -33,7 +33,7 @@ def exported(*words: str) -> list[dict[str, str]]:
 
 
 def renamed(sale: Sale, **facts: str) -> None:
-    Product.objects.filter(listings__sale=sale).update(**facts)
+    Variant.objects.filter(listings__sale=sale).update(**facts)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def crowded(make_sale: MakeSale) -> Sale:
             " currency, status, reason, version, accepted_at, settled_at)"
             " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 12900, 'EUR', 'rejected',"
             " 'sold_out', 1, now() + n * interval '1 ms', now() FROM generate_series(1, %s) AS n",
-            [sale.pk, sale.products.get().pk, MANY],
+            [sale.pk, sale.variants.get().pk, MANY],
         )
     return sale
 

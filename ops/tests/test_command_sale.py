@@ -46,7 +46,7 @@ def test_a_time_that_the_clocks_show_twice_or_never_needs_an_offset(
     assert f"{how_often} by the clocks of Europe/Berlin" in ran.err
 
 
-def test_a_sale_of_an_unknown_product_is_not_made() -> None:
+def test_a_sale_of_an_unknown_variant_is_not_made() -> None:
     stocked("wellington-black", 1)  # like no other test's
     words = create("boots", "--product", "wellington-blak", opens="2035-01-01", closes="2035-01-02")
     ran = here(*words)
@@ -153,8 +153,8 @@ def test_a_sale_is_shown_with_its_gate_and_its_line(make_sale: MakeSale) -> None
     settlement.settle(sale.pk)
     queue_up(sale, 2)
     told = here("sale", "show", sale.slug, "--json").told
-    [product] = told["products"]
-    shown = (product["stock"], product["in_flight"], product["left"], product["confirmed"])
+    [variant] = told["products"]
+    shown = (variant["stock"], variant["in_flight"], variant["left"], variant["confirmed"])
     assert shown == (7, 2, 5, 3)
     assert (told["gate"]["ready"], told["gate"]["line"]) == (True, 2)
     assert told["gate"]["version"] == told["version"]

@@ -30,17 +30,17 @@ def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> No
 
 def test_a_restock_says_what_the_stock_was(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
-    product = sale.products.get()
-    stock_changes.restock(product.pk, 4, by="anna")
+    variant = sale.variants.get()
+    stock_changes.restock(variant.pk, 4, by="anna")
     entry = last_entry(sale)
     assert entry.action == "restocked"
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 7})
-    assert (entry.subject, entry.product) == (product.sku, product)
+    assert (entry.subject, entry.variant) == (variant.sku, variant)
 
 
 def test_a_correction_is_called_a_correction(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
-    stock_changes.correct(sale.products.get().pk, -1, by="anna", reason="broken")
+    stock_changes.correct(sale.variants.get().pk, -1, by="anna", reason="broken")
     entry = last_entry(sale)
     assert (entry.action, entry.actor, entry.reason) == ("corrected", "anna", "broken")
     assert (entry.before, entry.after) == ({"stock": 3}, {"stock": 2})

@@ -17,7 +17,7 @@ def test_a_cancelled_order_returns_its_units_once_and_can_be_bought_again(
     settlement.settle(sale.pk)
     assert cancellation.cancel_order(purchase, by="staff")
     assert not cancellation.cancel_order(purchase, by="staff")
-    assert sale.products.get().stock == 1
+    assert sale.variants.get().stock == 1
     assert replica.read_answer(sale.pk, purchase.hex)[0] is not None
     assert len(queue_up(sale, 1)) == 1
     assert reconciliation.verify(sale.pk).faults == {}
@@ -30,10 +30,10 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
     lifecycle.end(sale.pk, by="staff")
     finishing.finish_sale(sale.pk)
     other = make_sale(live=False, opens_in=60)
-    Listing.objects.create(sale=other, product=sale.products.get(), position=9)
+    Listing.objects.create(sale=other, variant=sale.variants.get(), position=9)
     with pytest.raises(Exception, match="fixed"):
-        Listing.objects.create(sale=Sale.objects.get(pk=sale.pk), product=stocked("late", 1))
+        Listing.objects.create(sale=Sale.objects.get(pk=sale.pk), variant=stocked("late", 1))
     cancellation.cancel_order(purchase, by="staff")
-    assert sale.products.get().stock == 1
-    assert skus(other)[-1] == sale.products.get().sku
+    assert sale.variants.get().stock == 1
+    assert skus(other)[-1] == sale.variants.get().sku
     assert reconciliation.verify(sale.pk).faults == {}

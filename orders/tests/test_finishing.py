@@ -1,4 +1,4 @@
-"""Finishing: the gate of an ended sale with an empty line goes, and its products are free again."""
+"""Finishing: the gate of an ended sale with an empty line goes, and its variants are free again."""
 
 from datetime import timedelta
 from unittest.mock import Mock
@@ -22,7 +22,7 @@ GHOST = 10**12 + 1  # a sale whose gate an old copy of Redis brought back
 
 def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
-    product = sale.products.get()
+    variant = sale.variants.get()
     queue_up(sale, 1)
     lifecycle.end(sale.pk, by="staff")
     finishing.finish_sales()
@@ -34,7 +34,7 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     run_caretaker()
     assert sale.pk not in replica.list_gates()
     other = make_sale(live=False, opens_in=60)
-    Listing.objects.create(sale=other, product=product)  # its products may be sold again
+    Listing.objects.create(sale=other, variant=variant)  # its variants may be sold again
 
 
 def test_a_sale_is_finished_only_once_its_gate_is_gone(
@@ -67,7 +67,7 @@ def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: 
     lifecycle.end(sale.pk, by="staff")
     finishing.finish_sales()
     other = make_sale(live=False, opens_in=700, closes_in=3600)
-    Listing.objects.create(sale=other, product=sale.products.get(), position=9)
+    Listing.objects.create(sale=other, variant=sale.variants.get(), position=9)
 
 
 def test_a_close_that_was_moved_at_the_last_moment_holds(

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from inventory.gate import replica
-from inventory.models import Listing, Product
+from inventory.models import Listing, Variant
 from orders import changes, finishing, lifecycle, settlement
 from tests.cast import click, queue_up, run_caretaker, skus, stocked
 from tests.stack import wait_for
@@ -47,10 +47,10 @@ def test_a_greater_limit_lets_the_same_shopper_buy_more(make_sale: MakeSale) -> 
     assert (sale.limit, sale.greatest_limit) == (1, 2)
 
 
-def test_a_product_cannot_be_in_two_unfinished_sales(make_sale: MakeSale) -> None:
+def test_a_variant_cannot_be_in_two_unfinished_sales(make_sale: MakeSale) -> None:
     sale, other = make_sale(), make_sale(live=False, opens_in=7200, closes_in=9000)
     with pytest.raises(IntegrityError):
-        Listing.objects.create(sale=other, product=sale.products.get())
+        Listing.objects.create(sale=other, variant=sale.variants.get())
 
 
 # --- The window --------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ def test_a_scheduled_sale_opens_by_the_clock_and_a_started_one_now(make_sale: Ma
         lifecycle.go_live(sale.pk, by="staff")
 
 
-def test_a_draft_is_made_of_products_and_opened(make_sale: MakeSale) -> None:
+def test_a_draft_is_made_of_variants_and_opened(make_sale: MakeSale) -> None:
     shoe, bag = stocked("draft-shoe", 3), stocked("draft-bag", 3)
     now = timezone.now()
     sale = lifecycle.create(
@@ -88,8 +88,8 @@ def test_a_draft_is_made_of_products_and_opened(make_sale: MakeSale) -> None:
 
 def test_a_draft_of_nothing_or_of_two_currencies_is_not_opened(make_sale: MakeSale) -> None:
     sale = make_sale(live=False)
-    yen = Product.objects.create(sku="in-yen", name="Shoe", price=100, currency="JPY")
-    Listing.objects.create(sale=sale, product=yen)
+    yen = Variant.objects.create(sku="in-yen", name="Shoe", price=100, currency="JPY")
+    Listing.objects.create(sale=sale, variant=yen)
     for change in (lifecycle.schedule, lifecycle.go_live):
         with pytest.raises(changes.NotPossible, match="one currency"):
             change(sale.pk, by="staff")
@@ -145,9 +145,9 @@ def test_a_window_does_not_move_into_another_sales_window(make_sale: MakeSale) -
     first = make_sale()
     lifecycle.end(first.pk, by="staff")
     finishing.finish_sale(first.pk)
-    product = first.products.get()
+    variant = first.variants.get()
     other = make_sale(live=False, opens_in=600, closes_in=1200)
-    Listing.objects.create(sale=other, product=product, position=9)
+    Listing.objects.create(sale=other, variant=variant, position=9)
     earlier = first.opens_at - timedelta(hours=1)
     with pytest.raises(changes.NotPossible, match="Another sale of one of these products"):
         lifecycle.change_window(other.pk, opens_at=earlier, by="staff")

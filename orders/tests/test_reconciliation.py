@@ -69,7 +69,7 @@ def test_a_unit_that_vanished_is_found(sold: Sale) -> None:
         "inventory_product",
         "UPDATE inventory_product SET stock = stock - 1 WHERE id = %s",
         "UPDATE inventory_product SET stock = stock + 1 WHERE id = %s",
-        sold.products.get().pk,
+        sold.variants.get().pk,
     ):
         assert "stock_is_not_the_ledger" in faults(sold)
 
@@ -148,13 +148,13 @@ def test_the_books_balance_at_every_look_while_a_sale_runs(
 ) -> None:
     monkeypatch.setattr(reconciliation, "_PATIENCE", 30.0)
     sale = make_sale(stock=400)
-    product = sale.products.get().pk
+    variant = sale.variants.get().pk
 
     def trade() -> None:
         for _ in range(8):
             accepted = queue_up(sale, 30)
             settlement.settle(sale.pk)
-            stock_changes.restock(product, 2, by="staff")
+            stock_changes.restock(variant, 2, by="staff")
             cancellation.cancel_order(accepted[0], by="staff")
 
     def look() -> list[dict[str, object]]:

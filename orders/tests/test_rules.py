@@ -1,4 +1,4 @@
-"""Rules of PostgreSQL for orders without a product, and so without a listing."""
+"""Rules of PostgreSQL for orders without a variant, and so without a listing."""
 
 from datetime import UTC, datetime
 

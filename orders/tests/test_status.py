@@ -118,7 +118,7 @@ def order(sale: Sale, status: str) -> Order:
     return Order.objects.create(
         pk=new_purchase(sale.pk),
         sale=sale,
-        product=sale.products.get(),
+        variant=sale.variants.get(),
         shopper=new_shopper(),
         quantity=_UNITS,
         unit_price=100,

@@ -6,22 +6,22 @@ from zoneinfo import ZoneInfo
 
 from django import template
 
-from storefront.catalogue import ProductCard, stock_level
+from storefront.catalogue import VariantCard, stock_level
 from storefront.live_sale import LiveSale
 
 register = template.Library()
 
 
 @register.filter
-def left(live: LiveSale, product: ProductCard) -> int:
-    """Units of the product that can be bought now."""
-    return live.left(product)
+def left(live: LiveSale, variant: VariantCard) -> int:
+    """Units of the variant that can be bought now."""
+    return live.left(variant)
 
 
 @register.filter
-def gone(live: LiveSale, products: Iterable[ProductCard]) -> bool:
-    """Whether none of the products can be bought now."""
-    return not any(live.left(product) for product in products)
+def gone(live: LiveSale, variants: Iterable[VariantCard]) -> bool:
+    """Whether none of the variants can be bought now."""
+    return not any(live.left(variant) for variant in variants)
 
 
 @register.filter
@@ -31,12 +31,12 @@ def moment(milliseconds: int, zone: str) -> datetime:
 
 
 @register.filter
-def level(product: ProductCard, left: int) -> str:
-    """The product's stock level with `left` units: none, last, few or many."""
-    return stock_level(left, product.offered)
+def level(variant: VariantCard, left: int) -> str:
+    """The variant's stock level with `left` units: none, last, few or many."""
+    return stock_level(left, variant.offered)
 
 
 @register.filter
-def share(product: ProductCard, left: int) -> int:
+def share(variant: VariantCard, left: int) -> int:
     """The units left in per cent of the units offered, rounded up: 0 only if none is left."""
-    return -(-100 * left // max(left, product.offered, 1))
+    return -(-100 * left // max(left, variant.offered, 1))

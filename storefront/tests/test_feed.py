@@ -56,7 +56,7 @@ def read_until(page: ClientConnection, words: str) -> list[str]:
 
 
 def restock(sale: Sale, units: int) -> None:
-    stock_changes.restock(sale.products.get().pk, units, by="tests")
+    stock_changes.restock(sale.variants.get().pk, units, by="tests")
 
 
 def test_a_page_gets_the_present_state_when_it_connects(url: str, make_sale: MakeSale) -> None:
@@ -121,7 +121,7 @@ def test_a_price_that_is_changed_before_the_opening_is_published(
     sale, ada = make_sale(opens_in=600), Shopper(url)
     with open_page(url, sale.slug) as page:
         page.recv(SOON)
-        sale.products.update(price=9900)
+        sale.variants.update(price=9900)
         page.recv(stack.DEADLINE)
     assert "€99.00" in ada.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from flashsale.http.shoppers import new_shopper
 from storefront import fragments
-from storefront.catalogue import ProductCard, SaleCard
+from storefront.catalogue import SaleCard, VariantCard
 from storefront.live_sale import LiveSale
 from tests.cast import forms
 
-SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
+SHOE = VariantCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
 BOOT = replace(SHOE, sku="boot", name="Boot")
 SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,))
 
@@ -17,15 +17,15 @@ def page(live: LiveSale, code: str = "") -> str:
     return fragments.render_sale_page(live, "en", new_shopper(), code, []).decode()
 
 
-def test_a_product_that_joins_a_sale_is_on_its_page_at_once() -> None:
+def test_a_variant_that_joins_a_sale_is_on_its_page_at_once() -> None:
     live = LiveSale(SALE)
     page(live)
-    live.card = replace(SALE, products=(SHOE, BOOT))
+    live.card = replace(SALE, variants=(SHOE, BOOT))
     assert [form["product"] for form in forms(page(live))] == ["shoe", "boot"]
 
 
-def test_a_product_that_leaves_a_sale_is_off_its_page_at_once() -> None:
-    live = LiveSale(replace(SALE, products=(SHOE, BOOT)))
+def test_a_variant_that_leaves_a_sale_is_off_its_page_at_once() -> None:
+    live = LiveSale(replace(SALE, variants=(SHOE, BOOT)))
     page(live)
     live.card = SALE
     assert [form["product"] for form in forms(page(live))] == ["shoe"]

@@ -7,10 +7,10 @@ import pytest
 
 from inventory.gate.entries import Answer
 from storefront import outcome_fragment
-from storefront.catalogue import ProductCard, SaleCard
+from storefront.catalogue import SaleCard, VariantCard
 from storefront.outcome_fragment import render_outcome
 
-SHOE = ProductCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
+SHOE = VariantCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
 
@@ -47,7 +47,7 @@ def test_a_socket_gets_the_fragment_that_replaces_the_box(card: SaleCard) -> Non
 
 def test_a_new_name_is_in_the_next_outcome(card: SaleCard) -> None:
     render_outcome(card, "en", FIRST, answered("confirmed"))
-    renamed = replace(card, products=(replace(SHOE, name="Boot"),))
+    renamed = replace(card, variants=(replace(SHOE, name="Boot"),))
     assert "Boot" in render_outcome(renamed, "en", FIRST, answered("confirmed")).decode()
 
 

@@ -35,7 +35,7 @@ def an_order(sale: Sale, shopper: UUID, minutes_ago: int = 0, **values: Any) -> 
     """An order of two units, confirmed unless `values` say otherwise."""
     at = timezone.now() - timedelta(minutes=minutes_ago)
     known = {
-        "product": sale.products.first(),
+        "variant": sale.variants.first(),
         "status": "confirmed",
         "quantity": 2,
         "unit_price": 12900,
@@ -98,7 +98,7 @@ def test_over_https_only_the_host_cookie_counts(make_sale: MakeSale) -> None:
         ({"status": "rejected", "reason": "sold_out"}, "Sold out before your turn"),
         ({"status": "rejected", "reason": "limit"}, "More than one shopper may buy"),
         ({"status": "rejected", "reason": "error"}, "Could not be processed"),
-        ({"status": "rejected", "reason": "error", "product": None}, "Unknown product"),
+        ({"status": "rejected", "reason": "error", "variant": None}, "Unknown product"),
         ({"status": "cancelled"}, "Cancelled"),
     ],
 )

@@ -197,7 +197,7 @@ def test_an_option_is_chosen_and_bought(
     buy_button(page).click()
     sees_secured(page)
     expect(page.locator("[id^='stock-shoe-43']")).to_have_text("Sold out")
-    assert sale.orders.get().product == sale.products.get(sku__startswith="shoe-43")
+    assert sale.orders.get().variant == sale.variants.get(sku__startswith="shoe-43")
 
 
 def test_without_a_choice_nothing_is_sent(

@@ -30,7 +30,7 @@ def test_what_is_sold_out_can_be_bought_again_after_a_restock(
     asked = questions(page)
     sees_stock(page, "Sold out")
     expect(buy_button(page)).to_be_disabled()
-    stock_changes.restock(sale.products.get().pk, 1, by="tests")
+    stock_changes.restock(sale.variants.get().pk, 1, by="tests")
     sees_stock(page, "1 left")
     assert asked == []
     buy_button(page).click()

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
 from conftest import MakeSale
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import cancellation, lifecycle
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
@@ -38,7 +38,7 @@ def test_what_is_sent_again_is_what_was_clicked(
         assert page.locator(held).evaluate("field => field.inert")
     page.unroute("**/buy")
     sees_secured(page)
-    assert sale.orders.get().product == sale.products.get(sku__startswith="shoe-42")
+    assert sale.orders.get().variant == sale.variants.get(sku__startswith="shoe-42")
 
 
 def test_a_limit_that_is_lowered_under_what_was_typed_lets_the_rest_be_bought(
@@ -151,7 +151,7 @@ def test_a_form_whose_options_were_renamed_still_gets_a_fresh_ticket(
     complaints.expect("status of 403")
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5})
     page = open_page(address(shop, sale))
-    Product.objects.filter(pk=sale.products.get(sku__startswith="shoe-42").pk).update(name="Boot")
+    Variant.objects.filter(pk=sale.variants.get(sku__startswith="shoe-42").pk).update(name="Boot")
     stack.wait_for(lambda: forms_of(sale, shop) == 2, "the page of others has two forms")
     page.context.clear_cookies()
     page.get_by_role("radio", name="shoe-43").check()

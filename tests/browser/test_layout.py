@@ -25,7 +25,7 @@ def test_no_page_scrolls_sideways_on_a_phone(
     complaints.expect("status of 404")
     sale = make_sale(stock={"Donaudampfschifffahrtsgesellschaft": 3, "bag": 0})
     Sale.objects.filter(pk=sale.pk).update(name=LONG_WORD)
-    sale.products.update(name=LONG_WORD, description=f"{LONG_WORD}{LONG_WORD}")
+    sale.variants.update(name=LONG_WORD, description=f"{LONG_WORD}{LONG_WORD}")
     page = open_page(shop, **PHONE)
     fits(page)
     page.goto(address(shop, sale))

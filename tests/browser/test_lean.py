@@ -30,15 +30,15 @@ TEN_OPTIONS = {f"shoe-{size}": 10 for size in range(36, 46)}
 def dressed(sale: Sale) -> Sale:
     """Gives the products the demo's texts and pictures; options of one thing get the same."""
     demo = tomllib.loads((DEMO / "sales.toml").read_text())["sales"]
-    planned = {product["name"]: product for shown in demo for product in shown["products"]}
-    names = dict.fromkeys(sale.products.order_by("pk").values_list("name", flat=True))
+    planned = {variant["name"]: variant for shown in demo for variant in shown["products"]}
+    names = dict.fromkeys(sale.variants.order_by("pk").values_list("name", flat=True))
     for name, like in zip(names, planned.values(), strict=False):
-        for product in sale.products.filter(name=name):
+        for variant in sale.variants.filter(name=name):
             for what in ("name", "description", "picture_text"):
-                setattr(product, what, like[what])
+                setattr(variant, what, like[what])
             with (DEMO / like["picture"]).open("rb") as file:
-                product.picture = reencode(File(file))
-            product.save()
+                variant.picture = reencode(File(file))
+            variant.save()
     return sale
 
 

@@ -91,21 +91,21 @@ def test_a_restock_makes_a_sold_out_page_buyable_again(
     shop: str, open_page: OpenPage, open_dashboard: OpenDashboard, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=0)
-    product = sale.products.get()
+    variant = sale.variants.get()
     shopper, staff = open_page(address(shop, sale)), open_dashboard()
     sees_stock(shopper, "Sold out")
-    form = staff.locator(f"#product-{sale.pk}-{product.pk} form.restock")
+    form = staff.locator(f"#product-{sale.pk}-{variant.pk} form.restock")
     form.locator("[name=units]").fill("2")
     form.get_by_role("button").dblclick()
     sees_result(staff, "done", "has grown by 2")
     sees_stock(shopper, "2 left")
-    expect(staff.locator(f"#units-{sale.pk}-{product.pk} [data-figure=stock]")).to_have_text("2")
+    expect(staff.locator(f"#units-{sale.pk}-{variant.pk} [data-figure=stock]")).to_have_text("2")
     buy_button(shopper).click()
     sees_secured(shopper)
     expect(form.locator("[name=units]")).to_have_value("")
     form.locator("[name=units]").fill("3")  # a second delivery, on the same page
     form.get_by_role("button").click()
-    expect(staff.locator(f"#units-{sale.pk}-{product.pk} [data-figure=stock]")).to_have_text("4")
+    expect(staff.locator(f"#units-{sale.pk}-{variant.pk} [data-figure=stock]")).to_have_text("4")
 
 
 def test_controls_rest_where_others_have_come_to_stand_under_the_finger(
@@ -184,7 +184,7 @@ def test_a_sale_that_is_made_appears_and_nobodys_typing_is_lost(
     Sale.objects.filter(pk=first.pk).update(closes_at="2099-12-01T18:00:00Z")
     staff = open_dashboard()
     typed = staff.locator(
-        f"#product-{first.pk}-{first.products.get().pk} form.restock [name=units]"
+        f"#product-{first.pk}-{first.variants.get().pk} form.restock [name=units]"
     )
     typed.fill("12")
     second = make_sale()

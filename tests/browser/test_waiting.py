@@ -87,7 +87,7 @@ def test_a_place_that_is_lost_and_cannot_be_taken_again_is_told_so(
     buy_button(page).click()
     is_in_line(page)
     replica.remove([sale.pk])
-    stock_changes.correct(sale.products.get().pk, -1, by="staff", reason="broken")
+    stock_changes.correct(sale.variants.get().pk, -1, by="staff", reason="broken")
     with stack.worker():
         expect(answer(page, "refused")).to_contain_text("Sold out")
         expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
@@ -127,7 +127,7 @@ def test_who_was_promised_too_much_gets_a_form_that_buys_after_a_restock(
     is_in_line(page)
     with stack.worker():
         expect(answer(page, "rejected")).to_contain_text("Not this time.")
-        stock_changes.restock(sale.products.get().pk, 1, by="tests")
+        stock_changes.restock(sale.variants.get().pk, 1, by="tests")
         if not live:
             stack.wait_for(lambda: left(web, sale) == 1, "the server has heard of it")
             page.evaluate("dispatchEvent(new Event('online'))")  # it asks, once

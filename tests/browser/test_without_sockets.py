@@ -33,7 +33,7 @@ def test_a_page_without_a_socket_ends_secured_and_keeps_its_stock_up_to_date(
     expect(page.get_by_text(HINT)).to_be_visible()
     buy_button(page).click()
     sees_secured(page)
-    stock_changes.restock(sale.products.get().pk, 90, by="tests")
+    stock_changes.restock(sale.variants.get().pk, 90, by="tests")
     sees_stock(page, "99 left", SLOW_PATIENCE)
 
 
@@ -48,7 +48,7 @@ def test_a_page_is_brought_up_to_date_when_its_socket_is_back(
     proxy.pass_sockets()
     expect(page.get_by_text(HINT)).to_be_hidden(timeout=SLOW_PATIENCE)
     asked = questions(page)
-    stock_changes.restock(sale.products.get().pk, 90, by="tests")
+    stock_changes.restock(sale.variants.get().pk, 90, by="tests")
     sees_stock(page, "100 left")
     assert asked == []
 

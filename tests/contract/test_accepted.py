@@ -95,9 +95,9 @@ def test_after_a_rejection_the_page_gets_a_form_that_buys(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided("sold out", shopper, make_sale)
-    stock_changes.restock(sale.products.get().pk, 1, by="staff")
+    stock_changes.restock(sale.variants.get().pk, 1, by="staff")
     reply = shopper.buy(sale, ticket, HTMX, quantity=2)
-    assert f'<section id="buy-{sale.products.get().sku}"' in reply.text
+    assert f'<section id="buy-{sale.variants.get().sku}"' in reply.text
     [form] = forms(reply.text)
     assert form["ticket"] != ticket
     assert shopper.buy(sale, headers=JSON, **form).status_code == 202

@@ -37,7 +37,7 @@ def test_a_draft_is_a_sale_that_does_not_exist(
 
 
 @in_each_shape
-def test_only_products_of_the_sale_can_be_bought(
+def test_only_variants_of_the_sale_can_be_bought(
     shape: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale = make_sale()
@@ -49,7 +49,7 @@ def test_only_products_of_the_sale_can_be_bought(
     assert state(sale) == before
 
 
-def test_a_product_of_another_sale_cannot_be_bought_here(
+def test_a_variant_of_another_sale_cannot_be_bought_here(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, other = make_sale(), make_sale()

@@ -108,11 +108,11 @@ def test_the_same_form_buys_once_units_have_come_back(
     sale = sold_out(make_sale, shopper)
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket).status_code == 409
-    stock_changes.restock(sale.products.get().pk, 1, by="staff")
+    stock_changes.restock(sale.variants.get().pk, 1, by="staff")
     assert shopper.buy(sale, ticket).status_code == 202
 
 
-def test_a_refused_form_buys_another_product(shopper: Shopper, make_sale: MakeSale) -> None:
+def test_a_refused_form_buys_another_variant(shopper: Shopper, make_sale: MakeSale) -> None:
     sale = make_sale(stock={"shoe": 0, "boot": 1})
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket).json()["reason"] == "sold_out"

@@ -62,7 +62,7 @@ def test_the_stock_that_is_told_is_what_can_be_bought_now(
     stack.wait_for(lambda: as_json(shopper, sale)["products"][0]["stock"] == 1, "one is left")
 
 
-def test_each_product_has_a_form_with_a_ticket_of_its_own(
+def test_each_variant_has_a_form_with_a_ticket_of_its_own(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock={"shoe": 1, "boot": 1}, limit=2)

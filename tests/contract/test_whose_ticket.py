@@ -133,7 +133,7 @@ def test_the_page_that_a_plain_form_is_sent_back_to_has_a_form_that_buys(
     assert shopper.buy(sale, headers=PAGE, **form).headers["location"].startswith("/orders/")
 
 
-def test_a_forged_ticket_for_an_unknown_product_leaves_the_page_as_it_is(
+def test_a_forged_ticket_for_an_unknown_variant_leaves_the_page_as_it_is(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     reply = shopper.buy(make_sale(), "forged", HTMX, product="<b>nothing</b>")

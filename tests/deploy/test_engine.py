@@ -41,7 +41,7 @@ PULLED_AND_BUILT = 900.0  # seconds, on a slow line
 SECONDS = 120.0  # for anything else that an engine does
 SLUG, SKU, UNITS = "drop", "SHOE-42", 500
 SECRETS = ("SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
-PROPRIETOR = "from inventory.models import Product; Product.objects.create({})".format(
+PROPRIETOR = "from inventory.models import Variant; Variant.objects.create({})".format(
     f"sku='{SKU}', name='Shoe', option='42', price=12900, currency='EUR'"
 )
 # All but the one that asks, and what tini is.

@@ -6,15 +6,19 @@ release after the one that no longer asks for it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from conftest import MakeSale
-from inventory.models import Sale
+from inventory.models import Sale, Variant
 from tests.deploy import released
 
 
@@ -27,9 +31,9 @@ def undone() -> Iterator[CursorWrapper]:
 
 def sell_one(cursor: CursorWrapper, sale: Sale) -> str:
     """As the released settlement does. Gives what has become of the purchase by the released tale."""
-    statements, product = released.then(), sale.products.get()
+    statements, variant = released.then(), sale.variants.get()
     purchase, shopper = uuid4().hex, uuid4().hex
-    named: dict[str, Any] = {"sale": sale.pk, "sku": product.sku}
+    named: dict[str, Any] = {"sale": sale.pk, "sku": variant.sku}
     cursor.execute(statements["lock the sale"], [sale.pk])
     assert len(cursor.fetchall()) == 1
     values = [named[name] for name in statements["order of its values"]]
@@ -48,13 +52,13 @@ def sell_one(cursor: CursorWrapper, sale: Sale) -> str:
             "sale": sale.pk,
             "version": sale.version + 1,
             "confirmed": 1,
-            "sold": [product.pk],
+            "sold": [variant.pk],
             "units": [1],
             "ids": f"{{{purchase}}}",
-            "products": f"{{{product.pk}}}",
+            "products": f"{{{variant.pk}}}",
             "shoppers": f"{{{shopper}}}",
             "quantities": "{1}",
-            "prices": f"{{{product.price}}}",
+            "prices": f"{{{variant.price}}}",
             "currencies": "{EUR}",
             "statuses": "{confirmed}",
             "reasons": '{""}',
@@ -65,7 +69,7 @@ def sell_one(cursor: CursorWrapper, sale: Sale) -> str:
     cursor.execute(statements["tale"], {"sale": sale.pk, "since": sale.version})
     [(_, version, _, stock, answers, bought)] = cursor.fetchall()
     assert version == sale.version + 1
-    assert stock[product.sku] == product.stock - 1
+    assert stock[variant.sku] == variant.stock - 1
     assert bought == {shopper: 1}
     [[told, status, *_]] = answers
     assert told == purchase
@@ -125,3 +129,22 @@ def sell_after(migration: str, sale: Sale) -> None:
         else:
             cursor.execute(migration)
         sell_one(cursor, sale)
+
+
+def test_who_could_edit_products_can_edit_variants() -> None:
+    """The last release asks for the old permission, this one for the new."""
+    with undone():
+        of_variants = ContentType.objects.get_for_model(Variant)
+        old = Permission.objects.create(content_type=of_variants, codename="change_product")
+        group, anna = Group.objects.create(name="editors"), User.objects.create(username="anna")
+        group.permissions.add(old)
+        anna.groups.add(group)
+        import_module("inventory.migrations.0009_variant").give_permissions(apps, None)
+        assert anna.has_perms(["inventory.change_product", "inventory.change_variant"])
+        assert not anna.has_perm("inventory.delete_variant")
+
+
+def test_the_table_of_variants_has_the_name_that_the_last_release_asks_for() -> None:
+    referring = [field.field.column for field in Variant._meta.related_objects if field.one_to_many]
+    assert Variant._meta.db_table == "inventory_product"
+    assert set(referring) == {"product_id"}

@@ -99,5 +99,5 @@ def sells_what_is_left(web: stack.Web, sale: Sale, given: dict[str, str]) -> Non
 
 def confirmed(sale: Sale, given: dict[str, str]) -> int:
     """Units, as an operator is told."""
-    [product] = spawned("sale", "show", sale.slug, "--json", **given).told["products"]
-    return int(product["confirmed"])
+    [variant] = spawned("sale", "show", sale.slug, "--json", **given).told["products"]
+    return int(variant["confirmed"])

@@ -35,7 +35,7 @@ def test_each_row_names_its_tests_and_each_test_stands_in_its_row() -> None:
     assert rows_of_the_document() == rows_of_the_tests()
 
 
-def test_each_deadline_is_the_products_own() -> None:
+def test_each_deadline_is_the_variants_own() -> None:
     figures = _FIGURE.findall(DOCUMENT)
     assert figures
     assert {name: float(seconds) for seconds, name in figures} == {

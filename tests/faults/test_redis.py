@@ -199,7 +199,7 @@ def test_a_full_memory_takes_no_click_and_settles_what_it_took(
             busy = shopper.buy(sale, ticket)
         assert (busy.status_code, busy.json()) == (503, {"error": "busy"})
         stock_changes.restock(
-            sale.products.get().pk, 5, by="staff"
+            sale.variants.get().pk, 5, by="staff"
         )  # the gate is told all the same
         assert replica.read_view(sale.pk).left(skus(sale)[0]) == 15
     assert final(shopper, bought_again(shopper, sale, ticket)) == "confirmed"

@@ -85,12 +85,12 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     early = Crowd(shop.url, sale, 20).click()
     assert {answer.status_code for answer in early} == {202}
     assert settled_and_balanced(sale)
-    product, orders = sale.products.get(), list(sale.orders.all())
+    variant, orders = sale.variants.get(), list(sale.orders.all())
     crowd = Crowd(shop.url, sale, 200)
     clicks, *results = at_once(
         crowd.click,
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(stock_changes.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(stock_changes.restock, variant.pk, 3, by="staff")] * 3,
         *[partial(cancellation.cancel_order, order.pk, by="staff") for order in orders[:2] * 2],
     )
     assert isinstance(clicks, list)
@@ -98,10 +98,10 @@ def test_everybody_at_once_and_the_staff(shop: Machines, make_sale: MakeSale) ->
     assert not [result for result in results if isinstance(result, Exception)]
     assert results[-4:].count(True) == 2  # cancelled twice, returned once
     assert settled_and_balanced(sale)
-    product.refresh_from_db()
+    variant.refresh_from_db()
     accepted = sum(click.status_code == 202 for click in clicks)
     assert sale.orders.count() == 20 + accepted
-    assert product.stock + owned_units(sale) == 50 + 9
+    assert variant.stock + owned_units(sale) == 50 + 9
     # A ticket that was accepted is known, by whatever host.
     assert Counter(answer.status_code for answer in crowd.click())[200] == accepted
 

@@ -9,9 +9,9 @@ from django.db import connection, transaction
 
 Rows = dict[str, str]  # JSON by table
 
-_PRODUCTS = "(SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)"
+_VARIANTS = "(SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)"
 _WRITTEN_DOWN = {
-    "inventory_stockmovement": f"product_id IN {_PRODUCTS}",
+    "inventory_stockmovement": f"product_id IN {_VARIANTS}",
     "orders_order": "sale_id = %(sale)s",
     "orders_auditentry": "sale_id = %(sale)s",
 }
@@ -20,7 +20,7 @@ _STANDING = {
         "id = %(sale)s",
         'status, closes_at, "limit", greatest_limit, version, confirmed, epoch, finished',
     ),
-    "inventory_product": (f"id IN {_PRODUCTS}", "id, stock"),
+    "inventory_product": (f"id IN {_VARIANTS}", "id, stock"),
 }
 # Those that PostgreSQL does not compute by itself.
 _STORED = """

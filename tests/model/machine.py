@@ -111,7 +111,7 @@ def happenings() -> st.SearchStrategy[Happening]:
 
 
 class Machine(RuleBasedStateMachine):
-    """Two products, some shoppers, staff, workers, a caretaker, and bad luck."""
+    """Two variants, some shoppers, staff, workers, a caretaker, and bad luck."""
 
     make_sale: MakeSale
     taken: Counter[str]
@@ -123,7 +123,7 @@ class Machine(RuleBasedStateMachine):
         settlement.BATCH, replication._PART = (500, 2) if in_parts else (2, 5000)
         sale = self.make_sale(stock={"shoe": 9, "bag": 6}, limit=limit)
         self.play = Play(sale, settlement.BATCH, replication._PART)
-        self.skus = sorted(self.play.shop.products)
+        self.skus = sorted(self.play.shop.variants)
         self.shoppers = [new_shopper() for _ in range(SHOPPERS_THERE)]
         self.tickets: list[Ticket] = []
 

@@ -16,7 +16,7 @@ class Play:
     """A sale, its reference, and a witness of what was promised."""
 
     def __init__(self, sale: Sale, batch: int, part: int) -> None:
-        stock = dict(sale.products.values_list("sku", "stock"))
+        stock = dict(sale.variants.values_list("sku", "stock"))
         books = Books(sale.version, sale.limit, stock, dict(stock), sale.epoch)
         self.sale = sale.pk
         self.shop = Shop(sale)

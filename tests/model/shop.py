@@ -50,7 +50,7 @@ class Shop:
 
     def __init__(self, sale: Sale) -> None:
         self.sale = sale.pk
-        self.products = {product.sku: product.pk for product in sale.products.all()}
+        self.variants = {variant.sku: variant.pk for variant in sale.variants.all()}
         self.copies: list[dict[str, bytes]] = []
         self.backups: list[tuple[backups.Rows, int]] = []
 
@@ -83,10 +83,10 @@ class Shop:
     # --- Staff ------------------------------------------------------------------------------------
 
     def restock(self, sku: str, units: int) -> None:
-        stock_changes.restock(self.products[sku], units, by="anna")
+        stock_changes.restock(self.variants[sku], units, by="anna")
 
     def correct(self, sku: str, units: int) -> None:
-        stock_changes.correct(self.products[sku], units, by="anna", reason="counted again")
+        stock_changes.correct(self.variants[sku], units, by="anna", reason="counted again")
 
     def cancel(self, purchase: UUID) -> None:
         cancellation.cancel_order(purchase, by="ben")

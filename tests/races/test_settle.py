@@ -1,4 +1,4 @@
-"""Settlement, a restock and cancellations of one product at once: the books balance."""
+"""Settlement, a restock and cancellations of one variant at once: the books balance."""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from inventory import stock
 from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
-from inventory.models import Product, Sale
+from inventory.models import Sale, Variant
 from orders import (
     cancellation,
     finishing,
@@ -45,16 +45,16 @@ def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:
 
 def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) -> None:
     sale, orders = sold_some(make_sale)
-    product = sale.products.get()
+    variant = sale.variants.get()
     results = at_once(
         *[partial(settlement.settle, sale.pk)] * 2,
-        *[partial(stock_changes.restock, product.pk, 3, by="staff")] * 3,
+        *[partial(stock_changes.restock, variant.pk, 3, by="staff")] * 3,
         *[partial(cancellation.cancel_order, order.pk, by="staff") for order in orders[:2] * 2],
     )
     settlement.settle(sale.pk)
     assert not [result for result in results if isinstance(result, Exception)]
-    product.refresh_from_db()
-    assert product.stock + owned_units(sale) == 10 + 9
+    variant.refresh_from_db()
+    assert variant.stock + owned_units(sale) == 10 + 9
     assert sale.orders.count() == 45
     assert results[-4:].count(True) == 2  # cancelled twice, returned once
     assert reconciliation.verify(sale.pk).faults == {}
@@ -63,11 +63,11 @@ def test_the_books_balance_when_everything_happens_at_once(make_sale: MakeSale) 
 def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> None:
     """Both have read before either writes, which is what the locks prevent."""
     sale, _ = sold_some(make_sale)
-    product = sale.products.get()
+    variant = sale.variants.get()
     both_have_read = threading.Barrier(2)
 
-    def read_unlocked(*_: object) -> list[Product]:
-        found = list(Product.objects.filter(pk=product.pk))
+    def read_unlocked(*_: object) -> list[Variant]:
+        found = list(Variant.objects.filter(pk=variant.pk))
         both_have_read.wait(deadlines.seconds(10))
         return found
 
@@ -79,7 +79,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
     ):
         results = at_once(
             partial(settlement.decide, sale.pk, sale.epoch, _line(sale)),
-            partial(stock_changes.restock, product.pk, 3, by="staff"),
+            partial(stock_changes.restock, variant.pk, 3, by="staff"),
         )
     forget_statements()
     assert both_have_read.n_waiting == 0
@@ -163,7 +163,7 @@ def finished(sale: Sale) -> None:
 HOLDERS: dict[str, tuple[Callable[[Sale], object], object, str]] = {
     "staff pause it": (lambda sale: lifecycle.pause(sale.pk, by="staff"), lifecycle, "_set_status"),
     "units come in": (
-        lambda sale: stock_changes.restock(sale.products.get().pk, 3, by="staff"),
+        lambda sale: stock_changes.restock(sale.variants.get().pk, 3, by="staff"),
         *(stock, "move"),
     ),
     "its line is settled": (settled, settlement, "_write"),
@@ -192,7 +192,7 @@ def test_its_twin_whose_locks_are_of_the_key_as_well_keeps_it_waiting(
 
 
 def references_meanwhile(sale: Sale, holder: str) -> list[object]:
-    """What it comes to that something new refers to the sale and its product at each such step."""
+    """What it comes to that something new refers to the sale and its variant at each such step."""
     change, where, name = HOLDERS[holder]
     step, results = getattr(where, name), list[object]()
 

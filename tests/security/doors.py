@@ -19,7 +19,7 @@ from flashsale import asgi
 EXAMPLES = {
     "slug": "drop",
     "sale": "1",
-    "product": "1",
+    "variant": "1",
     "purchase": "00000001-0000-8000-8000-000000000001",
     "name": "products/" + "0" * 32 + ".webp",
     "action": "pause",

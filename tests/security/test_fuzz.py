@@ -87,7 +87,7 @@ def shop(web: Web, make_sale: MakeSale) -> Shop:
     values = {
         "slug": sale.slug,
         "sale": str(sale.pk),
-        "product": str(sale.products.get().pk),
+        "variant": str(sale.variants.get().pk),
         "purchase": str(new_purchase(sale.pk)),
     }
     return Shop(web, sale, cookies, tickets, fields, values)

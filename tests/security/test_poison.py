@@ -195,7 +195,7 @@ def test_fields_that_nobody_knows_change_nothing(make_sale: MakeSale) -> None:
     settlement.settle(sale.pk)
     stack.wait_for(lambda: Order.objects.filter(pk=purchase).exists(), "it is settled")
     order = Order.objects.get(pk=purchase)
-    assert (order.status, order.unit_price) == ("confirmed", sale.products.get().price)
+    assert (order.status, order.unit_price) == ("confirmed", sale.variants.get().price)
 
 
 def test_one_purchase_many_times_is_one_order(make_sale: MakeSale) -> None:

@@ -1,4 +1,4 @@
-"""What the gate has let in is decided again, from PostgreSQL: product, quantity and limit, but not the
+"""What the gate has let in is decided again, from PostgreSQL: variant, quantity and limit, but not the
 window, which is for the gate alone."""
 
 from uuid import UUID
@@ -33,12 +33,12 @@ def slipped_in(sale: Sale, **fields: str) -> UUID:
     return purchase
 
 
-def test_a_product_of_another_sale_is_not_sold_here(make_sale: MakeSale) -> None:
+def test_a_variant_of_another_sale_is_not_sold_here(make_sale: MakeSale) -> None:
     sale, other = make_sale(), make_sale(stock=5)
     purchase = slipped_in(sale, sku=skus(other)[0])
     settlement.settle(sale.pk)
     assert fate(purchase) == ("rejected", "error")
-    assert other.products.get().stock == 5
+    assert other.variants.get().stock == 5
     assert reconciliation.verify(sale.pk).faults == reconciliation.verify(other.pk).faults == {}
 
 

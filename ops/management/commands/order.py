@@ -106,7 +106,7 @@ def _parse_range(text: str) -> tuple[UUID, UUID]:
 
 
 def _find_between(first: UUID, last: UUID) -> list[Order]:
-    orders = Order.objects.filter(pk__range=(first, last)).select_related("sale", "product")
+    orders = Order.objects.filter(pk__range=(first, last)).select_related("sale", "variant")
     return list(orders.order_by("pk"))
 
 
@@ -162,10 +162,10 @@ def _cancel_one(order: Order, by: str, reason: str) -> Result:
 
 
 def _format_line(order: Order) -> str:
-    if order.product is None:
+    if order.variant is None:
         return f"{order.reference}  {order.status}"
     total = money(order.total, order.currency)
-    return f"{order.reference}  {order.status}  {order.quantity} of {order.product}  {total}"
+    return f"{order.reference}  {order.status}  {order.quantity} of {order.variant}  {total}"
 
 
 def _order_facts(order: Order) -> Facts:
@@ -173,8 +173,8 @@ def _order_facts(order: Order) -> Facts:
         "id": order.pk,
         "reference": order.reference,
         "sale": order.sale.slug,
-        "sku": order.product.sku if order.product else None,
-        "product": str(order.product) if order.product else None,
+        "sku": order.variant.sku if order.variant else None,
+        "product": str(order.variant) if order.variant else None,
         "shopper": order.shopper,
         "quantity": order.quantity,
         "unit_price": order.unit_price,

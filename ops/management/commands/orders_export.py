@@ -176,7 +176,7 @@ def _harmless(text: str) -> str:
 
 
 def _decimal(minor_units: int, currency: str) -> str:
-    """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a product."""
+    """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a variant."""
     return str(Decimal(minor_units).scaleb(-_digits(currency))) if currency else ""
 
 

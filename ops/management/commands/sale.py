@@ -20,8 +20,8 @@ from ops.base_command import FAILED, UsageError
 from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
-    find_product,
     find_sale,
+    find_variant,
     format_in_zone,
     format_window,
     in_zone,
@@ -125,21 +125,21 @@ class Command(LifecycleCommand):
             *_describe_gate(seen),
             f"poison     {seen.poison} orders",
         ]
-        words = ["\n".join(lines), self._format_products(seen.products), self._format_audit(seen)]
+        words = ["\n".join(lines), self._format_variants(seen.variants), self._format_audit(seen)]
         self.tell(seen.as_json(), "\n\n".join(words))
         if seen.problem:
             self.note(seen.problem)
         return FAILED if seen.problem else 0
 
-    def _format_products(self, products: Iterable[Facts]) -> str:
+    def _format_variants(self, variants: Iterable[Facts]) -> str:
         rows = [
             (
-                product["sku"],
-                f"{product['name']} {product['option']}".strip(),
-                money(product["price"], product["currency"]),
-                *(product[what] for what in ("stock", "in_flight", "left", "confirmed")),
+                variant["sku"],
+                f"{variant['name']} {variant['option']}".strip(),
+                money(variant["price"], variant["currency"]),
+                *(variant[what] for what in ("stock", "in_flight", "left", "confirmed")),
             )
-            for product in products
+            for variant in variants
         ]
         headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "CONFIRMED")
         return self.table(headings, rows)
@@ -178,9 +178,9 @@ class Command(LifecycleCommand):
         self._note_zone(zone, opens, closes)
         planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
-        products = [find_product(sku) for sku in skus]
+        variants = [find_variant(sku) for sku in skus]
         return self.change(
-            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(products)} products?",
+            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(variants)} products?",
             lambda: lifecycle.create(
                 slug,
                 name,

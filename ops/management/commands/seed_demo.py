@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from inventory import stock
-from inventory.models import Listing, Product, Sale, StockMovement
+from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.pictures import reencode
 from orders import changes, lifecycle
 
@@ -48,12 +48,12 @@ class Command(BaseCommand):
 
     def _report(self, demo: list[dict[str, Any]]) -> None:
         self.stdout.write("Demo sales:")
-        for sale in Sale.objects.filter(slug__in=_slugs(demo)).prefetch_related("products"):
+        for sale in Sale.objects.filter(slug__in=_slugs(demo)).prefetch_related("variants"):
             state = "ended" if sale.ended() else f"opens at {sale.opens_at:%H:%M} UTC"
             if not sale.ended() and sale.opens_at <= timezone.now():
                 state = f"open until {sale.closes_at:%H:%M} UTC"
-            products = len(sale.products.all())
-            self.stdout.write(f"  /sales/{sale.slug}/  {sale.name} ({state}; products: {products})")
+            variants = len(sale.variants.all())
+            self.stdout.write(f"  /sales/{sale.slug}/  {sale.name} ({state}; products: {variants})")
         if settings.RATE_PER_ADDRESS == 0:
             self.stdout.write("RATE_PER_ADDRESS is 0: clicks are not limited by address.")
 
@@ -76,7 +76,7 @@ def _slugs(demo: Iterable[dict[str, Any]]) -> list[str]:
 
 @transaction.atomic
 def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
-    """Make all sales as drafts, with their products: an open sale takes no further products."""
+    """Make all sales as drafts, with their variants: an open sale takes no further variants."""
     now = timezone.now().replace(microsecond=0)
     for planned in demo:
         sale = Sale.objects.create(
@@ -87,22 +87,22 @@ def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
             limit=planned["limit"],
         )
         for position, described in enumerate(planned["products"]):
-            Listing.objects.create(sale=sale, product=_make_product(**described), position=position)
+            Listing.objects.create(sale=sale, variant=_make_variant(**described), position=position)
 
 
-def _make_product(*, picture: str, stock: int, **described: Any) -> Product:
-    """Make a product as staff would: its picture is re-encoded like an upload."""
-    product = Product(**described)
+def _make_variant(*, picture: str, stock: int, **described: Any) -> Variant:
+    """Make a variant as staff would: its picture is re-encoded like an upload."""
+    variant = Variant(**described)
     with (_DEMO / picture).open("rb") as file:
-        product.picture = reencode(File(file))
-    product.full_clean()
-    product.save()
-    _receive(product, stock)
-    return product
+        variant.picture = reencode(File(file))
+    variant.full_clean()
+    variant.save()
+    _receive(variant, stock)
+    return variant
 
 
-def _receive(product: Product, units: int) -> None:
-    [locked] = stock.lock([product.pk])
+def _receive(variant: Variant, units: int) -> None:
+    [locked] = stock.lock([variant.pk])
     stock.move(locked, units, StockMovement.Reason.RECEIVED, actor="seed_demo")
 
 

@@ -1,4 +1,4 @@
-"""`manage.py stock`: show the stock of products; add units, and correct miscounted ones."""
+"""`manage.py stock`: show the stock of variants; add units, and correct miscounted ones."""
 
 from argparse import ArgumentTypeError
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Any
 import redis
 
 from inventory.gate import replica
-from inventory.models import Product, Sale, StockMovement
+from inventory.models import Sale, StockMovement, Variant
 from ops.base_command import FAILED, describe_failure
-from ops.lifecycle_command import Facts, LifecycleCommand, find_product, whole_number
+from ops.lifecycle_command import Facts, LifecycleCommand, find_variant, whole_number
 from orders import stock_changes
 from orders.reference import reference
 
@@ -43,17 +43,17 @@ class Command(LifecycleCommand):
         """Exit code 1 if Redis, and so the units in flight, cannot be read."""
         flight, problem = _read_in_flight()
         if sku is None:
-            products = [_facts(product, flight) for product in Product.objects.all()]
-            self.tell(products, self._table(products))
+            variants = [_facts(variant, flight) for variant in Variant.objects.all()]
+            self.tell(variants, self._table(variants))
         else:
-            self._show_one(find_product(sku), flight)
+            self._show_one(find_variant(sku), flight)
         if problem:
             self.note(problem)
         return FAILED if problem else 0
 
-    def _show_one(self, product: Product, flight: Flight | None) -> None:
-        movements = product.movements.select_related("sale")[:_MOVEMENTS_SHOWN]
-        facts = {**_facts(product, flight), "movements": [_movement_facts(m) for m in movements]}
+    def _show_one(self, variant: Variant, flight: Flight | None) -> None:
+        movements = variant.movements.select_related("sale")[:_MOVEMENTS_SHOWN]
+        facts = {**_facts(variant, flight), "movements": [_movement_facts(m) for m in movements]}
         rows = [
             (
                 f"{moved.at:%Y-%m-%d %H:%M:%S}",
@@ -68,34 +68,34 @@ class Command(LifecycleCommand):
         ledger = self.table(("WHEN (UTC)", "UNITS", "STOCK", "WHAT", "WHOSE", "WHY"), rows)
         self.tell(facts, f"{self._table([facts])}\n\n{ledger}")
 
-    def _table(self, products: list[Facts]) -> str:
+    def _table(self, variants: list[Facts]) -> str:
         headings = ("SKU", "PRODUCT", "STOCK", "IN FLIGHT", "LEFT")
         return self.table(
             headings,
             [
                 (
-                    product["sku"],
-                    f"{product['name']} {product['option']}".strip(),
-                    *(product[what] for what in ("stock", "in_flight", "left")),
+                    variant["sku"],
+                    f"{variant['name']} {variant['option']}".strip(),
+                    *(variant[what] for what in ("stock", "in_flight", "left")),
                 )
-                for product in products
+                for variant in variants
             ],
         )
 
     def _add(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
-        product = find_product(sku)
+        variant = find_variant(sku)
         return self.change(
-            f"Add {units} units to {_describe(product)}?",
-            lambda: stock_changes.restock(product.pk, units, by=by, reason=reason),
+            f"Add {units} units to {_describe(variant)}?",
+            lambda: stock_changes.restock(variant.pk, units, by=by, reason=reason),
             lambda: _describe_result(sku),
             **options,
         )
 
     def _correct(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
-        product = find_product(sku)
+        variant = find_variant(sku)
         return self.change(
-            f"Correct {_describe(product)} by {units:+d} units, because: {reason}?",
-            lambda: stock_changes.correct(product.pk, units, by=by, reason=reason),
+            f"Correct {_describe(variant)} by {units:+d} units, because: {reason}?",
+            lambda: stock_changes.correct(variant.pk, units, by=by, reason=reason),
             lambda: _describe_result(sku),
             **options,
         )
@@ -111,13 +111,13 @@ def _parse_signed(text: str) -> int:
     return units
 
 
-def _describe(product: Product) -> str:
-    return f"{product.sku} ({product}, {product.stock} in stock)"
+def _describe(variant: Variant) -> str:
+    return f"{variant.sku} ({variant}, {variant.stock} in stock)"
 
 
 def _describe_result(sku: str) -> tuple[Facts, str]:
-    product = find_product(sku)
-    return {"sku": sku, "stock": product.stock}, f"{sku}: {product.stock} in stock"
+    variant = find_variant(sku)
+    return {"sku": sku, "stock": variant.stock}, f"{sku}: {variant.stock} in stock"
 
 
 def _read_in_flight() -> tuple[Flight | None, str]:
@@ -132,15 +132,15 @@ def _read_in_flight() -> tuple[Flight | None, str]:
     return flight, ""
 
 
-def _facts(product: Product, flight: Flight | None) -> Facts:
-    in_flight = None if flight is None else flight[product.sku]
+def _facts(variant: Variant, flight: Flight | None) -> Facts:
+    in_flight = None if flight is None else flight[variant.sku]
     return {
-        "sku": product.sku,
-        "name": product.name,
-        "option": product.option,
-        "stock": product.stock,
+        "sku": variant.sku,
+        "name": variant.name,
+        "option": variant.option,
+        "stock": variant.stock,
         "in_flight": in_flight,
-        "left": None if in_flight is None else max(0, product.stock - in_flight),
+        "left": None if in_flight is None else max(0, variant.stock - in_flight),
     }
 
 
