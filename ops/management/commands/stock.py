@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from flashsale.characters import isolate, join_isolated
 from inventory.gate import replica
 from inventory.models import Product, Sale, StockMovement
 from ops.base_command import FAILED, describe_failure
@@ -75,7 +76,7 @@ class Command(LifecycleCommand):
             [
                 (
                     product["sku"],
-                    f"{product['name']} {product['option']}".strip(),
+                    join_isolated(product["name"], product["option"]),
                     *(product[what] for what in ("stock", "in_flight", "left")),
                 )
                 for product in products
@@ -87,16 +88,16 @@ class Command(LifecycleCommand):
         return self.change(
             f"Add {units} units to {_describe(product)}?",
             lambda: stock_changes.restock(product.pk, units, by=by, reason=reason),
-            lambda: _describe_result(sku),
+            lambda: _describe_result(product.sku),
             **options,
         )
 
     def _correct(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
         product = find_product(sku)
         return self.change(
-            f"Correct {_describe(product)} by {units:+d} units, because: {reason}?",
+            f"Correct {_describe(product)} by {units:+d} units, because: {isolate(reason)}?",
             lambda: stock_changes.correct(product.pk, units, by=by, reason=reason),
-            lambda: _describe_result(sku),
+            lambda: _describe_result(product.sku),
             **options,
         )
 
