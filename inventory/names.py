@@ -1,4 +1,4 @@
-"""Names of what is for sale: how they are kept, and how they are looked up.
+"""Names of products and sales: how they are kept, and how they are looked up.
 
 Admin, commands and imports call `full_clean`, and so share these fields' rules. A row from before these
 rules stays as it is until it is edited; `manage.py doctor` lists those that break them.
@@ -71,7 +71,7 @@ def find_each_in_any_case(
     by_lower: dict[str, list[_Row]] = defaultdict(list)
     lowered = rows.annotate(in_lower_case=Lower(field))
     for row in lowered.filter(in_lower_case__in=[name.lower() for name in names]):
-        by_lower[row.in_lower_case].append(row)
+        by_lower[getattr(row, field).lower()].append(row)
     found = {name: _choose(by_lower[name.lower()], field, name) for name in names}
     return {name: row for name, row in found.items() if row is not None}
 

@@ -71,7 +71,7 @@ def card(*, pk: int | None = None, slug: str | None = None) -> SaleCard | None:
     Blocks: server processes call it in a thread.
     """
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
-    sale = find_in_any_case(public, "slug", slug) if slug else public.filter(pk=pk).first()
+    sale = public.filter(pk=pk).first() if pk else find_in_any_case(public, "slug", slug or "")
     return _card(sale) if sale else None
 
 

@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 _make_unique("inventory_sale", "slug", "sale_slug_any_case"),
             ],
             [
-                # Their rules are for what is typed: PostgreSQL stores the same columns as before.
+                # Their rules are for typed texts: PostgreSQL stores the same columns as before.
                 migrations.AlterField(
                     model_name="product",
                     name="description",
