@@ -22,7 +22,7 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
         yield from _find_missing_processes(snapshot)
     for figures in snapshot.sales:
         if snapshot.is_ok("Redis") and figures.gate == "unknown":
-            yield Alarm("gate-corrupt", f"{figures.sale.name}: its gate is corrupt.")
+            yield Alarm("gate-corrupt", f"{figures.sale}: its gate is corrupt.")
         yield from _find_troubled_sale(figures)
 
 
@@ -39,7 +39,7 @@ def _find_missing_processes(snapshot: Snapshot) -> Iterator[Alarm]:
 
 
 def _find_troubled_sale(figures: SaleFigures) -> Iterator[Alarm]:
-    name = figures.sale.name
+    name = str(figures.sale)  # isolated: it may be written from right to left
     if figures.state == "upcoming, paused":
         yield Alarm("paused-before", f"{name}: it is paused, and will not open unless resumed.")
     if figures.gate == "not_ready":
@@ -95,7 +95,7 @@ class GatesBehind:
     def _alarm_about(self, figures: SaleFigures) -> Alarm:
         wanted = self._awaited[figures.sale.pk].version
         words = f"the gate is at version {figures.gate_version}, not yet at {wanted}."
-        return Alarm("gate-behind", f"{figures.sale.name}: {words}")
+        return Alarm("gate-behind", f"{figures.sale}: {words}")
 
 
 def _is_behind(figures: SaleFigures) -> bool:

@@ -20,6 +20,7 @@ from django.utils import timezone
 from dashboard.access import CORRECT, RUN
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Sale, Variant
+from inventory.names import LineFormField
 from orders import cancellation, lifecycle, stock_changes
 from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
@@ -53,7 +54,7 @@ class Control(forms.Form):
     permissions: ClassVar[tuple[str, ...]] = (RUN,)  # any of them
     function: ClassVar[Callable[..., object]]
 
-    reason = forms.CharField(
+    reason = LineFormField(
         max_length=200, required=False, help_text="Optional. Kept in the audit, for other staff."
     )
 
@@ -272,7 +273,7 @@ class Correct(MovesStock):
         max_value=stock_changes.MOST_MOVED,
         help_text="The difference: -2 takes two away.",
     )
-    reason = forms.CharField(max_length=200, help_text="Kept in the ledger.")
+    reason = LineFormField(max_length=200, help_text="Kept in the ledger.")
 
 
 # --- Orders --------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ _MESSAGES = {
     "sale_window_in_order": "The sale must open before it closes.",
     "sale_window_sensible": "The year must be from 2000 to 2999.",
     "inventory_sale_slug_key": "Another sale has this slug.",
+    "sale_slug_any_case": "Another sale has this slug, with other capital letters.",
+    "inventory_product_sku_key": "Another product has this sku.",
+    "product_sku_any_case": "Another product has this sku, with other capital letters.",
 }
 
 

@@ -14,8 +14,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Lower
 from django.utils import timezone
 
+from flashsale.characters import isolate, join_isolated
+from inventory.names import LineField, TextField
 from inventory.pictures import PictureField, picture_path
 
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
@@ -49,14 +52,14 @@ class Variant(models.Model):
     sku = models.CharField(
         max_length=40, unique=True, validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     )
-    name = models.CharField(max_length=120)
-    option = models.CharField(max_length=40, blank=True, help_text="what tells it apart: a size")
-    description = models.TextField(blank=True)
+    name = LineField(max_length=120)
+    option = LineField(max_length=40, blank=True, help_text="what tells it apart: a size")
+    description = TextField(blank=True)
     picture = PictureField(upload_to=picture_path, blank=True)
     # In pixels. The width determines which smaller copies exist.
     picture_width = models.PositiveIntegerField(null=True, editable=False)
     picture_height = models.PositiveIntegerField(null=True, editable=False)
-    picture_text = models.CharField("alternative text", max_length=200, blank=True)
+    picture_text = LineField("alternative text", max_length=200, blank=True)
     price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3, validators=[RegexValidator(r"\A[A-Z]{3}\Z")])
     stock = models.PositiveIntegerField(default=0, editable=False)
@@ -71,6 +74,12 @@ class Variant(models.Model):
             models.CheckConstraint(
                 condition=Q(sku__regex=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"), name="product_sku_plain"
             ),
+            # People and label printers take skus that differ by case only for one.
+            models.UniqueConstraint(
+                Lower("sku"),
+                name="product_sku_any_case",
+                violation_error_message="Another product has this sku, with other capital letters.",
+            ),
             models.CheckConstraint(
                 condition=Q(currency__regex="^[A-Z]{3}$"), name="product_currency_code"
             ),
@@ -80,7 +89,7 @@ class Variant(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.option}".strip()
+        return join_isolated(self.name, self.option)
 
 
 class Sale(models.Model):
@@ -93,7 +102,7 @@ class Sale(models.Model):
         ENDED = "ended"
 
     slug = models.SlugField(max_length=60, unique=True)
-    name = models.CharField(max_length=120)
+    name = LineField(max_length=120)
     opens_at = models.DateTimeField(validators=[sensible_moment])
     closes_at = models.DateTimeField(validators=[sensible_moment])
     time_zone = models.CharField(max_length=64, default="UTC", validators=[valid_time_zone])
@@ -124,6 +133,11 @@ class Sale(models.Model):
             ("run_sales", "Can run sales: open, pause, end, restock, cancel orders"),
         ]
         constraints = [
+            models.UniqueConstraint(
+                Lower("slug"),
+                name="sale_slug_any_case",
+                violation_error_message="Another sale has this slug, with other capital letters.",
+            ),
             models.CheckConstraint(
                 condition=Q(opens_at__lt=F("closes_at")), name="sale_window_in_order"
             ),
@@ -147,7 +161,7 @@ class Sale(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return isolate(self.name)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.greatest_limit = max(self.greatest_limit, self.limit)

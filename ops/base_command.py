@@ -25,6 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flashsale.characters import isolate
+
 FAILED, USAGE, INCONSISTENT, INTERRUPTED = 1, 2, 3, 130  # 0: done
 _UNREAD = 141  # as a shell reports a program that was ended by SIGPIPE
 
@@ -119,6 +121,8 @@ class OperatorCommand(BaseCommand):
         table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
         for column, cell in zip(table.columns, cells[0] if cells else (), strict=False):
             column.justify = "right" if isinstance(cell, int) else "left"
+        for column in table.columns:
+            column.overflow = "fold"  # a long name without blanks is shown as a whole
         for row in cells:
             table.add_row(*(Text(_format_cell(cell)) for cell in row))
         with console.capture() as drawn:
@@ -230,12 +234,12 @@ def _plain(value: object) -> str:
 
 
 def _format_cell(cell: object) -> str:
-    return "" if cell is None else _harmless(str(cell))
+    return "" if cell is None else isolate(_harmless(str(cell)))
 
 
-# Control characters and escape sequences, except line breaks, tabs and colours: staff write names, and
-# operators read them on a terminal.
-_STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+# Control characters and escape sequences, except line breaks, tabs and colours, and characters that turn
+# the direction of a line: staff write names, and operators read them on a terminal.
+_STEERING = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e]")
 
 
 def _harmless(words: str) -> str:

@@ -3,6 +3,7 @@
 import getpass
 import os
 from argparse import ArgumentTypeError
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -14,8 +15,10 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from flashsale.characters import clean_line
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
+from inventory.names import find_in_any_case
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
 from orders.models import AuditEntry
@@ -109,16 +112,16 @@ def default_actor() -> str:
 
 
 def find_sale(slug: str) -> Sale:
-    """Find a sale. Raises Failed, with similar slugs."""
-    sale = Sale.objects.filter(slug=slug).first()
+    """Find a sale, whatever the case of the slug. Raises Failed, with similar slugs."""
+    sale = find_in_any_case(Sale.objects.all(), "slug", slug)
     if sale is None:
         raise _unknown("sale", slug, Sale.objects.values_list("slug", flat=True))
     return sale
 
 
 def find_variant(sku: str) -> Variant:
-    """Find a variant. Raises Failed, with similar skus."""
-    variant = Variant.objects.filter(sku=sku).first()
+    """Find a variant, whatever the case of the sku. Raises Failed, with similar skus."""
+    variant = find_in_any_case(Variant.objects.all(), "sku", sku)
     if variant is None:
         raise _unknown("product", sku, Variant.objects.values_list("sku", flat=True))
     return variant
@@ -217,16 +220,23 @@ def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> Failed:
-    by_lower_case = {each.lower(): each for each in known}
-    similar = [by_lower_case[each] for each in get_close_matches(name.lower(), by_lower_case)]
+    by_lower_case: dict[str, list[str]] = defaultdict(list)
+    for each in known:
+        by_lower_case[each.lower()].append(each)
+    close = get_close_matches(name.lower(), by_lower_case)
+    similar = [each for lower in close for each in by_lower_case[lower]]
     hint = f" Did you mean {' or '.join(similar)}?" if similar else ""
     return Failed(f"There is no {what} {name!r}.{hint}")
 
 
 def _text(least: int, most: int) -> Callable[[str], str]:
     def text(given: str) -> str:
-        if not least <= len(given.strip()) <= most:
-            raise ArgumentTypeError(f"{least} to {most} characters, not {len(given.strip())}")
-        return given.strip()
+        try:
+            line = clean_line(given)
+        except ValidationError as error:
+            raise ArgumentTypeError(error.message) from None
+        if not least <= len(line) <= most:
+            raise ArgumentTypeError(f"{least} to {most} characters, not {len(line)}")
+        return line
 
     return text

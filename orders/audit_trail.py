@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from flashsale.characters import isolate
 from flashsale.database import require_transaction
 from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
@@ -133,7 +134,7 @@ def _value(entry: AuditEntry, name: str, value: Any) -> str:
         return f"{format_moment(datetime.fromisoformat(value))} UTC"
     if name == "price":
         return _price(entry, value)
-    return f"{value:,}" if isinstance(value, int) else str(value) or "nothing"
+    return f"{value:,}" if isinstance(value, int) else isolate(str(value)) or "nothing"
 
 
 def _price(entry: AuditEntry, minor_units: int) -> str:

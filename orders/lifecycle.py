@@ -14,6 +14,7 @@ from django.utils import timezone
 from flashsale.database import bounded_transaction
 from inventory import stock
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, sensible_moment
+from inventory.names import find_each_in_any_case
 from orders.audit_trail import Action, auditing, write_down
 from orders.changes import NotPossible, change_sales, explain_refusals
 
@@ -181,8 +182,8 @@ def _now_in_ms() -> datetime:
 
 
 def _find_variants(skus: Sequence[str]) -> list[Variant]:
-    """The variants, in the order of `skus`."""
-    found = Variant.objects.in_bulk(list(skus), field_name="sku")
+    """The variants, in the order of `skus`, whatever the case."""
+    found = find_each_in_any_case(Variant.objects.all(), "sku", skus)
     unknown = [sku for sku in skus if sku not in found]
     if unknown:
         raise NotPossible(f"There is no product {', '.join(unknown)}.")

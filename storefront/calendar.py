@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from icalendar import Alarm, Calendar, Event
 
+from flashsale.characters import isolate
 from flashsale.http.request import Request
 from flashsale.http.response import Response
 from inventory.click_answers import ClickAnswer
@@ -24,7 +25,7 @@ async def calendar(request: Request, slug: str) -> Response:
         return live
     if live.phase == "ended":
         return failure(request, ClickAnswer.NOT_FOUND, text_code="closed")
-    attached = (b"content-disposition", f'attachment; filename="{slug}.ics"'.encode())
+    attached = (b"content-disposition", f'attachment; filename="{live.card.slug}.ics"'.encode())
     return Response(200, _calendar_file(live, request), _CALENDAR, (attached,))
 
 
@@ -57,8 +58,9 @@ def _reminder(text: str) -> Alarm:
 
 
 def _printable(text: str) -> str:
-    """On one line and without control characters, which RFC 5545 does not allow."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    """On one line, without control characters, which RFC 5545 does not allow, and isolated: a calendar
+    puts it between times."""
+    return isolate(" ".join(_CONTROL.sub(" ", text).split()))
 
 
 def _moment(milliseconds: int) -> datetime:

@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from inventory.models import Sale
+from inventory.names import find_in_any_case
 from storefront.rendered import Rendered
 
 
@@ -64,12 +65,13 @@ def stock_level(left: int, offered: int) -> str:
     return "few" if left * 4 <= offered else "many"
 
 
-def card(**which: str | int) -> SaleCard | None:
-    """Read the card of one sale, by `slug` or `pk`; None for a draft, which is not public.
+def card(*, pk: int | None = None, slug: str | None = None) -> SaleCard | None:
+    """Read the card of one sale, by `pk` or by `slug` in any case; None for a draft, which is not public.
 
     Blocks: server processes call it in a thread.
     """
-    sale = Sale.objects.exclude(status=Sale.Status.DRAFT).filter(**which).first()
+    public = Sale.objects.exclude(status=Sale.Status.DRAFT)
+    sale = public.filter(pk=pk).first() if pk else find_in_any_case(public, "slug", slug or "")
     return _card(sale) if sale else None
 
 

@@ -9,6 +9,7 @@ PostgreSQL, and Redis only for the shopper's own purchases.
 import asyncio
 import logging
 import time
+from typing import TypeVar
 
 from flashsale.concurrency import PerLoop, SingleFlight
 from flashsale.database import in_thread
@@ -21,9 +22,12 @@ from storefront.live_sale import TICK, LiveSale, run_in_background
 
 log = logging.getLogger(__name__)
 
+_Kept = TypeVar("_Kept")
+
 _UNUSED = 60.0  # seconds without a request or a socket until a sale is dropped
 _UNKNOWN_KEPT = 1.0  # seconds until an unknown slug is looked up again
-_UNKNOWN_MOST = 10_000
+_ALIAS_KEPT = 60.0  # seconds until a slug in another case is looked up again
+_MOST_KEPT = 10_000  # unknown slugs, and as many in another case
 
 
 class Feed:
@@ -33,6 +37,8 @@ class Feed:
         self._live_sales: dict[str, LiveSale] = {}
         self._loading = SingleFlight(self._load)
         self._unknown: dict[str, float] = {}
+        # A crowd may come by a poster with the slug in capitals.
+        self._aliases: dict[str, tuple[str, float]] = {}
         key = signing.key_number()
         telemetry.start("web", lambda: {"sockets": self.sockets, "key": key})
         self._tasks = [asyncio.ensure_future(self._listen()), asyncio.ensure_future(self._tick())]
@@ -43,11 +49,11 @@ class Feed:
         return sum(len(live.subscribers) for live in list(self._live_sales.values()))
 
     async def live_sale(self, slug: str) -> LiveSale | None:
-        """The sale with that slug; None if there is none, or if it is a draft.
+        """The sale with that slug, in any case; None if there is none, or if it is a draft.
 
         Raises DatabaseError or TimeoutError if the sale is not loaded yet and cannot be read.
         """
-        live = self._live_sales.get(slug)
+        live = self._live_sales.get(slug) or self._find_alias(slug)
         if live is None:
             if time.monotonic() < self._unknown.get(slug, 0):
                 return None
@@ -67,14 +73,21 @@ class Feed:
     async def _load(self, slug: str) -> LiveSale | None:
         card = await in_thread(catalogue.card, slug=slug)
         if card is None:
-            if len(self._unknown) >= _UNKNOWN_MOST:
-                self._unknown.clear()
-            self._unknown[slug] = time.monotonic() + _UNKNOWN_KEPT
+            _keep(self._unknown, slug, time.monotonic() + _UNKNOWN_KEPT)
             return None
-        live = LiveSale(card)
-        await live.refresh()
-        self._live_sales[slug] = live
+        live = self._live_sales.get(card.slug)
+        if live is None:
+            fresh = LiveSale(card)
+            await fresh.refresh()
+            # Another spelling of the slug may have been loaded meanwhile: a sale is live once.
+            live = self._live_sales.setdefault(card.slug, fresh)
+        if slug != card.slug:
+            _keep(self._aliases, slug, (card.slug, time.monotonic() + _ALIAS_KEPT))
         return live
+
+    def _find_alias(self, slug: str) -> LiveSale | None:
+        own_slug, until = self._aliases.get(slug, ("", 0.0))
+        return self._live_sales.get(own_slug) if time.monotonic() < until else None
 
     async def _listen(self) -> None:
         while True:
@@ -100,6 +113,12 @@ class Feed:
                     run_in_background(live.refresh())
                 else:
                     del self._live_sales[slug]
+
+
+def _keep(kept: "dict[str, _Kept]", slug: str, value: "_Kept") -> None:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    kept[slug] = value
 
 
 _feeds = PerLoop(Feed)

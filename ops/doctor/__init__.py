@@ -3,7 +3,16 @@
 A file for each thing that is examined, and `findings.py`, which runs the checks.
 """
 
-from ops.doctor import clocks, configuration, files, postgresql, processes, redis_servers, sales
+from ops.doctor import (
+    clocks,
+    configuration,
+    files,
+    names,
+    postgresql,
+    processes,
+    redis_servers,
+    sales,
+)
 from ops.doctor.findings import Finding, Groups, State, examine
 
 __all__ = ["GROUPS", "Finding", "State", "examine"]
@@ -19,4 +28,5 @@ GROUPS: Groups = {
     "clocks": (clocks.check_clocks,),
     "processes": processes.CHECKS,
     "sales": sales.CHECKS,
+    "names": names.CHECKS,
 }

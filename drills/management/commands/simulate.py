@@ -24,6 +24,7 @@ from drills.shopper import Shopper
 from flashsale import variables
 from flashsale.http import listening
 from inventory.models import Sale
+from inventory.names import find_in_any_case
 from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
 from orders import reconciliation
 
@@ -70,7 +71,7 @@ class Command(OperatorCommand):
         sale = _find_sale(options["sale"])
         _check_shop(site, sale.slug)
         question = (
-            f"{options['shoppers']} simulated shoppers buy REAL units of {sale.slug} ({sale.name})"
+            f"{options['shoppers']} simulated shoppers buy REAL units of {sale.slug} ({sale})"
             f" at {site.origin} for {seconds:g} s?"
         )
         if not self.confirmed(question, dry_run=options["dry_run"], no_input=options["no_input"]):
@@ -153,7 +154,8 @@ def _find_sale(slug: str | None) -> Sale:
     now = timezone.now()
     sales = Sale.objects.exclude(status=Sale.Status.DRAFT)
     if slug is not None:
-        found = [sale for sale in sales if sale.slug == slug]
+        named_so = find_in_any_case(sales, "slug", slug)
+        found = [named_so] if named_so else []
         problem = f"There is no sale {slug!r} that shoppers can see."
     else:
         found = [sale for sale in sales if sale.phase(now) == "open"]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 
+from flashsale.characters import isolate
 from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
@@ -218,5 +219,6 @@ def _format_facts(facts: Facts) -> str:
 
 
 def _format_entry(entry: Facts) -> str:
-    reason = f": {entry['reason']}" if entry["reason"] else ""
-    return f"{entry['at']:%Y-%m-%d %H:%M:%S} UTC {entry['action']} by {entry['by']}{reason}"
+    reason = f": {isolate(entry['reason'])}" if entry["reason"] else ""
+    by = isolate(entry["by"])
+    return f"{entry['at']:%Y-%m-%d %H:%M:%S} UTC {entry['action']} by {by}{reason}"

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from flashsale.characters import join_isolated
 from flashsale.templatetags.money import money
 from inventory.models import Sale
 from ops import overview
@@ -135,7 +136,7 @@ class Command(LifecycleCommand):
         rows = [
             (
                 variant["sku"],
-                f"{variant['name']} {variant['option']}".strip(),
+                join_isolated(variant["name"], variant["option"]),
                 money(variant["price"], variant["currency"]),
                 *(variant[what] for what in ("stock", "in_flight", "left", "confirmed")),
             )
@@ -258,7 +259,7 @@ def _describe_result(sale: Sale) -> tuple[Facts, str]:
 
 def _describe_sale(sale: Sale) -> list[str]:
     lines = [
-        f"{sale.slug}  {sale.name}",
+        f"{sale.slug}  {sale}",
         f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
         f" {sale.confirmed} orders confirmed",
         f"window     {format_window(sale)}",

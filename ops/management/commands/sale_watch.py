@@ -129,6 +129,7 @@ def _draw(snapshot: Snapshot) -> Group:
     table = Table(*_COLUMNS, expand=True)
     for column in table.columns[2:8]:
         column.justify = "right"
+    table.columns[0].overflow = "fold"  # a long slug is shown as a whole
     for figures in snapshot.sales:
         table.add_row(*_cells(figures), style=_COLOURS[figures.phase])
     alive = ", ".join(f"{snapshot.alive(role)} {role}" for role in ("web", "worker", "beat"))

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
+from inventory.names import find_each_in_any_case
 from inventory.pictures import reencode
 from orders import changes, lifecycle
 
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         if not drafts.exists():  # else an earlier run was interrupted: finish it
             if if_empty and Sale.objects.exists():
                 return
-            if Sale.objects.filter(slug__in=_slugs(demo)).exists():
+            if find_each_in_any_case(Sale.objects.all(), "slug", _slugs(demo)):
                 raise CommandError("The demo's sales already exist.")
             _make_drafts(demo)
         try:
@@ -53,7 +54,7 @@ class Command(BaseCommand):
             if not sale.ended() and sale.opens_at <= timezone.now():
                 state = f"open until {sale.closes_at:%H:%M} UTC"
             variants = len(sale.variants.all())
-            self.stdout.write(f"  /sales/{sale.slug}/  {sale.name} ({state}; products: {variants})")
+            self.stdout.write(f"  /sales/{sale.slug}/  {sale} ({state}; products: {variants})")
         if settings.RATE_PER_ADDRESS == 0:
             self.stdout.write("RATE_PER_ADDRESS is 0: clicks are not limited by address.")
 

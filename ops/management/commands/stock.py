@@ -6,6 +6,7 @@ from typing import Any
 
 import redis
 
+from flashsale.characters import isolate, join_isolated
 from inventory.gate import replica
 from inventory.models import Sale, StockMovement, Variant
 from ops.base_command import FAILED, describe_failure
@@ -75,7 +76,7 @@ class Command(LifecycleCommand):
             [
                 (
                     variant["sku"],
-                    f"{variant['name']} {variant['option']}".strip(),
+                    join_isolated(variant["name"], variant["option"]),
                     *(variant[what] for what in ("stock", "in_flight", "left")),
                 )
                 for variant in variants
@@ -87,16 +88,16 @@ class Command(LifecycleCommand):
         return self.change(
             f"Add {units} units to {_describe(variant)}?",
             lambda: stock_changes.restock(variant.pk, units, by=by, reason=reason),
-            lambda: _describe_result(sku),
+            lambda: _describe_result(variant.sku),
             **options,
         )
 
     def _correct(self, *, sku: str, units: int, by: str, reason: str, **options: Any) -> int:
         variant = find_variant(sku)
         return self.change(
-            f"Correct {_describe(variant)} by {units:+d} units, because: {reason}?",
+            f"Correct {_describe(variant)} by {units:+d} units, because: {isolate(reason)}?",
             lambda: stock_changes.correct(variant.pk, units, by=by, reason=reason),
-            lambda: _describe_result(sku),
+            lambda: _describe_result(variant.sku),
             **options,
         )
 
