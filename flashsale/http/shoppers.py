@@ -21,6 +21,7 @@ _RENEWED_AFTER = 7 * 24 * 3600  # seconds, at most
 _ID = 16
 _SIGNED = 44  # characters of the signed id, 32 bytes in base64; `_stamp` follows
 _COOKIE = re.compile(r"\A[A-Za-z0-9_-]{43}=(?:[0-9]{1,6}\.[0-9a-f]{6})?\Z")
+_NAMED = 8  # characters of the id in the name of a first page's cookie
 _FIRST_PAGES = 8  # so many are considered: each costs a signature
 
 
@@ -70,7 +71,7 @@ def set_cookies(shopper: UUID, secure: bool) -> tuple[str, str]:
     """The values of the two `Set-Cookie` headers of a first page: the shopper's cookie, and the one
     that lasts as long as the browser's session and is replaced by no other page's."""
     name, value, attributes = cookie_name(secure), cookie_value(shopper), _attributes(secure)
-    first_page = f"{name}-{shopper.hex[:8]}={value}{attributes}"
+    first_page = f"{name}-{value[:_NAMED]}={value}{attributes}"
     return f"{name}={value}; Max-Age={KEPT_FOR}{attributes}", first_page
 
 

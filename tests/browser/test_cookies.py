@@ -56,7 +56,7 @@ def test_a_browser_without_cookies_is_told_once_that_they_are_needed(
             buy_button(page).click()
         expect(page.get_by_text(NEEDED)).to_have_count(1)
         expect(page.get_by_text(NEEDED)).to_be_visible()
-        expect(buy_button(page)).to_have_text("Buy now Shoe shoe")
+        expect(buy_button(page)).to_contain_text("Buy now")
     assert page.context.cookies() == []
     assert not sale.orders.exists()
 

@@ -185,18 +185,18 @@ def cookie_named(shopper: Shopper) -> UUID | None:
     "stolen",
     [
         lambda theirs: {},
-        lambda theirs: {f"shopper-{theirs.hex[:8]}": ""},
-        lambda theirs: {f"shopper-{theirs.hex[:8]}": "A" * 44},
-        lambda theirs: {"shopper-": shoppers.cookie_value(theirs)[:22]},
-        lambda theirs: {f"shopper_{theirs.hex[:8]}": shoppers.cookie_value(theirs)},
-        lambda theirs: {f"other-{theirs.hex[:8]}": shoppers.cookie_value(theirs)},
+        lambda theirs: {f"shopper-{theirs[:8]}": ""},
+        lambda theirs: {f"shopper-{theirs[:8]}": theirs[:22] + "A" * 21 + theirs[43:]},
+        lambda theirs: {f"shopper-{theirs[:8]}": theirs[:22]},
+        lambda theirs: {f"shopper_{theirs[:8]}": theirs},
+        lambda theirs: {f"other-{theirs[:8]}": theirs},
     ],
     ids=["none", "empty", "forged", "cut", "misnamed", "of another program"],
 )
 @in_each_shape
 def test_a_form_of_another_browsers_first_page_buys_nothing(
     shape: str,
-    stolen: Callable[[UUID], dict[str, str]],
+    stolen: Callable[[str], dict[str, str]],
     shopper: Shopper,
     new_shopper: NewShopper,
     make_sale: MakeSale,
@@ -204,7 +204,7 @@ def test_a_form_of_another_browsers_first_page_buys_nothing(
     sale = make_sale()
     Tabs(shopper, sale)
     victim = Tabs(new_shopper(), sale)
-    for name, value in stolen(victim.ids[0]).items():
+    for name, value in stolen(shoppers.cookie_value(victim.ids[0])).items():
         keep(shopper, name, value)
     before = state(sale)
     reply = buy(shopper, sale, shape, victim.tickets[0])

@@ -61,7 +61,7 @@ def cookie(reply: httpx.Response) -> tuple[str, dict[str, object]]:
     """Name and attributes of the shopper's cookie; beside it is only the one of its first page."""
     lasting, first_page = (SimpleCookie(told) for told in reply.headers.get_list("set-cookie"))
     [(name, morsel)], [(beside, other)] = lasting.items(), first_page.items()
-    assert re.fullmatch(rf"{name}-[0-9a-f]{{8}}", beside)
+    assert re.fullmatch(rf"{name}-[\w-]{{8}}", beside)
     assert {**attributes(other), "max-age": morsel["max-age"]} == attributes(morsel)
     return name, attributes(morsel)
 
