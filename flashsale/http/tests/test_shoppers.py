@@ -81,12 +81,14 @@ def test_a_cookie_that_names_no_shopper_is_not_renewed(value: str) -> None:
 
 
 def test_a_cookie_gets_its_whole_life_back_once_a_week(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(time=lambda: clock.now, now=1000.5 * WEEK)
-    monkeypatch.setattr(shoppers, "time", clock)
+    def set_clock(weeks: float) -> None:
+        monkeypatch.setattr(shoppers, "time", SimpleNamespace(time=lambda: weeks * WEEK))
+
+    set_clock(1000.5)
     cookie = shoppers.cookie_value(ANNA)
-    clock.now += 0.4 * WEEK
+    set_clock(1000.9)
     assert renewed(cookie) is None
-    clock.now += 0.2 * WEEK
+    set_clock(1001.1)
     again = renewed(cookie)
     assert again is not None
     assert f"Max-Age={shoppers.KEPT_FOR}" in again
