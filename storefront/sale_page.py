@@ -32,9 +32,9 @@ async def sale(request: Request, slug: str) -> Response:
 
 def _notice_in_address(request: Request) -> str:
     """The code of the notice for which a plain form was sent back here; "" if none."""
-    code = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
+    code: str = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
     if code == ClickAnswer.COOKIES.code and request.shopper is not None:
-        return str(ClickAnswer.TICKET.code)  # a cookie has come since: only the form was refused
+        return ClickAnswer.TICKET.code  # a cookie has come since: only the form was refused
     return code
 
 
