@@ -19,7 +19,10 @@ from inventory.models import Sale, StockMovement, Variant
 from orders.models import Order
 
 # No habit provokes these.
-_NEVER = (ClickAnswer.NOT_FOUND, ClickAnswer.METHOD, ClickAnswer.ORIGIN, ClickAnswer.INSECURE)
+_NEVER = (
+    *(ClickAnswer.NOT_FOUND, ClickAnswer.METHOD, ClickAnswer.ORIGIN, ClickAnswer.INSECURE),
+    ClickAnswer.COOKIES,
+)
 # Replies that `buy` may give, by status.
 CONTRACT = {
     answer.status: {other.code for other in ClickAnswer if other.status == answer.status}

@@ -33,6 +33,8 @@ class ClickAnswer(Enum):
     QUANTITY = "quantity", 422, "invalid", True, "quantity"
     TICKET_REUSED = "ticket_reused", 422, "invalid", False, "reused"
     TICKET = "ticket", 403, "invalid", False, "foreign"
+    # The browser sent no cookie with the form: the shop cannot know whose ticket it is.
+    COOKIES = "cookies", 403, "invalid", True
 
     # A gate that is not ready is busy, except if the sale is finished: then PostgreSQL has the answer.
     BUSY = "busy", 503, "error", True, "busy", "corrupt", "not_ready"

@@ -7,6 +7,7 @@ left open for a week still buys, or gets the answer to its purchase.
 
 import base64
 import binascii
+import re
 import secrets
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from flashsale.http import signing
 _ID = 16
 _SALE = 4  # bytes of the sale's number in a purchase id
 _LENGTH = 43  # characters of a ticket: an id and a signature in base64
+_SHAPE = re.compile(rf"\A[A-Za-z0-9_-]{{{_LENGTH}}}\Z")
 _VERSION, _VARIANT = 0x80, 0x80  # UUID version 8: a custom layout (RFC 9562, section 5.8)
 
 
@@ -40,6 +42,11 @@ def ticket_for(purchase: UUID, shopper: UUID) -> str:
     """The ticket of a purchase id. Only for an id from `new_purchase`: one from outside must get no
     ticket."""
     return _encode(purchase.bytes + signing.sign("ticket", purchase.bytes + shopper.bytes))
+
+
+def looks_like_one(ticket: str) -> bool:
+    """Whether this could be a ticket, of whatever sale and shopper."""
+    return _SHAPE.match(ticket) is not None
 
 
 def purchase_on(ticket: str, sale: int, shopper: UUID) -> UUID | None:

@@ -21,7 +21,7 @@ from inventory.gate.entries import Verdict
 from orders import bell
 from orders.models import Order
 from storefront import click_responses, feed
-from storefront.click_form import Click, EarlyAnswer, read_click, read_fields
+from storefront.click_form import Click, EarlyAnswer, lacks_cookies, read_click, read_fields
 from storefront.live_sale import LiveSale
 from storefront.outcome import find_order
 from storefront.responses import RETRY
@@ -38,8 +38,9 @@ async def buy(request: Request, slug: str) -> Response:
         return click_responses.answer_early(request, early)
     click = read_click(request, live, fields)
     if click is None:
-        telemetry.count_click(live.card.id, ClickAnswer.TICKET.counted)
-        return click_responses.give_fresh_ticket(request, live, fields.get("product", ""))
+        answer = ClickAnswer.COOKIES if lacks_cookies(request, fields) else ClickAnswer.TICKET
+        telemetry.count_click(live.card.id, answer.counted)
+        return click_responses.give_fresh_ticket(request, live, fields.get("product", ""), answer)
     try:
         verdict = await _admit(click)
     except NotSent:

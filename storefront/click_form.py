@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+from flashsale.http import shoppers
 from flashsale.http.request import BodyTooLarge, Request
 from flashsale.http.response import Header
 from flashsale.observe import logs
@@ -56,12 +57,31 @@ async def read_fields(request: Request) -> dict[str, str]:
 def read_click(request: Request, live: LiveSale, fields: dict[str, str]) -> Click | None:
     """Verify the ticket; None if it is missing, forged, or made for another shopper or sale."""
     ticket, shopper = fields.get("ticket", ""), request.shopper
-    purchase = tickets.purchase_on(ticket, live.card.id, shopper) if shopper else None
-    if shopper is None or purchase is None:
+    if shopper is None:
+        return None
+    purchase = tickets.purchase_on(ticket, live.card.id, shopper)
+    if purchase is None:
+        purchase = _find_on_first_pages(request, live, ticket)
+    if purchase is None:
         return None
     quantity = _parse_quantity(fields.get("quantity", "1"))
     logs.bind_purchase(purchase)
     return Click(request, live, purchase, shopper, ticket, fields.get("product", ""), quantity)
+
+
+def lacks_cookies(request: Request, fields: dict[str, str]) -> bool:
+    """Whether a page made this form, and its browser did not keep the cookie that came with the page."""
+    return request.sent_no_shopper and tickets.looks_like_one(fields.get("ticket", ""))
+
+
+def _find_on_first_pages(request: Request, live: LiveSale, ticket: str) -> UUID | None:
+    """The purchase on the form of a first page that this browser opened at the same time as another: the
+    form was made for the id in that page's own cookie. Its shopper is the one of all these pages."""
+    for shopper in shoppers.shoppers_of_first_pages(request.cookies, request.secure):
+        purchase = tickets.purchase_on(ticket, live.card.id, shopper)
+        if purchase is not None:
+            return purchase
+    return None
 
 
 def _check_headers(request: Request) -> None:

@@ -55,13 +55,15 @@ def ask_to_retry(click: Click, answer: ClickAnswer) -> Response:
     return Response(answer.status, page, headers=(RETRY,))
 
 
-def give_fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
-    """403 for a ticket that is not this shopper's. Says nothing about that ticket; a page gets a form
-    with a new one."""
-    code, status = _TICKET.code, _TICKET.status
-    if request.wants_json:
-        return json_response(status, {"error": code})
+def give_fresh_ticket(
+    request: Request, live: LiveSale, sku: str, answer: ClickAnswer = _TICKET
+) -> Response:
+    """403 for a ticket that is not this shopper's, or that came without a cookie. Says nothing about
+    that ticket; a page gets a form with a new one, a browser without a cookie gets one once more."""
+    code, status = answer.code, answer.status
     shopper, cookie = shopper_and_cookie(request)
+    if request.wants_json:
+        return json_response(status, {"error": code}, *cookie)
     if not request.from_htmx:
         return redirect(f"/sales/{live.card.slug}/?message={code}", *cookie)
     notice = fragments.render_notice(code, request.language)

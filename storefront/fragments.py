@@ -22,7 +22,9 @@ from storefront.rendered import Rendered, placeholder, render
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
-    answer.code for answer in ClickAnswer if answer.gate_codes and 400 <= answer.status < 500
+    answer.code
+    for answer in ClickAnswer
+    if (answer.gate_codes and 400 <= answer.status < 500) or answer is ClickAnswer.COOKIES
 )
 
 Purchase = tuple[UUID, Answer]
@@ -157,6 +159,12 @@ def _page_context(live: LiveSale) -> dict[str, object]:
 def render_notice(code: str, language: str) -> str:
     """Render the text of a code."""
     return render("storefront/_notice.html", language, {"code": code}).fill({}).decode()
+
+
+@lru_cache(maxsize=256)
+def render_reason(code: str, language: str) -> str:
+    """Render the text of a code as plain text."""
+    return render("storefront/_reason.html", language, {"code": code}).fill({}).decode().strip()
 
 
 def render_fresh_form(

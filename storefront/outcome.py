@@ -33,7 +33,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     if not request.trustworthy:
         return failure(request, ClickAnswer.INSECURE)
     if request.shopper is None:
-        return failure(request, ClickAnswer.NOT_FOUND)
+        return _not_found(request)
     number = UUID(purchase)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
@@ -42,7 +42,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
     if live is None or found is None or found.answer.shopper != request.shopper.hex:
-        return failure(request, ClickAnswer.NOT_FOUND)  # as for an id that does not exist
+        return _not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
         return json_response(200, _as_json(number, found))
@@ -52,6 +52,19 @@ async def outcome(request: Request, purchase: str) -> Response:
         return render_settled(request, live, number, answer)
     page = fragments.render_order_page(live, request.language, number, *found)
     return Response(200, page)
+
+
+def _not_found(request: Request) -> Response:
+    """404, the same for another shopper's purchase and for an id that does not exist. It must not say that
+    nothing was bought: its shopper may be asking from another device."""
+    code = "not_on_this_device"
+    if not request.wants_json:
+        return failure(request, ClickAnswer.NOT_FOUND, text_code=code)
+    content = {
+        "error": ClickAnswer.NOT_FOUND.code,
+        "message": fragments.render_reason(code, request.language),
+    }
+    return json_response(ClickAnswer.NOT_FOUND.status, content)
 
 
 def render_settled(

@@ -26,11 +26,12 @@ async def find_live_sale(request: Request, slug: str) -> LiveSale | Response:
 
 
 def shopper_and_cookie(request: Request) -> tuple[UUID, tuple[Header, ...]]:
-    """The request's shopper and no header, or a new shopper and the header that sets their cookie."""
+    """The request's shopper and no header, or a new shopper and the headers that set their cookies."""
     if request.shopper is not None:
         return request.shopper, ()
     shopper = shoppers.new_shopper()
-    return shopper, ((b"set-cookie", shoppers.set_cookie(shopper, request.secure).encode()),)
+    cookies = shoppers.set_cookies(shopper, request.secure)
+    return shopper, tuple([(b"set-cookie", cookie.encode()) for cookie in cookies])
 
 
 def failure(

@@ -24,10 +24,18 @@ async def sale(request: Request, slug: str) -> Response:
     shopper, cookie = shopper_and_cookie(request)
     if request.wants_json:
         return json_response(200, _as_json(live, tickets.issue(live.card.id, shopper)), *cookie)
-    notice = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
+    notice = _notice_in_address(request)
     bought = await own_purchases.find_purchases(request, live)
     page = fragments.render_sale_page(live, request.language, shopper, notice, bought)
     return Response(200, page, headers=cookie)
+
+
+def _notice_in_address(request: Request) -> str:
+    """The code of the notice for which a plain form was sent back here; "" if none."""
+    code: str = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
+    if code == ClickAnswer.COOKIES.code and request.shopper is not None:
+        return ClickAnswer.TICKET.code  # a cookie has come since: only the form was refused
+    return code
 
 
 async def _live_parts(request: Request, live: LiveSale) -> Response:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from flashsale.database import in_thread
-from flashsale.http.shoppers import cookie_name, shopper_in
+from flashsale.http.shoppers import renew_cookie, shopper_of
 from orders.models import Order
 
 _ORDERS_PER_PAGE = 20
@@ -23,9 +23,12 @@ _varied = vary_on_headers("Accept", "Accept-Language", "Cookie")
 @_varied
 async def own_orders(request: HttpRequest) -> HttpResponse:
     """List the shopper's orders, newest first; empty without a valid cookie."""
-    shopper = shopper_in(request.COOKIES.get(cookie_name(request.is_secure())))
-    page = await in_thread(_page_of_orders, shopper, request.GET.get("page"))
-    return render(request, "storefront/own_orders.html", {"section": "orders", "page": page})
+    cookies, secure = request.COOKIES, request.is_secure()
+    page = await in_thread(_page_of_orders, shopper_of(cookies, secure), request.GET.get("page"))
+    response = render(request, "storefront/own_orders.html", {"section": "orders", "page": page})
+    if renewed := renew_cookie(cookies, secure):
+        response["Set-Cookie"] = renewed
+    return response
 
 
 @_varied

@@ -23,11 +23,12 @@ CODES = {answer.code for answer in ClickAnswer} - {"known"}  # whose code is the
 REFUSED = {answer.code for answer in ClickAnswer if answer.status == 409}
 REFUSED_BY_GATE = {code for code in BY_GATE_CODE if BY_GATE_CODE[code].status == 409}
 OF_A_GOOD_FORM = {a.code for a in ClickAnswer if a.gate_codes and 400 <= a.status < 500}
+OF_A_GOOD_FORM |= {"cookies"}
 COUNTED = {answer.counted for answer in ClickAnswer}
 # Not imported: the module fails where it lacks words for a count, and this test is to say so.
 COUNTED_IN_WORDS = re.findall(r'": "([\w ]+)"', (ROOT / "dashboard" / "charts.py").read_text())
 HTTP_STATUSES = {str(answer.status) for answer in ClickAnswer}
-TEXTS_OF_PAGES = {"no_sale", "login_rate"}  # which no click is answered with
+TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate"}  # which no click is answered with
 BUTTON = {"upcoming", "paused", "ended", "sending", "queued", "done", "limit", "sold_out", "idle"}
 
 
@@ -148,6 +149,12 @@ SOURCES = {
     ),
     "texts of a sale that is not there": Source(
         "storefront/responses.py", r'text_code="(\w+)"', TEXTS_OF_PAGES, partial=True
+    ),
+    "texts of an order that is not there": Source(
+        "storefront/outcome.py", r'code = "(\w+)"', TEXTS_OF_PAGES, partial=True
+    ),
+    "texts with a way to the shopper's orders": Source(
+        "templates/storefront/message.html", r'code == "(\w+)"', TEXTS_OF_PAGES, partial=True
     ),
     "texts of the calendar": Source(
         "storefront/calendar.py", r'text_code="(\w+)"', CODES, partial=True

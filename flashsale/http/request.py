@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.translation import get_supported_language_variant
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-from flashsale.http.shoppers import cookie_name, shopper_in
+from flashsale.http import shoppers
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -74,12 +74,21 @@ class Request:
         return _rated_address(seen[:64])  # cached, so cut: no address is longer
 
     @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies, by name. Empty if the shopper's is not among them."""
+        raw = self.header(b"cookie")
+        # Not `http.cookies`: it stops at the first malformed cookie, which another program may have set.
+        return parse_cookie(raw) if shoppers.cookie_name(self.secure) in raw else {}
+
+    @cached_property
     def shopper(self) -> UUID | None:
         """The shopper whose id a validly signed cookie carries."""
-        raw = self.header(b"cookie")
-        name = cookie_name(self.secure)
-        # Not `http.cookies`: it stops at the first malformed cookie, which another program may have set.
-        return shopper_in(parse_cookie(raw).get(name)) if name in raw else None
+        return shoppers.shopper_of(self.cookies, self.secure)
+
+    @property
+    def sent_no_shopper(self) -> bool:
+        """Whether the browser sent no cookie of a shopper, not even an invalid one."""
+        return shoppers.cookie_name(self.secure) not in self.cookies
 
     @property
     def language(self) -> str:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Page,
+    Playwright,
     expect,
     sync_playwright,
 )
@@ -27,17 +29,30 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def driver() -> Iterator[Playwright]:
     with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
         # Playwright's loop runs in this thread, and Django takes the tests for coroutines.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        path = executable(playwright)
-        if path is None:
-            pytest.fail(ABSENT) if os.environ.get("CI") else pytest.skip(ABSENT)
         expect.set_options(timeout=PATIENCE)
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def program(driver: Playwright) -> Path:
+    """The browser's."""
+    path = executable(driver)
+    if path is None and os.environ.get("CI"):
+        pytest.fail(ABSENT)
+    if path is None:
+        pytest.skip(ABSENT)
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium(driver: Playwright, program: Path) -> Iterator[Browser]:
+    browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @dataclass

@@ -105,7 +105,7 @@ def test_an_order_page_says_that_a_place_in_line_was_lost(
     is_in_line(page)
     replica.remove([sale.pk])
     with stack.worker():
-        expect(page.get_by_text("your place was lost")).to_be_visible()
+        expect(page.get_by_text("your place may be lost")).to_be_visible()
 
 
 def left(web: stack.Web, sale: Sale) -> int:

@@ -28,6 +28,7 @@ WORDS = {
     "product": "not part of the sale",
     "quantity": "whole number",
     "ticket": "fresh one",
+    "cookies": "needs a cookie",
     "ticket_reused": "bought something else already",
 }
 
@@ -79,6 +80,22 @@ def failed(reply: httpx.Response, shape: str, status: int, code: str) -> None:
     else:
         assert f'data-code="{code}"' in reply.text
         assert ("<!doctype html>" in reply.text) == (shape == "form")
+
+
+def not_on_this_device(reply: httpx.Response, shape: str) -> None:
+    """An order that this browser may not see, or that does not exist: where to look, and no claim that
+    nothing was bought."""
+    assert reply.status_code == 404
+    if shape == "json":
+        assert reply.json()["error"] == "not_found"
+        text = reply.json()["message"]
+    else:
+        assert 'data-code="not_on_this_device"' in reply.text
+        assert ('href="/orders/"' in reply.text) == (shape == "form")
+        text = reply.text
+    assert "not found on this device" in text
+    assert "“Your orders”" in text
+    assert "othing was bought" not in text
 
 
 def boxes(reply: httpx.Response) -> list[tuple[str, str]]:

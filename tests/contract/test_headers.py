@@ -1,7 +1,8 @@
 """What every answer to a crowd carries, and the cookie that names a shopper."""
 
+import re
 from collections.abc import Callable
-from http.cookies import SimpleCookie
+from http.cookies import Morsel, SimpleCookie
 
 import httpx
 import pytest
@@ -57,8 +58,16 @@ def test_every_answer_is_private_and_shielded(
 
 
 def cookie(reply: httpx.Response) -> tuple[str, dict[str, object]]:
-    [(name, morsel)] = SimpleCookie(reply.headers["set-cookie"]).items()
-    return name, {key: value for key, value in morsel.items() if value}
+    """Name and attributes of the shopper's cookie; beside it is only the one of its first page."""
+    lasting, first_page = (SimpleCookie(told) for told in reply.headers.get_list("set-cookie"))
+    [(name, morsel)], [(beside, other)] = lasting.items(), first_page.items()
+    assert re.fullmatch(rf"{name}-[\w-]{{8}}", beside)
+    assert {**attributes(other), "max-age": morsel["max-age"]} == attributes(morsel)
+    return name, attributes(morsel)
+
+
+def attributes(morsel: Morsel[str]) -> dict[str, object]:
+    return {key: value for key, value in morsel.items() if value}
 
 
 LASTING = {"path": "/", "max-age": str(KEPT_FOR), "httponly": True, "samesite": "Lax"}
@@ -100,7 +109,7 @@ def test_over_https_a_cookie_that_is_not_pinned_counts_for_nothing(
     sale, shopper = make_sale(), new_shopper(proxied)
     loose = shopper.ticket(sale)
     reply = shopper.buy(sale, loose, {**JSON, **HTTPS})
-    failed(reply, "json", 403, "ticket")
+    failed(reply, "json", 403, "cookies")
 
 
 def test_without_a_trusted_proxy_nobody_can_claim_https(

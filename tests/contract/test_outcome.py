@@ -15,7 +15,14 @@ from orders.reference import reference
 from orders.settlement import settle
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
 from tests.contract.fates import FATES, decided
-from tests.contract.shapes import SHAPES, WORDS, boxes, failed, in_each_shape, purchase_in
+from tests.contract.shapes import (
+    SHAPES,
+    WORDS,
+    boxes,
+    in_each_shape,
+    not_on_this_device,
+    purchase_in,
+)
 
 NewShopper = Callable[[], Shopper]
 
@@ -191,7 +198,7 @@ def test_another_shoppers_purchase_is_as_unknown_as_one_that_never_was(
     elif who == "a forged cookie":
         stranger.client.cookies.set("shopper", shopper.client.cookies["shopper"][:-8] + "AAAAAAA=")
     theirs = stranger.order(purchase, SHAPES[shape])
-    failed(theirs, shape, 404, "not_found")
+    not_on_this_device(theirs, shape)
     never_was = stranger.order(str(tickets.new_purchase(sale.pk)), SHAPES[shape])
     assert without_date(theirs) == without_date(never_was)
 
@@ -201,4 +208,13 @@ def test_a_purchase_of_no_sale_is_not_found(
     shape: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     shopper.sale(make_sale())
-    failed(shopper.order(str(uuid4()), SHAPES[shape]), shape, 404, "not_found")
+    not_on_this_device(shopper.order(str(uuid4()), SHAPES[shape]), shape)
+
+
+def test_where_else_to_look_is_said_in_the_shoppers_language(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    german = {**PAGE, "Accept-Language": "de"}
+    page = shopper.order(str(tickets.new_purchase(make_sale().pk)), german)
+    assert "auf diesem Gerät nicht zu finden" in page.text
+    assert "nichts gekauft" not in page.text

@@ -36,7 +36,7 @@ TO_A_CLICK = {
     409: {"sold_out", "not_enough", "paused", "not_open", "closed", "limit"},
     422: {"ticket_reused", "product", "quantity", "body"},
     429: {"rate_limited"},
-    403: {"ticket", "origin", "insecure"},
+    403: {"ticket", "cookies", "origin", "insecure"},
     404: {"not_found"},
     413: {"too_large"},
     415: {"content_type"},
