@@ -18,4 +18,5 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
 ]
 
+handler400 = "storefront.views.bad_request"
 handler404 = "storefront.views.not_found"
