@@ -52,11 +52,11 @@ def forms_without_last_slash(get_response: View) -> View:
 
 
 def without_null_characters(get_response: View) -> View:
-    """Refuse a query with NUL characters (400): PostgreSQL has none in texts, and Django's filters pass
-    them on. Its forms check what is typed."""
+    """Refuse a query with NUL characters on staff pages (400): PostgreSQL has none in texts, and Django's
+    filters pass them on. Its forms check what is typed."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if "%00" in request.META["QUERY_STRING"]:
+        if "%00" in request.META["QUERY_STRING"] and request.path.startswith(STAFF_PAGES):
             raise BadRequest("a NUL character in the query")
         return get_response(request)
 
