@@ -11,6 +11,7 @@ from storefront import views
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
     path("dashboard/", include("dashboard.urls")),
+    path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has
     path("admin/login/", login.login),  # before admin.site.urls, which has one, too
     path("admin/", admin.site.urls),
     path("livez", health.livez, name="livez"),

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
@@ -29,6 +29,11 @@ async def own_orders(request: HttpRequest) -> HttpResponse:
     shopper = shopper_in(request.COOKIES.get(cookie_name(request.is_secure())))
     page = await in_thread(_page_of_orders, shopper, request.GET.get("page"))
     return render(request, "storefront/own_orders.html", {"section": "orders", "page": page})
+
+
+def no_page(request: HttpRequest, anything: str) -> HttpResponse:
+    """Answer 404 at an address of Django's that the shop does not use."""
+    raise Http404
 
 
 @_varied

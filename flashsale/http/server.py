@@ -107,11 +107,12 @@ class BoundedRequest(HttpToolsProtocol):
         length = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if length > MOST_HEAD:
             raise ValueError("the head is too large")  # uvicorn answers 400
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
             raise ValueError("another HTTP")
         if not self.url.startswith(b"/"):
             self._check_target()
-        if self.parser.get_http_version() == "1.0":
+        if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
 

@@ -24,6 +24,8 @@ DJANGO = ["/orders/", "/dashboard/", "/dashboard/live/", "/dashboard/history/", 
 DJANGO += ["/livez", "/readyz", "/metrics"]
 DJANGO += ["/dashboard/sales/1/pause/", "/dashboard/sales/1/products/1/restock/"]
 
+PATIENCE = deadlines.seconds(15)
+
 
 def other(path: str) -> str:
     return path[:-1] if path.endswith("/") else f"{path}/"
@@ -101,7 +103,7 @@ def test_a_click_through_a_proxy_that_spells_the_host_otherwise_buys(
 
 
 def test_the_login_takes_the_same_spellings(web: Web) -> None:
-    with httpx.Client(base_url=web.url) as browser:
+    with httpx.Client(base_url=web.url, timeout=PATIENCE) as browser:
         spelt = {"Host": "LOCALHOST:80", "Origin": "http://localhost"}
         for path in ("/admin/login/", "/admin/login"):
             reply = log_in(browser, path, **spelt)
@@ -143,7 +145,7 @@ def test_https_is_spelt_in_capitals(make_sale: MakeSale) -> None:
             headers = {**spelt, "X-Forwarded-Proto": proto, "X-Forwarded-For": "192.0.2.1"}
             page = httpx.get(f"{web.url}/sales/{make_sale().slug}/", headers=headers)
             assert "__Host-shopper" in page.headers["set-cookie"]
-            with httpx.Client(base_url=web.url, headers=headers) as browser:
+            with httpx.Client(base_url=web.url, headers=headers, timeout=PATIENCE) as browser:
                 assert log_in(browser).status_code == 200
 
 
