@@ -65,18 +65,20 @@ class CarefulAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no
         """Show a form again with the status 413 if one of its files is too large. Its fields say which."""
         response = super().changeform_view(request, *args, **kwargs)
         files = [file for _, sent in request.FILES.lists() for file in sent]
-        if response.status_code == 200 and any(file.size > MOST_BYTES for file in files):
+        if response.status_code == 200 and any((file.size or 0) > MOST_BYTES for file in files):
             response.status_code = 413
         return response
 
-    def response_action(self, request: HttpRequest, queryset: "Rows[Any]") -> HttpResponse | None:
+    def response_action(
+        self, request: HttpRequest, queryset: "Rows[Any]", *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
         """Refuse keys that are none (400), before the rows are looked up by them."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
         except ValidationError as malformed:
             raise BadRequest("a selected key that is none") from malformed
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args, **kwargs)
 
 
 def _is_aware(value: Any) -> bool:

@@ -16,6 +16,7 @@ from django.utils.html import escape
 from conftest import MakeSale
 from dashboard import controls
 from dashboard.admin.sales import MOST_LISTED
+from dashboard.controls import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Product, Sale
@@ -162,9 +163,12 @@ def test_what_surrounds_the_lists_is_no_error_either(address: str, root: Client)
 # --- Controls and forms ---------------------------------------------------------------------------
 
 
-CONTROLS = [(Sale, control.name) for control in controls.OF_SALES]
-CONTROLS += [(Product, control.name) for control in controls.OF_PRODUCTS]
-CONTROLS += [(Order, control.name) for control in controls.OF_ORDERS]
+OFFERED: dict[type[Model], tuple[type[Control], ...]] = {
+    Sale: controls.OF_SALES,
+    Product: controls.OF_PRODUCTS,
+    Order: controls.OF_ORDERS,
+}
+CONTROLS = [(model, control.name) for model, offered in OFFERED.items() for control in offered]
 
 
 @pytest.mark.parametrize(("model", "name"), CONTROLS)
@@ -175,19 +179,10 @@ def test_a_question_about_nothing_is_no_error(model: type[Model], name: str, roo
 
 @pytest.mark.parametrize("model", MODELS, ids=label)
 def test_an_action_on_no_row_is_no_error(model: type[Model], root: Client) -> None:
-    actions = [control.name for of, control in _controls() if of is model] or ["delete_selected"]
+    action = OFFERED[model][0].name if model in OFFERED else "delete_selected"
     for key in VALUES:
-        fields = {"action": actions[0], ACTION_CHECKBOX_NAME: key, "index": key}
+        fields = {"action": action, ACTION_CHECKBOX_NAME: key, "index": key}
         assert root.post(listed(model), fields).status_code < 500, key
-
-
-def _controls() -> Iterator[tuple[type[Model], type[controls.Control]]]:
-    for model, offered in (
-        (Sale, controls.OF_SALES),
-        (Product, controls.OF_PRODUCTS),
-        (Order, controls.OF_ORDERS),
-    ):
-        yield from ((model, control) for control in offered)
 
 
 @pytest.mark.parametrize("model", [Sale, Product], ids=label)
