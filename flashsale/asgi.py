@@ -21,12 +21,20 @@ from servestatic import ServeStaticASGI
 from dashboard.consumers import DashboardConsumer
 from flashsale import garbage
 from flashsale.http import endpoint
-from flashsale.http.request import Receive, Request, Scope
-from flashsale.http.response import Response, Send, shield_send
+from flashsale.http.request import (
+    BodyTooLarge,
+    Receive,
+    Request,
+    Scope,
+    bound_body,
+    spell_for_django,
+)
+from flashsale.http.response import PLAIN, Response, Send, shield_send
+from flashsale.middleware import STAFF_PAGES
 from flashsale.observe import sentry, tracing
 from flashsale.redis import web_connections
 from inventory.click_answers import ClickAnswer
-from storefront import feed, media
+from storefront import feed, fragments, media
 from storefront.buy import buy
 from storefront.calendar import calendar
 from storefront.consumers import NoConsumer, SaleConsumer
@@ -53,13 +61,24 @@ def _immutable(path: str, url: str) -> bool:
     return re.search(r"\.[0-9a-f]{12}\.\w+$", url) is not None
 
 
+async def ask_django(scope: Scope, receive: Receive, send: Send) -> None:
+    """Let Django answer, with a bound on the body, which it reads before anything else."""
+    most = MOST_UPLOAD if scope["path"].startswith("/admin/") else MOST_FORM
+    try:
+        await django(spell_for_django(scope), bound_body(scope, receive, most), send)
+    except BodyTooLarge:
+        await endpoint.answer(scope, receive, send, refuse_body)
+
+
 static = ServeStaticASGI(
-    django,
+    ask_django,
     root=settings.STATIC_ROOT if settings.STATIC_ROOT.is_dir() else None,
     prefix=settings.STATIC_URL,
     immutable_file_test=_immutable,
     allow_all_origins=False,
 )
+MOST_UPLOAD = 32 * 1024 * 1024  # bytes of a form of admin, with its pictures
+MOST_FORM = 64 * 1024  # bytes of any other form
 _INTERNAL = ("/livez", "/readyz", "/metrics")  # for balancers and Prometheus, over plain HTTP
 _PATH_SEND = "http.response.pathsend"  # an extension of ASGI
 
@@ -74,11 +93,47 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"].startswith(settings.STATIC_URL):
         await send_static_file(scope, receive, shield_send(scope, send, files=True))
     elif scope["path"] in _INTERNAL:
-        await django(_with_own_host(scope), receive, shield_send(scope, send))
+        await ask_django(_with_own_host(scope), receive, shield_send(scope, send))
+    elif await _answer_with_other_slash(scope, receive, send):
+        return
     elif not _readable_by_others(scope):
-        await django(scope, receive, shield_send(scope, send))
+        await ask_django(scope, receive, shield_send(scope, send))
     else:
         await endpoint.answer(scope, receive, send, refuse_insecure)
+
+
+async def _answer_with_other_slash(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer at an address of the express lane that was written without its last slash, or with one too
+    many: redirect a GET, and take a form as it is, since a redirect would lose it."""
+    path = scope["path"]
+    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    if other in _INTERNAL:
+        await endpoint.answer(_with_own_host(scope), receive, send, redirect_to, path=other)
+        return True
+    for pattern, decide in EXPRESS:
+        if match := pattern.match(other):
+            if scope["method"] in ("GET", "HEAD"):
+                await endpoint.answer(scope, receive, send, redirect_to, path=other)
+            else:
+                await endpoint.answer(scope, receive, send, decide, **match.groupdict())
+            return True
+    return False
+
+
+async def redirect_to(request: Request, path: str) -> Response:
+    """Redirect (301) to another path with the same query."""
+    query = request.scope["query_string"]
+    location = path.encode() + (b"?" + query if query else b"")
+    return Response(301, b"", PLAIN, ((b"location", location),))
+
+
+async def refuse_body(request: Request) -> Response:
+    """Refuse a form that is too large (413). The page is in the language of the form."""
+    close = (b"connection", b"close")
+    if not request.path.startswith(STAFF_PAGES):
+        return failure(request, ClickAnswer.TOO_LARGE, close)
+    page = fragments.render_message_page("upload", settings.LANGUAGE_CODE, 413)
+    return Response(413, page, headers=(close,))
 
 
 def _with_own_host(scope: Scope) -> Scope:
@@ -146,8 +201,8 @@ def _start_process() -> None:
 
 # Django's stubs accept only views here.
 _sockets: Any = [
-    re_path(r"\Aws/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z", cast(Any, SaleConsumer.as_asgi())),
-    re_path(r"\Aws/dashboard/\Z", cast(Any, DashboardConsumer.as_asgi())),
+    re_path(r"\Aws/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/?\Z", cast(Any, SaleConsumer.as_asgi())),
+    re_path(r"\Aws/dashboard/?\Z", cast(Any, DashboardConsumer.as_asgi())),
     re_path(r"", cast(Any, NoConsumer.as_asgi())),
 ]
 _routed: Any = URLRouter(_sockets)

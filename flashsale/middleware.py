@@ -4,18 +4,21 @@ import logging
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import BadRequest
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
+from django.urls import is_valid_path
 from django.utils import translation
 
 from flashsale.database import drop_broken_connections
+from flashsale.http.headers import prefers_json
 
 log = logging.getLogger(__name__)
 
 View = Callable[[HttpRequest], HttpResponse]
 
-_STAFF_PAGES = ("/admin/", "/dashboard/")
+STAFF_PAGES = ("/admin/", "/dashboard/")
 
 
 def only_utf_8(get_response: View) -> View:
@@ -28,6 +31,33 @@ def only_utf_8(get_response: View) -> View:
         charset = (request.content_params or {}).get("charset", "utf-8")
         if charset.lower() != "utf-8":
             return HttpResponse("Only UTF-8\n", status=415, content_type="text/plain")
+        return get_response(request)
+
+    return middleware
+
+
+def forms_without_last_slash(get_response: View) -> View:
+    """Take a form at an address without its last slash: Django's redirect would lose it."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.method not in ("GET", "HEAD") and not request.path_info.endswith("/"):
+            match = is_valid_path(f"{request.path_info}/")
+            # The catch-all of admin matches any path, and says so by this attribute.
+            if match and getattr(match.func, "should_append_slash", True):
+                request.path_info += "/"
+                request.path += "/"
+        return get_response(request)
+
+    return middleware
+
+
+def without_null_characters(get_response: View) -> View:
+    """Refuse a query with NUL characters on staff pages (400): PostgreSQL has none in texts, and Django's
+    filters pass them on. Its forms check what is typed."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if "%00" in request.META["QUERY_STRING"] and request.path.startswith(STAFF_PAGES):
+            raise BadRequest("a NUL character in the query")
         return get_response(request)
 
     return middleware
@@ -55,7 +85,7 @@ def answer_while_postgresql_is_down(get_response: View) -> View:
 
 def _try_again(request: HttpRequest) -> HttpResponse:
     headers = {"Retry-After": "2"}
-    if "application/json" in request.headers.get("Accept", ""):
+    if prefers_json(request.headers.get("Accept", "").encode()):
         return JsonResponse({"error": "busy"}, status=503, headers=headers)
     page = render_to_string("storefront/message.html", {"code": "busy", "status": 503})
     return HttpResponse(page, status=503, headers=headers)
@@ -65,7 +95,7 @@ def staff_pages_in_english(get_response: View) -> View:
     """Serve staff pages in English, their only language: Django's own translations would mix in others."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if request.path.startswith(_STAFF_PAGES):
+        if request.path.startswith(STAFF_PAGES):
             translation.activate(settings.LANGUAGE_CODE)
             request.LANGUAGE_CODE = settings.LANGUAGE_CODE
         return get_response(request)

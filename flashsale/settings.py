@@ -95,7 +95,7 @@ SECRET_KEY_FALLBACKS = variables.words("SECRET_KEY_FALLBACKS", [])
 
 DEBUG = variables.flag("DEBUG")
 ALLOWED_HOSTS = variables.words("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = variables.words("CSRF_TRUSTED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS = variables.origins("CSRF_TRUSTED_ORIGINS")
 TRUSTED_PROXIES = variables.whole("TRUSTED_PROXIES", 0, most=16)
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -187,7 +187,9 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "flashsale.middleware.forms_without_last_slash",
     "flashsale.middleware.staff_pages_in_english",
+    "flashsale.middleware.without_null_characters",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

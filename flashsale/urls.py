@@ -17,6 +17,7 @@ _admin.insert(-1, _variants)  # before the pattern for unknown addresses
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
     path("dashboard/", include("dashboard.urls")),
+    path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has
     path("admin/login/", login.login),  # before admin.site.urls, which has one, too
     path("admin/", (_admin, _app, _namespace)),
     path("livez", health.livez, name="livez"),
@@ -24,4 +25,5 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
 ]
 
+handler400 = "storefront.views.bad_request"
 handler404 = "storefront.views.not_found"

@@ -40,6 +40,27 @@ def _split(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
+def origins(name: str) -> list[str]:
+    """A comma-separated list of origins, spelt as browsers do: in lower case, without a default port."""
+
+    def parse(raw: str) -> list[str]:
+        return [_parse_origin(word) for word in _split(raw)]
+
+    return _read(name, [], parse, "https://host or https://*.host, comma-separated")
+
+
+def _parse_origin(raw: str) -> str:
+    parts = urlsplit(raw)
+    only_origin = not (parts.username or parts.path.strip("/") or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not only_origin:
+        raise ValueError(raw)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.removesuffix(".")
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (
+        f":{parts.port}" if parts.port not in (None, default) else ""
+    )
+
+
 def choice(name: str, default: str, *known: str) -> str:
     """One of `known`, which are upper case. The value's case does not matter."""
     return _read(name, default, lambda raw: known[known.index(raw.upper())], " or ".join(known))

@@ -1,15 +1,18 @@
-"""Shoppers' pages that Django serves, outside the express lane: their own orders, and 404."""
+"""Shoppers' pages that Django serves, outside the express lane: their own orders, 400 and 404."""
 
 from uuid import UUID
 
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from flashsale.database import in_thread
+from flashsale.http.headers import prefers_json
 from flashsale.http.shoppers import renew_cookie, shopper_of
 from orders.models import Order
 
@@ -31,12 +34,30 @@ async def own_orders(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def no_page(request: HttpRequest, anything: str) -> HttpResponse:
+    """Answer 404 at an address of Django's that the shop does not use."""
+    raise Http404
+
+
 @_varied
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    accepted = request.headers.get("Accept", "")
-    if "application/json" in accepted and "text/html" not in accepted:
+    if prefers_json(request.headers.get("Accept", "").encode()):
         return JsonResponse({"error": "not_found"}, status=404)
     return render(request, "404.html", status=404)
+
+
+_TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+
+
+@_varied
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400; 413 for a form with more text, fields or files than Django reads."""
+    code, status = ("upload", 413) if isinstance(exception, _TOO_LARGE) else ("request", 400)
+    if prefers_json(request.headers.get("Accept", "").encode()):
+        return JsonResponse({"error": code}, status=status)
+    # Without the request: it may be what the page's context would read.
+    page = render_to_string("storefront/message.html", {"code": code, "status": status})
+    return HttpResponse(page, status=status)
 
 
 def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:

@@ -28,7 +28,8 @@ COUNTED = {answer.counted for answer in ClickAnswer}
 # Not imported: the module fails where it lacks words for a count, and this test is to say so.
 COUNTED_IN_WORDS = re.findall(r'": "([\w ]+)"', (ROOT / "dashboard" / "charts.py").read_text())
 HTTP_STATUSES = {str(answer.status) for answer in ClickAnswer}
-TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate"}  # which no click is answered with
+# Which no click is answered with.
+TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate", "upload", "request"}
 BUTTON = {"upcoming", "paused", "ended", "sending", "queued", "done", "limit", "sold_out", "idle"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
@@ -19,6 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
+from dashboard.admin.odd_requests import CarefulAdmin
 from dashboard.controls import Control
 from flashsale.database import bounded_transaction
 from inventory.constraint_messages import explain
@@ -39,7 +40,7 @@ _LEVELS = {
 Tool = tuple[str, str]  # a URL, and the text of its link
 
 
-class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no generics here
+class StaffAdmin(CarefulAdmin):
     """Offers controls as actions of the list and as buttons of the page; each asks on a separate page.
 
     Nothing is deleted in bulk: whether a row may be deleted is decided one by one, under its lock.

@@ -17,6 +17,7 @@ from flashsale.moments import format_moment
 from inventory.models import MOST_UNITS, Listing, Sale
 
 Status = Sale.Status
+MOST_LISTED = 200  # variants of a sale
 
 
 # --- Drafts --------------------------------------------------------------------------------------
@@ -47,9 +48,11 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
     formset = ListingFormSet
     autocomplete_fields = ["variant"]
     extra = 1
+    max_num = MOST_LISTED
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        formset = super().get_formset(request, obj, **options)
+        # By default Django makes a thousand forms more, if a request claims to have them.
+        formset = super().get_formset(request, obj, absolute_max=MOST_LISTED, **options)
         if variant := formset.form.base_fields.get("variant"):
             # Beside a listing, "delete" would look as if it took the variant off the sale.
             variant.widget.can_delete_related = False

@@ -12,9 +12,13 @@ from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.functional import cached_property
 from django.utils.translation import get_supported_language_variant
-from django.utils.translation.trans_real import parse_accept_lang_header
+from django.utils.translation.trans_real import (
+    LANGUAGE_CODE_MAX_LENGTH,
+    parse_accept_lang_header,
+)
 
 from flashsale.http import shoppers
+from flashsale.http.headers import canonical_host, canonical_origin, is_trusted, prefers_json
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -45,7 +49,11 @@ class Request:
 
     @cached_property
     def host(self) -> str:
-        return self.header(b"host")
+        """The Host header, spelt as browsers do. A proxy behind one that ends TLS may add its port 80."""
+        host = self.header(b"host")
+        if len(host) > 255:  # only short hosts are cached
+            return host
+        return canonical_host(host, "80", "443") if self.secure else canonical_host(host, "80")
 
     @property
     def host_allowed(self) -> bool:
@@ -92,7 +100,8 @@ class Request:
 
     @property
     def language(self) -> str:
-        return _choose_language(self.header(b"accept-language")[:200])
+        # Cached, so cut; Django's parser drops an item that is cut off.
+        return _choose_language(self.header(b"accept-language")[: LANGUAGE_CODE_MAX_LENGTH + 1])
 
     @property
     def from_htmx(self) -> bool:
@@ -100,27 +109,26 @@ class Request:
 
     @property
     def wants_json(self) -> bool:
-        accepted = self.header(b"accept")
-        return "application/json" in accepted and "text/html" not in accepted
+        return prefers_json(self.headers.get(b"accept", b"")[:500])  # cached, so cut
 
     @property
     def foreign(self) -> bool:
-        """Whether the browser reports that another site's page sent this."""
-        if self.header(b"sec-fetch-site") == "cross-site":
-            return True
+        """Whether the browser reports that another site's page sent this, and the site is not trusted."""
         origin = self.header(b"origin")
-        return bool(origin) and origin != f"{'https' if self.secure else 'http'}://{self.host}"
+        own = f"{'https' if self.secure else 'http'}://{self.host}"
+        if origin and origin != own and canonical_origin(origin) != own:
+            return not is_trusted(origin)
+        return self.header(b"sec-fetch-site") == "cross-site"
 
     @property
     def from_own_page(self) -> bool:
-        """Whether a page of this host opens this WebSocket. Browsers always send its Origin."""
+        """Whether a page of this host or of a trusted one opens this WebSocket. Browsers always send its
+        Origin."""
         return self.host_allowed and bool(self.header(b"origin")) and not self.foreign
 
     async def body(self, most: int) -> bytes:
         """Read the body. Raises BodyTooLarge beyond `most` bytes, without reading the rest, and HungUp."""
-        declared = self.header(b"content-length")
-        if declared.isdigit() and int(declared) > most:
-            raise BodyTooLarge
+        _check_declared_length(self.headers.get(b"content-length", b""), most)
         assert self._receive is not None
         received, more = b"", True
         while more:
@@ -134,22 +142,63 @@ class Request:
         return received
 
 
+def bound_body(scope: Scope, receive: Receive, most: int) -> Receive:
+    """Wrap `receive` to raise BodyTooLarge beyond `most` bytes; before reading, if a length is declared."""
+    declared = dict(scope["headers"]).get(b"content-length", b"")
+    received = 0
+
+    async def receive_bounded() -> dict[str, Any]:
+        nonlocal received
+        _check_declared_length(declared, most)
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise BodyTooLarge
+        return message
+
+    return receive_bounded
+
+
+def _check_declared_length(declared: bytes, most: int) -> None:
+    if declared.isdigit() and int(declared) > most:
+        raise BodyTooLarge
+
+
+def spell_for_django(scope: Scope) -> Scope:
+    """Rewrite headers that Django compares literally, so that its pages decide as the express lane does."""
+    request = Request(scope)
+    headers = dict(request.headers)
+    plain = {
+        b"host": request.host,
+        b"origin": canonical_origin(request.header(b"origin")),
+        b"accept-language": request.language,
+    }
+    headers |= {name: value.encode("latin-1") for name, value in plain.items() if name in headers}
+    if settings.TRUSTED_PROXIES:
+        headers[b"x-forwarded-proto"] = b"https" if request.secure else b"http"
+    return {**scope, "headers": list(headers.items())}
+
+
 def is_secure(scope: Scope) -> bool:
-    """Whether the browser uses HTTPS: by the connection, or by the trusted proxy's X-Forwarded-Proto."""
+    """Whether the browser uses HTTPS: by the connection, or by the trusted proxy's X-Forwarded-Proto, in
+    which some proxies call a socket `wss`."""
     if not settings.TRUSTED_PROXIES:
         return scope.get("scheme") in ("https", "wss")
     proto = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
-    return proto.partition(b",")[0].strip() == b"https"
+    return proto.partition(b",")[0].strip().lower() in (b"https", b"wss")
 
 
 def _headers_by_name(scope: Scope) -> dict[bytes, bytes]:
-    """Join repeated headers with commas (RFC 9110, section 5.2).
+    """Join repeated headers: with commas (RFC 9110, section 5.2), cookies with semicolons, since HTTP/2 may
+    send each in a line of its own (RFC 9113, section 8.2.3).
 
     Proxies may add a line instead of an item; two hosts or origins joined never equal the shop's own.
     """
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        headers[name] = headers[name] + b", " + value if name in headers else value
+        if name in headers:
+            value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
+        headers[name] = value
     return headers
 
 
@@ -191,11 +240,15 @@ def _rated_address(seen: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _choose_language(accepted: str) -> str:
-    for wanted, _ in parse_accept_lang_header(accepted):
-        if wanted == "*":
+    """The shop's language that is wanted most, never one with the quality 0 unless all have it."""
+    wanted = parse_accept_lang_header(accepted)
+    refused = {language for language, quality in wanted if not quality}
+    offered = [settings.LANGUAGE_CODE, *(code for code, _ in settings.LANGUAGES)]
+    for language, quality in wanted:
+        if not quality or language == "*":
             break
         try:
-            return get_supported_language_variant(wanted)
+            return get_supported_language_variant(language)
         except LookupError:
             continue
-    return settings.LANGUAGE_CODE
+    return next((code for code in offered if code not in refused), settings.LANGUAGE_CODE)

@@ -8,10 +8,11 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from django.conf import settings
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 APPLICATION = "flashsale.asgi:application"
 GRACEFUL_SECONDS = 4  # to finish requests that arrived before a stop; WebSockets are closed at once
 MOST_HEAD = 65_536  # bytes
-MOST_BODY = 16 * 1024 * 1024  # bytes: a picture for admin, with room
+MOST_BODY = 64 * 1024 * 1024  # bytes, read or discarded; `flashsale/asgi.py` answers before that
+LINGER_SECONDS = 30.0  # to read an answer that came before the whole request was sent
 REQUEST_SECONDS = 10.0  # to receive a whole request, from its first byte or from the connection
 LEAST_RATE = 4096  # bytes a second: a large request gets this much more time
 # The input that a WebSocket may send: more than a browser's pongs to the server's pings.
@@ -55,9 +57,11 @@ class BoundedRequest(HttpToolsProtocol):
     _read = 0  # bytes of the latest request
     _began = 0.0  # by the loop's clock
     _answering: RequestResponseCycle | None = None
+    _lingering = False  # answered for the last time: what still comes is discarded
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self._closing = _Closing(transport, self.close_when_read)
         self._began = self.loop.time()
         self._set_deadline()
 
@@ -70,17 +74,21 @@ class BoundedRequest(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
+        self._closing.close = self.transport.close  # no circle: freed without the garbage collector
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if not self._lingering:
+            super().data_received(data)
         if self._whole and self.cycle is not None and not self.cycle.response_complete:
             return  # its answer is in progress
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             return  # refused, or upgraded to a WebSocket
         self._read += len(data)
-        if self._read > (MOST_HEAD if self._in_head else MOST_BODY):
+        if self._in_head and self._read > MOST_HEAD and not self._lingering:
             self.send_400_response("The request is too large.")
-        else:
+        elif self._read > MOST_BODY:
+            self.transport.close()
+        elif not self._lingering:
             self._set_deadline()
 
     def on_message_begin(self) -> None:
@@ -99,10 +107,13 @@ class BoundedRequest(HttpToolsProtocol):
         length = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if length > MOST_HEAD:
             raise ValueError("the head is too large")  # uvicorn answers 400
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
             raise ValueError("another HTTP")
         if not self.url.startswith(b"/"):
             self._check_target()
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -111,15 +122,49 @@ class BoundedRequest(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Restart the timer, which uvicorn stops here, if the next request has partly arrived."""
+        if self._lingering:
+            return
         super().on_response_complete()
         if not self._whole and not self.transport.is_closing():
             self._set_deadline()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        cycle.transport = cast(asyncio.Transport, self._closing)
+        if cycle.waiting_for_100_continue:
+            cycle.keep_alive = False  # after a refusal the client may send the body or not
         extensions: Any = {WHOLE: partial(_send_whole, cycle)}  # uvicorn's type has only ASGI's own
         cycle.scope["extensions"] = extensions
         super()._start_asgi_task(cycle, app)
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, but closed so that the client can read it."""
+        self._whole = False  # what follows is unknown
+        common = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(msg)
+        end = b"connection: close\r\n\r\n" + msg.encode("ascii")
+        self.transport.write(b"".join([STATUS_LINE[400], *common, head, end]))
+        self.close_when_read()
+
+    def close_when_read(self) -> None:
+        """Close the connection. If the client is still sending, end the answer and discard the rest first.
+
+        To close with unread input resets the connection, and the client may lose the answer (RFC 9112,
+        section 9.6).
+        """
+        if self._whole or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._lingering = True
+        if self._answering is not None:
+            self._answering.disconnected = True  # nothing can be written from now on
+            self._answering.message_event.set()
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            LINGER_SECONDS, self.timeout_keep_alive_handler
+        )
 
     def _check_target(self) -> None:
         """Require that an absolute target (RFC 9112, section 3.2.2) names the Host header's host.
@@ -137,6 +182,13 @@ class BoundedRequest(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             max(0.0, until - self.loop.time()), self.timeout_keep_alive_handler
         )
+
+
+class _Closing:
+    """The transport as an answer uses it, with another way to close."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
 
 
 def _send_whole(cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:

@@ -25,6 +25,10 @@ def read_words() -> list[str]:
     return variables.words(NAME, ["default"])
 
 
+def read_origins() -> list[str]:
+    return variables.origins(NAME)
+
+
 def read_flag() -> bool:
     return variables.flag(NAME)
 
@@ -62,6 +66,16 @@ def read_sentry() -> str:
     [
         (lambda: variables.text(NAME), " some text ", "some text"),
         (read_words, "a, b,,c ", ["a", "b", "c"]),
+        (
+            read_origins,
+            "https://Shop.example:443/, http://a.b:80",
+            ["https://shop.example", "http://a.b"],
+        ),
+        (
+            read_origins,
+            "https://*.b.example,http://[::1]:8000",
+            ["https://*.b.example", "http://[::1]:8000"],
+        ),
         (read_flag, "1", True),
         (read_flag, "Yes", True),
         (read_flag, "off", False),
@@ -91,6 +105,7 @@ def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (lambda: variables.text(NAME, "default"), "default"),
         (read_words, ["default"]),
+        (read_origins, []),
         (read_flag, False),
         (read_whole, 5),
         (read_choice, "LOW"),
@@ -132,6 +147,14 @@ def test_a_missing_or_empty_variable_has_its_default(
         (read_http, "hunter2:4318"),
         (read_http, "http://[::1/hunter2"),
         (read_http, "ftp://hunter2"),
+        (read_origins, "hunter2.example"),
+        (read_origins, "ftp://hunter2.example"),
+        (read_origins, "https://"),
+        (read_origins, "https://hunter2.example/path"),
+        (read_origins, "https://hunter2.example?x"),
+        (read_origins, "https://anna:hunter2@shop.example"),
+        (read_origins, "https://hunter2.example:port"),
+        (read_origins, "https://[::hunter2"),
         (read_share, "hunter2"),
         (read_share, "1.1"),
         (read_share, "nan"),
@@ -162,7 +185,9 @@ def test_start_up_stops_at_a_malformed_variable() -> None:
     assert "hunter2" not in ran.stderr
 
 
-@pytest.mark.parametrize("variable", ["LINE_BOUND", "DATABASE_URL", "LOG_LEVEL", "TRUSTED_PROXIES"])
+@pytest.mark.parametrize(
+    "variable", ["LINE_BOUND", "DATABASE_URL", "LOG_LEVEL", "CSRF_TRUSTED_ORIGINS"]
+)
 def test_a_malformed_variable_ends_every_command_with_one_line(variable: str) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "verify"],

@@ -86,7 +86,7 @@ def test_a_body_without_end_is_cut_off(web: stack.Web) -> None:
 
 
 def send_on_and_on(connection: socket.socket, piece: bytes) -> None:
-    for _ in range(40):
+    for _ in range(100):
         connection.sendall(piece)
 
 

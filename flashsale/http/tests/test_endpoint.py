@@ -8,6 +8,7 @@ import pytest
 from pytest_django import Settings
 
 from flashsale.http.request import BodyTooLarge, Request
+from flashsale.http.shoppers import cookie_value, new_shopper
 
 
 def request(*headers: tuple[str, str], peer: str = "192.0.2.1", scheme: str = "http") -> Request:
@@ -123,7 +124,18 @@ def test_everything_else_does(host: str) -> None:
     assert request(("host", host), scheme="https").trustworthy
 
 
-@pytest.mark.parametrize(("said", "secure"), [("https", True), ("http", False), ("", False)])
+@pytest.mark.parametrize(
+    ("said", "secure"),
+    [
+        ("https", True),
+        ("HTTPS", True),
+        ("Https, http", True),
+        ("wss", True),
+        ("http", False),
+        ("http, https", False),
+        ("", False),
+    ],
+)
 def test_a_trusted_proxy_says_whether_the_browser_speaks_https(
     said: str, secure: bool, settings: Settings
 ) -> None:
@@ -149,6 +161,13 @@ def test_other_proxies_are_not_trusted() -> None:
         ("*", "en"),
         ("", "en"),
         ("de;q=nonsense", "en"),
+        ("DE-at", "de"),
+        ("de;q=0", "en"),
+        ("de;q=0, *", "en"),
+        ("en;q=0, *", "de"),
+        ("en;q=0.0, fr", "de"),
+        ("en;q=0, de;q=0", "en"),
+        ("de" + ", fr" * 500, "de"),
         ("x" * 9000, "en"),
     ],
 )
@@ -170,6 +189,14 @@ def test_a_shopper_reads_the_best_language_that_there_is(
 )
 def test_who_asks_for_json_alone_gets_json(accept: str, json: bool) -> None:
     assert request(("accept", accept)).wants_json is json
+
+
+def test_cookies_in_lines_of_their_own_are_one_list() -> None:
+    ada = new_shopper()
+    ours = ("cookie", f"shopper={cookie_value(ada)}")
+    other = ("cookie", "theme=dark; consent=all")
+    for lines in ([ours, other], [other, ours], [other, ours, other]):
+        assert request(("host", "localhost"), *lines).shopper == ada
 
 
 # --- Other sites ----------------------------------------------------------------------------------
