@@ -5,7 +5,7 @@ The dashboard shows them in place; admin asks on a separate page before a contro
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID, uuid4, uuid5
@@ -18,6 +18,7 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
+from dashboard.moment_field import MomentField
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
 from orders import cancellation, lifecycle, stock_changes
@@ -56,6 +57,14 @@ class Control(forms.Form):
     reason = forms.CharField(
         max_length=200, required=False, help_text="Optional. Kept in the audit, for other staff."
     )
+
+    def __init__(self, subjects: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def why_not(cls, subjects: Sequence[Any]) -> str:
+        """Why it cannot change all of these in one form; empty if it can."""
+        return ""
 
     @classmethod
     def permitted_to(cls, user: Any) -> bool:
@@ -171,13 +180,7 @@ class End(Control):
         return subject.status in (Status.LIVE, Status.PAUSED) and not subject.ended()
 
 
-class _Moment(forms.DateTimeField):
-    """A moment, for the browser's own picker. The form also sends the initial value, so that a moment
-    that other staff have moved meanwhile is not moved back."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, "%Y-%m-%dT%H:%M:%S")
-        super().__init__(widget=widget, required=False, show_hidden_initial=True, **options)
+_MOMENTS = ("opens_at", "closes_at")
 
 
 class ChangeWindow(Control):
@@ -187,8 +190,31 @@ class ChangeWindow(Control):
     done = "{subject} has another window."
     function = lifecycle.change_window
 
-    opens_at = _Moment(label="Opens at (UTC)")
-    closes_at = _Moment(label="Closes at (UTC)")
+    opens_at = MomentField(label="Opens at ({})", required=False)
+    closes_at = MomentField(label="Closes at ({})", required=False)
+
+    def __init__(self, subjects: Sequence[Sale], *args: Any, **kwargs: Any) -> None:
+        super().__init__(subjects, *args, **kwargs)
+        self.sale = subjects[0]
+        for name in _MOMENTS:
+            field: Any = self.fields[name]
+            field.label = field.label.format(self.sale.time_zone)
+            field.read_in(self.sale.time_zone)
+
+    @classmethod
+    def of(cls, sale: Sale) -> "ChangeWindow":
+        """The form for one sale, without ids: the dashboard has many."""
+        return cls([sale], initial=cls.current(sale), auto_id=False)
+
+    @property
+    def bound_moments(self) -> list[forms.BoundField]:
+        return [self[name] for name in _MOMENTS]
+
+    @classmethod
+    def why_not(cls, subjects: Sequence[Sale]) -> str:
+        zones = sorted({sale.time_zone for sale in subjects})
+        several = f"Times in {' and '.join(zones)} differ: change the windows zone by zone."
+        return several if len(zones) > 1 else ""
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -207,8 +233,7 @@ class ChangeWindow(Control):
         return {**self._moved(), "reason": self.cleaned_data["reason"]}
 
     def _moved(self) -> dict[str, datetime]:
-        moments = ("opens_at", "closes_at")
-        given = {name: self.cleaned_data[name] for name in moments if name in self.changed_data}
+        given = {name: self.cleaned_data[name] for name in _MOMENTS if name in self.changed_data}
         return {name: moment for name, moment in given.items() if moment is not None}
 
 

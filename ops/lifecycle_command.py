@@ -14,10 +14,12 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from flashsale.moments import NeverShown, ShownTwice, read_clock, shown_twice
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
+from orders.audit_trail import zone_of
 from orders.models import AuditEntry
 
 Facts = dict[str, Any]
@@ -160,13 +162,14 @@ def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
     never."""
     if moment.tzinfo is not None:
         return moment
-    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if first.utcoffset() != second.utcoffset():
-        shown = "never" if first.utcoffset() < second.utcoffset() else "twice"  # type: ignore[operator]  # both have a zone
-        raise UsageError(
-            f"{moment.isoformat()} is shown {shown} by the clocks of {zone.key}: add an offset from UTC."
-        )
-    return first
+    try:
+        return read_clock(moment, zone)
+    except ShownTwice as error:
+        first, second = shown_twice(moment, zone) or ()
+        typed = f"{first.isoformat()} or {second.isoformat()}"
+        raise UsageError(f"{error} Add the offset from UTC: {typed}.") from error
+    except NeverShown as error:
+        raise UsageError(str(error)) from error
 
 
 def format_in_zone(moment: datetime, zone: ZoneInfo) -> str:
@@ -190,8 +193,8 @@ def sale_facts(sale: Sale) -> Facts:
         "status": sale.status,
         "phase": sale.phase(timezone.now()),
         "state": sale.state(timezone.now()),
-        "opens_at": sale.opens_at,
-        "closes_at": sale.closes_at,
+        "opens_at": sale.opens_at.astimezone(ZoneInfo(sale.time_zone)),
+        "closes_at": sale.closes_at.astimezone(ZoneInfo(sale.time_zone)),
         "time_zone": sale.time_zone,
         "limit": sale.limit,
         "confirmed": sale.confirmed,
@@ -201,10 +204,10 @@ def sale_facts(sale: Sale) -> Facts:
 
 
 def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
-    """Entries of the audit, for JSON."""
+    """Entries of the audit, for JSON, with their sales selected."""
     return [
         {
-            "at": entry.at,
+            "at": entry.at.astimezone(ZoneInfo(zone_of(entry))),
             "by": entry.actor,
             "action": entry.action,
             "subject": entry.subject,
