@@ -26,6 +26,7 @@ from tests.cast import stocked
 BERLIN = "Europe/Berlin"
 FIRST = datetime(2034, 10, 29, 0, 30, tzinfo=UTC)  # 02:30 in Berlin, before the clocks are set back
 SECOND = FIRST + timedelta(hours=1)  # 02:30 again
+NO_PRODUCT = {"listings-TOTAL_FORMS": "0", "listings-INITIAL_FORMS": "0"}
 HTMX = {"HX-Request": "true"}
 
 
@@ -36,11 +37,17 @@ def anna() -> Staff:
 
 def typed(slug: str, zone: str, opens: str, closes: str = "2035-01-01 20:00") -> dict[str, str]:
     """What staff type into the form of a sale."""
-    opening, close = opens.split(), closes.split()
+    opens_on, opens_at = opens.split()
+    closes_on, closes_at = closes.split()
     return {
-        **{"name": slug.capitalize(), "slug": slug, "time_zone": zone, "limit": "1"},
-        **{"opens_at_0": opening[0], "opens_at_1": opening[1]},
-        **{"closes_at_0": close[0], "closes_at_1": close[1]},
+        "name": slug.capitalize(),
+        "slug": slug,
+        "time_zone": zone,
+        "limit": "1",
+        "opens_at_0": opens_on,
+        "opens_at_1": opens_at,
+        "closes_at_0": closes_on,
+        "closes_at_1": closes_at,
     }
 
 
@@ -155,12 +162,11 @@ def test_two_who_edit_zone_and_limit_keep_each_others_changes(anna: Staff) -> No
 
 def test_a_page_of_a_release_that_said_in_utc_is_read_in_utc(anna: Staff) -> None:
     """It was opened before an upgrade, and sent after it."""
-    anna.sends(f"{listed(Sale)}add/", **typed("times-old", BERLIN, "2034-12-01 18:00"), **NO_PRODUCT)
+    anna.sends(
+        f"{listed(Sale)}add/", **typed("times-old", BERLIN, "2034-12-01 18:00"), **NO_PRODUCT
+    )
     sale = Sale.objects.get(slug="times-old")
     assert sale.opens_at == datetime(2034, 12, 1, 18, tzinfo=UTC)
-
-
-NO_PRODUCT = {"listings-TOTAL_FORMS": "0", "listings-INITIAL_FORMS": "0"}
 
 
 def test_a_new_sale_begins_with_the_zone_of_the_last_one(anna: Staff) -> None:
