@@ -114,7 +114,7 @@ class SaleForm(SideBySide):
         opens_at, closes_at = cleaned.get("opens_at"), cleaned.get("closes_at")
         now = timezone.now()
         if opens_at and closes_at and opens_at >= closes_at:
-            self.add_error("closes_at", f"It must close after it opens ({self._zone}).")
+            self.add_error("closes_at", f"It must close after it opens. Both are in {self._zone}.")
         elif closes_at and closes_at <= now:
             words = f"It is {format_moment(now, self._zone)} now in {self._zone}."
             self.add_error("closes_at", f"This is in the past: no shopper could buy. {words}")
