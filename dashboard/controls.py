@@ -6,7 +6,6 @@ The dashboard shows them in place; admin asks on a separate page before a contro
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
@@ -18,7 +17,7 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
-from dashboard.moment_field import MomentField
+from dashboard.window_fields import WindowFields
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
 from orders import cancellation, lifecycle, stock_changes
@@ -180,61 +179,34 @@ class End(Control):
         return subject.status in (Status.LIVE, Status.PAUSED) and not subject.ended()
 
 
-_MOMENTS = ("opens_at", "closes_at")
-
-
-class ChangeWindow(Control):
+class ChangeWindow(WindowFields, Control):
     name = "window"
     label = "Change window"
     effect = "Moves the opening, if it has not opened, or the close. Empty: it stays."
     done = "{subject} has another window."
     function = lifecycle.change_window
 
-    opens_at = MomentField(label="Opens at ({})", required=False)
-    closes_at = MomentField(label="Closes at ({})", required=False)
-
     def __init__(self, subjects: Sequence[Sale], *args: Any, **kwargs: Any) -> None:
         super().__init__(subjects, *args, **kwargs)
         self.sale = subjects[0]
-        for name in _MOMENTS:
-            field: Any = self.fields[name]
-            field.label = field.label.format(self.sale.time_zone)
-            field.read_in(self.sale.time_zone)
+        self.read_in_zone_of(self.sale)
 
     @classmethod
     def of(cls, sale: Sale) -> "ChangeWindow":
         """The form for one sale, without ids: the dashboard has many."""
         return cls([sale], initial=cls.current(sale), auto_id=False)
 
-    @property
-    def bound_moments(self) -> list[forms.BoundField]:
-        return [self[name] for name in _MOMENTS]
-
-    @classmethod
-    def why_not(cls, subjects: Sequence[Sale]) -> str:
-        zones = sorted({sale.time_zone for sale in subjects})
-        several = f"Times in {' and '.join(zones)} differ: change the windows zone by zone."
-        return several if len(zones) > 1 else ""
-
     @classmethod
     def fits(cls, subject: Sale) -> bool:
         return not subject.ended()
 
-    @classmethod
-    def current(cls, subject: Sale) -> dict[str, Any]:
-        return {"opens_at": subject.opens_at, "closes_at": subject.closes_at}
-
     def clean(self) -> dict[str, Any]:
-        if not self.errors and not self._moved():
+        if not self.errors and not self.moved():
             raise ValidationError("Neither the opening nor the close was moved.")
         return self.cleaned_data
 
     def arguments(self, subject: Sale) -> dict[str, Any]:
-        return {**self._moved(), "reason": self.cleaned_data["reason"]}
-
-    def _moved(self) -> dict[str, datetime]:
-        given = {name: self.cleaned_data[name] for name in _MOMENTS if name in self.changed_data}
-        return {name: moment for name, moment in given.items() if moment is not None}
+        return {**self.moved(), "reason": self.cleaned_data["reason"]}
 
 
 class ChangeLimit(Control):

@@ -94,22 +94,20 @@ def _change(
             outcome = Outcome("refused", _describe_errors(form))
         # A change that may be committed is repeated with the same key, or it might be made twice.
         key_used = "" if outcome.kind == "unsure" else key
-        window = _window_afterwards(form, subject, outcome)
+        window = _window_afterwards(form, outcome)
         return _answer(request, desk, outcome, key_used, window)
 
     return change(request)
 
 
-def _window_afterwards(
-    form: Control, subject: Sale | Product, outcome: Outcome
-) -> ChangeWindow | None:
+def _window_afterwards(form: Control, outcome: Outcome) -> ChangeWindow | None:
     """The window's form to show after it was sent: with what it asks, or with the new window; None
     to leave the page's as it is."""
     if not isinstance(form, ChangeWindow):
         return None
     if not form.is_valid():
         return form
-    return ChangeWindow.of(Sale.objects.get(pk=subject.pk)) if outcome.kind == "done" else None
+    return ChangeWindow.of(Sale.objects.get(pk=form.sale.pk)) if outcome.kind == "done" else None
 
 
 _STATUS = {

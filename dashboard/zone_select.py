@@ -13,7 +13,7 @@ class ZoneSelect(forms.Select):
     ordinary list."""
 
     def __init__(self) -> None:
-        super().__init__({"class": "zones"}, _choices)
+        super().__init__({"class": "zones"}, _choices)  # type: ignore[arg-type]  # called when it is shown
 
     @property
     def media(self) -> forms.Media:

@@ -14,7 +14,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from flashsale.moments import NeverShown, ShownTwice, read_clock, shown_twice
+from flashsale.moments import NeverShown, read_clock, shown_twice
 from inventory import announce
 from inventory.models import Product, Sale, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
@@ -162,12 +162,11 @@ def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
     never."""
     if moment.tzinfo is not None:
         return moment
+    if both := shown_twice(moment, zone):
+        typed = " or ".join(each.isoformat() for each in both)
+        raise UsageError(f"{zone.key} has this time twice. Add its offset from UTC: {typed}.")
     try:
         return read_clock(moment, zone)
-    except ShownTwice as error:
-        first, second = shown_twice(moment, zone) or ()
-        typed = f"{first.isoformat()} or {second.isoformat()}"
-        raise UsageError(f"{error} Add the offset from UTC: {typed}.") from error
     except NeverShown as error:
         raise UsageError(str(error)) from error
 

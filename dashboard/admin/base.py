@@ -12,14 +12,12 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, connection
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 
 from dashboard.controls import Control
 from flashsale.database import bounded_transaction
@@ -254,15 +252,6 @@ class Edited(StaffAdmin):
                 reason=_describe(changes),
             )
         _check_constraints_now()
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Django's own log of the pages' changes, in the subject's time zone."""
-        zone = getattr(self.get_object(request, unquote(object_id)), "time_zone", "UTC")
-        with timezone.override(zone):
-            page = super().history_view(request, object_id, {"subtitle": f"Times in {zone}"})
-            return page.render() if isinstance(page, TemplateResponse) else page
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None

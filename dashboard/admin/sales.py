@@ -4,9 +4,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
@@ -99,7 +101,7 @@ class SaleForm(SideBySide):
     def _find_zone(self) -> str:
         """The zone of the typed and shown times: the chosen one."""
         if not self.is_bound:
-            return self.initial.get("time_zone") or self.instance.time_zone
+            return str(self.initial.get("time_zone") or self.instance.time_zone)
         if self._is_of_an_older_release():
             return "UTC"
         chosen = self.data.get(self.add_prefix("time_zone"), "")
@@ -162,6 +164,15 @@ class SaleAdmin(Edited):
         if subject.status != Status.DRAFT:
             found.append((f"/sales/{subject.slug}/", "What shoppers see"))
         return found
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's own log of the pages' changes, in the sale's time zone."""
+        zone = getattr(self.get_object(request, unquote(object_id)), "time_zone", "UTC")
+        with timezone.override(zone):
+            page = super().history_view(request, object_id, {"subtitle": f"Times in {zone}"})
+            return page.render() if isinstance(page, TemplateResponse) else page
 
     # --- Only a draft is edited or deleted -----------------------------------------------------
 

@@ -7,8 +7,6 @@ from django import template
 from django.conf import settings
 from django.utils.translation import get_language, to_locale
 
-from flashsale import moments
-
 register = template.Library()
 
 # Babel's plain English is American: "November 25, 2026, 2:30 PM".
@@ -25,17 +23,3 @@ def moment_in_words(moment: datetime | None) -> str:
     locale = _LOCALES.get(language) or to_locale(language)
     clock = format_time(moment, "short", locale=locale)
     return f"{format_date(moment, 'long', locale)}, {clock}{_O_CLOCK.get(language, '')}"
-
-
-@register.filter
-def zone_at(moment: datetime, zone: str) -> str:
-    """A time zone with its offset at a moment, for readers and browsers that do not know the zone:
-    `Europe/Kyiv, UTC+2`."""
-    return moments.name_zone(moment, zone)
-
-
-@register.filter
-def offset_minutes(moment: datetime) -> int:
-    """Minutes from UTC to the clocks of the moment's time zone."""
-    offset = moment.utcoffset()
-    return int(offset.total_seconds() // 60) if offset else 0
