@@ -38,7 +38,8 @@ def format_time(moment: datetime, zone: str) -> str:
 
 def format_window(opens_at: datetime, closes_at: datetime, zone: str) -> str:
     """Format opening and close: `27 Nov 2026, 18:00:00 CET to … 20:00:00 CET (Europe/Berlin)`."""
-    return f"{format_moment(opens_at, zone)} to {format_moment(closes_at, zone)} ({zone})"
+    window = f"{format_moment(opens_at, zone)} to {format_moment(closes_at, zone)}"
+    return window if zone == "UTC" else f"{window} ({zone})"
 
 
 def name_zone(moment: datetime, zone: str) -> str:

@@ -11,5 +11,7 @@
     return children.length ? { ...data, children } : null;
   }
 
-  django.jQuery("select.zones").select2({ theme: "admin-autocomplete", width: "20em", matcher });
+  document.addEventListener("DOMContentLoaded", () =>
+    django.jQuery("select.zones").select2({ theme: "admin-autocomplete", width: "20em", matcher }),
+  );
 }
