@@ -5,8 +5,7 @@ The dashboard shows them in place; admin asks on a separate page before a contro
 """
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
@@ -18,6 +17,7 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
+from dashboard.window_fields import WindowFields
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
@@ -57,6 +57,14 @@ class Control(forms.Form):
     reason = LineFormField(
         max_length=200, required=False, help_text="Optional. Kept in the audit, for other staff."
     )
+
+    def __init__(self, subjects: Sequence[Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def why_not(cls, subjects: Sequence[Any]) -> str:
+        """Why it cannot change all of these in one form; empty if it can."""
+        return ""
 
     @classmethod
     def permitted_to(cls, user: Any) -> bool:
@@ -172,45 +180,34 @@ class End(Control):
         return subject.status in (Status.LIVE, Status.PAUSED) and not subject.ended()
 
 
-class _Moment(forms.DateTimeField):
-    """A moment, for the browser's own picker. The form also sends the initial value, so that a moment
-    that other staff have moved meanwhile is not moved back."""
-
-    def __init__(self, **options: Any) -> None:
-        widget = forms.DateTimeInput({"type": "datetime-local", "step": 1}, "%Y-%m-%dT%H:%M:%S")
-        super().__init__(widget=widget, required=False, show_hidden_initial=True, **options)
-
-
-class ChangeWindow(Control):
+class ChangeWindow(WindowFields, Control):
     name = "window"
     label = "Change window"
     effect = "Moves the opening, if it has not opened, or the close. Empty: it stays."
     done = "{subject} has another window."
     function = lifecycle.change_window
 
-    opens_at = _Moment(label="Opens at (UTC)")
-    closes_at = _Moment(label="Closes at (UTC)")
+    def __init__(self, subjects: Sequence[Sale], *args: Any, **kwargs: Any) -> None:
+        super().__init__(subjects, *args, **kwargs)
+        self.sale = subjects[0]
+        self.read_in_zone_of(self.sale)
+
+    @classmethod
+    def of(cls, sale: Sale) -> "ChangeWindow":
+        """The form for one sale, without ids: the dashboard has many."""
+        return cls([sale], initial=cls.current(sale), auto_id=False)
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
         return not subject.ended()
 
-    @classmethod
-    def current(cls, subject: Sale) -> dict[str, Any]:
-        return {"opens_at": subject.opens_at, "closes_at": subject.closes_at}
-
     def clean(self) -> dict[str, Any]:
-        if not self.errors and not self._moved():
+        if not self.errors and not self.moved():
             raise ValidationError("Neither the opening nor the close was moved.")
         return self.cleaned_data
 
     def arguments(self, subject: Sale) -> dict[str, Any]:
-        return {**self._moved(), "reason": self.cleaned_data["reason"]}
-
-    def _moved(self) -> dict[str, datetime]:
-        moments = ("opens_at", "closes_at")
-        given = {name: self.cleaned_data[name] for name in moments if name in self.changed_data}
-        return {name: moment for name, moment in given.items() if moment is not None}
+        return {**self.moved(), "reason": self.cleaned_data["reason"]}
 
 
 class ChangeLimit(Control):

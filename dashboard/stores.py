@@ -71,8 +71,8 @@ def _read_stored(only: int | None) -> Stored:
         hidden_sales=hidden,
         variants=_list_variants(sales),
         poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
-        poison_orders=list(poisoned.order_by("-settled_at")[:_POISON_SHOWN]),
-        audit=list(AuditEntry.objects.select_related("variant")[:_AUDIT_SHOWN]),
+        poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
+        audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
         words=words,
     )
 

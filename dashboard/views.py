@@ -8,13 +8,13 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
-from dashboard.controls import Control, Outcome
+from dashboard.controls import ChangeWindow, Control, Outcome
 from dashboard.reading import observer
 from inventory.models import Sale, Variant
 
@@ -87,18 +87,27 @@ def _change(
     @staff_with(*control.permissions)
     def change(request: HttpRequest) -> HttpResponse:
         subject = get_object_or_404(model, pk=which)
-        # A window is written in the time zone of its sale.
-        with timezone.override(getattr(subject, "time_zone", None)):
-            form = control(request.POST)
-            valid = form.is_valid()
-        if valid:
+        form = control([subject], request.POST, auto_id=False)
+        if form.is_valid():
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
             outcome = Outcome("refused", _describe_errors(form))
         # A change that may be committed is repeated with the same key, or it might be made twice.
-        return _answer(request, desk, outcome, "" if outcome.kind == "unsure" else key)
+        key_used = "" if outcome.kind == "unsure" else key
+        window = _window_afterwards(form, outcome)
+        return _answer(request, desk, outcome, key_used, window)
 
     return change(request)
+
+
+def _window_afterwards(form: Control, outcome: Outcome) -> ChangeWindow | None:
+    """The window's form to show after it was sent: with what it asks, or with the new window; None
+    to leave the page's as it is."""
+    if not isinstance(form, ChangeWindow):
+        return None
+    if not form.is_valid():
+        return form
+    return ChangeWindow.of(Sale.objects.get(pk=form.sale.pk)) if outcome.kind == "done" else None
 
 
 _STATUS = {
@@ -110,10 +119,13 @@ _STATUS = {
 }
 
 
-def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> HttpResponse:
-    """Answer htmx with the outcome's fragment, and a fresh key if the form needs one; else redirect."""
+def _answer(
+    request: HttpRequest, subject: str, outcome: Outcome, key: str, window: ChangeWindow | None
+) -> HttpResponse:
+    """Answer htmx with the outcome's fragment, and what its form needs afresh; else redirect."""
     if "HX-Request" in request.headers:
-        context = {"subject": subject, "outcome": outcome, "key": key, "fresh": uuid4()}
+        fresh = {"key": key, "fresh": uuid4(), "window": window}
+        context = {"subject": subject, "outcome": outcome, **fresh}
         status = _STATUS[outcome.kind]
         return render(request, "dashboard/_result.html", context, status=status)
     level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
@@ -125,7 +137,7 @@ def _describe_errors(form: Control) -> str:
     """Join the form's errors, with their labels, in one line."""
     named = {name: form.fields[name].label or name for name in form.fields}
     return " ".join(
-        f"{named[name].capitalize()}: {' '.join(map(str, errors))}"
+        f"{capfirst(named[name])}: {' '.join(map(str, errors))}"
         if name in named
         else str(errors[0])
         for name, errors in form.errors.items()

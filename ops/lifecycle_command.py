@@ -16,11 +16,13 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from flashsale.characters import clean_line
+from flashsale.moments import NeverShown, read_clock, shown_twice
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
 from inventory.names import find_in_any_case
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
+from orders.audit_trail import zone_of
 from orders.models import AuditEntry
 
 Facts = dict[str, Any]
@@ -163,13 +165,13 @@ def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
     never."""
     if moment.tzinfo is not None:
         return moment
-    first, second = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    if first.utcoffset() != second.utcoffset():
-        shown = "never" if first.utcoffset() < second.utcoffset() else "twice"  # type: ignore[operator]  # both have a zone
-        raise UsageError(
-            f"{moment.isoformat()} is shown {shown} by the clocks of {zone.key}: add an offset from UTC."
-        )
-    return first
+    if both := shown_twice(moment, zone):
+        typed = " or ".join(each.isoformat() for each in both)
+        raise UsageError(f"{zone.key} has this time twice. Add its offset from UTC: {typed}.")
+    try:
+        return read_clock(moment, zone)
+    except NeverShown as error:
+        raise UsageError(str(error)) from error
 
 
 def format_in_zone(moment: datetime, zone: ZoneInfo) -> str:
@@ -193,8 +195,8 @@ def sale_facts(sale: Sale) -> Facts:
         "status": sale.status,
         "phase": sale.phase(timezone.now()),
         "state": sale.state(timezone.now()),
-        "opens_at": sale.opens_at,
-        "closes_at": sale.closes_at,
+        "opens_at": sale.opens_at.astimezone(ZoneInfo(sale.time_zone)),
+        "closes_at": sale.closes_at.astimezone(ZoneInfo(sale.time_zone)),
         "time_zone": sale.time_zone,
         "limit": sale.limit,
         "confirmed": sale.confirmed,
@@ -204,10 +206,10 @@ def sale_facts(sale: Sale) -> Facts:
 
 
 def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
-    """Entries of the audit, for JSON."""
+    """Entries of the audit, for JSON, with their sales selected."""
     return [
         {
-            "at": entry.at,
+            "at": entry.at.astimezone(ZoneInfo(zone_of(entry))),
             "by": entry.actor,
             "action": entry.action,
             "subject": entry.subject,

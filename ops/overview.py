@@ -62,7 +62,9 @@ def read_overview(sale: Sale) -> Overview:
         problem=problem,
         variants=_list_variants(sale, view),
         poison=sale.orders.filter(reason=Order.Reason.ERROR).count(),
-        audit=list(AuditEntry.objects.filter(sale=sale)[:_AUDIT_SHOWN]),
+        audit=list(
+            AuditEntry.objects.filter(sale=sale).select_related("sale", "variant")[:_AUDIT_SHOWN]
+        ),
     )
 
 

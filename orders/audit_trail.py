@@ -117,21 +117,32 @@ _LABELS = {
 _MOMENTS = ("opens_at", "closes_at")
 
 
+def zone_of(entry: AuditEntry) -> str:
+    """The time zone of the entry's sale; UTC if it belongs to none, or to a deleted draft."""
+    try:
+        return entry.sale.time_zone if entry.sale else "UTC"
+    except Sale.DoesNotExist:  # no constraint: the audit of a draft outlives it
+        return "UTC"
+
+
 def describe_change(entry: AuditEntry) -> str:
     """`stock 3 → 7`, or `stock 7` if there was no value before."""
     return ", ".join(_one_change(entry, name) for name in entry.after)
 
 
 def _one_change(entry: AuditEntry, name: str) -> str:
-    label, after = _LABELS.get(name, name), _value(entry, name, entry.after[name])
+    label, after = _LABELS.get(name, name), _value(entry, name, entry.after)
     if name not in entry.before:
         return f"{label} {after}"
-    return f"{label} {_value(entry, name, entry.before[name])} → {after}"
+    return f"{label} {_value(entry, name, entry.before)} → {after}"
 
 
-def _value(entry: AuditEntry, name: str, value: Any) -> str:
+def _value(entry: AuditEntry, name: str, known: Facts) -> str:
+    value = known[name]
     if name in _MOMENTS:
-        return f"{format_moment(datetime.fromisoformat(value))} UTC"
+        return format_moment(
+            datetime.fromisoformat(value), known.get("time_zone") or zone_of(entry)
+        )
     if name == "price":
         return _price(entry, value)
     return f"{value:,}" if isinstance(value, int) else isolate(str(value)) or "nothing"

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from flashsale.database import bounded_transaction
+from flashsale.moments import format_moment
 from inventory import stock
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, sensible_moment
 from inventory.names import find_each_in_any_case
@@ -123,8 +124,9 @@ def change_window(
                 raise NotPossible("The sale has opened: its opening cannot change.")
             locked.opens_at = opens_at
         if closes_at is not None and closes_at != locked.closes_at:
-            if closes_at <= timezone.now():
-                raise NotPossible("The close must lie ahead. To close the sale now, end it.")
+            if closes_at <= (now := timezone.now()):
+                here = f"it is {format_moment(now, locked.time_zone)} in {locked.time_zone}"
+                raise NotPossible(f"The close must lie ahead: {here}. To close it now, end it.")
             locked.closes_at = closes_at
         if locked.opens_at >= locked.closes_at:
             raise NotPossible("The sale must open before it closes.")

@@ -105,7 +105,11 @@ class StaffAdmin(CarefulAdmin):
         if not subjects:
             self.message_user(request, "Nothing was chosen that is still there.", messages.WARNING)
             return HttpResponseRedirect(self._back(request, subjects))
+        if why_not := control.why_not(subjects):
+            self.message_user(request, why_not, messages.ERROR)
+            return HttpResponseRedirect(self._back(request, subjects))
         form = control(
+            subjects,
             request.POST if request.method == "POST" else None,
             initial=control.current(subjects[0]) if len(subjects) == 1 else {},
         )

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from dashboard.admin.base import ReadOnly, Tool
 from flashsale.moments import format_moment
 from inventory.models import StockMovement
-from orders.audit_trail import describe_change
+from orders.audit_trail import describe_change, zone_of
 from orders.models import AuditEntry
 from orders.reference import purchase_range, reference
 
@@ -37,6 +37,14 @@ def _link_to_order(order: UUID | None) -> str:
 # --- The lists -----------------------------------------------------------------------------------
 
 
+class DaysOfUtc(admin.DateFieldListFilter):
+    """Rows of sales in several time zones have no other days in common."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = f"{self.title} (days of UTC)"
+
+
 class HistoryAdmin(ReadOnly):
     """Lists by the key, newest first: an index has them in this order, and they are counted only once."""
 
@@ -44,10 +52,6 @@ class HistoryAdmin(ReadOnly):
     sortable_by = ()
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
-
-    @admin.display(description="at (UTC)")
-    def when(self, row: StockMovement | AuditEntry) -> str:
-        return format_moment(row.at)
 
 
 @admin.register(StockMovement)
@@ -63,7 +67,7 @@ class StockMovementAdmin(HistoryAdmin):
         "of_order",
         "actor",
     ]
-    list_filter = ["reason", "at"]
+    list_filter = ["reason", ("at", DaysOfUtc)]
     list_select_related = ["variant", "sale"]
     search_fields = ["variant__sku", "actor"]
     search_help_text = "Part of a sku or of the actor's name, or an order's reference or whole id."
@@ -71,6 +75,11 @@ class StockMovementAdmin(HistoryAdmin):
         *("when", "variant", "change", "balance", "reason", "note", "actor"),
         *("sale", "sale_version", "of_order"),
     ]
+
+    @admin.display(description="at")
+    def when(self, movement: StockMovement) -> str:
+        """In the time zone of its sale; in UTC if it belongs to none."""
+        return format_moment(movement.at, movement.sale.time_zone if movement.sale else "UTC")
 
     @admin.display(description="change")
     def change(self, movement: StockMovement) -> str:
@@ -100,11 +109,15 @@ def _orders_meant_by(text: str) -> tuple[UUID, UUID] | None:
 @admin.register(AuditEntry)
 class AuditEntryAdmin(HistoryAdmin):
     list_display = ["when", "subject", "action", "change", "actor", "reason"]
-    list_filter = ["action", "at"]
-    list_select_related = ["variant"]
+    list_filter = ["action", ("at", DaysOfUtc)]
+    list_select_related = ["variant", "sale"]
     search_fields = ["subject", "actor"]
     search_help_text = "Part of a slug, a sku, an order's reference or the actor's name."
     fields = ["when", "actor", "action", "subject", "change", "reason", "of_order"]
+
+    @admin.display(description="at")
+    def when(self, entry: AuditEntry) -> str:
+        return format_moment(entry.at, zone_of(entry))
 
     @admin.display(description="before → after")
     def change(self, entry: AuditEntry) -> str:

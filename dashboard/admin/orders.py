@@ -64,13 +64,13 @@ class OrderAdmin(ReadOnly):
     def why(self, order: Order) -> str:
         return order.get_reason_display() if order.reason else ""
 
-    @admin.display(description="accepted (UTC)")
+    @admin.display(description="accepted")
     def accepted(self, order: Order) -> str:
-        return format_moment(order.accepted_at)
+        return format_moment(order.accepted_at, order.sale.time_zone)
 
-    @admin.display(description="settled (UTC)")
+    @admin.display(description="settled")
     def settled(self, order: Order) -> str:
-        return format_moment(order.settled_at)
+        return format_moment(order.settled_at, order.sale.time_zone)
 
     @admin.display(description="unit price")
     def unit(self, order: Order) -> str:

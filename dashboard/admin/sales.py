@@ -3,18 +3,22 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Edited, SideBySide, Tool
 from dashboard.admin.history import audit_of
-from flashsale.moments import format_moment
-from inventory.models import MOST_UNITS, Listing, Sale
+from dashboard.moment_field import MomentField, TwoInputs
+from dashboard.zone_select import ZoneSelect, zones_in_use
+from flashsale.moments import format_moment, format_window
+from inventory.models import MOST_UNITS, Listing, Sale, time_zones
 
 Status = Sale.Status
 MOST_LISTED = 200  # variants of a sale
@@ -80,20 +84,45 @@ class SaleForm(SideBySide):
         min_value=1, max_value=MOST_UNITS, initial=1, help_text="units per shopper"
     )
 
+    opens_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
+    closes_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
+
     class Meta:
+        widgets = {"time_zone": ZoneSelect}
         help_texts = {
-            "opens_at": "in UTC",
-            "closes_at": "in UTC",
-            "time_zone": "of the times that shoppers read, such as Europe/Berlin",
+            "time_zone": "All times of the sale are typed and shown in it."
+            " Another zone keeps the clock times below: 18:00 stays 18:00, there."
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._zone = self._find_zone()
+        for field in self.fields.values():
+            if isinstance(field, MomentField):
+                field.read_in(self._zone)
+
+    def _find_zone(self) -> str:
+        """The zone of the typed and shown times: the chosen one."""
+        if not self.is_bound:
+            return str(self.initial.get("time_zone") or self.instance.time_zone)
+        if self._is_of_an_older_release():
+            return "UTC"
+        chosen = self.data.get(self.add_prefix("time_zone"), "")
+        return chosen if chosen in time_zones() else "UTC"
+
+    def _is_of_an_older_release(self) -> bool:
+        """Whether the page was shown by a release whose pages said "in UTC" beside the times."""
+        return self.add_initial_prefix("opens_at") not in self.data
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
         opens_at, closes_at = cleaned.get("opens_at"), cleaned.get("closes_at")
+        now = timezone.now()
         if opens_at and closes_at and opens_at >= closes_at:
-            self.add_error("closes_at", "It must close after it opens.")
-        elif closes_at and closes_at <= timezone.now():
-            self.add_error("closes_at", "This is in the past: no shopper could buy.")
+            self.add_error("closes_at", f"It must close after it opens. Both are in {self._zone}.")
+        elif closes_at and closes_at <= now:
+            words = f"It is {format_moment(now, self._zone)} now in {self._zone}."
+            self.add_error("closes_at", f"This is in the past: no shopper could buy. {words}")
         return cleaned
 
 
@@ -113,19 +142,17 @@ class SaleAdmin(Edited):
     def state(self, sale: Sale) -> str:
         return sale.state(timezone.now())
 
-    @admin.display(description="opens (UTC)", ordering="opens_at")
+    @admin.display(description="opens", ordering="opens_at")
     def opens(self, sale: Sale) -> str:
-        return format_moment(sale.opens_at)
+        return format_moment(sale.opens_at, sale.time_zone)
 
-    @admin.display(description="closes (UTC)", ordering="closes_at")
+    @admin.display(description="closes", ordering="closes_at")
     def closes(self, sale: Sale) -> str:
-        return format_moment(sale.closes_at)
+        return format_moment(sale.closes_at, sale.time_zone)
 
     @admin.display(description="as shoppers read it")
     def window(self, sale: Sale) -> str:
-        zone = sale.time_zone
-        opens, closes = format_moment(sale.opens_at, zone), format_moment(sale.closes_at, zone)
-        return f"{opens} to {closes} ({zone})"
+        return format_window(sale.opens_at, sale.closes_at, sale.time_zone)
 
     def described(self, subject: Sale) -> str:
         return f"{subject}: {self.state(subject)}, {self.window(subject)}"
@@ -141,6 +168,15 @@ class SaleAdmin(Edited):
             found.append((f"/sales/{subject.slug}/", "What shoppers see"))
         return found
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's own log of the pages' changes, in the sale's time zone."""
+        zone = getattr(self.get_object(request, unquote(object_id)), "time_zone", "UTC")
+        with timezone.override(zone):
+            page = super().history_view(request, object_id, {"subtitle": f"Times in {zone}"})
+            return page.render() if isinstance(page, TemplateResponse) else page
+
     # --- Only a draft is edited or deleted -----------------------------------------------------
 
     def get_object(
@@ -153,12 +189,22 @@ class SaleAdmin(Edited):
         return sale
 
     def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        written_here = ["name", "slug", "opens_at", "closes_at", "time_zone", "limit"]
+        written_here = ["name", "slug", "time_zone", "opens_at", "closes_at", "limit"]
         if obj is None:
             return written_here
         if obj.status == Status.DRAFT:
             return [*written_here, "state", "window"]
-        return ["name", "slug", "opens", "closes", "time_zone", "limit", *self.readonly_fields]
+        return ["name", "slug", "time_zone", "opens", "closes", "limit", *self.readonly_fields]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}
+
+    def save_model(self, request: HttpRequest, obj: Sale, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and "time_zone" in form.changed_data:
+            in_utc = format_window(obj.opens_at, obj.closes_at, "UTC")
+            words = f"The times are in {obj.time_zone} now: {self.window(obj)}, which is {in_utc}."
+            self.message_user(request, words, messages.WARNING)
 
     def get_prepopulated_fields(
         self, request: HttpRequest, obj: Sale | None = None

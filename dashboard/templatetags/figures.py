@@ -7,8 +7,11 @@ from zoneinfo import ZoneInfo
 from django import template
 
 from dashboard.charts import SAID
+from dashboard.controls import ChangeWindow
 from dashboard.snapshot import Snapshot
+from flashsale.moments import format_moment, format_window
 from flashsale.observe.telemetry import ANSWERS
+from inventory.models import Sale
 from orders.audit_trail import describe_change
 from orders.models import AuditEntry
 
@@ -55,11 +58,21 @@ def units(number: int | None) -> str:
 
 
 @register.filter
-def local_input(moment: datetime, zone: str) -> str:
-    """Format a moment for <input type="datetime-local"> in a time zone; to the millisecond if it has
-    any, so that a form sent back unchanged changes nothing."""
-    precision = "milliseconds" if moment.microsecond else "seconds"
-    return moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None).isoformat(timespec=precision)
+def window_form(sale: Sale) -> ChangeWindow:
+    """The form that moves the sale's window."""
+    return ChangeWindow.of(sale)
+
+
+@register.filter
+def sale_window(sale: Sale) -> str:
+    """Opening and close, in the sale's time zone."""
+    return format_window(sale.opens_at, sale.closes_at, sale.time_zone)
+
+
+@register.filter
+def in_zone_of(moment: datetime, sale: Sale | None) -> str:
+    """A moment in the time zone of its sale; in UTC if it belongs to none."""
+    return format_moment(moment, sale.time_zone if sale else "UTC")
 
 
 @register.filter

@@ -31,6 +31,7 @@ def draft_form(*variants: Variant, **changed: Any) -> dict[str, Any]:
         "closes_at_1": f"{opens_at:%H:%M:%S}",
         "time_zone": "Europe/Berlin",
         "limit": 2,
+        "initial-opens_at": "",
         "listings-TOTAL_FORMS": len(variants),
         "listings-INITIAL_FORMS": 0,
     }

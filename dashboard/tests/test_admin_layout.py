@@ -1,5 +1,7 @@
 """The staff's pages fit a small phone, obey the content policy, and need no mouse."""
 
+from datetime import UTC, datetime
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -87,9 +89,31 @@ def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: O
     for moment, date in (("opens_at", "2100-01-01"), ("closes_at", "2100-01-02")):
         page.locator(f"#id_{moment}_0").fill(date)
         page.locator(f"#id_{moment}_1").fill("18:00")
-    page.locator(".select2-selection").first.click()
+    page.locator(".field-time_zone .select2-selection").click()
+    page.locator(".select2-search__field").fill("st john")
+    page.get_by_role("option", name="America/St_Johns", exact=True).click()
+    page.locator(".inline-group .select2-selection").first.click()
     page.locator(".select2-search__field").fill("layout")
     page.get_by_role("option", name=str(variant), exact=True).click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
-    assert Sale.objects.get(slug="vases-for-all").variants.get() == variant
+    sale = Sale.objects.get(slug="vases-for-all")
+    assert sale.variants.get() == variant
+    assert sale.opens_at == datetime(2100, 1, 1, 21, 30, tzinfo=UTC)
+
+
+def test_a_draft_is_written_without_scripts(shop: str, open_page: OpenPage) -> None:
+    page = logged_in(
+        open_page, shop, Staff.with_permissions(*RUN, *WRITE), java_script_enabled=False
+    )
+    page.goto(f"{shop}{listed(Sale)}add/")
+    page.get_by_label("Name").fill("Plain")
+    page.get_by_label("Slug").fill("without-scripts")
+    page.get_by_label("Time zone").select_option("Asia/Kathmandu")
+    for moment in ("opens_at", "closes_at"):
+        page.locator(f"#id_{moment}_0").fill("2100-01-01")
+        page.locator(f"#id_{moment}_1").fill("18:00" if moment == "opens_at" else "20:00")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("was added successfully")).to_be_visible()
+    sale = Sale.objects.get(slug="without-scripts")
+    assert sale.opens_at == datetime(2100, 1, 1, 12, 15, tzinfo=UTC)

@@ -125,7 +125,7 @@
 
   // Not compared with `defaultValue`: browsers write 18:00:00 as 18:00.
   document.addEventListener("focusin", ({ target }) => {
-    if (target.matches("#sales input")) target.dataset.began ??= target.value;
+    if (target.matches("#sales input, #sales select")) target.dataset.began ??= target.value;
   });
 
   function isFilledIn() {
@@ -168,12 +168,7 @@
     if (!elt.matches(".desk form") || xhr.status < 200 || xhr.status >= 300) return; // keep the typed values
     elt.closest("details")?.removeAttribute("open");
     for (const used of elt.querySelectorAll("input[name=units], input[name=reason]")) used.value = "";
-    // The sent values become the initial ones: see `show_hidden_initial` in dashboard/controls.py.
-    for (const field of elt.elements) {
-      const began = elt.elements[`initial-${field.name}`];
-      if (began) began.value = field.value;
-      delete field.dataset.began;
-    }
+    for (const field of elt.elements) delete field.dataset.began;
   });
 
   // --- Disconnected ----------------------------------------------------------------------------

@@ -239,10 +239,16 @@ function tellYourTime() {
   const line = page?.querySelector(".your-time span");
   const time = document.querySelector("#state time");
   if (!line) return;
-  const inZone = (timeZone) =>
-    new Intl.DateTimeFormat(shopClock.locale, { dateStyle: "long", timeStyle: "short", timeZone }).format(new Date(time.dateTime));
-  line.hidden = !time || inZone(undefined) === inZone(time.dataset.zone);
-  if (!line.hidden) setText(line.querySelector("b"), inZone(undefined));
+  const moment = time && new Date(time.dateTime);
+  // By the server's offset: a browser may be older than the name of the sale's zone, and `Intl` then throws.
+  line.hidden = !time || -moment.getTimezoneOffset() === Number(time.dataset.offset) || !knowsOwnZone();
+  if (!line.hidden) setText(line.querySelector("b"), new Intl.DateTimeFormat(shopClock.locale, { dateStyle: "long", timeStyle: "short" }).format(moment));
+}
+
+// A browser that does not know its zone would show another one's time.
+function knowsOwnZone() {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  return Boolean(timeZone) && timeZone !== "Etc/Unknown";
 }
 
 // --- The socket, and polling without it --------------------------------------------------------

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django import template
 
+from flashsale.moments import name_zone
 from storefront.catalogue import VariantCard, stock_level
 from storefront.live_sale import LiveSale
 
@@ -28,6 +29,20 @@ def gone(live: LiveSale, variants: Iterable[VariantCard]) -> bool:
 def moment(milliseconds: int, zone: str) -> datetime:
     """A time in ms since 1970, as a datetime in the sale's time zone."""
     return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(zone))
+
+
+@register.filter
+def zone_at(moment: datetime, zone: str) -> str:
+    """A time zone with its offset at a moment, for readers who do not know the zone:
+    `Europe/Kyiv, UTC+2`."""
+    return name_zone(moment, zone)
+
+
+@register.filter
+def offset_minutes(moment: datetime) -> int:
+    """Minutes from UTC to the clocks of the moment's time zone."""
+    offset = moment.utcoffset()
+    return int(offset.total_seconds() // 60) if offset else 0
 
 
 @register.filter

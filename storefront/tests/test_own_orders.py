@@ -127,7 +127,7 @@ def test_times_are_in_the_time_zone_of_the_sale(make_sale: MakeSale) -> None:
     an_order(sale, anna, accepted_at=at)
     shown = page(browser_of(anna))
     assert '<time datetime="2026-07-01T15:05:00+00:00">2 July 2026, 00:05</time>' in shown
-    assert "(Asia/Tokyo)" in shown
+    assert "(Asia/Tokyo, UTC+9)" in shown
 
 
 def test_rendering_the_list_makes_no_query(make_sale: MakeSale) -> None:

@@ -90,9 +90,57 @@ def test_the_page_says_the_time_of_the_sale_and_the_readers_own(
     opens = sale.opens_at.astimezone(ZoneInfo("Asia/Tokyo"))
     here = sale.opens_at.astimezone(ZoneInfo("America/New_York"))
     page = open_page(address(shop, sale), timezone_id="America/New_York")
-    expect(page.locator("#state .when")).to_contain_text(f"{opens:%H:%M} (Asia/Tokyo)")
+    expect(page.locator("#state .when")).to_contain_text(f"{opens:%H:%M} (Asia/Tokyo, UTC+9)")
     expect(page.locator(".your-time")).to_contain_text(f"{here:%H:%M}")
     expect(page.locator(".your-time span")).to_be_visible()
     at_home = open_page(address(shop, sale), timezone_id="Asia/Tokyo")
     expect(at_home.locator("#state .when")).to_contain_text("Asia/Tokyo")
     expect(at_home.locator(".your-time span")).to_be_hidden()
+
+
+# A browser that is older than the name Europe/Kyiv.
+OLD = """
+const Real = Intl.DateTimeFormat;
+Intl.DateTimeFormat = function (locale, options) {
+  if (options?.timeZone === "Europe/Kyiv") throw new RangeError("Invalid time zone: Europe/Kyiv");
+  return new Real(locale, options);
+};
+Intl.DateTimeFormat.prototype = Real.prototype;
+"""
+# A machine whose zone the browser cannot find out.
+LOST = """
+const { resolvedOptions } = Intl.DateTimeFormat.prototype;
+Intl.DateTimeFormat.prototype.resolvedOptions = function () {
+  return { ...resolvedOptions.call(this), timeZone: "%s" };
+};
+"""
+
+
+def test_a_browser_that_does_not_know_the_zone_of_the_sale_shows_its_offset_and_counts_down(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=6, closes_in=7200)
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Europe/Kyiv")
+    page = open_page("about:blank", timezone_id="America/New_York")
+    page.add_init_script(OLD)
+    page.goto(address(shop, sale))
+    expect(page.locator("#state .when")).to_contain_text("(Europe/Kyiv, UTC+")
+    expect(page.locator(".your-time span")).to_be_visible()
+    sees_phase(page, "Open")
+    timer = page.get_by_role("timer")
+    expect(timer).to_contain_text("Ends in")
+    shown = timer.inner_text()
+    expect(timer).not_to_have_text(shown, use_inner_text=True)
+
+
+@pytest.mark.parametrize("unknown", ["Etc/Unknown", ""])
+def test_a_browser_that_does_not_know_its_own_zone_claims_no_time_of_the_reader(
+    shop: str, open_page: OpenPage, make_sale: MakeSale, unknown: str
+) -> None:
+    sale = make_sale(opens_in=3600, closes_in=7200)
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
+    page = open_page("about:blank", timezone_id="UTC")
+    page.add_init_script(LOST % unknown)
+    page.goto(address(shop, sale))
+    expect(page.get_by_role("timer")).to_contain_text("Opens in")
+    expect(page.locator(".your-time span")).to_be_hidden()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, InterfaceError
 
@@ -170,6 +171,7 @@ def _format_line(order: Order) -> str:
 
 
 def _order_facts(order: Order) -> Facts:
+    zone = ZoneInfo(order.sale.time_zone)
     return {
         "id": order.pk,
         "reference": order.reference,
@@ -183,9 +185,10 @@ def _order_facts(order: Order) -> Facts:
         "currency": order.currency,
         "status": order.status,
         "reason": order.reason,
-        "accepted_at": order.accepted_at,
-        "settled_at": order.settled_at,
-        "audit": audit_facts(AuditEntry.objects.filter(order=order.pk)),
+        "time_zone": order.sale.time_zone,
+        "accepted_at": order.accepted_at.astimezone(zone),
+        "settled_at": order.settled_at.astimezone(zone),
+        "audit": audit_facts(AuditEntry.objects.filter(order=order.pk).select_related("sale")),
     }
 
 
@@ -220,5 +223,5 @@ def _format_facts(facts: Facts) -> str:
 
 def _format_entry(entry: Facts) -> str:
     reason = f": {isolate(entry['reason'])}" if entry["reason"] else ""
-    by = isolate(entry["by"])
-    return f"{entry['at']:%Y-%m-%d %H:%M:%S} UTC {entry['action']} by {by}{reason}"
+    at, by = entry["at"].isoformat(" ", "seconds"), isolate(entry["by"])
+    return f"{at} {entry['action']} by {by}{reason}"

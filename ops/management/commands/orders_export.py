@@ -43,6 +43,7 @@ COLUMNS = (
     "reason",
     "accepted_at",
     "settled_at",
+    "time_zone",
 )
 
 # COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
@@ -52,7 +53,7 @@ COPY (
     SELECT o.id, s.slug, coalesce(p.sku, ''), coalesce(p.name, ''), coalesce(p.option, ''),
            o.shopper, o.quantity, o.unit_price, o.currency, o.status, o.reason,
            to_char(o.accepted_at AT TIME ZONE 'UTC', %(iso)s),
-           to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s)
+           to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s), s.time_zone
     FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
     LEFT JOIN inventory_product AS p ON p.id = o.product_id
     WHERE (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
@@ -154,6 +155,7 @@ def _copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
 def _row(order: tuple[str, ...]) -> Row:
     """One order, in the order of COLUMNS."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
+    *rest, accepted_at, settled_at, zone = rest
     total = int(quantity) * int(price)
     return (
         purchase,
@@ -167,7 +169,19 @@ def _row(order: tuple[str, ...]) -> Row:
         _decimal(total, currency),
         currency,
         *rest,
+        _local(accepted_at, zone),
+        _local(settled_at, zone),
+        zone,
     )
+
+
+def _local(moment: str, zone: str) -> str:
+    """A moment of `_ISO` in the sale's time zone: `2026-11-27T18:00:00.000+01:00`, `…Z` in UTC.
+
+    Not by PostgreSQL, whose zones may be older than Python's, and which would refuse a new name.
+    """
+    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
+    return local.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _harmless(text: str) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from dashboard.reading import Observer
 from dashboard.snapshot import SaleFigures, Snapshot
 from dashboard.templatetags.figures import ms, units
+from flashsale.moments import format_time
 from ops.base_command import OperatorCommand
 from ops.lifecycle_command import find_sale, whole_number
 
@@ -99,8 +100,14 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _format_at(snapshot: Snapshot) -> str:
+    """The time of day, in the time zone of the sales; in UTC if they have several."""
+    zones = {figures.sale.time_zone for figures in snapshot.sales}
+    return format_time(snapshot.at, zones.pop() if len(zones) == 1 else "UTC")
+
+
 def _format_lines(snapshot: Snapshot) -> str:
-    at = f"{snapshot.at:%H:%M:%S}"
+    at = _format_at(snapshot)
     lines = [f"{at} ALARM {alarm.code}: {alarm.words}" for alarm in snapshot.alarms]
     for figures in snapshot.sales:
         named = zip(_COLUMNS[1:], _cells(figures)[1:], strict=True)
@@ -135,7 +142,7 @@ def _draw(snapshot: Snapshot) -> Group:
     alive = ", ".join(f"{snapshot.alive(role)} {role}" for role in ("web", "worker", "beat"))
     clicks = ", ".join(f"{answer} {number}" for answer, number in snapshot.answers.items())
     return Group(
-        Text(f"{snapshot.at:%H:%M:%S} UTC   {alive}   {snapshot.sockets} sockets", style="bold"),
+        Text(f"{_format_at(snapshot)}   {alive}   {snapshot.sockets} sockets", style="bold"),
         *(Text(f"{alarm.code}: {alarm.words}", style="bold red") for alarm in snapshot.alarms),
         table,
         Text(f"clicks per second: {clicks or 'none'}; settled {snapshot.settled}"),

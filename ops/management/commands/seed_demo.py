@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from flashsale.moments import format_time
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.names import find_each_in_any_case
@@ -50,9 +51,13 @@ class Command(BaseCommand):
     def _report(self, demo: list[dict[str, Any]]) -> None:
         self.stdout.write("Demo sales:")
         for sale in Sale.objects.filter(slug__in=_slugs(demo)).prefetch_related("variants"):
-            state = "ended" if sale.ended() else f"opens at {sale.opens_at:%H:%M} UTC"
+            state = (
+                "ended"
+                if sale.ended()
+                else f"opens at {format_time(sale.opens_at, sale.time_zone)}"
+            )
             if not sale.ended() and sale.opens_at <= timezone.now():
-                state = f"open until {sale.closes_at:%H:%M} UTC"
+                state = f"open until {format_time(sale.closes_at, sale.time_zone)}"
             variants = len(sale.variants.all())
             self.stdout.write(f"  /sales/{sale.slug}/  {sale} ({state}; products: {variants})")
         if settings.RATE_PER_ADDRESS == 0:

@@ -3,10 +3,12 @@
 from argparse import ArgumentTypeError
 from collections import Counter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import redis
 
 from flashsale.characters import isolate, join_isolated
+from flashsale.moments import format_moment
 from inventory.gate import replica
 from inventory.models import Sale, StockMovement, Variant
 from ops.base_command import FAILED, describe_failure
@@ -57,7 +59,7 @@ class Command(LifecycleCommand):
         facts = {**_facts(variant, flight), "movements": [_movement_facts(m) for m in movements]}
         rows = [
             (
-                f"{moved.at:%Y-%m-%d %H:%M:%S}",
+                format_moment(moved.at, _zone(moved)),
                 f"{moved.delta:+d}",
                 moved.balance,
                 moved.get_reason_display(),
@@ -66,7 +68,7 @@ class Command(LifecycleCommand):
             )
             for moved in movements
         ]
-        ledger = self.table(("WHEN (UTC)", "UNITS", "STOCK", "WHAT", "WHOSE", "WHY"), rows)
+        ledger = self.table(("WHEN", "UNITS", "STOCK", "WHAT", "WHOSE", "WHY"), rows)
         self.tell(facts, f"{self._table([facts])}\n\n{ledger}")
 
     def _table(self, variants: list[Facts]) -> str:
@@ -147,7 +149,7 @@ def _facts(variant: Variant, flight: Flight | None) -> Facts:
 
 def _movement_facts(moved: StockMovement) -> Facts:
     return {
-        "at": moved.at,
+        "at": moved.at.astimezone(ZoneInfo(_zone(moved))),
         "delta": moved.delta,
         "balance": moved.balance,
         "reason": moved.reason,
@@ -156,6 +158,11 @@ def _movement_facts(moved: StockMovement) -> Facts:
         "sale": moved.sale.slug if moved.sale else None,
         "order": moved.order,
     }
+
+
+def _zone(moved: StockMovement) -> str:
+    """The time zone of its sale; UTC if it belongs to none."""
+    return moved.sale.time_zone if moved.sale else "UTC"
 
 
 def _source(moved: StockMovement) -> str:
