@@ -4,6 +4,7 @@ Each picture is taken by a new process, as a web process does it. Printed are it
 that process and of the decoder that it starts (VmHWM, so Linux only), the time, and what staff would read.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -24,15 +25,23 @@ print("VmHWM", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[
 
 
 def main() -> None:
-    if sys.argv[1:]:
-        print(json.dumps(take(Path(sys.argv[1]))))
-        return
+    parser = argparse.ArgumentParser(prog="python -m bench.picture_memory", description=__doc__)
+    parser.add_argument("--only", default="", help="pictures with this in their name")
+    parser.add_argument("--take", type=Path, help=argparse.SUPPRESS)  # the process that takes one
+    options = parser.parse_args()
+    if options.take:
+        print(json.dumps(take(options.take)))
+    else:
+        measure(options.only)
+
+
+def measure(only: str) -> None:
     print(f"{'':40}{'size':>10}{'web':>9}{'decoder':>9}{'time':>8}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "upload")
-        for name, content in all_samples():
+        for name, content in all_samples(only):
             path.write_bytes(content)
-            web = json.loads(_run(["-m", "bench.picture_memory", str(path)])[0])
+            web = json.loads(_run(["-m", "bench.picture_memory", "--take", str(path)])[0])
             peak = _peak_of_decoder(path) if web["decoded"] else 0
             print(
                 f"{name:40}{len(content) / 1000:>7,.0f} kB{web['peak']:>6,} MB{peak:>6,} MB"

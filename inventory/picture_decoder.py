@@ -21,6 +21,7 @@ from PIL import (
     ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
     features,
 )
@@ -84,7 +85,8 @@ def encode(upload: IO[bytes]) -> Encoded:
     Raises Refused, and MemoryError beyond MOST_MEMORY where `bound_process` was called.
     """
     with _open(upload) as opened:
-        moving = opened.format in ("GIF", "PNG", "WEBP", "AVIF") and opened.is_animated
+        # A photograph of some cameras holds a preview as a second picture (MPO).
+        moving = opened.format != "MPO" and getattr(opened, "is_animated", False)
         notes = ["The picture is animated: only its first frame is kept."] if moving else []
         picture = _render(opened, notes)
     return Encoded(picture.size, _encode_widths(picture), notes)
@@ -122,7 +124,7 @@ def _open(upload: IO[bytes]) -> Image.Image:
             return Image.open(upload, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise Refused(f"The picture has more than {MOST_PIXELS // 10**6} megapixels.") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         if name in NAMES:
             raise Refused(f"This {name} picture is damaged: it cannot be read.") from error
         reason = f"a file of the format {name}" if name else "not a picture that can be read"
@@ -135,7 +137,7 @@ def _open(upload: IO[bytes]) -> Image.Image:
 def _render(opened: Image.Image, notes: list[str]) -> Image.Image:
     """The picture in RGB, or RGBA if something shows through it. Adds to `notes`."""
     size = _fit(opened.size)
-    opened.draft(None, (size[0] * _ENOUGH, size[1] * _ENOUGH))  # a JPEG is decoded smaller
+    opened.draft(None, (size[0] * 2, size[1] * 2))  # a JPEG is decoded smaller, in good quality
     opened.info.update(_scaled_transparency(opened))
     opened.load()
     small = _convert_to_srgb(_resample(opened, size), opened, notes)
@@ -182,13 +184,13 @@ def _resample(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     for top in range(0, height, rows):
         strip = _premultiply(_convert(picture.crop((0, top, width, min(top + rows, height)))))
         strip = strip.reduce(by)
-        box = (0, 0, width / by, strip.height)
-        strip = strip.resize((size[0], strip.height), Image.Resampling.LANCZOS, box)
+        across = (0.0, 0.0, width / by, float(strip.height))
+        strip = strip.resize((size[0], strip.height), Image.Resampling.LANCZOS, across)
         narrow = narrow or Image.new(strip.mode, (size[0], -(-height // by)))
         narrow.paste(strip, (0, top // by))
     assert narrow, "a picture has a row"
-    box = (0, 0, size[0], height / by)
-    small = narrow.resize(size, Image.Resampling.LANCZOS, box)
+    down = (0.0, 0.0, float(size[0]), height / by)
+    small = narrow.resize(size, Image.Resampling.LANCZOS, down)
     return small.convert("RGBA") if small.mode == "RGBa" else small
 
 

@@ -44,9 +44,10 @@ def take_pictures(request: HttpRequest) -> list[Taken]:
         for field, token in request.POST.items()
         if field.endswith(_KEPT) and token
     }
-    for name in {*request.FILES, *tokens}:
-        request.FILES[name] = _take(request.FILES.get(name), str(tokens.get(name, "")))
-    return [upload for upload in request.FILES.values() if isinstance(upload, Taken)]
+    files: Any = request.FILES
+    for name in {*files, *tokens}:
+        files[name] = _take(files.get(name), str(tokens.get(name, "")))
+    return [upload for upload in files.values() if isinstance(upload, Taken)]
 
 
 def _take(upload: Any, token: str) -> Taken | NotTaken:
@@ -97,7 +98,8 @@ class PictureInput(forms.ClearableFileInput):
                 value.token,
             )
         if value and hasattr(value, "url"):
-            return format_html('<img src="{}" alt="The present picture"> ', value.url)
+            shown = '<a href="{0}"><img src="{0}" alt="The present picture"></a> '
+            return format_html(shown, value.url)
         return ""
 
     def _offer_removal(self, widget: dict[str, Any]) -> SafeString | str:

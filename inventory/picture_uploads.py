@@ -23,8 +23,8 @@ HELP = (
     f"{READABLE}, at most {MOST_BYTES // 10**6} MB and {MOST_PIXELS // 10**6} megapixels. "
     f"Kept at most {LONGEST_EDGE:,} pixels wide and high."
 )
-QUEUE_SECONDS = 20.0  # for the pictures of others; a proxy waits 60 s for an answer
-DECODE_SECONDS = 30.0  # for a process that does not use its processor time
+QUEUE_SECONDS = 10.0  # for the pictures of others; a proxy waits 60 s for an answer
+DECODE_SECONDS = 45.0  # for a process that does not use its processor time
 
 _one = threading.BoundedSemaphore()
 

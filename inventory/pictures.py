@@ -133,8 +133,8 @@ class PictureField(ImageField):
 
     def formfield(self, **options: Any) -> Any:
         # Admin has a widget of its own for Django's ImageField, which shows a path.
-        options |= {"form_class": PictureUpload, "widget": PictureInput}
-        return super().formfield(**options)
+        own: dict[str, Any] = {"form_class": PictureUpload, "widget": PictureInput}
+        return super().formfield(**{**options, **own})
 
     def deconstruct(self) -> Any:
         """An ordinary ImageField in migrations: the column is the same."""

@@ -96,7 +96,7 @@ def test_the_decoder_cannot_take_more_memory_than_its_bound(
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import sys, inventory.picture_decoder as d; d.MOST_MEMORY = 200_000_000; d.bound_process();"
+    code = "import sys, inventory.picture_decoder as d; d.MOST_MEMORY = 130_000_000; d.bound_process();"
     code += "sys.stdout.buffer.write(d.answer(sys.stdin.buffer))"
     program(monkeypatch, code)
     assert refusal(png(5000, 5000, 8, 6)) == "The picture takes too much memory. Save it smaller."
