@@ -47,9 +47,9 @@ def reencode(upload: "File[bytes]") -> Reencoded:
     """
     size = upload.size or 0
     if size > MOST_BYTES:
-        most = MOST_BYTES // 10**6
         raise ValidationError(
-            f"The picture has {size / 10**6:.1f} MB. At most {most} MB are taken."
+            f"The picture has {size / 10**6:.1f} MB. At most {MOST_BYTES // 10**6} MB are taken: "
+            "save it as JPEG, which seldom has more than 10 MB."
         )
     try:
         with _spooled(upload) as spooled:

@@ -105,7 +105,7 @@ def test_an_animation_is_said_after_saving(anna: Staff) -> None:
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "This is a file of the format HEIC."),
         (png(7000, 7000, 8, 6), "The picture has more than 25 megapixels."),
-        (bytes(16_000_001), "The picture has 16.0 MB. At most 16 MB are taken."),
+        (bytes(16_000_001), "The picture has 16.0 MB. At most 16 MB are taken"),
         (b"icns" + bytes(100), "This is a file of the format ICNS."),
     ],
     ids=["HEIC", "49 megapixels", "16 MB", "ICNS"],

@@ -57,7 +57,10 @@ REASONS = {
     "ICO": f"This is a file of the format ICO. Pictures are taken as {READABLE}.",
     "ICNS": f"This is a file of the format ICNS. Pictures are taken as {READABLE}.",
     "HEIC": f"This is a file of the format HEIC. Pictures are taken as {READABLE}.",
-    "more than 16 MB": "The picture has 16.0 MB. At most 16 MB are taken.",
+    "more than 16 MB": (
+        "The picture has 16.0 MB. At most 16 MB are taken: "
+        "save it as JPEG, which seldom has more than 10 MB."
+    ),
 }
 
 
