@@ -182,21 +182,14 @@ def _resample(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     rows = max(1, _STRIP // width // by) * by
     narrow = None
     for top in range(0, height, rows):
-        strip = _premultiply(_convert(picture.crop((0, top, width, min(top + rows, height)))))
-        strip = strip.reduce(by)
+        strip = _convert(picture.crop((0, top, width, min(top + rows, height)))).reduce(by)
         across = (0.0, 0.0, width / by, float(strip.height))
         strip = strip.resize((size[0], strip.height), Image.Resampling.LANCZOS, across)
         narrow = narrow or Image.new(strip.mode, (size[0], -(-height // by)))
         narrow.paste(strip, (0, top // by))
     assert narrow, "a picture has a row"
     down = (0.0, 0.0, float(size[0]), height / by)
-    small = narrow.resize(size, Image.Resampling.LANCZOS, down)
-    return small.convert("RGBA") if small.mode == "RGBa" else small
-
-
-def _premultiply(strip: Image.Image) -> Image.Image:
-    """So that the colours of transparent pixels do not bleed into their neighbours."""
-    return strip.convert("RGBa") if strip.mode == "RGBA" else strip
+    return narrow.resize(size, Image.Resampling.LANCZOS, down)
 
 
 def _convert(strip: Image.Image) -> Image.Image:

@@ -106,7 +106,8 @@ class PictureInput(forms.ClearableFileInput):
         if widget["required"]:
             return ""
         return format_html(
-            '<input type="checkbox" name="{0}" id="{1}"> <label for="{1}">Remove</label> ',
+            '<span class="remove"><input type="checkbox" name="{0}" id="{1}"> '
+            '<label for="{1}">Remove</label></span>',
             widget["checkbox_name"],
             widget["checkbox_id"],
         )
