@@ -104,7 +104,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "WebP, 268 megapixels": lambda: _webp_of_size(16_383),
     "ICO": _icon,
     "ICNS": _mac_icon,
-    "TIFF": lambda: _saved(_plain("RGB"), "TIFF", compression="tiff_lzw"),
+    "TIFF": lambda: _saved(_plain("RGB", 2000), "TIFF"),
     "BMP": lambda: _saved(_plain("L", 3000), "BMP"),
     "HEIC": lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(1000),
     "SVG": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>',
