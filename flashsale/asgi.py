@@ -34,6 +34,7 @@ from flashsale.middleware import STAFF_PAGES
 from flashsale.observe import sentry, tracing
 from flashsale.redis import web_connections
 from inventory.click_answers import ClickAnswer
+from inventory.pictures import NAME
 from storefront import feed, fragments, media
 from storefront.buy import buy
 from storefront.calendar import calendar
@@ -46,7 +47,7 @@ from storefront.sale_page import sale
 EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
-    (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{media.NAME})\Z"), media.picture),
+    (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{NAME})\Z"), media.picture),
     (
         re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"),
         outcome,

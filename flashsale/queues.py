@@ -11,6 +11,7 @@ ALL = f"{SETTLEMENT},{HOUSEKEEPING}"
 SETTLE = "orders.tasks.settle"
 FINISH_SALES = "orders.tasks.finish_sales"
 CLEAR_SESSIONS = "orders.tasks.clear_sessions"
+REMOVE_PICTURES = "orders.tasks.remove_unused_pictures"
 
 # Command lines are arguments of Python.
 CELERY = ("-m", "celery", "--quiet", "--app", "flashsale")

@@ -268,6 +268,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     "clear-sessions": {"task": queues.CLEAR_SESSIONS, "schedule": 24 * 3600.0},
+    "remove-pictures": {
+        "task": queues.REMOVE_PICTURES,
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
 }
 
 METRICS_TOKEN = variables.text(

@@ -1,70 +1,52 @@
-"""Product pictures: decode each upload and encode it anew, so that only pixels are stored, with
-smaller copies for small screens."""
+"""Product pictures as the database has them, with smaller copies for small screens.
 
-import hashlib
-from collections.abc import Iterable
-from io import BytesIO
+`reencode` makes a picture of an upload; assigned to a PictureField, it is stored when the row is saved.
+"""
+
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage
 from django.db.models import ImageField, Model
 from django.db.models.fields.files import ImageFieldFile
-from PIL import Image, ImageOps
+from PIL import Image
 
-LONGEST_EDGE = 1200  # pixels
-COPY_WIDTHS = (480, 800)  # pixels; those that are narrower than the picture
-MOST_PIXELS = 50_000_000  # a small file can unpack to a huge picture
-MOST_BYTES = 10 * 1024 * 1024
+from inventory.picture_decoder import COPY_WIDTHS, encode_webp, shrink
+from inventory.picture_forms import PictureInput, PictureUpload
+from inventory.picture_uploads import Reencoded
+from inventory.picture_uploads import reencode as reencode
+
+FOLDER = "products"  # below the media folder
+# A digest of the content, the storage's ending if there was such a file, and a copy's width.
+NAME = rf"{FOLDER}/[0-9a-f]{{32}}(?:_[A-Za-z0-9]+)?(?:-[0-9]{{2,4}})?\.webp"
 
 
 def picture_path(instance: Model, filename: str) -> str:
     """The path of a picture below the media folder."""
-    return f"products/{filename}"
-
-
-def reencode(upload: "File[bytes]") -> "ContentFile[bytes]":
-    """The picture as WebP, upright, at most LONGEST_EDGE wide and high, named by its content.
-
-    Raises ValidationError if it is not a picture, or too large.
-    """
-    if (upload.size or 0) > MOST_BYTES:
-        raise ValidationError("The picture is larger than 10 MB.")
-    try:
-        with Image.open(upload) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise ValidationError("The picture has more than 50 million pixels.")
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValidationError("This is not a picture that can be read.") from error
-    picture.thumbnail((LONGEST_EDGE, LONGEST_EDGE))
-    content = _encoded(picture)
-    return ContentFile(content, name=f"{hashlib.sha256(content).hexdigest()[:32]}.webp")
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    encoded = BytesIO()
-    picture.save(encoded, "WEBP", quality=82)
-    return encoded.getvalue()
+    return f"{FOLDER}/{filename}"
 
 
 # --- Smaller copies -------------------------------------------------------------------------------
 
 
 def store_copies(storage: Storage, name: str, content: "File[bytes]") -> tuple[int, int]:
-    """Store the smaller copies of the picture `content` beside `name`, its own path.
+    """Store the smaller copies of the stored picture `content` beside `name`, its own path.
 
     Returns its width and height in pixels. Raises OSError if it is not a picture.
     """
-    with Image.open(content) as picture:
-        for width in _widths_below(picture.width):
-            copy = picture.resize((width, round(picture.height * width / picture.width)))
-            # A file of this name is the copy of a deleted picture.
-            storage.delete(_copy_name(name, width))
-            storage.save(_copy_name(name, width), ContentFile(_encoded(copy)))
+    with Image.open(content, formats=["WEBP"]) as picture:
+        widths = _widths_below(picture.width)
+        _store(storage, name, {width: encode_webp(shrink(picture, width)) for width in widths})
         return picture.size
+
+
+def _store(storage: Storage, name: str, copies: Mapping[int, bytes]) -> None:
+    for width, content in copies.items():
+        # A file of this name is the copy of a deleted picture.
+        storage.delete(_copy_name(name, width))
+        storage.save(_copy_name(name, width), ContentFile(content))
 
 
 def _widths_below(width: int | None) -> list[int]:
@@ -82,10 +64,18 @@ class Picture(ImageFieldFile):
 
     def save(self, name: str, content: "File[Any]", save: bool = True) -> None:
         super().save(name, content, save=False)
-        with self.storage.open(self._stored_name) as stored:
-            self.set_size(store_copies(self.storage, self._stored_name, stored))
+        self.set_size(self._save_copies(content))
         if save:
             self.instance.save()
+
+    def _save_copies(self, content: "File[Any]") -> tuple[int, int]:
+        if isinstance(content, Reencoded):
+            width, height = content.encoded.size
+            copies = {w: content.encoded.files[w] for w in _widths_below(width)}
+            _store(self.storage, self._stored_name, copies)
+            return width, height
+        with self.storage.open(self._stored_name) as stored:
+            return store_copies(self.storage, self._stored_name, stored)
 
     @property
     def srcset(self) -> str:
@@ -140,6 +130,11 @@ class PictureField(ImageField):
         if not picture:
             picture.set_size((None, None))
         return picture
+
+    def formfield(self, **options: Any) -> Any:
+        # Admin has a widget of its own for Django's ImageField, which shows a path.
+        own: dict[str, Any] = {"form_class": PictureUpload, "widget": PictureInput}
+        return super().formfield(**{**options, **own})
 
     def deconstruct(self) -> Any:
         """An ordinary ImageField in migrations: the column is the same."""

@@ -4,6 +4,7 @@ settles without the broker, and a missed round is made up by the next."""
 from celery import shared_task
 from django.core.management import call_command
 
+from inventory import picture_retention
 from orders import finishing, settlement
 
 
@@ -20,3 +21,8 @@ def finish_sales() -> None:
 @shared_task
 def clear_sessions() -> None:
     call_command("clearsessions")
+
+
+@shared_task
+def remove_unused_pictures() -> None:
+    picture_retention.remove_unused()

@@ -15,9 +15,6 @@ from flashsale.database import PATIENCE
 from flashsale.http.request import Request
 from flashsale.http.response import FOR_EVER, PLAIN, Response
 
-# As `inventory/pictures.py` names pictures, and their smaller copies by width.
-NAME = r"products/[0-9a-f]{32}(?:_[A-Za-z0-9]+)?(?:-[0-9]{2,4})?\.webp"
-
 _MOST_KEPT = 64  # pictures of some 50 kB
 
 _kept: OrderedDict[str, bytes] = OrderedDict()
@@ -26,7 +23,7 @@ _readers = ThreadPoolExecutor(4, thread_name_prefix="pictures")
 
 
 async def picture(request: Request, name: str) -> Response:
-    """Serve the picture with that name, which matches NAME."""
+    """Serve the picture with that name, which matches `inventory/pictures.py` NAME."""
     if request.method not in ("GET", "HEAD"):
         return Response(405, b"Only GET and HEAD\n", PLAIN, ((b"allow", b"GET, HEAD"),))
     try:

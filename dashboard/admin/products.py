@@ -1,22 +1,19 @@
 """Edit variants. Their stock moves through the ledger only."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
 from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
 
 from dashboard import controls
-from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.base import SideBySide, Tool
 from dashboard.admin.history import audit_of
+from dashboard.admin.pictures import WithPictures
 from flashsale.templatetags.money import money
 from inventory.models import Variant
-from inventory.pictures import Picture, reencode
 
 
 class MinorUnits(forms.IntegerField):
@@ -26,11 +23,6 @@ class MinorUnits(forms.IntegerField):
 
 
 class VariantForm(SideBySide):
-    def clean_picture(self) -> Any:
-        """Re-encode a new picture; pass False, Django's value for "remove it", through."""
-        picture = self.cleaned_data["picture"]
-        return reencode(picture) if isinstance(picture, UploadedFile) else picture
-
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
@@ -39,7 +31,7 @@ class VariantForm(SideBySide):
 
 
 @admin.register(Variant)
-class VariantAdmin(Edited):
+class VariantAdmin(WithPictures):
     form = VariantForm
     formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
     controls = controls.OF_VARIANTS
@@ -65,19 +57,3 @@ class VariantAdmin(Edited):
     def get_readonly_fields(self, request: HttpRequest, obj: Variant | None = None) -> list[str]:
         shown = ["stock", "shown_price"]
         return [*shown, "sku"] if obj else shown
-
-    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
-        before = Variant.objects.get(pk=obj.pk).picture if change else None
-        super().save_model(request, obj, form, change)
-        if before and before.name != obj.picture.name:
-            transaction.on_commit(_removal(before))
-
-
-def _removal(picture: Picture) -> Callable[[], None]:
-    names = picture.names
-
-    def remove() -> None:
-        for name in names:
-            picture.storage.delete(name)
-
-    return remove

@@ -20,7 +20,7 @@ from dashboard.controls import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Sale, Variant
-from inventory.pictures import MOST_BYTES
+from inventory.picture_uploads import MOST_BYTES
 from orders import settlement
 from orders.models import Order
 from tests.cast import queue_up

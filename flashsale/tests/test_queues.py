@@ -13,7 +13,7 @@ _APPS = ("dashboard", "drills", "flashsale", "inventory", "orders", "tools")
 
 def test_every_task_that_is_named_exists() -> None:
     app.loader.import_default_modules()
-    named = {queues.SETTLE, queues.FINISH_SALES, queues.CLEAR_SESSIONS}
+    named = {queues.SETTLE, queues.FINISH_SALES, queues.CLEAR_SESSIONS, queues.REMOVE_PICTURES}
     assert named == {name for name in app.tasks if not name.startswith("celery.")}
 
 

@@ -10,8 +10,9 @@ from orders import retention
 
 class Command(OperatorCommand):
     help = (
-        "Removes the gates (Redis data) of sales that are over, with their shoppers' purchases there, and "
-        "expired logins of staff. Beat does the same in time. Never touches orders, ledger or audit."
+        "Removes the gates (Redis data) of sales that are over, with their shoppers' purchases there, "
+        "expired logins of staff, and pictures that have been out of use for a day. "
+        "Beat does the same in time. Never touches orders, ledger or audit."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,6 +22,9 @@ class Command(OperatorCommand):
     def run(self, **options: Any) -> int:
         found = retention.purge(really=not options["dry_run"])
         verb = "Would remove" if options["dry_run"] else "Removed"
-        words = f"{verb} {found.gates} gates of sales that are over, {found.sessions} ended logins."
+        words = (
+            f"{verb} {found.gates} gates of sales that are over, {found.sessions} ended logins, "
+            f"{found.pictures} files of pictures out of use."
+        )
         self.tell(found._asdict(), words)
         return 0
