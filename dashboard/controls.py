@@ -1,5 +1,4 @@
-"""Define the controls of staff over sales, products and orders: a form, its texts, and the function it
-calls.
+"""Define the controls of staff: a form, its texts, and the function that it calls.
 
 The dashboard shows them in place; admin asks on a separate page before a control changes anything.
 """
@@ -18,6 +17,7 @@ from django.db import Error, IntegrityError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
+from flashsale.database import only_reads
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Product, Sale
 from orders import cancellation, lifecycle, stock_changes
@@ -32,8 +32,8 @@ Status = Sale.Status
 class Outcome(NamedTuple):
     """The result of a change, for the staff who made it.
 
-    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: it is committed, but not yet
-    replicated to the gate, the sale's replica in Redis; `unsure`: it may be committed, staff have to look.
+    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: it is committed, but not yet in
+    Redis; `unsure`: it may be committed, staff have to look; `read_only`: PostgreSQL can only be read.
     """
 
     kind: str
@@ -101,10 +101,15 @@ class Control(forms.Form):
 
 def _unfinished(called: str, error: Exception) -> Outcome:
     if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
-        words = f"{called}: others are changing it. Nothing was changed here; please try again."
-        return Outcome("refused", words)
-    words = f"{called}: a server did not answer. It may be done or not: see the audit."
-    return Outcome("unsure", words)
+        kind, words = (
+            "refused",
+            "others are changing it. Nothing was changed here; please try again.",
+        )
+    elif only_reads(error):
+        kind, words = "read_only", "PostgreSQL can only be read right now. Nothing was changed."
+    else:
+        kind, words = "unsure", "a server did not answer. It may be done or not: see the audit."
+    return Outcome(kind, f"{called}: {words}")
 
 
 # --- Sales ---------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
 from dashboard.controls import Control, Outcome
 from dashboard.reading import observer
+from flashsale.middleware import try_again
 from inventory.models import Product, Sale
 
 
@@ -107,6 +108,7 @@ _STATUS = {
     "late": HTTPStatus.ACCEPTED,
     "refused": HTTPStatus.CONFLICT,
     "unsure": HTTPStatus.SERVICE_UNAVAILABLE,
+    "read_only": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -115,7 +117,12 @@ def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> H
     if "HX-Request" in request.headers:
         context = {"subject": subject, "outcome": outcome, "key": key, "fresh": uuid4()}
         status = _STATUS[outcome.kind]
-        return render(request, "dashboard/_result.html", context, status=status)
+        answer = render(request, "dashboard/_result.html", context, status=status)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            answer["Retry-After"] = "2"
+        return answer
+    if outcome.kind == "read_only":
+        return try_again(request, "read_only")
     level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
     messages.add_message(request, level, outcome.words)
     return redirect(f"{reverse('dashboard')}#{subject}")

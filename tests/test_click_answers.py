@@ -27,7 +27,7 @@ COUNTED = {answer.counted for answer in ClickAnswer}
 # Not imported: the module fails where it lacks words for a count, and this test is to say so.
 COUNTED_IN_WORDS = re.findall(r'": "([\w ]+)"', (ROOT / "dashboard" / "charts.py").read_text())
 HTTP_STATUSES = {str(answer.status) for answer in ClickAnswer}
-TEXTS_OF_PAGES = {"no_sale", "login_rate"}  # which no click is answered with
+TEXTS_OF_PAGES = {"no_sale", "login_rate", "read_only"}  # which no click is answered with
 BUTTON = {"upcoming", "paused", "ended", "sending", "queued", "done", "limit", "sold_out", "idle"}
 
 
