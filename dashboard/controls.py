@@ -32,8 +32,8 @@ Status = Sale.Status
 class Outcome(NamedTuple):
     """The result of a change, for the staff who made it.
 
-    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: it is committed, but not yet in
-    Redis; `unsure`: it may be committed, staff have to look; `read_only`: PostgreSQL can only be read.
+    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: committed, but not yet in the gate;
+    `unsure`: it may be committed, staff have to look; `read_only`: PostgreSQL takes no changes.
     """
 
     kind: str
@@ -101,15 +101,12 @@ class Control(forms.Form):
 
 def _unfinished(called: str, error: Exception) -> Outcome:
     if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
-        kind, words = (
-            "refused",
-            "others are changing it. Nothing was changed here; please try again.",
-        )
-    elif only_reads(error):
-        kind, words = "read_only", "PostgreSQL can only be read right now. Nothing was changed."
-    else:
-        kind, words = "unsure", "a server did not answer. It may be done or not: see the audit."
-    return Outcome(kind, f"{called}: {words}")
+        words = f"{called}: others are changing it. Nothing was changed here; please try again."
+        return Outcome("refused", words)
+    if only_reads(error):
+        return Outcome("read_only", f"{called}: PostgreSQL can only be read. Nothing was changed.")
+    words = f"{called}: a server did not answer. It may be done or not: see the audit."
+    return Outcome("unsure", words)
 
 
 # --- Sales ---------------------------------------------------------------------------------------
