@@ -29,7 +29,8 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
 def _find_broken_stores(snapshot: Snapshot) -> Iterator[Alarm]:
     for part in snapshot.parts:
         if not part.ok:
-            yield Alarm(f"{part.name.lower()}-down", f"{part.name}: {part.words}.")
+            fault = "read-only" if part.read_only else "down"
+            yield Alarm(f"{part.name.lower()}-{fault}", f"{part.name}: {part.words}.")
 
 
 def _find_missing_processes(snapshot: Snapshot) -> Iterator[Alarm]:

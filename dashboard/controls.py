@@ -1,5 +1,4 @@
-"""Define the controls of staff over sales, variants and orders: a form, its texts, and the function it
-calls.
+"""Define the controls of staff: a form, its texts, and the function that it calls.
 
 The dashboard shows them in place; admin asks on a separate page before a control changes anything.
 """
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
 from dashboard.window_fields import WindowFields
+from flashsale.database import only_reads
 from inventory.constraint_messages import explain
 from inventory.models import MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
@@ -33,8 +33,8 @@ Status = Sale.Status
 class Outcome(NamedTuple):
     """The result of a change, for the staff who made it.
 
-    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: it is committed, but not yet
-    replicated to the gate, the sale's replica in Redis; `unsure`: it may be committed, staff have to look.
+    `kind` is `done`; `repeated`: it was done before; `refused`; `late`: committed, but not yet in the gate;
+    `unsure`: it may be committed, staff have to look; `read_only`: PostgreSQL takes no changes.
     """
 
     kind: str
@@ -112,6 +112,8 @@ def _unfinished(called: str, error: Exception) -> Outcome:
     if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
         words = f"{called}: others are changing it. Nothing was changed here; please try again."
         return Outcome("refused", words)
+    if only_reads(error):
+        return Outcome("read_only", f"{called}: PostgreSQL can only be read. Nothing was changed.")
     words = f"{called}: a server did not answer. It may be done or not: see the audit."
     return Outcome("unsure", words)
 

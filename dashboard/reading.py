@@ -21,6 +21,7 @@ from dashboard.snapshot import Part, SaleFigures, Snapshot, VariantFigures
 from dashboard.stores import Counted, Gate, Gates, Stored
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Second
+from flashsale.redis.refusals import describe, refusal
 from inventory.models import Sale, Variant
 
 RECENT = 10  # seconds over which latencies are shown
@@ -76,14 +77,17 @@ class Observer:
         except (DatabaseError, TimeoutError) as error:
             words = f"not reachable ({type(error).__name__}); showing the last known figures"
             return self._stored, Part("PostgreSQL", False, words)
+        if self._stored.read_only:
+            words = f"can only be read ({self._stored.read_only}); {self._stored.words}"
+            return self._stored, Part("PostgreSQL", False, words, read_only=True)
         return self._stored, Part("PostgreSQL", True, self._stored.words)
 
     def _read_telemetry(self, sales: list[int]) -> tuple[Counted, Part]:
         try:
             self._counted, part = stores.read_telemetry(self._history, sales)
         except (redis.RedisError, OSError) as error:
-            words = f"not reachable ({type(error).__name__})"
-            return self._counted, Part("Telemetry", False, words)
+            read_only = refusal(error) is not None
+            return self._counted, Part("Telemetry", False, describe(error), read_only)
         return self._counted, part
 
 

@@ -19,6 +19,7 @@ class Part:
     name: str  # PostgreSQL, Redis or Telemetry
     ok: bool
     words: str  # its health, or its fault
+    read_only: bool = False  # it answers, and cannot be written to
 
 
 @dataclass(frozen=True, slots=True)

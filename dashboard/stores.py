@@ -16,10 +16,11 @@ from django.db.models import Count, Q
 from django.utils import timezone
 
 from dashboard.snapshot import Part
-from flashsale.database import drop_broken_connections
+from flashsale.database import drop_broken_connections, why_read_only
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Process, Second
 from flashsale.redis import blocking_clients
+from flashsale.redis.refusals import describe, refusal, send_probe
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
@@ -46,6 +47,7 @@ class Stored:
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
     words: str = ""  # how long it took, and how many connections are used
+    read_only: str = ""  # why it can only be read; empty if it can be written to
 
 
 def read_postgresql(only: int | None) -> Stored:
@@ -74,6 +76,7 @@ def _read_stored(only: int | None) -> Stored:
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
         words=words,
+        read_only=why_read_only(),
     )
 
 
@@ -135,6 +138,7 @@ def read_gates(sales: list[int]) -> tuple[Gates | None, Part]:
     answered: list[Gates] = []
     words: list[str] = []
     problems: list[str] = []
+    down = False
     try:
         shares = blocking_clients.group_by_server(sales)
         for server, share in shares:
@@ -142,14 +146,17 @@ def read_gates(sales: list[int]) -> tuple[Gates | None, Part]:
             try:
                 gates, health, problem = _read_server(server, share)
             except (redis.RedisError, OSError) as error:
-                problems.append(f"{where}not reachable ({type(error).__name__})")
+                problems.append(f"{where}{describe(error)}")
+                down |= refusal(error) is None
             else:
                 answered.append(gates)
                 words.append(f"{where}{health}")
                 problems.extend([f"{where}{problem}"] if problem else [])
     except redis.RedisError as error:
-        problems.append(f"not reachable ({type(error).__name__})")
-    part = Part("Redis", not problems, "; ".join(words + problems))
+        problems.append(describe(error))
+        down = True
+    read_only = bool(problems) and not down
+    part = Part("Redis", not problems, "; ".join(words + problems), read_only)
     return (_merge(answered) if answered else None), part
 
 
@@ -159,19 +166,28 @@ def _address_of(server: redis.Redis) -> str:
 
 
 def _read_server(server: redis.Redis, sales: list[int]) -> tuple[Gates, str, str]:
-    """The gates of one server, its health, and its problem (empty if it has none).
+    """The gates of one server, its health, and why it cannot be written to (empty if it can).
 
     Raises redis.RedisError and OSError.
     """
     began = time.perf_counter()
-    memory, persistence = (server.info(section) for section in ("memory", "persistence"))
+    why_unwritable = _why_unwritable(server)
+    memory = server.info("memory")
     health = f"{_format_duration(began)}, {memory['used_memory_human']} used"
     gates = {sale: gate for sale in sales if (gate := _read_gate(sale))}
     seconds, microseconds = server.time()
     now = datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
-    written = persistence.get("aof_last_write_status", "ok")
-    problem = "" if written == "ok" else f"its last write to disk failed ({written})"
-    return Gates(now, gates), health, problem
+    return Gates(now, gates), health, why_unwritable
+
+
+def _why_unwritable(server: redis.Redis) -> str:
+    try:
+        blocking_clients.check_writable(server)
+    except redis.RedisError as error:
+        if refusal(error):
+            return describe(error)
+        raise
+    return ""
 
 
 def _read_gate(sale: int) -> Gate | None:
@@ -180,6 +196,8 @@ def _read_gate(sale: int) -> Gate | None:
     try:
         return Gate(replica.read_view(sale), replica.read_pulse(sale))
     except (ValueError, TypeError, redis.ResponseError) as error:
+        if refusal(error):
+            raise
         log.warning("sale %s: its gate is corrupt: %s", sale, error)
         return None
 
@@ -202,8 +220,10 @@ class Counted:
 
 
 def read_telemetry(history: telemetry_reader.History, sales: list[int]) -> tuple[Counted, Part]:
-    """Read the counts; `history` keeps the earlier seconds. Raises redis.RedisError and OSError."""
+    """Read the counts; `history` keeps the earlier seconds. Raises redis.RedisError, also if they cannot be
+    written, for then they are old, and OSError."""
     began = time.perf_counter()
+    send_probe(blocking_clients.telemetry_client())
     counted = Counted(
         history.read(),
         telemetry_reader.totals([telemetry.ALL, *sales]),

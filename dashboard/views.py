@@ -16,6 +16,7 @@ from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
 from dashboard.controls import ChangeWindow, Control, Outcome
 from dashboard.reading import observer
+from flashsale.middleware import try_again
 from inventory.models import Sale, Variant
 
 
@@ -116,6 +117,7 @@ _STATUS = {
     "late": HTTPStatus.ACCEPTED,
     "refused": HTTPStatus.CONFLICT,
     "unsure": HTTPStatus.SERVICE_UNAVAILABLE,
+    "read_only": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -127,7 +129,12 @@ def _answer(
         fresh = {"key": key, "fresh": uuid4(), "window": window}
         context = {"subject": subject, "outcome": outcome, **fresh}
         status = _STATUS[outcome.kind]
-        return render(request, "dashboard/_result.html", context, status=status)
+        answer = render(request, "dashboard/_result.html", context, status=status)
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            answer["Retry-After"] = "2"
+        return answer
+    if outcome.kind == "read_only":
+        return try_again(request, "read_only")
     level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
     messages.add_message(request, level, outcome.words)
     return redirect(f"{reverse('dashboard')}#{subject}")

@@ -10,13 +10,19 @@ from typing import Any
 from kombu.exceptions import KombuError
 from kombu.transport import TRANSPORT_ALIASES, redis
 
+from flashsale.redis.client_factory import RetryElsewhere
+
 log = logging.getLogger(__name__)
 
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, KombuError)
 
 
 class Channel(redis.Channel):
-    """Drops a malformed message and logs it."""
+    """Drops a malformed message and logs it. Drops the connection to a server that cannot be written to."""
+
+    def _connparams(self, *args: Any, **options: Any) -> dict[str, Any]:
+        parameters: dict[str, Any] = super()._connparams(*args, **options)  # type: ignore[misc]  # not in the stubs
+        return {**parameters, "retry": RetryElsewhere(0)}
 
     def _brpop_read(self, **options: Any) -> Any:
         before = set(self.qos._delivered or ())

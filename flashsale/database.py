@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg_pool import ConnectionPool
 
 P = ParamSpec("P")
@@ -91,6 +91,37 @@ def give_back_after(question: Callable[P, T], *args: P.args, **options: P.kwargs
         return question(*args, **options)
     finally:
         connection.close()
+
+
+def only_reads(error: BaseException) -> bool:
+    """Whether PostgreSQL has refused to write because it can only be read: nothing was changed.
+
+    The session is dropped then (`flashsale/postgresql/base.py`).
+    """
+    return _sqlstate(error) == "25006"
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether PostgreSQL was not reached, or went away; otherwise it answered with a refusal."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    state = _sqlstate(error)
+    return state is None or state.startswith(("08", "57P"))  # connection, operator's intervention
+
+
+def why_read_only() -> str:
+    """Ask PostgreSQL why it can only be read; "" if it can be written to. Raises DatabaseError."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool")
+        is_standby, is_read_only = cursor.fetchone() or (False, False)
+    if is_standby:
+        return "it is a standby"
+    return "default_transaction_read_only is on" if is_read_only else ""
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """The code of PostgreSQL's error, which is the cause of Django's; None if it did not answer."""
+    return getattr(error.__cause__, "sqlstate", None)
 
 
 def drop_broken_connections() -> None:

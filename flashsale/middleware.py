@@ -1,17 +1,19 @@
 """Middleware of the ordinary Django pages. The express lane does not pass it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import BadRequest
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import is_valid_path
 from django.utils import translation
 
-from flashsale.database import drop_broken_connections
+from flashsale.database import drop_broken_connections, only_reads
 from flashsale.http.headers import prefers_json
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,8 @@ def without_null_characters(get_response: View) -> View:
 
 
 def answer_while_postgresql_is_down(get_response: View) -> View:
-    """Answer 503 with Retry-After instead of 500 when PostgreSQL is down or does not answer."""
+    """Answer 503 with Retry-After instead of 500 when PostgreSQL is down, does not answer or can only be
+    read."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         return get_response(request)
@@ -72,22 +75,51 @@ def answer_while_postgresql_is_down(get_response: View) -> View:
     def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, TimeoutError):  # no check of the pool: it would hang as well
             log.warning("%s: PostgreSQL does not answer", request.path)
-            return _try_again(request)
-        if not isinstance(error, (OperationalError, InterfaceError)):
-            return None
-        log.warning("%s: PostgreSQL is not reachable: %s", request.path, error)
-        drop_broken_connections()
-        return _try_again(request)
+            return try_again(request)
+        return _answer_for(request, error)
 
     middleware.process_exception = process_exception  # type: ignore[attr-defined]  # how Django finds it
     return middleware
 
 
-def _try_again(request: HttpRequest) -> HttpResponse:
+class Sessions(SessionMiddleware):
+    """Django's, which saves a changed session after the view: too late for `process_exception`."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return super().process_response(request, response)
+        except (DatabaseError, InterfaceError, SessionInterrupted) as error:
+            # Django calls a session that was not saved interrupted, whatever the reason.
+            for each in _chain(error):
+                if answer := _answer_for(request, each):
+                    return answer
+            raise
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _answer_for(request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """The answer to a request that PostgreSQL could not serve; None for other errors."""
+    if only_reads(error):
+        log.warning("%s: PostgreSQL can only be read: %s", request.path, error)
+        return try_again(request, "read_only")
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("%s: PostgreSQL is not reachable: %s", request.path, error)
+        drop_broken_connections()
+        return try_again(request)
+    return None
+
+
+def try_again(request: HttpRequest, code: str = "busy") -> HttpResponse:
+    """503 with Retry-After: as JSON, or as a page with the text of the code in `_reason.html`."""
     headers = {"Retry-After": "2"}
     if prefers_json(request.headers.get("Accept", "").encode()):
         return JsonResponse({"error": "busy"}, status=503, headers=headers)
-    page = render_to_string("storefront/message.html", {"code": "busy", "status": 503})
+    page = render_to_string("storefront/message.html", {"code": code, "status": 503})
     return HttpResponse(page, status=503, headers=headers)
 
 

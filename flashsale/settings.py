@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from flashsale import queues, variables
 from flashsale.local import embedded
 from flashsale.observe import logs
+from flashsale.redis.client_factory import RetryElsewhere
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(variables.text("VAR_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
@@ -35,9 +36,9 @@ _database = variables.database("DATABASE_URL", _embedded_database)
 DATABASES = {
     "default": {
         **_database,
+        "ENGINE": "flashsale.postgresql",  # Django's; checks each session taken from the pool
         # The pool keeps connections open. Django's own persistent connections leak under ASGI.
         "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,  # of each connection taken from the pool: PostgreSQL may have restarted
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode breaks them
         "OPTIONS": {
             **_database.get("OPTIONS", {}),  # from the URL's query, such as sslmode
@@ -69,6 +70,7 @@ CACHES = {
             "SOCKET_TIMEOUT": 1,
             # Never pickle: a process that can write to the cache must not be able to run code.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "CONNECTION_POOL_KWARGS": {"retry": RetryElsewhere(1)},
         },
     }
 }
@@ -185,7 +187,7 @@ MIDDLEWARE = [
     "flashsale.middleware.answer_while_postgresql_is_down",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "flashsale.middleware.Sessions",
     "django.middleware.locale.LocaleMiddleware",
     "flashsale.middleware.forms_without_last_slash",
     "flashsale.middleware.staff_pages_in_english",

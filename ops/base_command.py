@@ -18,14 +18,16 @@ import redis
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, connections
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flashsale import database
 from flashsale.characters import isolate
+from flashsale.redis.refusals import refusal
 
 FAILED, USAGE, INCONSISTENT, INTERRUPTED = 1, 2, 3, 130  # 0: done
 _UNREAD = 141  # as a shell reports a program that was ended by SIGPIPE
@@ -186,17 +188,19 @@ def describe_failure(error: Exception) -> str:
 
 def complaint(error: Exception) -> str:
     """Name the server that failed or refused, with the first line of its error."""
+    if refused := refusal(error):
+        return f"Redis cannot be written to, {refused.why}: {first_line(error)}."
+    if database.only_reads(error):
+        return f"PostgreSQL can only be read: {first_line(error)}."
     server = "Redis" if isinstance(error, redis.RedisError) else "PostgreSQL"
     return f"{server} {'cannot be reached' if is_away(error) else 'refused'}: {first_line(error)}."
 
 
 def is_away(error: Exception) -> bool:
     """Whether the server was not reached, or went away; otherwise it answered with a refusal."""
-    if isinstance(error, redis.RedisError):
-        return isinstance(error, redis.ConnectionError | redis.TimeoutError)
-    state = getattr(error.__cause__, "sqlstate", None)
-    lost = state is None or state.startswith(("08", "57P"))  # connection, operator's intervention
-    return lost and isinstance(error, OperationalError | InterfaceError)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return refusal(error) is None
+    return database.is_away(error)
 
 
 def first_line(error: Exception) -> str:

@@ -4,8 +4,9 @@ ready."""
 from django.db import DatabaseError, ProgrammingError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from flashsale.database import drop_broken_connections_soon, in_thread
+from flashsale.database import drop_broken_connections_soon, in_thread, why_read_only
 from flashsale.redis import web_connections
+from flashsale.redis.refusals import describe
 from orders.readiness import FirstReadiness
 
 _first_readiness = FirstReadiness()
@@ -27,28 +28,30 @@ async def readyz(request: HttpRequest) -> JsonResponse:
 
 
 async def _redis() -> tuple[bool, str]:
-    """Ready if any server of a cluster answers: the sales on that server go on."""
-    reached = await web_connections.ping_all()
-    away = {place: type(error).__name__ for place, error in reached.items() if error}
+    """Ready if any server of a cluster can be written to: the sales on that server go on."""
+    failures = await web_connections.probe_all()
+    away = {place: describe(error) for place, error in failures.items() if error}
     if not away:
         return True, "ok"
-    if len(reached) == 1:
-        return False, f"not reachable ({min(away.values())})"
-    which = ", ".join(f"{place} ({why})" for place, why in away.items())
-    return len(away) < len(reached), f"{len(away)} of {len(reached)} not reachable: {which}"
+    if len(failures) == 1:
+        return False, min(away.values())
+    which = ", ".join(f"{place} {why}" for place, why in away.items())
+    return len(away) < len(failures), f"{len(away)} of {len(failures)} are away: {which}"
 
 
 async def _postgresql() -> tuple[bool, str]:
     try:
-        await in_thread(_select)
+        read_only = await in_thread(_select)
     except ProgrammingError:
         return False, "not migrated"
     except (DatabaseError, TimeoutError) as error:
         await drop_broken_connections_soon()
         return False, f"not reachable ({type(error).__name__})"
-    return True, "ok"
+    return (False, f"can only be read ({read_only})") if read_only else (True, "ok")
 
 
-def _select() -> None:
+def _select() -> str:
+    """Ask for orders. Returns why none can be written, "" if they can."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM orders_order LIMIT 1")
+    return why_read_only()

@@ -16,8 +16,9 @@ import redis
 from django.db import DatabaseError, close_old_connections
 from django.db.models import QuerySet
 
-from flashsale.database import drop_broken_connections
+from flashsale.database import drop_broken_connections, only_reads
 from flashsale.redis import blocking_clients
+from flashsale.redis.refusals import refusal
 from flashsale.redis.servers import NOT_HERE
 from inventory.corruption import CorruptGate
 from inventory.gate import replica
@@ -55,10 +56,14 @@ def _run(work: Callable[[], None], ended: threading.Event) -> None:
             log.warning("the caretaker cannot reach Redis' gates: %s", error)
             pause = _WHILE_DOWN
         except DatabaseError as error:
-            log.warning("the caretaker cannot reach PostgreSQL: %s", error)
+            done = "write to" if only_reads(error) else "reach"
+            log.warning("the caretaker cannot %s PostgreSQL: %s", done, error)
             drop_broken_connections()
-        except Exception:
-            log.exception("the caretaker failed; it tries again")
+        except Exception as error:
+            if refusal(error):
+                log.warning("the caretaker cannot write to Redis' gates: %s", error)
+            else:
+                log.exception("the caretaker failed; it tries again")
         finally:
             close_old_connections()
 
@@ -116,6 +121,8 @@ def _run_round(
 
 
 def _heal_all(server: redis.Redis, sales: list[int]) -> None:
+    # A server that was replaced, and is still there as a replica, answers every read.
+    blocking_clients.check_writable(server, needs_memory=False)
     if not replica.knows_scripts(server):
         _start_over(server)
         log.info("Redis was restarted or replaced: %d gates will be rebuilt", len(sales))
@@ -162,9 +169,13 @@ def _isolate_errors(sale: int) -> Iterator[None]:
     except CorruptGate as error:
         replication.discard_gate(sale, error)
     except DatabaseError as error:
+        if only_reads(error):
+            raise
         log.warning("sale %s: left for the next round: %s", sale, error)
         drop_broken_connections()
-    except Exception:
+    except Exception as error:
+        if refusal(error):
+            raise
         log.exception("sale %s: left for the next round", sale)
 
 

@@ -12,6 +12,7 @@ import redis
 from django.db import IntegrityError
 
 from flashsale.database import bounded_transaction
+from flashsale.redis.refusals import refusal
 from inventory import stock
 from inventory.constraint_messages import explain
 from inventory.gate import replica
@@ -62,8 +63,10 @@ def _replicate(sale: int) -> None:
     except GateNotReady:
         return
     except redis.RedisError as error:
+        refused = refusal(error)
+        fault = f"cannot be written to ({refused.why})" if refused else "cannot be reached"
         raise NotReplicated(
-            "The change is made, but Redis cannot be reached: clicks do not follow it yet."
+            f"The change is made, but Redis {fault}: clicks do not follow it yet."
         ) from error
     raise NotReplicated(
         "The change is made, but the gate does not have it yet: clicks will follow."

@@ -15,6 +15,7 @@ from flashsale.concurrency import PerLoop, SingleFlight
 from flashsale.database import in_thread
 from flashsale.http import signing
 from flashsale.observe import telemetry
+from flashsale.redis import web_connections
 from inventory import announce
 from inventory.gate.entries import Answer
 from storefront import catalogue
@@ -36,6 +37,7 @@ class Feed:
     def __init__(self) -> None:
         self._live_sales: dict[str, LiveSale] = {}
         self._loading = SingleFlight(self._load)
+        self._probing = SingleFlight(web_connections.probe_all)
         self._unknown: dict[str, float] = {}
         # A crowd may come by a poster with the slug in capitals.
         self._aliases: dict[str, tuple[str, float]] = {}
@@ -108,6 +110,8 @@ class Feed:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
+            # A Redis that was replaced, and is still there as a replica, answers every read.
+            self._probing.start()
             for slug, live in list(self._live_sales.items()):
                 if live.subscribers or time.monotonic() - live.asked_at < _UNUSED:
                     run_in_background(live.refresh())

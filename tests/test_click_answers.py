@@ -29,7 +29,7 @@ COUNTED = {answer.counted for answer in ClickAnswer}
 COUNTED_IN_WORDS = re.findall(r'": "([\w ]+)"', (ROOT / "dashboard" / "charts.py").read_text())
 HTTP_STATUSES = {str(answer.status) for answer in ClickAnswer}
 # Which no click is answered with.
-TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate", "upload", "request"}
+TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate", "read_only", "upload", "request"}
 BUTTON = {"upcoming", "paused", "ended", "sending", "queued", "done", "limit", "sold_out", "idle"}
 
 

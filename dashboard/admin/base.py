@@ -22,6 +22,7 @@ from django.urls import URLPattern, path, reverse
 from dashboard.admin.odd_requests import CarefulAdmin
 from dashboard.controls import Control
 from flashsale.database import bounded_transaction
+from flashsale.middleware import try_again
 from inventory.constraint_messages import explain
 from orders.audit_trail import Action, facts, write_down
 from orders.models import AuditEntry
@@ -115,8 +116,8 @@ class StaffAdmin(CarefulAdmin):
         )
         if not form.is_valid():
             return self._question(request, form, subjects)
-        self._carry_out(request, form, subjects)
-        return HttpResponseRedirect(self._back(request, subjects))
+        answer = self._carry_out(request, form, subjects)
+        return answer or HttpResponseRedirect(self._back(request, subjects))
 
     def _subjects(self, request: HttpRequest) -> list[Any]:
         try:
@@ -138,15 +139,21 @@ class StaffAdmin(CarefulAdmin):
         }
         return TemplateResponse(request, "admin/confirm.html", context)
 
-    def _carry_out(self, request: HttpRequest, form: Control, subjects: Sequence[Any]) -> None:
+    def _carry_out(
+        self, request: HttpRequest, form: Control, subjects: Sequence[Any]
+    ) -> HttpResponse | None:
+        """Carry the control out on each subject. Returns an answer if PostgreSQL can only be read."""
         end = time.monotonic() + PATIENCE
         for done, subject in enumerate(subjects):
             if time.monotonic() > end:
                 words = f"{len(subjects) - done} more were not tried: the others took too long."
                 self.message_user(request, words, messages.ERROR)
-                return
+                break
             outcome = form.carry_out(subject, by=request.user.get_username())
+            if outcome.kind == "read_only":
+                return try_again(request, "read_only")
             self.message_user(request, outcome.words, _LEVELS[outcome.kind])
+        return None
 
     def _back(self, request: HttpRequest, subjects: Sequence[Any]) -> str:
         """The URL of the only subject's page, else of the list with its filters."""

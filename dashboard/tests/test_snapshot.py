@@ -281,7 +281,8 @@ def test_a_lock_on_a_sale_does_not_hold_up_the_dashboard(make_sale: MakeSale) ->
 def test_every_alarm_is_explained_to_staff() -> None:
     source = (ROOT / "dashboard" / "alarms.py").read_text()
     codes = set(re.findall(r'Alarm\(\s*"([a-z-]+)"', source))
-    codes |= {f"{part}-down" for part in ("postgresql", "redis", "telemetry")}
+    for part in ("postgresql", "redis", "telemetry"):
+        codes |= {f"{part}-down", f"{part}-read-only"}
     codes |= {"no-worker", "no-beat"}
     explained = re.findall(r"^### (\S+)$", (ROOT / "docs" / "running-a-sale.md").read_text(), re.M)
     assert sorted(codes) == sorted(explained)

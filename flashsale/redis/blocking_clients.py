@@ -5,11 +5,14 @@ A gate is a sale's replica in Redis, its line the stream of purchases without a 
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
 import redis
 from django.conf import settings
+from redis.exceptions import AskError
 
+from flashsale.redis import refusals
 from flashsale.redis import servers as servers_module
 from flashsale.redis.client_factory import client
 
@@ -26,6 +29,17 @@ def group_by_server(sales: Iterable[int]) -> list[tuple[redis.Redis, list[int]]]
     for sale in sales:
         shares[servers.of(sale)].append(sale)
     return [(_client(url), share) for url, share in shares.items()]
+
+
+def check_writable(server: redis.Redis, *, needs_memory: bool = True) -> None:
+    """Raise redis.RedisError if a server of `group_by_server` does not answer, or refuses to be written
+    to: with `needs_memory` also because its memory is full. Afterwards no idle connection leads to a server
+    that has been replaced."""
+    servers = servers_module.current()
+    # Empty if the server has left the cluster meanwhile.
+    tags = [servers.tag_on(url) for url in servers.urls if _client(url) is server]
+    with suppress(AskError):  # a slot that has moved says nothing about the server
+        refusals.send_probe(server, *tags, needs_memory=needs_memory)
 
 
 @cache

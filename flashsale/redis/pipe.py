@@ -52,6 +52,7 @@ class Pipe(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._lost: Exception | None = None
+        self._opened_at = self._loop.time()
         assert connection._writer is not None
         self._writer = connection._writer  # referenced: when collected, it closes the transport
         self._transport = cast(asyncio.Transport, self._writer.transport)
@@ -65,6 +66,11 @@ class Pipe(asyncio.Protocol):
         connection = pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         await connection.connect()
         return cls(connection, reply_timeout)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return self._loop.time() - self._opened_at
 
     @property
     def usable(self) -> bool:

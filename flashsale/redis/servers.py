@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import count
 from urllib.parse import urlsplit
 
 import redis
@@ -48,6 +49,10 @@ class Servers:
         if not self.ends:
             return self.urls[0]
         return self.owners[bisect_left(self.ends, key_slot(b"sale:%d" % sale))]
+
+    def tag_on(self, url: str) -> str:
+        """The tag of keys that this server has: of a sale, whether it exists or not."""
+        return next(f"sale:{sale}" for sale in count() if self.of(sale) == url)
 
 
 @cache

@@ -13,13 +13,16 @@ import redis.asyncio
 from django.conf import settings
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from flashsale.concurrency import PerLoop, SingleFlight
+from flashsale.redis import refusals
 from flashsale.redis import servers as servers_module
 from flashsale.redis.pipe import Command, NotSent, Pipe
 
 TIMEOUT = 2.0  # seconds until a Redis that does not reply counts as down
+_KEPT = 1.0  # seconds for which a connection is kept whatever its server refuses
 
 
 async def send(sale: int, *command: str | int) -> Any:
@@ -28,45 +31,63 @@ async def send(sale: int, *command: str | int) -> Any:
     Raises NotSent if Redis was not reached, another redis.RedisError if Redis refused the command or if
     its outcome is unknown.
     """
-    [reply] = await _send_to(await _url_of(sale), (command,))
-    _raise_failure(reply)
+    url = await _url_of(sale)
+    [reply] = await _send_to(url, (command,))
+    _raise_failure(reply, url)
     return reply
 
 
 async def send_together(sale: int, *commands: Command) -> list[Any]:
     """Send commands as one transaction (MULTI), and return their replies. Raises as `send` does."""
-    *queued, carried_out = await _send_to(await _url_of(sale), (("MULTI",), *commands, ("EXEC",)))
+    url = await _url_of(sale)
+    *queued, carried_out = await _send_to(url, (("MULTI",), *commands, ("EXEC",)))
     # Raise the first error, which has the reason; later ones only say that the transaction was discarded.
     for reply in (*queued, carried_out):
-        _raise_failure(reply)
+        _raise_failure(reply, url)
     for reply in carried_out:
-        _raise_failure(reply)
+        _raise_failure(reply, url)
     return list(carried_out)
 
 
-async def ping_all() -> dict[str, redis.RedisError | None]:
-    """Ping every server. Returns, by address, the error of a server that does not answer, or None."""
+async def probe_all() -> dict[str, redis.RedisError | None]:
+    """Ask every server whether it can be written to. Returns, by address, the error of one that does not
+    answer or refuses, or None."""
     try:
-        urls = (await servers_module.current_in_loop()).urls
+        servers = await servers_module.current_in_loop()
     except redis.RedisError as error:
         return {servers_module.address_of(settings.REDIS_URL): error}
-    failures = await asyncio.gather(*map(_ping, urls))
-    return dict(zip(map(servers_module.address_of, urls), failures, strict=True))
+    failures = await asyncio.gather(*(_probe(servers, url) for url in servers.urls))
+    return dict(zip(map(servers_module.address_of, servers.urls), failures, strict=True))
 
 
-async def _ping(url: str) -> redis.RedisError | None:
+async def _probe(servers: servers_module.Servers, url: str) -> redis.RedisError | None:
     try:
-        _raise_failure(*await _send_to(url, (("PING",),)))
+        [reply] = await _send_to(url, (refusals.probe(servers.tag_on(url)),))
+        _raise_failure(reply, url)
     except redis.RedisError as error:
-        return error
+        # A slot that has moved says nothing about the server.
+        return None if isinstance(error.__cause__, AskError) else error
     return None
 
 
-def _raise_failure(reply: Any) -> None:
+def _raise_failure(reply: Any, url: str) -> None:
+    """Raise the reply if it is an error; `url` is that of the server that sent it."""
+    if not isinstance(reply, Exception):
+        return
+    if refusals.refusal(reply):
+        _replace_pipe(url)
     if isinstance(reply, servers_module.NOT_HERE):
         raise NotSent(str(reply)) from reply
-    if isinstance(reply, Exception):
-        raise reply
+    raise reply
+
+
+def _replace_pipe(url: str) -> None:
+    """Let the next command open a connection, which may reach the server's successor; at most once in
+    `_KEPT` seconds. Who waits for replies on the old one still gets them."""
+    pipe = _pipes.get().get(url)
+    if pipe is not None and pipe.age > _KEPT:
+        del _pipes.get()[url]
+        asyncio.get_running_loop().call_later(2 * TIMEOUT, pipe.close)
 
 
 async def _url_of(sale: int) -> str:

@@ -37,7 +37,7 @@ USED = {
     SOCKET: ["connection_made", "data_received", "handle_connect", "keepalive_timeout"],
     "redis._parsers.base.BaseParser": ["parse_error"],
     "redis.asyncio.ConnectionPool": ["make_connection"],
-    "kombu.transport.redis.Channel": ["_brpop_read"],
+    "kombu.transport.redis.Channel": ["_brpop_read", "_connparams"],
     "kombu.transport.virtual.QoS": ["ack"],
 }
 

@@ -1,6 +1,7 @@
 """The gate for web processes: decide a click, read its answer, read what can still be bought.
 
-Raises NotSent if nothing was sent to Redis, and another redis.RedisError if the reply was lost.
+Raises NotSent if nothing was sent to Redis, and another redis.RedisError if the reply was lost or, in all
+but `admit`, if Redis refuses.
 """
 
 import logging
@@ -8,9 +9,10 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from flashsale.redis import web_connections
+from flashsale.redis.refusals import refusal
 from inventory.corruption import CorruptGate, is_corrupt, raise_as_corrupt
 from inventory.gate.entries import Answer, Verdict, accepted_at_of, parse_answer
 from inventory.gate.scripts import digest, keys
@@ -58,10 +60,10 @@ async def admit(
         )
     except NoScriptError:
         return Verdict("not_ready")
-    except OutOfMemoryError:  # at the first write: nothing was written
-        return Verdict("busy")
-    except ResponseError as error:
-        if is_corrupt(error):
+    except RedisError as error:
+        if refusal(error):  # nothing was written
+            return Verdict("busy")
+        if isinstance(error, ResponseError) and is_corrupt(error):
             await _report(sale)
         raise
     code, *rest = reply

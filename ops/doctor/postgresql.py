@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from flashsale.database import why_read_only
 from ops.doctor.findings import Finding, failed, ok, warning
 
 _LOST = "what was confirmed to a shopper could be lost."
@@ -14,10 +15,10 @@ _REQUIRED = {
     "fsync": ("on", _LOST),
     "full_page_writes": ("on", _LOST),
     "synchronous_commit": ("on", _LOST),
-    "transaction_read_only": ("off", "nothing can be sold. Is it a standby?"),
     "transaction_isolation": ("read committed", "what others commit would be overlooked."),
     "TimeZone": ("UTC", "something between here and there changes what Django has set."),
 }
+_READ_ONLY = "default_transaction_read_only"
 
 
 def check_server() -> Iterator[Finding]:
@@ -31,6 +32,16 @@ def check_server() -> Iterator[Finding]:
         if actual != required:
             seen = f"{setting} is {actual}: {otherwise}"
             yield failed("PostgreSQL", seen, f"Set it to {required}.")
+
+
+def check_writable() -> Iterator[Finding]:
+    if not (reason := why_read_only()):
+        return
+    advice = "Point DATABASE_URL to its primary, or promote it."
+    if query("SELECT NOT pg_is_in_recovery()") == [(True,)]:
+        [(source,)] = query("SELECT source FROM pg_settings WHERE name = %s", _READ_ONLY)
+        advice = f"Set it to off; the present value is set by: {source}."
+    yield failed("PostgreSQL", f"It can only be read, {reason}: nothing can be sold.", advice)
 
 
 def check_migrations() -> Iterator[Finding]:
@@ -59,4 +70,4 @@ def query(statement: str, *values: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-CHECKS = (check_server, check_migrations)
+CHECKS = (check_server, check_writable, check_migrations)

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core import checks
 
 from flashsale.redis import client_factory, servers
+from flashsale.redis.refusals import refusal, send_probe
 from ops.doctor.configuration import convert_messages
 from ops.doctor.findings import NEARLY_FULL, Finding, failed, ok, warning
 
@@ -21,7 +22,8 @@ def check_gate_servers() -> Iterator[Finding]:
     """Examine all servers of REDIS_URL. One of a cluster that is away is a finding of its own; a single
     one raises redis.RedisError."""
     replies: dict[str, Info] = {}
-    urls = servers.read_configured().urls
+    configured = servers.read_configured()
+    urls = configured.urls
     for url in urls:
         address = servers.address_of(url)
         try:
@@ -32,20 +34,30 @@ def check_gate_servers() -> Iterator[Finding]:
             seen = f"{address} cannot be asked: {type(error).__name__}."
             yield failed("Redis", seen, _THE_OTHERS)
             continue
-        yield from _examine_server(address, replies[address])
+        yield ok("Redis", f"{_version(replies[address])} answers at {address}.")
+        tag = configured.tag_on(url)
+        yield from _examine_writable("Redis", url, replies[address], tag)
     yield from _examine_durability()
     for address, info in replies.items():
         yield from _examine_memory(info, f" at {address}" if len(replies) > 1 else "")
 
 
-def _examine_server(address: str, info: Info) -> Iterator[Finding]:
-    yield ok("Redis", f"{_version(info)} answers at {address}.")
-    yield from _refuse_replica("Redis", info)
-    if info.get("aof_last_write_status", "ok") != "ok":
-        seen = (
-            f"The last write to the append-only file at {address} has failed: nothing is accepted."
-        )
-        yield failed("Redis", seen, "Look at its log and its disk.")
+def _examine_writable(about: str, url: str, info: Info, tag: str = "") -> Iterator[Finding]:
+    """Write to the server. `tag` is of keys that it has, if it is one of a cluster."""
+    address = servers.address_of(url)
+    try:
+        with connect(url) as client:
+            send_probe(client, tag)
+    except redis.RedisError as error:
+        if isinstance(error, servers.NOT_HERE):
+            return  # the checks of settings find a cluster that was not meant
+        if not (refused := refusal(error)):
+            raise
+        yield failed(about, f"{address} cannot be written to: {refused.why}.", refused.advice)
+    else:
+        if info.get("role") in ("slave", "replica"):
+            seen = f"{address} is a replica: its primary overwrites what is written to it."
+            yield failed(about, seen, "Point the URL to its primary.")
 
 
 def _examine_durability() -> Iterator[Finding]:
@@ -86,13 +98,7 @@ def _check_other(about: str, variable: str) -> Iterator[Finding]:
         return
     info = _read_info(url)
     yield ok(about, f"{_version(info)} answers at {servers.address_of(url)}.")
-    yield from _refuse_replica(about, info)
-
-
-def _refuse_replica(about: str, info: Info) -> Iterator[Finding]:
-    if info.get("role") in ("slave", "replica"):
-        advice = "Point the URL to its primary."
-        yield failed(about, "It is a replica: it refuses to be written to.", advice)
+    yield from _examine_writable(about, url, info)
 
 
 def _read_info(url: str) -> Info:

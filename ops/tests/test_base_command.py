@@ -99,7 +99,22 @@ def test_the_columns_of_a_table_stand_below_each_other() -> None:
     ("error", "away", "words"),
     [
         (redis.ConnectionError("Error 111."), True, "Redis cannot be reached: Error 111."),
-        (redis.ResponseError("OOM"), False, "Redis refused: OOM."),
+        (redis.ResponseError("wrong"), False, "Redis refused: wrong."),
+        (
+            redis.ResponseError("MISCONF Redis is configured"),
+            False,
+            "Redis cannot be written to, its last write to disk has failed: MISCONF Redis",
+        ),
+        (
+            redis.exceptions.BusyLoadingError("Redis is loading", status_code="LOADING"),
+            False,
+            "Redis cannot be written to, it still loads its data: Redis is loading.",
+        ),
+        (
+            as_django_tells(psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT")),
+            False,
+            "PostgreSQL can only be read: cannot execute INSERT.",
+        ),
         (
             as_django_tells(psycopg.OperationalError("connection failed: refused\n\tIs it?")),
             True,

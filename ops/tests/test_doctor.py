@@ -32,8 +32,9 @@ from ops.doctor import (
     redis_servers,
 )
 from ops.doctor.findings import Check, Finding, State
-from tests import stack
+from tests import read_only, stack
 from tests.operators import spawned
+from tests.read_only import ReadOnly
 
 OTHER_KEY = "another-key-for-tests-" + "y" * 30
 
@@ -224,7 +225,54 @@ def test_a_gate_that_may_lose_purchases_fails() -> None:
 def test_a_replica_fails(settings: Settings, tmp_path: Path) -> None:
     with valkey(tmp_path, "--replicaof", "127.0.0.1", "1") as url:
         settings.CACHE_URL = url
-        assert wrong(redis_servers.check_cache)[0].seen.startswith("It is a replica")
+        [finding] = wrong(redis_servers.check_cache)
+    assert "cannot be written to: it is a replica" in finding.seen
+
+
+def test_a_replica_that_can_be_written_to_fails(settings: Settings, tmp_path: Path) -> None:
+    options = ("--replicaof", "127.0.0.1", "1", "--replica-read-only", "no")
+    with valkey(tmp_path, *options) as url:
+        settings.CACHE_URL = url
+        [finding] = wrong(redis_servers.check_cache)
+    assert "is a replica: its primary overwrites" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("unwritable", "reason"),
+    [
+        (read_only.as_replica, "it is a replica"),
+        (read_only.without_replicas, "fewer replicas than min-replicas-to-write"),
+        (read_only.after_a_failed_snapshot, "its last write to disk has failed"),
+    ],
+)
+def test_a_redis_that_refuses_writes_fails(unwritable: ReadOnly, reason: str) -> None:
+    with unwritable():
+        findings_ = wrong(redis_servers.check_gate_servers)
+    assert any("cannot be written to" in each.seen and reason in each.seen for each in findings_)
+    assert wrong(redis_servers.check_gate_servers) == []
+
+
+@pytest.mark.parametrize(
+    ("postgres", "reason", "advice"),
+    [
+        (read_only.by_role, "default_transaction_read_only is on", "set by: user"),
+        (
+            read_only.by_configuration,
+            "default_transaction_read_only is on",
+            "set by: configuration file",
+        ),
+        (read_only.as_standby, "it is a standby", "Point DATABASE_URL to its primary"),
+    ],
+)
+def test_a_postgresql_that_can_only_be_read_fails(
+    postgres: ReadOnly, reason: str, advice: str
+) -> None:
+    with postgres():
+        [finding] = wrong(postgresql.check_writable)
+    assert reason in finding.seen
+    assert advice in finding.advice
+    stack.wait_for(lambda: wrong(postgresql.check_writable) == [], "it is over")
+    read_only.forget_sessions()
 
 
 @pytest.mark.parametrize(
@@ -257,7 +305,8 @@ def test_a_memory_that_gets_full_is_a_warning(settings: Settings, tmp_path: Path
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     with valkey(tmp_path, *durable, "--maxmemory", "1mb") as url:
         settings.REDIS_URL = url
-        [finding] = wrong(redis_servers.check_gate_servers)
+        full, finding = wrong(redis_servers.check_gate_servers)
+    assert (full.state, "its memory is full" in full.seen) == (State.FAILED, True)
     assert (finding.about, finding.state) == ("Redis' memory", State.WARNING)
 
 

@@ -95,6 +95,16 @@ class Proxy:
             self._serve()
 
     @contextlib.contextmanager
+    def leading_to(self, server: str) -> Iterator[None]:
+        """New connections lead to another server; those from before stay."""
+        before, parts = self._server, urlsplit(server)
+        self._server = (parts.hostname or "", parts.port or 0)
+        try:
+            yield
+        finally:
+            self._server = before
+
+    @contextlib.contextmanager
     def keeping_back(self, word: bytes) -> Iterator[None]:
         """What the server says with this word in it reaches nobody."""
         self._kept_back = word

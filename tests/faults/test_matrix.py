@@ -8,7 +8,7 @@ from flashsale import database
 from flashsale.redis import web_connections
 from orders import caretaker
 from storefront import live_sale, own_purchases
-from tests.faults import test_redis
+from tests.faults import test_read_only, test_redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENT = (ROOT / "docs" / "resilience.md").read_text()
@@ -22,6 +22,7 @@ STATED = {
     "_WAITED_TOO_LONG": caretaker._WAITED_TOO_LONG / 1000,
     "_PATIENCE": own_purchases._PATIENCE,
     "SELLING_AGAIN": test_redis.SELLING_AGAIN,
+    "SETTLING_AGAIN": test_read_only.SETTLING_AGAIN,
 }
 
 Row = tuple[str, str, str]  # what fails and how; the file and the name of a test

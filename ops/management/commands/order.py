@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from django.db import DatabaseError, InterfaceError
 
 from flashsale.characters import isolate
+from flashsale.database import only_reads
 from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
@@ -133,8 +134,8 @@ def _unknown(text: str) -> Failed:
 
 
 def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Result]:
-    """Cancel the orders one by one. Stops once PostgreSQL is away: each further order would wait for a
-    connection in vain."""
+    """Cancel the orders one by one. Stops once PostgreSQL is away or can only be read: each
+    further order would be tried in vain."""
     away = False
     for order in orders:
         if away:
@@ -143,8 +144,8 @@ def _cancel_each(orders: Iterable[Order], by: str, reason: str) -> Iterator[Resu
         try:
             yield _cancel_one(order, by, reason)
         except (DatabaseError, InterfaceError) as error:
-            away = is_away(error)
-            outcome = "unknown" if away else "not possible"
+            outcome = "unknown" if is_away(error) else "not possible"
+            away = is_away(error) or only_reads(error)
             yield Result(order.pk, order.reference, outcome, why=describe_failure(error))
 
 

@@ -1,0 +1,1 @@
+"""The database backend of the settings: Django's for PostgreSQL, as `base.py` extends it."""
