@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from dashboard.admin.base import Edited
+from dashboard.admin.edited import Edited
 from inventory import pending_pictures
 from inventory.picture_forms import take_pictures
 

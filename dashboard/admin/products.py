@@ -9,7 +9,8 @@ from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
 
 from dashboard import controls
-from dashboard.admin.base import SideBySide, Tool
+from dashboard.admin.base import Tool
+from dashboard.admin.edited import SideBySide
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
 from flashsale.templatetags.money import money

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import controls
-from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.base import Tool
+from dashboard.admin.edited import Edited, SideBySide
 from dashboard.admin.history import audit_of
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.zone_select import ZoneSelect, zones_in_use

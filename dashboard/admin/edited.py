@@ -1,0 +1,120 @@
+"""Base classes of admin pages that edit rows: explained refusals, the audit."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+
+from dashboard.admin.base import StaffAdmin
+from flashsale.database import bounded_transaction
+from inventory.constraint_messages import explain
+from orders.audit_trail import Action, facts, write_down
+from orders.models import AuditEntry
+
+
+class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no generics here
+    """Sends the initial values along: two users who edit different fields at once keep each other's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = not isinstance(field, forms.FileField)
+
+
+class Edited(StaffAdmin):
+    """Pages that edit rows. Each change writes an audit entry in its transaction.
+
+    PostgreSQL holds the rules; its refusal becomes an error of the form, not a 500.
+    """
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method != "POST":
+            return super().changeform_view(request, *args, **kwargs)
+        try:
+            with bounded_transaction():
+                return super().changeform_view(request, *args, **kwargs)
+        except IntegrityError as refusal:
+            for name in request.FILES:
+                request.FILES[name].seek(0)  # type: ignore[union-attr]  # one file, to be read again
+            request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
+            return super().changeform_view(request, *args, **kwargs)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        refusal = getattr(request, "refusal", None)
+        return _refused(form, refusal) if refusal else form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Write the fields that were changed on this page; keep the present values of the others."""
+        form.before = {}
+        if change:
+            present = self.lock(obj)
+            form.before = facts(present)
+            for field in obj._meta.concrete_fields:
+                if field.name not in form.changed_data:
+                    setattr(obj, field.attname, getattr(present, field.attname))
+        super().save_model(request, obj, form, change)
+
+    def lock(self, subject: Any) -> Any:
+        """Lock the subject's row until the transaction ends, and return its present state."""
+        return self.model._default_manager.select_for_update(no_key=True).get(pk=subject.pk)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        changes = self.construct_change_message(request, form, formsets, add=not change)
+        if changes:
+            write_down(
+                Action.EDITED if change else Action.CREATED,
+                form.instance,
+                form.before,
+                by=request.user.get_username(),
+                reason=_describe(changes),
+            )
+        _check_constraints_now()
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method != "POST":
+            return super().delete_view(request, object_id, extra_context)
+        try:
+            with bounded_transaction():
+                return super().delete_view(request, object_id, extra_context)
+        except IntegrityError as refusal:
+            self.message_user(request, explain(refusal), messages.ERROR)
+            return HttpResponseRedirect(self._address("change", object_id))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        by = request.user.get_username()
+        write_down(Action.DELETED, obj, facts(obj), by=by)
+        super().delete_model(request, obj)
+        _check_constraints_now()
+
+
+def _refused(form: Any, refusal: str) -> Any:
+    """A form class that shows the typed values again, with the refusal as its error."""
+
+    class Refused(form):  # type: ignore[misc]  # a class made by the admin
+        def clean(self) -> Any:
+            super().clean()
+            raise ValidationError(refusal)
+
+    return Refused
+
+
+def _describe(changes: list[dict[str, Any]]) -> str:
+    """Describe all changes, those too of which the audit keeps no facts: a picture, a sale's variants."""
+    changes = [change for change in changes if change != {"added": {}}]
+    words = LogEntry(change_message=json.dumps(changes)).get_change_message() if changes else ""
+    return words[: AuditEntry._meta.get_field("reason").max_length]
+
+
+def _check_constraints_now() -> None:
+    """Have PostgreSQL check its deferred constraints before the page announces success."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
