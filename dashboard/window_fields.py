@@ -39,6 +39,6 @@ class WindowFields(forms.Form):
         return [self[name] for name in _NAMES]
 
     def moved(self) -> dict[str, datetime]:
-        """What was changed in the form, of valid fields."""
+        """The changed fields of the form that are valid."""
         given = {name: self.cleaned_data[name] for name in _NAMES if name in self.changed_data}
         return {name: moment for name, moment in given.items() if moment is not None}

@@ -34,7 +34,7 @@ class NotTaken(ContentFile):  # type: ignore[type-arg]  # it has no arguments wh
 
 
 def take_pictures(request: HttpRequest) -> list[Taken]:
-    """Decode the uploads of a request, and put what was made of them in their place.
+    """Decode the uploads of a request, and put the results in their place.
 
     Call it before the transaction in which the form is validated: decoding takes seconds. An upload that is
     refused becomes an error of its field. Every file of the request must be a picture.

@@ -23,7 +23,7 @@ def canonical_host(host: str, *default_ports: str) -> str:
 
 
 def canonical_origin(origin: str) -> str:
-    """Write an origin as browsers do. Returns what is none, such as `null`, unchanged."""
+    """Write an origin as browsers do. Returns a value that is no origin, such as `null`, unchanged."""
     scheme, _, host = origin.partition("://")
     scheme = scheme.lower()
     if scheme not in _DEFAULT_PORT:
