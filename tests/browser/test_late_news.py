@@ -208,6 +208,7 @@ def test_a_page_that_could_not_learn_what_was_bought_asks_until_it_can(
     sale = make_sale(limit=2)
     page = open_page(address(shop, sale))
     shopper_of(page, shop).buy(sale)
+    expect(own(page, "confirmed")).to_contain_text("Secured!")  # else the socket brings it later
     unknown: list[str] = []
     known: list[str] = []
     redis_answers = False

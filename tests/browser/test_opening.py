@@ -12,7 +12,7 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle
 from tests import deadlines
-from tests.browser.conftest import Complaints, OpenPage
+from tests.browser.conftest import PATIENCE, Complaints, OpenPage
 from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
 
 pytestmark = pytest.mark.browser
@@ -110,6 +110,7 @@ def test_pages_that_wait_send_nothing_when_it_opens(
     context = chromium.new_context(
         locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE)
     complaints.listen_to(context)
     pages = [context.new_page() for _ in range(waiting)]
     for page in pages:
