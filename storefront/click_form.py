@@ -37,6 +37,7 @@ class Click:
     ticket: str
     sku: str
     quantity: int
+    shown: str  # for `admission.admit`
 
     def make_answer(self, status: str, reason: str = "") -> Answer:
         """The answer with that status to this click."""
@@ -56,12 +57,14 @@ async def read_fields(request: Request) -> dict[str, str]:
 def read_click(request: Request, live: LiveSale, fields: dict[str, str]) -> Click | None:
     """Verify the ticket; None if it is missing, forged, or made for another shopper or sale."""
     ticket, shopper = fields.get("ticket", ""), request.shopper
-    purchase = tickets.purchase_on(ticket, live.card.id, shopper) if shopper else None
-    if shopper is None or purchase is None:
+    found = tickets.read_ticket(ticket, live.card.id, shopper) if shopper else None
+    if shopper is None or found is None:
         return None
     quantity = _parse_quantity(fields.get("quantity", "1"))
-    logs.bind_purchase(purchase)
-    return Click(request, live, purchase, shopper, ticket, fields.get("product", ""), quantity)
+    sku = fields.get("product", "")
+    shown = live.card.shown.at_click(sku, found.shown)
+    logs.bind_purchase(found.purchase)
+    return Click(request, live, found.purchase, shopper, ticket, sku, quantity, shown)
 
 
 def _check_headers(request: Request) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -23,8 +24,9 @@ from inventory.gate import admission
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement, Variant
-from orders import caretaker
+from orders import caretaker, tickets
 from orders.tickets import new_purchase
+from storefront import catalogue
 from tests import deadlines
 
 T = TypeVar("T")
@@ -57,6 +59,28 @@ def owned_units(sale: Sale) -> int:
 
 def skus(sale: Sale) -> list[str]:
     return list(sale.listings.values_list("variant__sku", flat=True))
+
+
+@cache
+def shown_in(sale: int) -> bytes:
+    """What a program's ticket for this sale is bound to, as its page showed it the first time. Read in a
+    thread: the ORM refuses to work in a loop."""
+
+    def read() -> bytes:
+        try:
+            card = catalogue.card(pk=sale)
+        finally:
+            connection.close()
+        assert card
+        return card.shown.sale
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(read).result(deadlines.seconds(10))
+
+
+def ticket_of(sale: int, shopper: UUID) -> str:
+    """A ticket as a program gets it with the sale, without asking for it."""
+    return tickets.issue(sale, shopper, shown_in(sale))
 
 
 JSON = {"Accept": "application/json"}

@@ -11,7 +11,7 @@ from conftest import MakeSale
 from flashsale.http import shoppers
 from inventory.models import Sale
 from orders import tickets
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, shown_in, skus
 from tests.contract.fates import decided
 from tests.contract.shapes import SHAPES, boxes, buy, in_each_shape, location, state
 
@@ -151,7 +151,10 @@ def test_a_purchase_stays_with_whom_it_was_accepted_for_whatever_another_ticket_
     def click(who: UUID) -> httpx.Response:
         return httpx.post(
             f"{shopper.url}/sales/{sale.slug}/buy",
-            data={"ticket": tickets.ticket_for(purchase, who), "product": skus(sale)[0]},
+            data={
+                "ticket": tickets.ticket_for(purchase, who, shown_in(sale.pk)),
+                "product": skus(sale)[0],
+            },
             headers={**JSON, "Cookie": f"shopper={shoppers.cookie_value(who)}"},
         )
 
