@@ -47,8 +47,6 @@ def check_change(fields: Collection[str], sales: Iterable[Sale], *, confirmed: b
     words = ", ".join(offered)
     for sale in sales:
         phase = sale.phase(timezone.now())
-        if "currency" in fields and phase != "draft" and sale.listings.count() > 1:
-            raise changes.NotPossible("The prices of a sale must be in one currency.")
         if phase == "upcoming" and not confirmed:
             raise AskFirst(
                 f"“{sale}” is public. If you change this ({words}), pages that are open show it within"

@@ -28,8 +28,15 @@ log = logging.getLogger(__name__)
 
 # Answers to clicks. `invalid`: the shop's forms never send such a click; `error`: the shop's own fault.
 ANSWERS = (
-    *("accepted", "repeated", "sold_out", "limit", "rate", "closed"),
-    *("changed", "invalid", "error"),
+    "accepted",
+    "repeated",
+    "sold_out",
+    "limit",
+    "rate",
+    "closed",
+    "changed",
+    "invalid",
+    "error",
 )
 
 FLUSH_EVERY = 0.25  # seconds

@@ -23,15 +23,21 @@ FOREIGN: dict[str, Callable[[Sale, Shopper, MakeSale], str]] = {
     "of another purchase": lambda sale, shopper, make_sale: other_purchase(shopper.ticket(sale)),
     "another shopper's": lambda sale, shopper, make_sale: Shopper(shopper.url).ticket(sale),
     "of another sale": lambda sale, shopper, make_sale: shopper.ticket(make_sale()),
+    "of another form": lambda sale, shopper, make_sale: other_form(shopper.ticket(sale)),
     "over-long": lambda sale, shopper, make_sale: shopper.ticket(sale) + "A" * 2000,
     "with a word put in": lambda sale, shopper, make_sale: put_in(shopper.ticket(sale), '"><!--'),
-    "not ASCII": lambda sale, shopper, make_sale: "\uff11" * 43,
+    "not ASCII": lambda sale, shopper, make_sale: "\uff11" * 54,
 }
 
 
 def forged(ticket: str) -> str:
     """With another signature."""
-    return ticket[:30] + ("B" if ticket[30] == "A" else "A") + ticket[31:]
+    return ticket[:40] + ("B" if ticket[40] == "A" else "A") + ticket[41:]
+
+
+def other_form(ticket: str) -> str:
+    """With another digest of what its form showed."""
+    return ticket[:26] + ("B" if ticket[26] == "A" else "A") + ticket[27:]
 
 
 def put_in(ticket: str, word: str) -> str:
