@@ -5,16 +5,19 @@ sale has opened, and before that only if staff say that they mean it. Texts and 
 The one home of this rule; forms ask it under the locks that `lock_for_change` takes.
 """
 
+import logging
 from collections.abc import Collection, Iterable
 from functools import partial
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from flashsale.database import require_transaction
 from inventory import shown
 from inventory.models import Sale, Variant
 from orders import changes
+
+log = logging.getLogger(__name__)
 
 # What pages show besides, and may change at any time.
 _SHOWN_BESIDES = ("description", "picture", "picture_text")
@@ -69,5 +72,11 @@ def announce_to_pages(fields: Collection[str], sales: Iterable[Sale]) -> None:
         if sale.status != Sale.Status.DRAFT:
             sale.version += 1
             sale.save(update_fields=["version"])
-            # A replication that fails is logged, and the caretaker repeats it.
-            transaction.on_commit(partial(changes.replicate_change, sale.pk), robust=True)
+            transaction.on_commit(partial(_replicate, sale.pk))
+
+
+def _replicate(sale: int) -> None:
+    try:
+        changes.replicate_change(sale)
+    except (changes.NotReplicated, DatabaseError) as late:  # the caretaker repeats it
+        log.warning("sale %s: its pages learn late of a changed product (%s)", sale, late)
