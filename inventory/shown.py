@@ -1,4 +1,4 @@
-"""What a form shows of a variant, as a digest: what is sold must be what was shown.
+"""What a form shows of a variant, as a digest: an order must be for what the shopper saw.
 
 The web process signs the digest into the form's ticket and compares it at the click
 (`storefront/catalogue.py`, `orders/tickets.py`); settlement compares the variant's digest again, under

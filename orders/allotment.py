@@ -34,10 +34,9 @@ def allot(
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the limit per shopper.
 
-    An entry whose form showed something else than the variant is now gets nothing: what is sold is
-    what was shown. `variants` and `bought` (units owned by shopper) must be read under the locks of
-    settlement. Clock and status of the sale do not matter: a purchase that was accepted before a
-    pause or the close is sold.
+    An entry whose form showed something else than the variant is now gets nothing. `variants` and
+    `bought` (units owned by shopper) must be read under the locks of settlement. Clock and status
+    of the sale do not matter: a purchase that was accepted before a pause or the close is sold.
     """
     by_sku = {variant.sku: variant for variant in variants}
     left = {variant.sku: variant.stock for variant in by_sku.values()}

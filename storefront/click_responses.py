@@ -132,8 +132,8 @@ def _refuse(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
 
 
 def _show_change(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
-    """Refuse a form that showed something else than is sold now, with what is sold now and a fresh
-    form: the old ticket stays bound to what it showed."""
+    """Refuse a form that showed something else than is sold now, with the present offer and a fresh
+    form: the old ticket stays bound to what its form showed."""
     click.live.read_card_soon()  # this process may be the one that is behind
     variant = click.live.card.variant(click.sku)
     if click.request.wants_json:

@@ -349,14 +349,14 @@ MUTATIONS = (
     ),
     _mutation(
         11,
-        "the gate accepts what has changed",
+        "the gate accepts an outdated form",
         "tests/contract/test_changed.py"
         "::test_a_click_on_a_process_that_is_behind_is_refused_and_buys_nothing",
         (_ADMIT, "if ARGV[8] == 'changed' then", "if false then"),
     ),
     _mutation(
         11,
-        "settlement does not compare what was shown",
+        "settlement does not compare digests",
         "tests/races/test_settle.py::test_nothing_is_sold_as_what_no_form_has_shown",
         (
             "orders/allotment.py",
@@ -372,7 +372,7 @@ MUTATIONS = (
     ),
     _mutation(
         11,
-        "a ticket's signature leaves out what was shown",
+        "a ticket's signature leaves out the digest",
         "orders/tests/test_tickets.py::test_what_a_form_shows_is_of_another_ticket_forged",
         (
             "orders/tickets.py",

@@ -3,7 +3,7 @@
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent rate_of_shopper rate_of_address
 -- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound shown
 --       shown: the digest of the variant as the click's form showed it, which settlement compares; 'changed'
---       if that is not what is sold now
+--       if the sale shows something else now
 -- gives {'not_ready'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
 --       {'corrupt'}: the gate holds data that no script writes
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the caller must ring the bell}

@@ -48,7 +48,7 @@ htmx.defineExtension("here", {
     const late = xhr && xhr.askedAt < heardAt; // the frames since the request are newer than its reply
     if (!xhr) heardAt = Date.now();
     if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) keepNewer(part);
-    for (const part of frame.content.querySelectorAll(":scope > [hx-swap-oob]")) {
+    for (const part of [...frame.content.children].filter((part) => part.hasAttribute("hx-swap-oob"))) {
       const here = document.getElementById(part.id);
       if (!here) part.replaceWith(...asOwnPurchase(part));
       else if (here.closest(".own")) needsNoForm(part);
