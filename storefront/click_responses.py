@@ -69,7 +69,7 @@ def give_fresh_ticket(request: Request, live: LiveSale, sku: str) -> Response:
     variant = live.card.variant(sku)
     if variant is None:
         return Response(status, notice.encode(), headers=(*cookie, _INSIDE))
-    form = fragments.render_fresh_form(live, request.language, variant, shopper, notice)
+    form = fragments.render_fresh_form(live, request.language, variant, shopper, before=notice)
     return Response(status, form, headers=cookie)
 
 
@@ -141,9 +141,9 @@ def _show_change(click: Click, answer: ClickAnswer, verdict: Verdict) -> Respons
         return json_response(answer.status, content | describe_offer(click.live, click.shopper))
     if not click.request.from_htmx or variant is None:
         return _refuse(click, answer, verdict)
-    notice = _outcome(click, click.make_answer("refused", answer.code)).decode()
+    refusal = click.make_answer("refused", answer.code)._replace(sku="", quantity=0)
     form = fragments.render_fresh_form(
-        click.live, click.request.language, variant, click.shopper, notice
+        click.live, click.request.language, variant, click.shopper, refusal=refusal
     )
     return Response(answer.status, form)
 

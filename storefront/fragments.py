@@ -40,6 +40,7 @@ class Choice:
     shown: str  # the digest of what the form shows, in hex
     own: str = ""  # the shopper's earlier purchases of these variants, rendered
     chosen: str = ""  # the sku of the option that is preselected
+    outcome: str = ""  # the answer to the form before, rendered, if it is shown where answers are
 
     @property
     def first(self) -> VariantCard:
@@ -185,19 +186,29 @@ def render_notice(code: str, language: str) -> str:
 
 
 def render_fresh_form(
-    live: LiveSale, language: str, variant: VariantCard, shopper: UUID, before: str
+    live: LiveSale,
+    language: str,
+    variant: VariantCard,
+    shopper: UUID,
+    *,
+    before: str = "",
+    refusal: Answer | None = None,
 ) -> bytes:
     """Render the form of a variant with a fresh ticket, below `before`: the outcome or notice for
-    which the page replaces its old form. What the ticket is bound to comes along: name, price, picture."""
+    which the page replaces its old form. A `refusal` is shown below it, as all are. What the ticket is
+    bound to comes along: name, price, picture."""
     purchase = tickets.new_purchase(live.card.id)
     shown = live.card.shown.form_of(variant.sku)
     ticket = tickets.ticket_for(purchase, shopper, shown)
     values = {"purchase": str(purchase), "ticket": ticket, "before": before}
-    body = _body(live, language, "storefront/_fresh_form.html", _form_context, variant.sku)
+    if refusal:
+        values["outcome"] = render_outcome(live.card, language, purchase, refusal).decode()
+    which = (variant.sku, *(name for name in ("before", "outcome") if values.get(name)))
+    body = _body(live, language, "storefront/_fresh_form.html", _form_context, *which)
     return body.fill(values)
 
 
-def _form_context(live: LiveSale, sku: str) -> dict[str, object]:
+def _form_context(live: LiveSale, sku: str, *shown: str) -> dict[str, object]:
     variants = next(c for c in live.card.choices if any(variant.sku == sku for variant in c))
     choice = Choice(
         variants,
@@ -205,12 +216,13 @@ def _form_context(live: LiveSale, sku: str) -> dict[str, object]:
         placeholder("purchase"),
         live.card.shown.form_of(sku).hex(),
         chosen=sku,
+        outcome=placeholder("outcome") if "outcome" in shown else "",
     )
     return {
         "live": live,
         "choice": choice,
         "single": len(live.card.choices) == 1,
-        "before": placeholder("before"),
+        "before": placeholder("before") if "before" in shown else "",
     }
 
 

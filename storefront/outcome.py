@@ -66,7 +66,7 @@ def render_settled(
     if _has_no_form(request):
         return Response(status, box)
     form = fragments.render_fresh_form(
-        live, request.language, variant, request.shopper, box.decode()
+        live, request.language, variant, request.shopper, before=box.decode()
     )
     return Response(status, form)
 

@@ -97,7 +97,9 @@ def test_a_click_on_an_old_price_buys_nothing_and_shows_the_new_one(
     sees_phase(page, "Open")
     price(page).to_have_text("€129.00")
     buy_button(page).click()
-    expect(page.locator(".outcome[data-status='refused']")).to_contain_text("has changed since")
+    expect(page.locator(".answer .outcome[data-status='refused']")).to_contain_text(
+        "has changed since"
+    )
     price(page).to_have_text("€25.00")
     assert sale.orders.count() == 0
     buy_button(page).click()
