@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,19 @@ def card(*variants: VariantCard) -> SaleCard:
 
 
 NOW = card(SHOE, LARGE, BOOT)
-OTHER = {"sku": "shoe", "name": "Shoes", "option": "4", "price": 1290, "currency": "EUX"}
+OTHER: dict[str, Any] = {
+    "sku": "shoe",
+    "name": "Shoes",
+    "option": "4",
+    "price": 1290,
+    "currency": "EUX",
+}
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_each_field_that_a_form_shows_is_in_the_digest(field: str) -> None:
-    assert digest_of(replace(SHOE, **{field: OTHER[field]})) != digest_of(SHOE)
+    other: dict[str, Any] = {field: OTHER[field]}
+    assert digest_of(replace(SHOE, **other)) != digest_of(SHOE)
 
 
 def test_no_two_fields_run_into_each_other() -> None:
@@ -60,7 +68,8 @@ def test_a_click_on_what_the_card_does_not_know_is_from_after_one(ticket: bytes)
 
 @pytest.mark.parametrize("field", ["description", "picture", "picture_text", "picture_set"])
 def test_texts_and_pictures_are_in_the_look_only(field: str) -> None:
-    after = card(replace(SHOE, **{field: "other"}), LARGE, BOOT)
+    other: dict[str, Any] = {field: "other"}
+    after = card(replace(SHOE, **other), LARGE, BOOT)
     assert after.shown.look != NOW.shown.look
     assert after.shown.sale == NOW.shown.sale
 
