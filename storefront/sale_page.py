@@ -23,31 +23,25 @@ async def sale(request: Request, slug: str) -> Response:
     shopper, cookie = shopper_and_cookie(request)
     if request.wants_json:
         return json_response(200, describe_sale(live, shopper), *cookie)
-    notice = _asked(request, "message")
+    notice = parse_qs(request.scope["query_string"].decode("latin-1")).get("message", [""])[0]
     bought = await own_purchases.find_purchases(request, live)
     page = fragments.render_sale_page(live, request.language, shopper, notice, bought)
     return Response(200, page, headers=cookie)
 
 
 async def _live_parts(request: Request, live: LiveSale) -> Response:
-    """What a page polls without its socket, or asks for when it wakes up or looks different: `look` is
-    what it shows. `X-Now` sets its clock, `X-Look` says what it shows from now on."""
+    """What a page polls without its socket, or asks for when it wakes up or looks different: `X-Look`
+    is how it looks, and how it looks with the answer. `X-Now` sets its clock."""
     bought = await own_purchases.find_purchases(request, live)
     frame = live.live_frame(request.language).text.encode()
     oldest_first = (bought or [])[::-1]  # the page puts each before the others
     boxes = fragments.render_own_purchases(live, request.language, oldest_first, swap=True)
     known = b"no" if bought is None else b"yes"
     headers: tuple[Header, ...] = ((b"x-now", str(live.now).encode()), (b"x-own", known))
-    look, present = _asked(request, "look"), live.card.shown.look
+    look, present = request.header(b"x-look"), live.card.shown.look
     if look in ("", present) or not request.trustworthy:
         return Response(200, frame + boxes, headers=headers)
     shopper, cookie = shopper_and_cookie(request)
     products = fragments.render_products(live, request.language, shopper)
     headers = (*headers, (b"x-look", present.encode()), *cookie)
     return Response(200, frame + boxes + products, headers=headers)
-
-
-def _asked(request: Request, name: str) -> str:
-    """A parameter of the URL."""
-    query: str = request.scope["query_string"].decode("latin-1")
-    return parse_qs(query).get(name, [""])[0]

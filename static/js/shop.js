@@ -279,8 +279,8 @@ let silence, asking;
 function ask() {
   if (!page) return;
   const gaveUp = () => {}; // the next poll comes soon
-  const look = page.dataset.look ? `?look=${page.dataset.look}` : "";
-  htmx.ajax("GET", page.dataset.live + look, { source: page, swap: "none" }).catch(gaveUp);
+  const headers = page.dataset.look ? { "X-Look": page.dataset.look } : {};
+  htmx.ajax("GET", page.dataset.live, { source: page, swap: "none", headers }).catch(gaveUp);
 }
 
 // The sale's state names what the sale looks like: names, prices, texts and pictures. A page that shows
