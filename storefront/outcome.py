@@ -59,6 +59,8 @@ def render_settled(
 ) -> Response:
     """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
     one."""
+    if answer.reason == Order.Reason.CHANGED:
+        live.read_card_soon()  # this process accepted it, and so is behind
     box = render_outcome(live.card, request.language, purchase, answer)
     variant = live.card.variant(answer.sku)
     if answer.status != Order.Status.REJECTED or variant is None or request.shopper is None:

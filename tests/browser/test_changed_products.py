@@ -12,8 +12,10 @@ from inventory.models import Sale
 from inventory.pictures import reencode
 from orders import lifecycle
 from orders.variant_changes import announce_to_pages, check_change, lock_for_change
+from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button, sees_phase, sees_secured
+from tests.cast import Shopper
 
 pytestmark = pytest.mark.browser
 
@@ -95,6 +97,8 @@ def test_a_click_on_an_old_price_buys_nothing_and_shows_the_new_one(
     change(sale, price=2500)
     lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
+    ada = Shopper(shop)
+    stack.wait_for(lambda: ada.sale(sale)["products"][0]["price"] == 2500, "the process knows it")
     price(page).to_have_text("€129.00")
     buy_button(page).click()
     expect(page.locator(".answer .outcome[data-status='refused']")).to_contain_text(
