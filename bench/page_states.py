@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
+from bench.stage import shown_in
 from drills.private_shop import wait_for
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def buy_as_new_shopper(shop: Shop, sale: "Sale", sku: str, quantity: int) -> Non
     from orders import tickets
 
     shopper = shoppers.new_shopper()
-    ticket = tickets.issue(sale.pk, shopper)
+    ticket = tickets.issue(sale.pk, shopper, shown_in(sale.pk))
     form = urlencode({"ticket": ticket, "product": sku, "quantity": quantity})
     cookie = f"shopper={shoppers.cookie_value(shopper)}"
     headers = {"Accept": "application/json", "Cookie": cookie}

@@ -1,8 +1,10 @@
 """The stage that all parts of a bench share: the private shop, the bare servers, the seconds of a load."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -62,7 +64,7 @@ class Stage:
     def make_click(self, sale: "Sale", shopper: UUID, sku: str) -> bytes:
         from orders import tickets
 
-        form = f"ticket={tickets.issue(sale.pk, shopper)}&product={sku}"
+        form = f"ticket={tickets.issue(sale.pk, shopper, shown_in(sale.pk))}&product={sku}"
         return post(f"/sales/{sale.slug}/buy", self.site, shopper_cookie(shopper), form)
 
 
@@ -108,6 +110,18 @@ def shopper_cookie(shopper: UUID) -> str:
 
 def first_sku(sale: "Sale") -> str:
     return str(sale.variants.values_list("sku", flat=True).order_by("pk")[0])
+
+
+@cache
+def shown_in(sale: int) -> bytes:
+    """What a program's ticket is bound to: the sale as it is shown. Read in a thread: some callers have
+    a loop."""
+    from storefront import catalogue
+
+    with ThreadPoolExecutor(1) as pool:
+        card = pool.submit(catalogue.card, pk=sale).result()
+    assert card is not None
+    return card.shown.sale
 
 
 def percentile_ms(seconds: Iterable[float], share: int) -> float:

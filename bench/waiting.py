@@ -11,7 +11,7 @@ from bench import wrk
 from bench.buying import wait_for_empty_line
 from bench.figures import ACCEPTED, HALF, IDLE, LOOP, LOOP_P50, LOOP_P99, PAUSE, SILENCE
 from bench.sockets import Socket
-from bench.stage import Stage, first_sku, percentile_ms, shopper_cookie
+from bench.stage import Stage, first_sku, percentile_ms, shopper_cookie, shown_in
 from drills.http import Connection, post
 from drills.private_shop import HOST, TOKEN, BackgroundWork, make_staff_cookie
 
@@ -52,7 +52,8 @@ class Buyer:
         from orders import tickets
 
         purchase = tickets.new_purchase(self._sale.pk)
-        form = f"ticket={tickets.ticket_for(purchase, self._shopper)}&product={self._sku}"
+        ticket = tickets.ticket_for(purchase, self._shopper, shown_in(self._sale.pk))
+        form = f"ticket={ticket}&product={self._sku}"
         click = post(f"/sales/{self._sale.slug}/buy", self._stage.site, self._cookie, form)
         self._expected = f'id="purchase-{purchase}"'.encode()
         self._heard.clear()

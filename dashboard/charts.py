@@ -15,6 +15,7 @@ SAID = {
     "limit": "over the limit",
     "rate": "too fast",
     "closed": "closed",
+    "changed": "changed since shown",
     "invalid": "invalid",
     "error": "error",
 }

@@ -27,6 +27,8 @@ class ClickAnswer(Enum):
     NOT_OPEN = "not_open", 409, "closed", True, "not_open"
     CLOSED = "closed", 409, "closed", True, "closed"
     LIMIT = "limit", 409, "limit", True, "limit"
+    # The form showed something else than is sold now. Its ticket stays bound to that.
+    CHANGED = "changed", 409, "changed", False, "changed"
     RATE_LIMITED = "rate_limited", 429, "rate", True, "rate_limited"
 
     PRODUCT = "product", 422, "invalid", True, "product"

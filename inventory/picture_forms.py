@@ -28,9 +28,10 @@ class Taken(Reencoded):
 class NotTaken(ContentFile):  # type: ignore[type-arg]  # it has no arguments when it runs
     """An upload that is refused. The form's field says why, and goes on showing the one kept before."""
 
-    def __init__(self, reason: ValidationError, kept: Taken | None) -> None:
+    def __init__(self, reason: ValidationError, kept: Taken | None, size: int = 0) -> None:
         super().__init__(b"", name="refused")
         self.reason, self.kept = reason, kept
+        self.size = size  # of the upload: the page's status depends on it
 
 
 def take_pictures(request: HttpRequest) -> list[Taken]:
@@ -59,7 +60,7 @@ def _take(upload: Any, token: str) -> Taken | NotTaken:
     try:
         picture = reencode(upload)
     except ValidationError as reason:
-        return NotTaken(reason, before)
+        return NotTaken(reason, before, upload.size)
     return Taken(picture.packed, pending_pictures.keep(picture))
 
 

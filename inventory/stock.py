@@ -14,6 +14,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from flashsale.database import Rows, Statement, require_transaction
+from inventory import shown
 from inventory.models import Listing, Sale, StockMovement, Variant
 
 Reason = StockMovement.Reason
@@ -44,7 +45,7 @@ def lock(variants: Iterable[int]) -> list[Variant]:
     )
 
 
-_SOLD = ("id", "sku", "price", "currency", "stock")
+_SOLD = ("id", "stock", *shown.FIELDS)
 
 
 def lock_statement(sale: int, skus: Iterable[str]) -> Statement:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from inventory.gate.entries import Entry
 from inventory.models import Variant
+from inventory.shown import digest_of
 from orders.models import Order
 
 
@@ -33,18 +34,21 @@ def allot(
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the limit per shopper.
 
-    `variants` and `bought` (units owned by shopper) must be read under the locks of settlement.
-    Clock and status of the sale do not matter: a purchase that was accepted before a pause or the
-    close is sold.
+    An entry whose form showed something else than the variant is now gets nothing. `variants` and
+    `bought` (units owned by shopper) must be read under the locks of settlement. Clock and status
+    of the sale do not matter: a purchase that was accepted before a pause or the close is sold.
     """
     by_sku = {variant.sku: variant for variant in variants}
     left = {variant.sku: variant.stock for variant in by_sku.values()}
     units = defaultdict(int, bought)
+    now = {variant.sku: digest_of(variant).hex() for variant in by_sku.values()}
     decisions = []
     for entry in entries:
         variant = by_sku.get(entry.sku)
         if variant is None or entry.quantity < 1:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.ERROR))
+        elif entry.shown and entry.shown != now[entry.sku]:
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.CHANGED))
         elif units[entry.shopper] + entry.quantity > limit:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.LIMIT))
         elif left[entry.sku] < entry.quantity:

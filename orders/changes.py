@@ -52,11 +52,13 @@ def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
         for sale in locked:
             sale.save()
     for sale in locked:
-        _replicate(sale.pk)
+        replicate_change(sale.pk)
 
 
-def _replicate(sale: int) -> None:
-    """Skip a gate that is not ready: it accepts no click before the caretaker has rebuilt it."""
+def replicate_change(sale: int) -> None:
+    """Replicate a committed change of the sale to its gate. Raises NotReplicated.
+
+    Skip a gate that is not ready: it accepts no click before the caretaker has rebuilt it."""
     try:
         if replication.replicate(sale) or not replica.read_view(sale).ready:
             return

@@ -25,6 +25,7 @@ class Order(models.Model):
         NONE = ""
         SOLD_OUT = "sold_out"
         LIMIT = "limit"
+        CHANGED = "changed"  # the variant was changed between the click and the decision
         ERROR = "error"
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -79,7 +80,7 @@ class Order(models.Model):
                 name="order_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(status="rejected", reason__in=["sold_out", "limit", "error"])
+                condition=Q(status="rejected", reason__in=["sold_out", "limit", "changed", "error"])
                 | (~Q(status="rejected") & Q(reason="")),
                 name="order_reason_iff_rejected",
             ),

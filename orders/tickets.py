@@ -1,22 +1,25 @@
 """Tickets: a signed right to buy once in one sale.
 
-A ticket contains the purchase id, which begins with the sale. Its signature also covers the
-shopper. It is the idempotency key and the CSRF proof in one. It does not expire: a page that was
-left open for a week still buys, or gets the answer to its purchase.
+A ticket contains the purchase id, which begins with the sale, and a digest of what its form shows
+(`inventory/shown.py`). Its signature also covers the shopper. It is the idempotency key and the CSRF
+proof in one. It does not expire: a page that was left open for a week still buys what it shows, or
+gets the answer to its purchase.
 """
 
 import base64
 import binascii
 import re
 import secrets
+from typing import NamedTuple
 from uuid import UUID
 
 from flashsale.http import signing
 
 _ID = 16
 _SALE = 4  # bytes of the sale's number in a purchase id
-_LENGTH = 43  # characters of a ticket: an id and a signature in base64
-_SHAPE = re.compile(rf"\A[A-Za-z0-9_-]{{{_LENGTH}}}\Z")
+_LENGTH = 54  # characters of a ticket: an id, a digest and a signature in base64
+_FORMER_LENGTH = 43  # the same without a digest, as version 0.1.0 issued them
+_SHAPE = re.compile(rf"\A(?:[A-Za-z0-9_-]{{{_LENGTH}}}|[A-Za-z0-9_-]{{{_FORMER_LENGTH}}})\Z")
 _VERSION, _VARIANT = 0x80, 0x80  # UUID version 8: a custom layout (RFC 9562, section 5.8)
 
 
@@ -33,15 +36,25 @@ def sale_of(purchase: UUID) -> int:
     return int.from_bytes(purchase.bytes[:_SALE], "big")
 
 
-def issue(sale: int, shopper: UUID) -> str:
-    """A fresh ticket."""
-    return ticket_for(new_purchase(sale), shopper)
+class Ticket(NamedTuple):
+    """A genuine ticket: its purchase, and the digest of what its form shows; b"" on a ticket of
+    version 0.1.0, which does not say."""
+
+    purchase: UUID
+    shown: bytes
 
 
-def ticket_for(purchase: UUID, shopper: UUID) -> str:
+def issue(sale: int, shopper: UUID, shown: bytes) -> str:
+    """A fresh ticket for a form that shows what `shown` is the digest of."""
+    return ticket_for(new_purchase(sale), shopper, shown)
+
+
+def ticket_for(purchase: UUID, shopper: UUID, shown: bytes) -> str:
     """The ticket of a purchase id. Only for an id from `new_purchase`: one from outside must get no
     ticket."""
-    return _encode(purchase.bytes + signing.sign("ticket", purchase.bytes + shopper.bytes))
+    return _encode(
+        purchase.bytes + shown + signing.sign("ticket", purchase.bytes + shopper.bytes + shown)
+    )
 
 
 def looks_like_one(ticket: str) -> bool:
@@ -49,23 +62,23 @@ def looks_like_one(ticket: str) -> bool:
     return _SHAPE.match(ticket) is not None
 
 
-def purchase_on(ticket: str, sale: int, shopper: UUID) -> UUID | None:
-    """The purchase id in `ticket`; None unless the ticket was issued for this sale and shopper."""
-    if len(ticket) != _LENGTH:
+def read_ticket(ticket: str, sale: int, shopper: UUID) -> Ticket | None:
+    """Read a ticket; None unless it was issued for this sale and shopper."""
+    if len(ticket) not in (_LENGTH, _FORMER_LENGTH):
         return None
     try:
-        raw = base64.urlsafe_b64decode(ticket + "=")
+        raw = base64.urlsafe_b64decode(ticket + "==")
     except (binascii.Error, ValueError):
         return None
     # Decoding ignores unknown characters and surplus bits. Only one spelling of a ticket is valid,
     # because pages compare tickets as text.
     if _encode(raw) != ticket:
         return None
-    purchase, signature = raw[:_ID], raw[_ID:]
-    if len(purchase) != _ID or not signing.is_signed("ticket", purchase + shopper.bytes, signature):
+    purchase, shown, signature = raw[:_ID], raw[_ID : -signing.LENGTH], raw[-signing.LENGTH :]
+    if not signing.is_signed("ticket", purchase + shopper.bytes + shown, signature):
         return None
     found = UUID(bytes=purchase)
-    return found if sale_of(found) == sale else None
+    return Ticket(found, shown) if sale_of(found) == sale else None
 
 
 def _encode(raw: bytes) -> str:

@@ -77,6 +77,7 @@ async def _admit(click: Click) -> Verdict:
         per_shopper=settings.RATE_PER_SHOPPER,
         per_address=settings.RATE_PER_ADDRESS,
         bound=settings.LINE_BOUND,
+        shown=click.shown,
     )
 
 

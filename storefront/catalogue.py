@@ -1,10 +1,12 @@
 """The part of a sale's page that PostgreSQL has and the gate has not: names, texts, pictures, prices."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from inventory.gate.entries import CHANGED
 from inventory.models import Sale
 from inventory.names import find_in_any_case
+from inventory.shown import digest_of, digest_together
 from storefront.rendered import Rendered
 
 
@@ -21,6 +23,41 @@ class VariantCard:
     stock: int  # units, when the card was read
     offered: int  # units that the sale has offered so far
     picture_set: str = ""  # the same picture in several widths, for `<img srcset>`, or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Digests of what the pages made from a card show (`inventory/shown.py`). Computed once per card."""
+
+    sale: bytes  # all variants, as programs read them: one ticket for all
+    look: str  # the same with texts and pictures, in hex: pages compare it with theirs
+    _forms: dict[str, tuple[bytes, str]]  # by sku: the form that offers it; itself, in hex
+
+    @classmethod
+    def of(cls, choices: Iterable[tuple[VariantCard, ...]]) -> "Shown":
+        forms: dict[str, tuple[bytes, str]] = {}
+        looks = []
+        for variants in choices:
+            form = digest_together(map(digest_of, variants))
+            forms |= {variant.sku: (form, digest_of(variant).hex()) for variant in variants}
+            looks += [text.encode() for variant in variants for text in _texts(variant)]
+        sale = digest_together(form for form, _ in forms.values())
+        look = digest_together([sale, *(digest_together([text]) for text in looks)])
+        return cls(sale, look.hex(), forms)
+
+    def form_of(self, sku: str) -> bytes:
+        """The digest of the form that offers this variant. Raises KeyError if none does."""
+        return self._forms[sku][0]
+
+    def at_click(self, sku: str, ticket: bytes) -> str:
+        """The digest, in hex, that settlement compares with the clicked variant. CHANGED if the form,
+        whose ticket has the digest `ticket`, showed something else than this card."""
+        form, variant = self._forms.get(sku, (b"", CHANGED))
+        return variant if ticket in (form, self.sale) else CHANGED
+
+
+def _texts(variant: VariantCard) -> tuple[str, ...]:
+    return variant.description, variant.picture, variant.picture_text, variant.picture_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +79,10 @@ class SaleCard:
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
+    shown: Shown = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shown", Shown.of(self.choices))
 
     def variant(self, sku: str) -> VariantCard | None:
         return next((card for card in self.variants if card.sku == sku), None)

@@ -12,6 +12,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from inventory.models import MOST_UNITS
 from orders import tickets
+from orders.tickets import Ticket
 from storefront.live_sale import LiveSale
 
 _MOST_BYTES = 4096
@@ -38,6 +39,7 @@ class Click:
     ticket: str
     sku: str
     quantity: int
+    shown: str  # for `admission.admit`
 
     def make_answer(self, status: str, reason: str = "") -> Answer:
         """The answer with that status to this click."""
@@ -59,14 +61,16 @@ def read_click(request: Request, live: LiveSale, fields: dict[str, str]) -> Clic
     ticket, shopper = fields.get("ticket", ""), request.shopper
     if shopper is None:
         return None
-    purchase = tickets.purchase_on(ticket, live.card.id, shopper)
-    if purchase is None:
-        purchase = _find_on_first_pages(request, live, ticket)
-    if purchase is None:
+    found = tickets.read_ticket(ticket, live.card.id, shopper)
+    if found is None:
+        found = _find_on_first_pages(request, live, ticket)
+    if found is None:
         return None
     quantity = _parse_quantity(fields.get("quantity", "1"))
-    logs.bind_purchase(purchase)
-    return Click(request, live, purchase, shopper, ticket, fields.get("product", ""), quantity)
+    sku = fields.get("product", "")
+    shown = live.card.shown.at_click(sku, found.shown)
+    logs.bind_purchase(found.purchase)
+    return Click(request, live, found.purchase, shopper, ticket, sku, quantity, shown)
 
 
 def lacks_cookies(request: Request, fields: dict[str, str]) -> bool:
@@ -74,13 +78,12 @@ def lacks_cookies(request: Request, fields: dict[str, str]) -> bool:
     return request.sent_no_shopper and tickets.looks_like_one(fields.get("ticket", ""))
 
 
-def _find_on_first_pages(request: Request, live: LiveSale, ticket: str) -> UUID | None:
-    """The purchase on the form of a first page that this browser opened at the same time as another: the
+def _find_on_first_pages(request: Request, live: LiveSale, ticket: str) -> Ticket | None:
+    """The ticket on the form of a first page that this browser opened at the same time as another: the
     form was made for the id in that page's own cookie. Its shopper is the one of all these pages."""
     for shopper in shoppers.shoppers_of_first_pages(request.cookies, request.secure):
-        purchase = tickets.purchase_on(ticket, live.card.id, shopper)
-        if purchase is not None:
-            return purchase
+        if found := tickets.read_ticket(ticket, live.card.id, shopper):
+            return found
     return None
 
 

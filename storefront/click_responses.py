@@ -17,6 +17,7 @@ from storefront.live_sale import LiveSale
 from storefront.outcome import render_settled
 from storefront.outcome_fragment import render_outcome
 from storefront.responses import RETRY, failure, shopper_and_cookie
+from storefront.sale_json import describe_offer
 
 # Makes htmx put a notice inside the outcome's box, not in its place: the next click needs the box.
 _INSIDE = (b"hx-reswap", b"innerHTML")
@@ -70,7 +71,7 @@ def give_fresh_ticket(
     variant = live.card.variant(sku)
     if variant is None:
         return Response(status, notice.encode(), headers=(*cookie, _INSIDE))
-    form = fragments.render_fresh_form(live, request.language, variant, shopper, notice)
+    form = fragments.render_fresh_form(live, request.language, variant, shopper, before=notice)
     return Response(status, form, headers=cookie)
 
 
@@ -132,12 +133,30 @@ def _refuse(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     return _shape(click, status, content, lambda: _outcome(click, refused), to, *headers)
 
 
+def _show_change(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
+    """Refuse a form that showed something else than is sold now, with the present offer and a fresh
+    form: the old ticket stays bound to what its form showed."""
+    click.live.read_card_soon()  # this process may be the one that is behind
+    variant = click.live.card.variant(click.sku)
+    if click.request.wants_json:
+        content = {"status": "refused", "reason": answer.code}
+        return json_response(answer.status, content | describe_offer(click.live, click.shopper))
+    if not click.request.from_htmx or variant is None:
+        return _refuse(click, answer, verdict)
+    refusal = click.make_answer("refused", answer.code)._replace(sku="", quantity=0)
+    form = fragments.render_fresh_form(
+        click.live, click.request.language, variant, click.shopper, refusal=refusal
+    )
+    return Response(answer.status, form)
+
+
 # Any other answer is a refusal.
 _RESPONDERS: dict[str, Callable[[Click, ClickAnswer, Verdict], Response]] = {
     ClickAnswer.QUEUED.code: _show_queued,
     ClickAnswer.KNOWN.code: _repeat_known,
     ClickAnswer.TICKET_REUSED.code: _answer_reused_ticket,
     ClickAnswer.TICKET.code: _answer_foreign_ticket,
+    ClickAnswer.CHANGED.code: _show_change,
     ClickAnswer.BUSY.code: _say_busy,
 }
 

@@ -3,8 +3,7 @@
 A template is rendered once per state and language and cached; a shopper's own parts are filled in.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
 from storefront.catalogue import VariantCard
+from storefront.choice import Choice
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_once, render_outcome
 from storefront.rendered import Rendered, placeholder, render
@@ -30,43 +30,6 @@ NOTICES = frozenset(
 Purchase = tuple[UUID, Answer]
 
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One form and its ticket: a single variant, or a variant's options to choose from."""
-
-    variants: tuple[VariantCard, ...]
-    ticket: str
-    purchase: str
-    own: str = ""  # the shopper's earlier purchases of these variants, rendered
-    chosen: str = ""  # the sku of the option that is preselected
-
-    @property
-    def first(self) -> VariantCard:
-        return self.variants[0]
-
-    @property
-    def pictured(self) -> VariantCard | None:
-        """The first of its variants that has a picture."""
-        return next((variant for variant in self.variants if variant.picture), None)
-
-    @property
-    def key(self) -> str:
-        """Makes the ids of the form's elements unique on the page."""
-        return self.first.sku
-
-    @property
-    def several(self) -> bool:
-        return len(self.variants) > 1
-
-    @property
-    def prices_differ(self) -> bool:
-        return len({variant.price for variant in self.variants}) > 1
-
-    @property
-    def cheapest(self) -> int:
-        return min(variant.price for variant in self.variants)
 
 
 # --- The sale's page ------------------------------------------------------------------------------
@@ -86,13 +49,28 @@ def render_sale_page(
         "own-known": "no" if own is None else "yes",
     }
     for number, variants in enumerate(live.card.choices):
-        purchase = tickets.new_purchase(live.card.id)
-        values[f"purchase-{number}"] = str(purchase)
-        values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper)
         skus = {variant.sku for variant in variants}
         bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
         values[f"own-{number}"] = render_own_purchases(live, language, bought).decode()
-    return _page_body(live, language).fill(values)
+    values |= _fresh_tickets(live, shopper)
+    return _body(live, language, "storefront/sale.html", _page_context).fill(values)
+
+
+def render_products(live: LiveSale, language: str, shopper: UUID) -> bytes:
+    """Render all products with fresh forms, to replace those on a page that shows what they were."""
+    body = _body(live, language, "storefront/_products.html", _page_context)
+    return body.fill(_fresh_tickets(live, shopper))
+
+
+def _fresh_tickets(live: LiveSale, shopper: UUID) -> dict[str, str]:
+    """The placeholders of each form's ticket, bound to what the form shows."""
+    values = {}
+    for number, (first, *_) in enumerate(live.card.choices):
+        purchase = tickets.new_purchase(live.card.id)
+        shown = live.card.shown.form_of(first.sku)
+        values[f"purchase-{number}"] = str(purchase)
+        values[f"ticket-{number}"] = tickets.ticket_for(purchase, shopper, shown)
+    return values
 
 
 def render_own_purchases(
@@ -106,7 +84,7 @@ def render_own_purchases(
 
 
 class SalePage(NamedTuple):
-    """A rendered page, and the state of the sale that it shows."""
+    """A rendered page or part of one, and the state of the sale that it shows."""
 
     body: Rendered
     revision: int
@@ -120,16 +98,23 @@ class SalePage(NamedTuple):
         return self.revision == live.revision or live.now - self.rendered_at < _PAGE_KEPT
 
 
-_pages: WeakKeyDictionary[LiveSale, dict[str, SalePage]] = WeakKeyDictionary()
+_pages: WeakKeyDictionary[LiveSale, dict[tuple[str, ...], SalePage]] = WeakKeyDictionary()
 
 
-def _page_body(live: LiveSale, language: str) -> Rendered:
+def _body(
+    live: LiveSale,
+    language: str,
+    template: str,
+    context: Callable[..., dict[str, object]],
+    *which: str,
+) -> Rendered:
+    """Render a template with `context(live, *which)`, or take it from the cache."""
     pages = _pages.setdefault(live, {})
-    page = pages.get(language)
+    page = pages.get((template, language, *which))
     if page is None or not page.shows(live):
-        body = render("storefront/sale.html", language, _page_context(live))
+        body = render(template, language, context(live, *which))
         page = SalePage(body, live.revision, live.phase, live.card.variants, live.now)
-        pages[language] = page
+        pages[template, language, *which] = page
     return page.body
 
 
@@ -139,6 +124,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
             variants,
             placeholder(f"ticket-{number}"),
             placeholder(f"purchase-{number}"),
+            live.card.shown.form_of(variants[0].sku).hex(),
             placeholder(f"own-{number}"),
         )
         for number, variants in enumerate(live.card.choices)
@@ -146,6 +132,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
     return {
         "live": live,
         "choices": choices,
+        "single": len(choices) == 1,
         "now": placeholder("now"),
         "notice": placeholder("notice"),
         "own_known": placeholder("own-known"),
@@ -168,17 +155,44 @@ def render_reason(code: str, language: str) -> str:
 
 
 def render_fresh_form(
-    live: LiveSale, language: str, variant: VariantCard, shopper: UUID, before: str
+    live: LiveSale,
+    language: str,
+    variant: VariantCard,
+    shopper: UUID,
+    *,
+    before: str = "",
+    refusal: Answer | None = None,
 ) -> bytes:
     """Render the form of a variant with a fresh ticket, below `before`: the outcome or notice for
-    which the page replaces its old form."""
+    which the page replaces its old form. A `refusal` is shown below it, as all are. What the ticket is
+    bound to comes along: name, price, picture."""
     purchase = tickets.new_purchase(live.card.id)
-    variants = next(choice for choice in live.card.choices if variant in choice)
-    choice = Choice(variants, placeholder("ticket"), placeholder("purchase"), chosen=variant.sku)
-    context = {"live": live, "choice": choice, "before": placeholder("before")}
-    ticket = tickets.ticket_for(purchase, shopper)
+    shown = live.card.shown.form_of(variant.sku)
+    ticket = tickets.ticket_for(purchase, shopper, shown)
     values = {"purchase": str(purchase), "ticket": ticket, "before": before}
-    return render("storefront/_buy.html", language, context).fill(values)
+    if refusal:
+        values["outcome"] = render_outcome(live.card, language, purchase, refusal).decode()
+    which = (variant.sku, *(name for name in ("before", "outcome") if values.get(name)))
+    body = _body(live, language, "storefront/_fresh_form.html", _form_context, *which)
+    return body.fill(values)
+
+
+def _form_context(live: LiveSale, sku: str, *shown: str) -> dict[str, object]:
+    variants = next(c for c in live.card.choices if any(variant.sku == sku for variant in c))
+    choice = Choice(
+        variants,
+        placeholder("ticket"),
+        placeholder("purchase"),
+        live.card.shown.form_of(sku).hex(),
+        chosen=sku,
+        outcome=placeholder("outcome") if "outcome" in shown else "",
+    )
+    return {
+        "live": live,
+        "choice": choice,
+        "single": len(live.card.choices) == 1,
+        "before": placeholder("before") if "before" in shown else "",
+    }
 
 
 def render_retry_page(

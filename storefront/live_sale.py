@@ -142,7 +142,14 @@ class LiveSale:
     def _read_card_if_due(self) -> None:
         # A gate of another version may have new rules; a missing gate may mean a finished sale.
         moved = self.view is not None and self.view.version != self.card.version
-        if time.monotonic() - self._card_at >= (TICK if moved else _CARD_KEPT):
+        self._read_card_after(TICK if moved else _CARD_KEPT)
+
+    def read_card_soon(self) -> None:
+        """Read the card, which a form contradicts. Does not wait for it."""
+        self._read_card_after(TICK)
+
+    def _read_card_after(self, seconds: float) -> None:
+        if time.monotonic() - self._card_at >= seconds:
             self._card_at = time.monotonic()
             run_in_background(self._read_card())
 
@@ -182,9 +189,8 @@ class LiveSale:
             self.limit,
             (self.card.name, self.card.time_zone),
             tuple((variant.sku, self.left(variant)) for variant in self.card.variants),
-            tuple(
-                (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.variants
-            ),
+            tuple(variant.offered for variant in self.card.variants),
+            self.card.shown.look,
         )
 
     def _push_live(self) -> None:

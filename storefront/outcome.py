@@ -72,6 +72,8 @@ def render_settled(
 ) -> Response:
     """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
     one."""
+    if answer.reason == Order.Reason.CHANGED:
+        live.read_card_soon()  # this process accepted it, and so is behind
     box = render_outcome(live.card, request.language, purchase, answer)
     variant = live.card.variant(answer.sku)
     if answer.status != Order.Status.REJECTED or variant is None or request.shopper is None:
@@ -79,7 +81,7 @@ def render_settled(
     if _has_no_form(request):
         return Response(status, box)
     form = fragments.render_fresh_form(
-        live, request.language, variant, request.shopper, box.decode()
+        live, request.language, variant, request.shopper, before=box.decode()
     )
     return Response(status, form)
 

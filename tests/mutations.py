@@ -336,6 +336,72 @@ MUTATIONS = (
         "orders/tests/test_reconciliation.py::test_an_entry_of_the_line_that_nobody_can_read_is_found",
         ("orders/reconciliation.py", "if seen.unreadable:", "if False:"),
     ),
+    _mutation(
+        11,
+        "a click is not compared with what its form showed",
+        "tests/contract/test_changed.py"
+        "::test_the_fragment_shows_what_is_sold_now_with_a_form_that_buys_it",
+        (
+            "storefront/catalogue.py",
+            "return variant if ticket in (form, self.sale) else CHANGED",
+            "return variant",
+        ),
+    ),
+    _mutation(
+        11,
+        "the gate accepts an outdated form",
+        "tests/contract/test_changed.py"
+        "::test_a_click_on_a_process_that_is_behind_is_refused_and_buys_nothing",
+        (_ADMIT, "if ARGV[8] == 'changed' then", "if false then"),
+    ),
+    _mutation(
+        11,
+        "settlement does not compare digests",
+        "tests/races/test_settle.py::test_nothing_is_sold_as_what_no_form_has_shown",
+        (
+            "orders/allotment.py",
+            "elif entry.shown and entry.shown != now[entry.sku]:",
+            "elif False:",
+        ),
+    ),
+    _mutation(
+        11,
+        "the price is not in the digest",
+        "storefront/tests/test_catalogue.py::test_each_field_that_a_form_shows_is_in_the_digest",
+        ("inventory/shown.py", "(sku, name, option, str(price), currency)", "(sku, name, option)"),
+    ),
+    _mutation(
+        11,
+        "a ticket's signature leaves out the digest",
+        "orders/tests/test_tickets.py::test_what_a_form_shows_is_of_another_ticket_forged",
+        (
+            "orders/tickets.py",
+            'signing.sign("ticket", purchase.bytes + shopper.bytes + shown)',
+            'signing.sign("ticket", purchase.bytes + shopper.bytes)',
+        ),
+        (
+            "orders/tickets.py",
+            'signing.is_signed("ticket", purchase + shopper.bytes + shown, signature)',
+            'signing.is_signed("ticket", purchase + shopper.bytes, signature)',
+        ),
+    ),
+    _mutation(
+        11,
+        "staff change what an open sale offers",
+        "dashboard/tests/test_admin_edits.py::test_what_a_sale_that_has_opened_offers_stands",
+        (
+            "orders/variant_changes.py",
+            'if phase not in ("draft", "upcoming"):',
+            "if False:",
+        ),
+    ),
+    _mutation(
+        11,
+        "a page that waits does not learn a new price",
+        "tests/browser/test_changed_products.py"
+        "::test_a_page_that_waits_learns_the_new_price_and_buys_at_it",
+        ("static/js/shop.js", "\n  askIfItLooksDifferent();\n", "\n"),
+    ),
 )
 
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import MakeSale
 from flashsale.http import shoppers
 from inventory.models import Sale
-from orders import reconciliation, tickets
+from orders import reconciliation
 from tests import deadlines, stack
-from tests.cast import JSON, Shopper, skus
+from tests.cast import JSON, Shopper, skus, ticket_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ async def _post_all(
 
 def _click(sale: Sale, sku: str) -> tuple[str, dict[str, str]]:
     shopper = shoppers.new_shopper()
-    ticket = tickets.issue(sale.pk, shopper)
+    ticket = ticket_of(sale.pk, shopper)
     cookie = f"shopper={shoppers.cookie_value(shopper)}"
     return cookie, {"ticket": ticket, "product": sku}
 

@@ -1,12 +1,16 @@
 """Edit variants. Their stock moves through the ledger only."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
+from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
@@ -14,7 +18,9 @@ from dashboard.admin.edited import SideBySide
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
 from flashsale.templatetags.money import money
-from inventory.models import Variant
+from inventory.models import Sale, Variant
+from orders.changes import NotPossible
+from orders.variant_changes import AskFirst, announce_to_pages, check_change, lock_for_change
 
 
 class MinorUnits(forms.IntegerField):
@@ -24,10 +30,32 @@ class MinorUnits(forms.IntegerField):
 
 
 class VariantForm(SideBySide):
+    although_public = forms.BooleanField(
+        required=False,
+        label="change it although a sale is public",
+        help_text="Needed for a change of name, option, price or currency in a public sale that has not"
+        " opened: shoppers are looking at it.",
+    )
+    selling: Sequence[Sale] = ()  # the locked sales that list the variant
+
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
             self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
+        if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
+            try:
+                present, self.selling = lock_for_change(self.instance.pk)
+                changed = {
+                    name
+                    for name in self.changed_data
+                    if getattr(present, name, None) != self.cleaned_data.get(name)
+                }
+                confirmed = self.cleaned_data.get("although_public", False)
+                check_change(changed, self.selling, confirmed=confirmed)
+            except AskFirst as question:
+                self.add_error("although_public", str(question))
+            except NotPossible as refusal:
+                raise ValidationError(str(refusal)) from refusal
         return cleaned
 
 
@@ -55,6 +83,21 @@ class VariantAdmin(WithPictures):
     def tools(self, request: HttpRequest, subject: Variant) -> list[Tool]:
         return [*super().tools(request, subject), *audit_of(request, variant=subject.pk)]
 
+    def get_fields(self, request: HttpRequest, obj: Variant | None = None) -> Any:
+        """Offer the confirmation where it may be needed."""
+        asks = obj is not None and self.has_change_permission(request, obj) and _awaited(obj)
+        return [*self.fields, "although_public"] if asks else self.fields
+
     def get_readonly_fields(self, request: HttpRequest, obj: Variant | None = None) -> list[str]:
         shown = ["stock", "shown_price"]
         return [*shown, "sku"] if obj else shown
+
+    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        announce_to_pages(form.changed_data, form.selling)
+
+
+def _awaited(variant: Variant) -> bool:
+    """Whether a public sale that has not opened lists the variant."""
+    sales = Sale.objects.filter(listings__variant=variant, finished=False)
+    return any(sale.phase(timezone.now()) == "upcoming" for sale in sales)

@@ -105,7 +105,8 @@ class SaleForm(SideBySide):
     def _find_zone(self) -> str:
         """The zone of the typed and shown times: the chosen one."""
         if not self.is_bound:
-            return str(self.initial.get("time_zone") or self.instance.time_zone)
+            zone = str(self.initial.get("time_zone") or self.instance.time_zone)
+            return zone if zone in time_zones() else "UTC"
         if self._is_of_an_older_release():
             return "UTC"
         chosen = self.data.get(self.add_prefix("time_zone"), "")

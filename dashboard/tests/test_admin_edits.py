@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
+from inventory.gate import replica
 from inventory.models import Listing, Sale, Variant
-from orders import stock_changes
+from orders import finishing, lifecycle, stock_changes
 from orders.models import AuditEntry
 from tests.cast import stocked
 
@@ -191,13 +192,84 @@ def test_a_new_variant_has_no_stock(anna: Staff) -> None:
     assert entries(variant) == [("created", anna.name)]
 
 
-def test_the_price_of_what_is_on_sale_stands(anna: Staff, make_sale: MakeSale) -> None:
-    variant = make_sale().variants.get()
-    form = form_of(anna.opens(page_of(variant)))
-    page = anna.browser.post(page_of(variant), {**form, "price": 1}).content.decode()
-    assert "its price is frozen" in page
-    assert Variant.objects.get(pk=variant.pk).price == 12900
+OFFERED: dict[str, Any] = {"name": "Toaster", "option": "43", "price": 1, "currency": "USD"}
+
+
+def saves(staff: Staff, variant: Variant, **changed: Any) -> str:
+    """Changes the form of a variant. Gives the page that follows."""
+    form = form_of(staff.opens(page_of(variant)))
+    page = staff.browser.post(page_of(variant), {**form, **changed}, follow=True)
+    return page.content.decode()
+
+
+@pytest.mark.parametrize("then", [None, lifecycle.pause, lifecycle.end])
+@pytest.mark.parametrize("field", OFFERED)
+def test_what_a_sale_that_has_opened_offers_stands(
+    field: str, then: Any, anna: Staff, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    if then:
+        then(sale.pk, by="staff")
+    variant, version = sale.variants.get(), Sale.objects.get(pk=sale.pk).version
+    page = saves(anna, variant, although_public="on", **{field: OFFERED[field]})
+    assert f"what it sells ({field}) cannot change" in page
+    assert getattr(Variant.objects.get(pk=variant.pk), field) == getattr(variant, field)
     assert entries(variant) == []
+    assert Sale.objects.get(pk=sale.pk).version == version
+
+
+@pytest.mark.parametrize("field", OFFERED)
+def test_what_a_sale_that_will_open_offers_is_asked_about(
+    field: str, anna: Staff, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=3600, closes_in=7200)
+    variant, changed = sale.variants.get(), {field: OFFERED[field]}
+    page = saves(anna, variant, **changed)
+    assert f"is public. If you change this ({field})" in page
+    assert 'name="although_public"' in page
+    assert getattr(Variant.objects.get(pk=variant.pk), field) == getattr(variant, field)
+    assert "was changed successfully" in saves(anna, variant, although_public="on", **changed)
+    assert getattr(Variant.objects.get(pk=variant.pk), field) == changed[field]
+    raised = Sale.objects.get(pk=sale.pk)
+    assert raised.version == sale.version + 1
+    assert replica.read_view(sale.pk).version == raised.version  # pages learn of it by the gate
+
+
+def test_a_sale_that_opens_while_its_product_is_edited_refuses_the_change(
+    anna: Staff, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=3600, closes_in=7200)
+    variant = sale.variants.get()
+    form = form_of(anna.opens(page_of(variant)))
+    lifecycle.go_live(sale.pk, by="staff")
+    changed = {**form, "price": 1, "although_public": "on"}
+    assert "has opened" in anna.browser.post(page_of(variant), changed).content.decode()
+    assert Variant.objects.get(pk=variant.pk).price == variant.price
+
+
+@pytest.mark.parametrize("opens_in", [-60, 3600])
+def test_texts_may_change_at_any_time_and_open_pages_learn_of_it(
+    opens_in: float, anna: Staff, make_sale: MakeSale
+) -> None:
+    sale = make_sale(opens_in=opens_in, closes_in=7200)
+    page = saves(anna, sale.variants.get(), description="It is blue.")
+    assert "was changed successfully" in page
+    version = Sale.objects.get(pk=sale.pk).version
+    assert version == sale.version + 1
+    assert replica.read_view(sale.pk).version == version
+
+
+@pytest.mark.parametrize("draft", [True, False], ids=["in a draft", "in a sale that is finished"])
+def test_what_no_shopper_can_buy_changes_freely(
+    draft: bool, anna: Staff, make_sale: MakeSale
+) -> None:
+    sale = make_sale(live=not draft)
+    if not draft:
+        lifecycle.end(sale.pk, by="staff")
+        assert finishing.finish_sale(sale.pk)
+    page = saves(anna, sale.variants.get(), name="Toaster")
+    assert "was changed successfully" in page
+    assert "although_public" not in page
 
 
 def test_a_refused_change_is_not_announced_as_made(anna: Staff, make_sale: MakeSale) -> None:
@@ -205,7 +277,8 @@ def test_a_refused_change_is_not_announced_as_made(anna: Staff, make_sale: MakeS
     sale = make_sale(stock={"shoe": 1, "bag": 1}, opens_in=3600, closes_in=7200)
     variant = sale.variants.all()[0]
     form = form_of(anna.opens(page_of(variant)))
-    page = anna.browser.post(page_of(variant), {**form, "currency": "USD"}).content.decode()
+    usd = {"currency": "USD", "although_public": "on"}
+    page = anna.browser.post(page_of(variant), {**form, **usd}).content.decode()
     assert "in several currencies" in page
     assert "was changed successfully" not in page
 

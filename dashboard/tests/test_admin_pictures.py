@@ -134,7 +134,7 @@ def test_a_picture_is_decoded_outside_the_transaction(
 
 
 def test_staff_who_may_not_edit_have_nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    variant, boris = stocked("pictures-look", 1), Staff.with_permissions("inventory.view_product")
+    variant, boris = stocked("pictures-look", 1), Staff.with_permissions("inventory.view_variant")
     monkeypatch.setattr(picture_forms, "reencode", pytest.fail)
     page = boris.browser.post(page_of(variant), {"picture": photograph("red")})
     assert page.status_code == 403

@@ -57,7 +57,7 @@ def test_a_login_says_so() -> None:
 
 def test_a_form_of_admin_says_so(browser: Client) -> None:
     form = {"sku": f"night-{uuid4().hex[:8]}", "name": "Shoe", "price": 100, "currency": "EUR"}
-    url = reverse("admin:inventory_product_add")
+    url = reverse("admin:inventory_variant_add")
     with read_only.by_role():
         assert says_so(browser.post(url, form))
     comes_back(302, lambda: browser.post(url, form))

@@ -27,7 +27,17 @@ from flashsale.redis import blocking_clients
 log = logging.getLogger(__name__)
 
 # Answers to clicks. `invalid`: the shop's forms never send such a click; `error`: the shop's own fault.
-ANSWERS = ("accepted", "repeated", "sold_out", "limit", "rate", "closed", "invalid", "error")
+ANSWERS = (
+    "accepted",
+    "repeated",
+    "sold_out",
+    "limit",
+    "rate",
+    "closed",
+    "changed",
+    "invalid",
+    "error",
+)
 
 FLUSH_EVERY = 0.25  # seconds
 KEPT = 660  # seconds of history: ten minutes for the dashboard, and a margin

@@ -32,9 +32,11 @@ async def admit(
     per_shopper: int,
     per_address: int,
     bound: int,
+    shown: str = "",
 ) -> Verdict:
     """Decide one click, in one round trip. Idempotent by `purchase`.
 
+    `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase.
     `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
     entries in the line. After NotSent nothing has happened; after another redis.RedisError the
     purchase may be in the line.
@@ -57,6 +59,7 @@ async def admit(
             per_shopper,
             per_address,
             bound,
+            shown,
         )
     except NoScriptError:
         return Verdict("not_ready")

@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
+# What `admit` is given instead of a digest if the click's form showed something else than is sold now.
+CHANGED = "changed"
+
 
 class Answer(NamedTuple):
     """The answer to a purchase: `queued`, or the order's status. `shopper` is a UUID in hex."""
@@ -43,7 +46,8 @@ class Verdict(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in
-    units."""
+    units. `shown` is the digest of the variant as the form showed it (`inventory/shown.py`), in hex;
+    "" from a web process of version 0.1.0."""
 
     id: str
     purchase: UUID
@@ -51,6 +55,7 @@ class Entry:
     sku: str
     quantity: int
     accepted_at: datetime
+    shown: str = ""
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
@@ -71,6 +76,7 @@ class Entry:
             sku if _SKU.match(sku) else "",
             int(quantity) if _UNITS.match(quantity) else 0,
             _moment(entry_id),
+            fields.get("shown", ""),
         )
 
 

@@ -1,7 +1,9 @@
 -- Decide one click: give the known answer to the purchase, refuse it, or put it in the line.
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent rate_of_shopper rate_of_address
--- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound
+-- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound shown
+--       shown: the digest of the variant as the click's form showed it, which settlement compares; 'changed'
+--       if the sale shows something else now
 -- gives {'not_ready'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
 --       {'corrupt'}: the gate holds data that no script writes
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the caller must ring the bell}
@@ -51,6 +53,9 @@ end
 if gate[2] ~= 'live' then
     return {'refused', 'paused'}
 end
+if ARGV[8] == 'changed' then
+    return {'refused', 'changed'}
+end
 
 -- Generic cell rate algorithm (ATM Forum TM 4.0): the key holds the time at which the allowance is full
 -- again. A burst of one second's allowance passes, then one click each 1/rate seconds.
@@ -87,7 +92,7 @@ if redis.call('XLEN', KEYS[7]) >= tonumber(ARGV[7]) then
 end
 
 local entry = redis.call('XADD', KEYS[7], '*',
-    'purchase', purchase, 'shopper', shopper, 'sku', sku, 'quantity', quantity)
+    'purchase', purchase, 'shopper', shopper, 'sku', sku, 'quantity', quantity, 'shown', ARGV[8] or '')
 redis.call('HSET', KEYS[6], purchase,
     table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
 redis.call('HINCRBY', KEYS[3], sku, quantity)

@@ -12,11 +12,12 @@ from inventory.gate import replica
 from inventory.gate.entries import parse_line
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement
+from inventory.shown import digest_of
 from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
 from orders.allotment import Decision
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import click, promise_too_much, queue_up, run_caretaker, skus
+from tests.cast import click, promise_too_much, queue_up, rename, run_caretaker, skus
 
 
 def line(sale: Sale) -> list[str]:
@@ -53,6 +54,60 @@ def test_first_come_first_served_over_several_batches(
     found = statuses(sale)
     assert [found[purchase] for purchase in waiting] == ["confirmed"] * 20 + ["rejected"] * 30
     assert sale.orders.filter(reason="sold_out").count() == 30
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def digest(sale: Sale) -> str:
+    return digest_of(sale.variants.get()).hex()
+
+
+def test_what_was_changed_after_the_click_is_not_sold(make_sale: MakeSale) -> None:
+    """Also if the change is staff's own, and whatever the web process believed."""
+    sale = make_sale(stock=5)
+    click(sale, shown=digest(sale))
+    rename(sale)
+    click(sale, shown=digest(sale))
+    settlement.settle(sale.pk)
+    decided = sale.orders.order_by("accepted_at").values_list("status", "reason")
+    assert list(decided) == [("rejected", "changed"), ("confirmed", "")]
+    assert sale.variants.get().stock == 4
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_an_entry_of_the_last_release_does_not_say_what_was_shown_and_is_sold(
+    make_sale: MakeSale,
+) -> None:
+    sale = make_sale(stock=5)
+    purchase = stray(sale)
+    click(sale)
+    rename(sale)
+    settlement.settle(sale.pk)
+    assert list(statuses(sale).values()) == ["confirmed"] * 2, purchase
+
+
+def test_an_entry_that_shows_nonsense_is_rejected_alone(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=5)
+    click(sale, shown="nonsense " * 9)
+    click(sale, shown=digest(sale))
+    settlement.settle(sale.pk)
+    assert sorted(statuses(sale).values()) == ["confirmed", "rejected"]
+    assert sale.orders.get(status="rejected").reason == "changed"
+
+
+def test_a_rejected_change_is_settled_once(make_sale: MakeSale) -> None:
+    """Its entry comes again, as after a lost reply of COMMIT."""
+    sale = make_sale(stock=5)
+    click(sale, shown=digest(sale))
+    rename(sale)
+    sale.refresh_from_db()
+    entries = parse_line(replica.read_line(sale.pk, 9)[2])[0]
+    for version in (sale.version + 1, sale.version + 1):
+        delta = settlement.decide(sale.pk, sale.epoch, entries)
+        assert delta
+        assert delta.to == version
+    settlement.settle(sale.pk)
+    assert sale.orders.get().reason == "changed"
+    assert line(sale) == []
     assert reconciliation.verify(sale.pk).faults == {}
 
 

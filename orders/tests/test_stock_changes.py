@@ -64,7 +64,7 @@ def test_what_was_done_before_changes_nothing_and_tells_nobody(
     def unexpected(sale: int) -> None:
         raise changes.NotReplicated("nothing was changed")
 
-    monkeypatch.setattr(changes, "_replicate", unexpected)
+    monkeypatch.setattr(changes, "replicate_change", unexpected)
     assert not cancellation.cancel_order(purchase, by="staff")
     assert not stock_changes.restock(variant.pk, 5, by="staff", key=form)
     sale.refresh_from_db()

@@ -48,15 +48,22 @@ htmx.defineExtension("here", {
     frame.innerHTML = html;
     const late = xhr && xhr.askedAt < heardAt; // the frames since the request are newer than its reply
     if (!xhr) heardAt = Date.now();
-    if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) part.remove();
-    for (const part of [...frame.content.children]) {
+    if (late) for (const part of frame.content.querySelectorAll("#state, .stock")) keepNewer(part);
+    for (const part of [...frame.content.children].filter((part) => part.hasAttribute("hx-swap-oob"))) {
       const here = document.getElementById(part.id);
       if (!here) part.replaceWith(...asOwnPurchase(part));
       else if (here.closest(".own")) needsNoForm(part);
+      else if (part.matches(".buying")) renewForm(part, here);
     }
     return frame.innerHTML;
   },
 });
+
+// A stock inside a fresh form becomes the one that the page shows.
+function keepNewer(part) {
+  const here = part.parentElement && document.getElementById(part.id);
+  part.replaceWith(...(here ? [here.cloneNode(true)] : []));
+}
 
 function asOwnPurchase(part) {
   const form = part.matches(".outcome[data-sku]") && formOf(part.dataset.sku);
@@ -74,6 +81,18 @@ function asOwnPurchase(part) {
 // tab or of an earlier purchase used up another form: this page's is still valid.
 function needsNoForm(box) {
   if (box.dataset.status === "rejected") box.removeAttribute("hx-get");
+}
+
+// A form that was sent, or that still shows what is sold, stays. Another one goes on with what was chosen.
+function renewForm(part, here) {
+  const says = saidBy(here, document.getElementById("state").dataset);
+  if (part.dataset.shown === here.dataset.shown || ["sending", "queued", "done"].includes(says)) return part.remove();
+  const chosen = here.querySelector("input:checked")?.value;
+  for (const field of part.querySelectorAll("[type=radio]")) field.toggleAttribute("checked", field.value === chosen);
+  part.querySelector("[name=quantity]").setAttribute("value", here.querySelector("[name=quantity]").value);
+  const words = wordsFor("no-answer", "changed").cloneNode(true);
+  part.querySelector(".no-answer").replaceChildren(words);
+  say(words.textContent);
 }
 
 const formOf = (sku) =>
@@ -95,7 +114,12 @@ function announce(old, fresh) {
   if (!announcer || !old.matches(".stock") || old.dataset.level === fresh?.dataset.level) return;
   const named = [old.closest(".product")?.querySelector("h2"), old.closest("label")?.querySelector(".name")];
   const name = named.map((element) => element?.textContent.trim()).filter(Boolean).join(" ");
-  announcer.textContent = `${name}: ${fresh.querySelector(".words").textContent}`;
+  say(`${name}: ${fresh.querySelector(".words").textContent}`);
+}
+
+function say(text) {
+  const announcer = document.getElementById("announcer");
+  announcer.textContent = text;
   setTimeout(() => (announcer.textContent = ""), SAID); // so that it is not read much later
 }
 
@@ -127,6 +151,8 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   } else if (elt === page) {
     const serverTime = Number(xhr.getResponseHeader("x-now"));
     if (serverTime) shopClock.measure(serverTime, xhr.askedAt, Date.now());
+    const look = xhr.getResponseHeader("x-look");
+    if (look) haveLook(look, xhr.response);
   }
 });
 
@@ -181,6 +207,7 @@ function updateControls() {
   }
   for (const link of page?.querySelectorAll(".another") ?? []) link.hidden = unitsBought() >= Number(state.limit);
   tellYourTime();
+  askIfItLooksDifferent();
 }
 
 // Locks option and quantity while the form may be sent again: a ticket is good for one choice.
@@ -259,7 +286,29 @@ let silence, asking;
 function ask() {
   if (!page) return;
   const gaveUp = () => {}; // the next poll comes soon
-  htmx.ajax("GET", page.dataset.live, { source: page, swap: "none" }).catch(gaveUp);
+  const headers = page.dataset.look ? { "X-Look": page.dataset.look } : {};
+  htmx.ajax("GET", page.dataset.live, { source: page, swap: "none", headers }).catch(gaveUp);
+}
+
+// The sale's state names what the sale looks like: names, prices, texts and pictures. A page that shows
+// something else asks, at a random time: a crowd that waits would ask in the same moment.
+let askingLook;
+
+function askIfItLooksDifferent() {
+  const look = document.getElementById("state")?.dataset.look;
+  if (!page?.dataset.look || !look || look === page.dataset.look || askingLook) return;
+  askingLook = setTimeout(() => {
+    askingLook = undefined;
+    ask();
+  }, Math.random() * POLL);
+}
+
+// A renamed product may have other forms than the page has places for.
+function haveLook(look, html) {
+  const sections = [...page.querySelectorAll(".buying")].map((section) => section.id);
+  const fresh = [...html.matchAll(/<section id="([^"]+)"/g)].map(([, id]) => id);
+  if (String(sections) === String(fresh)) page.dataset.look = look;
+  else if (tries.size === 0) location.reload();
 }
 
 document.addEventListener("htmx:beforeSend", ({ detail: { elt, xhr } }) => {

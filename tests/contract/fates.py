@@ -4,7 +4,7 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import cancellation, lifecycle
 from orders.settlement import settle
-from tests.cast import Shopper, promise_too_much
+from tests.cast import Shopper, promise_too_much, rename
 from tests.contract.shapes import purchase_in
 
 # Status and reason of the order.
@@ -12,6 +12,7 @@ FATES = {
     "confirmed": ("confirmed", ""),
     "sold out": ("rejected", "sold_out"),
     "over the limit": ("rejected", "limit"),
+    "changed": ("rejected", "changed"),
     "cancelled": ("cancelled", ""),
 }
 
@@ -24,6 +25,8 @@ def decided(fate: str, shopper: Shopper, make_sale: MakeSale) -> tuple[Sale, str
     assert shopper.buy(sale, ticket, quantity=2).status_code == 202
     if fate == "over the limit":
         lifecycle.change_limit(sale.pk, 1, by="staff")
+    if fate == "changed":
+        rename(sale)
     settle(sale.pk)
     if fate == "cancelled":
         cancellation.cancel_order(purchase_in(ticket), by="staff")

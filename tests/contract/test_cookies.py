@@ -12,7 +12,7 @@ from flashsale.http import shoppers
 from inventory.models import Sale
 from orders import tickets
 from orders.settlement import settle
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus, ticket_of
 from tests.contract.conftest import Web
 from tests.contract.shapes import (
     WORDS,
@@ -224,7 +224,7 @@ def test_who_is_known_stays_who_they_are_whatever_first_pages_their_browser_had(
     tabs = Tabs(shopper, sale)
     keep(shopper, "shopper", shoppers.cookie_value(anna))
     assert bought(tabs.click(0))
-    assert bought(buy(shopper, sale, "json", tickets.issue(sale.pk, anna)))
+    assert bought(buy(shopper, sale, "json", ticket_of(sale.pk, anna)))
     assert set(sale_shoppers(sale)) == {anna}
     assert cookie_named(shopper) == anna
 

@@ -8,7 +8,7 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle, stock_changes
 from tests import stack
-from tests.cast import PAGE, Shopper, skus
+from tests.cast import PAGE, Shopper, rename, skus
 from tests.contract.shapes import buy, in_each_shape, refused, state
 
 
@@ -58,6 +58,21 @@ def limit_used_up(make_sale: MakeSale, shopper: Shopper) -> Sale:
     return sale
 
 
+def changed(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    """The shopper still has the form from before."""
+    sale = make_sale()
+    shopper.held = shopper.ticket(sale)
+    rename(sale)
+    shopper_sees(shopper, sale, "Something else")
+    return sale
+
+
+def shopper_sees(shopper: Shopper, sale: Sale, name: str) -> None:
+    stack.wait_for(
+        lambda: shopper.sale(sale)["products"][0]["name"] == name, "the page has the new name"
+    )
+
+
 REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
     "sold out": (sold_out, 1, "sold_out"),
     "fewer left than asked": (not_enough, 2, "not_enough"),
@@ -66,6 +81,7 @@ REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
     "closed": (closed, 1, "closed"),
     "ended early": (ended_early, 1, "closed"),
     "ended before it opened": (ended_before_it_opened, 1, "closed"),
+    "changed since the form was made": (changed, 1, "changed"),
     "more than the limit": (more_than_the_limit, 2, "limit"),
     "limit used up": (limit_used_up, 2, "limit"),
 }
@@ -84,7 +100,9 @@ def test_a_refusal_says_why_and_changes_nothing(
     assert state(sale) == before
 
 
-@pytest.mark.parametrize("why", ["sold out", "paused", "limit used up"])
+@pytest.mark.parametrize(
+    "why", ["sold out", "paused", "changed since the form was made", "limit used up"]
+)
 def test_the_page_that_a_plain_form_is_sent_back_to_says_why(
     why: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:

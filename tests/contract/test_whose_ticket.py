@@ -11,7 +11,7 @@ from conftest import MakeSale
 from flashsale.http import shoppers
 from inventory.models import Sale
 from orders import tickets
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, shown_in, skus
 from tests.contract.fates import decided
 from tests.contract.shapes import SHAPES, boxes, buy, in_each_shape, location, state
 
@@ -23,15 +23,21 @@ FOREIGN: dict[str, Callable[[Sale, Shopper, MakeSale], str]] = {
     "of another purchase": lambda sale, shopper, make_sale: other_purchase(shopper.ticket(sale)),
     "another shopper's": lambda sale, shopper, make_sale: Shopper(shopper.url).ticket(sale),
     "of another sale": lambda sale, shopper, make_sale: shopper.ticket(make_sale()),
+    "of another form": lambda sale, shopper, make_sale: other_form(shopper.ticket(sale)),
     "over-long": lambda sale, shopper, make_sale: shopper.ticket(sale) + "A" * 2000,
     "with a word put in": lambda sale, shopper, make_sale: put_in(shopper.ticket(sale), '"><!--'),
-    "not ASCII": lambda sale, shopper, make_sale: "\uff11" * 43,
+    "not ASCII": lambda sale, shopper, make_sale: "\uff11" * 54,
 }
 
 
 def forged(ticket: str) -> str:
     """With another signature."""
-    return ticket[:30] + ("B" if ticket[30] == "A" else "A") + ticket[31:]
+    return ticket[:40] + ("B" if ticket[40] == "A" else "A") + ticket[41:]
+
+
+def other_form(ticket: str) -> str:
+    """With another digest of what its form showed."""
+    return ticket[:26] + ("B" if ticket[26] == "A" else "A") + ticket[27:]
 
 
 def put_in(ticket: str, word: str) -> str:
@@ -142,7 +148,10 @@ def test_a_purchase_stays_with_whom_it_was_accepted_for_whatever_another_ticket_
     def click(who: UUID) -> httpx.Response:
         return httpx.post(
             f"{shopper.url}/sales/{sale.slug}/buy",
-            data={"ticket": tickets.ticket_for(purchase, who), "product": skus(sale)[0]},
+            data={
+                "ticket": tickets.ticket_for(purchase, who, shown_in(sale.pk)),
+                "product": skus(sale)[0],
+            },
             headers={**JSON, "Cookie": f"shopper={shoppers.cookie_value(who)}"},
         )
 

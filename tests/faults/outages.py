@@ -10,9 +10,9 @@ import httpx
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import reconciliation, tickets
+from orders import reconciliation
 from tests import deadlines, stack
-from tests.cast import JSON, Shopper, in_loop, skus
+from tests.cast import JSON, Shopper, in_loop, skus, ticket_of
 
 BUSY_MACHINE = 3  # times as long as stated is still kept: the tests' machine does much at once
 
@@ -70,7 +70,7 @@ class Crowd:
         self._address = f"{url}/sales/{sale.slug}/buy"
         [self._sku] = skus(sale)
         shoppers = [new_shopper() for _ in range(size)]
-        self._all = [(cookie_value(one), tickets.issue(sale.pk, one)) for one in shoppers]
+        self._all = [(cookie_value(one), ticket_of(sale.pk, one)) for one in shoppers]
 
     def click(self) -> list[httpx.Response]:
         """Everybody's answer; the same tickets each time."""

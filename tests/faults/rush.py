@@ -12,9 +12,8 @@ import httpx
 
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
-from orders import tickets
 from tests import deadlines, stack
-from tests.cast import JSON, skus
+from tests.cast import JSON, skus, ticket_of
 
 _AT_ONCE = 6  # shoppers
 _PAUSE = 0.03  # seconds before a shopper tries again, or the next one comes
@@ -79,7 +78,7 @@ class Rush:
         with httpx.Client(base_url=self.url, timeout=deadlines.seconds(30)) as client:
             while not self._over.is_set():
                 shopper = new_shopper()
-                two = [tickets.issue(self.sale.pk, shopper) for _ in range(2)]
+                two = [ticket_of(self.sale.pk, shopper) for _ in range(2)]
                 visitor = Visitor(shopper, two)
                 self.visitors.append(visitor)
                 for ticket in two:

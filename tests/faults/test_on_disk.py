@@ -27,9 +27,9 @@ from flashsale.http import shoppers
 from flashsale.local.valkey import Valkey
 from flashsale.redis import blocking_clients
 from inventory.models import Sale
-from orders import reconciliation, settlement, tickets
+from orders import reconciliation, settlement
 from tests import servers, stack
-from tests.cast import run_caretaker, skus
+from tests.cast import run_caretaker, skus, ticket_of
 
 CONNECTIONS = 32
 ACCEPTED = 300  # before Valkey dies: at full speed, it is in the middle of further clicks
@@ -121,7 +121,7 @@ async def bought(connection: http.Connection, url: str, sale: Sale, sku: str) ->
     """A new shopper's purchase, if it was accepted."""
     shopper = shoppers.new_shopper()
     cookie = f"shopper={shoppers.cookie_value(shopper)}"
-    form = urlencode({"ticket": tickets.issue(sale.pk, shopper), "product": sku})
+    form = urlencode({"ticket": ticket_of(sale.pk, shopper), "product": sku})
     click = http.post(f"/sales/{sale.slug}/buy", urlsplit(url).netloc, cookie, form)
     answer = await connection.send(click)
     return str(json.loads(answer.body)["purchase"]) if answer.status == 202 else None

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -18,6 +19,7 @@ from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Sale, Variant
 from orders import (
+    allotment,
     cancellation,
     finishing,
     lifecycle,
@@ -27,9 +29,10 @@ from orders import (
     settlement_statements,
     stock_changes,
 )
+from orders.allotment import Decision
 from orders.models import Order
 from tests import deadlines
-from tests.cast import at_once, owned_units, promise_too_much, queue_up
+from tests.cast import at_once, owned_units, promise_too_much, queue_up, rename
 
 
 def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:
@@ -203,6 +206,88 @@ def references_meanwhile(sale: Sale, holder: str) -> list[object]:
     with patch.object(where, name, step_meanwhile):
         change(sale)
     return results
+
+
+# --- A change between the click and the commit -----------------------------------------------------
+
+
+def sold_amid_a_change(sale: Sale) -> set[str]:
+    """Twelve click; the variant changes after the first batches. Gives the names under which was sold."""
+    queue_up(sale, 12)
+    sold, write, batches = list[tuple[str, int]](), settlement._write, 0
+
+    def write_and_note(locked: Sale, decisions: list[Decision]) -> None:
+        for each in decisions:
+            if each.owned and each.variant:
+                sold.append((each.variant.name, each.entry.quantity))
+        write(locked, decisions)
+
+    lock = settlement._lock
+
+    def change_before_the_third(*args: Any) -> Any:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            at_once(partial(rename, sale))
+        return lock(*args)
+
+    with (
+        patch.object(settlement, "BATCH", 3),
+        patch.object(settlement, "_write", write_and_note),
+        patch.object(settlement, "_lock", change_before_the_third),
+    ):
+        settlement.settle(sale.pk)
+    assert sale.orders.count() == 12
+    return {name for name, _ in sold}
+
+
+def test_nothing_is_sold_as_what_no_form_has_shown(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=12)
+    assert sold_amid_a_change(sale) == {"Shoe"}
+    assert sale.orders.filter(status="confirmed").count() == 6
+    assert sale.orders.filter(status="rejected", reason="changed").count() == 6
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_its_twin_that_does_not_compare_sells_something_else(make_sale: MakeSale) -> None:
+    def ignore(entries: list[Entry], *args: Any) -> list[Decision]:
+        return allotment.allot([replace(entry, shown="") for entry in entries], *args)
+
+    with patch.object(settlement, "allot", ignore):
+        assert sold_amid_a_change(make_sale(stock=12)) == {"Shoe", "Something else"}
+
+
+def test_a_change_waits_for_the_batch_that_has_compared(make_sale: MakeSale) -> None:
+    assert isinstance(change_of_a_compared_variant(make_sale()), DatabaseError)
+
+
+def test_its_twin_without_row_locks_changes_what_is_being_sold(make_sale: MakeSale) -> None:
+    forget_statements()
+    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
+        assert change_of_a_compared_variant(make_sale()) is None
+    forget_statements()
+
+
+def change_of_a_compared_variant(sale: Sale) -> object:
+    """What it comes to that the variant is changed between settlement's comparison and its commit."""
+    queue_up(sale, 1)
+    sale.refresh_from_db()
+    results, write = list[object](), settlement._write
+
+    def change_then_write(*args: Any) -> None:
+        results.extend(at_once(partial(rename_impatiently, sale)))
+        write(*args)
+
+    with patch.object(settlement, "_write", change_then_write):
+        settlement.decide(sale.pk, sale.epoch, _line(sale))
+    [result] = results
+    return result
+
+
+def rename_impatiently(sale: Sale) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '50ms'")
+        rename(sale)
 
 
 def refer_to(sale: Sale) -> None:

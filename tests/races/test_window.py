@@ -17,7 +17,7 @@ from inventory.models import Sale
 from orders import lifecycle, tickets
 from orders.settlement import settle
 from tests import deadlines, stack
-from tests.cast import JSON, skus
+from tests.cast import JSON, skus, ticket_of
 
 CROWD = 24
 BEFORE, OPEN_FOR = 3.0, 1.5  # seconds; a busy machine takes a while to bring the crowd
@@ -106,7 +106,7 @@ async def _click_until_closed(url: str, sale: Sale) -> Counter[str]:
         cookie = {"Cookie": f"shopper={shoppers.cookie_value(shopper)}"}
         said = ""
         while said != "closed":
-            form = {"ticket": tickets.issue(number, shopper), "product": sku}
+            form = {"ticket": ticket_of(number, shopper), "product": sku}
             reply = await client.post(f"/sales/{sale.slug}/buy", data=form, headers=cookie)
             answer = reply.json()
             said = answer.get("reason") or answer["status"]

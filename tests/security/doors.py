@@ -29,6 +29,7 @@ EXAMPLES = {
     "app_label": "inventory",
     "url": "nothing/of/ours",
     "file": "css/shop.css",
+    "anything": "1/2",
 }
 
 _GROUP = re.compile(r"\(\?P<(\w+)>")
@@ -103,7 +104,7 @@ def _of_regex(pattern: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    plain = text.replace("\\", "")
+    plain = re.sub(r"/\?\Z", "/", text.replace("\\", ""))
     assert not re.search(r"[()\[\]{}*+?|]", plain), f"no example can be made of {text!r}"
     return plain
 

@@ -19,9 +19,9 @@ from conftest import MakeSale
 from dashboard.tests.staff import session_of
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
-from orders.tickets import issue, new_purchase
+from orders.tickets import new_purchase
 from tests import deadlines, stack
-from tests.cast import all_that_opening_needs, skus
+from tests.cast import all_that_opening_needs, skus, ticket_of
 from tests.contract.conftest import Web
 from tests.security import raw
 from tests.security.doors import EXAMPLES, Door, doors, without_example
@@ -75,7 +75,7 @@ def shop(web: Web, make_sale: MakeSale) -> Shop:
     with all_that_opening_needs():
         stack.wait_for(lambda: httpx.get(f"{web.url}/readyz").is_success, "the shop is ready")
     shopper = new_shopper()
-    tickets = [issue(sale.pk, shopper) for _ in range(300)]
+    tickets = [ticket_of(sale.pk, shopper) for _ in range(300)]
     token = "t" * 32
     staff = User.objects.create_superuser(f"owner-{sale.pk}")
     cookies = {

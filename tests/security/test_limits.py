@@ -16,9 +16,8 @@ from conftest import MakeSale
 from drills import http
 from flashsale.http.shoppers import cookie_value, new_shopper
 from inventory.models import Sale
-from orders import tickets
 from tests import stack
-from tests.cast import in_loop, skus
+from tests.cast import in_loop, skus, ticket_of
 from tests.contract.shapes import waiting
 
 PER_SHOPPER, PER_ADDRESS = 3, 50  # the defaults, which `docs/security.md` states
@@ -55,7 +54,7 @@ class Visitor:
         self.took = time.monotonic() - began
 
     def _click(self, sale: Sale, sku: str) -> bytes:
-        form = f"ticket={tickets.issue(sale.pk, self.shopper)}&product={sku}"
+        form = f"ticket={ticket_of(sale.pk, self.shopper)}&product={sku}"
         headers = {
             "Host": "localhost",
             "Accept": "application/json",

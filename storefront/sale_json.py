@@ -1,0 +1,42 @@
+"""A sale as programs read it."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from flashsale.http.response import format_utc
+from orders import tickets
+from storefront.live_sale import LiveSale
+
+
+def describe_sale(live: LiveSale, shopper: UUID) -> dict[str, object]:
+    """The sale, its phase and times, and its offer."""
+    return {
+        "sale": live.card.slug,
+        "phase": live.phase,
+        "opens_at": _moment(live.opens_at),
+        "closes_at": _moment(live.closes_at),
+        "server_time": _moment(live.now),
+        **describe_offer(live, shopper),
+    }
+
+
+def describe_offer(live: LiveSale, shopper: UUID) -> dict[str, object]:
+    """The products with what can be bought now, and a fresh ticket that is bound to all of them."""
+    return {
+        "ticket": tickets.issue(live.card.id, shopper, live.card.shown.sale),
+        "products": [
+            {
+                "sku": variant.sku,
+                "name": variant.name,
+                "option": variant.option,
+                "price": variant.price,
+                "currency": variant.currency,
+                "stock": live.left(variant),
+            }
+            for variant in live.card.variants
+        ],
+    }
+
+
+def _moment(milliseconds: int) -> str:
+    return format_utc(datetime.fromtimestamp(milliseconds / 1000, UTC))
