@@ -44,6 +44,12 @@ class Order(models.Model):
         db_constraint=False,
         db_column="product_id",
     )
+    # What was bought, as it was called then: the catalogue changes, the order does not. Empty
+    # without a variant. A trigger fills them for processes of the last release
+    # (`orders/migrations/0007_what_was_bought.py`).
+    product_name = models.CharField(max_length=120, blank=True, db_default="")
+    option = models.CharField(max_length=40, blank=True, db_default="")
+    sku = models.CharField(max_length=40, blank=True, db_default="")
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
     # Units that the order takes from stock: the one sum for stock, limits and reconciliation.
@@ -89,6 +95,9 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(variant__isnull=False) | Q(reason="error"), name="order_has_product"
             ),
+            models.CheckConstraint(
+                condition=Q(variant__isnull=True) | ~Q(sku=""), name="order_names_its_product"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -98,6 +107,11 @@ class Order(models.Model):
     def reference(self) -> str:
         """The short reference that shoppers read out: see `orders/reference.py`."""
         return reference(self.pk)
+
+    @property
+    def bought(self) -> str:
+        """The product's name with its option, as they were; "" without a variant."""
+        return f"{self.product_name} {self.option}".strip()
 
     @property
     def total(self) -> int:

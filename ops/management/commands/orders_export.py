@@ -49,12 +49,11 @@ COLUMNS = (
 # all rows first. One statement reads one snapshot, however slowly its rows are fetched.
 _ORDERS = """
 COPY (
-    SELECT o.id, s.slug, coalesce(p.sku, ''), coalesce(p.name, ''), coalesce(p.option, ''),
-           o.shopper, o.quantity, o.unit_price, o.currency, o.status, o.reason,
+    SELECT o.id, s.slug, o.sku, o.product_name, o.option, o.shopper, o.quantity, o.unit_price,
+           o.currency, o.status, o.reason,
            to_char(o.accepted_at AT TIME ZONE 'UTC', %(iso)s),
            to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s)
     FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
-    LEFT JOIN inventory_product AS p ON p.id = o.product_id
     WHERE (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
       AND (%(statuses)s::text[] IS NULL OR o.status = ANY(%(statuses)s))
       AND (%(since)s::timestamptz IS NULL OR o.accepted_at >= %(since)s)
