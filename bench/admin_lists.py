@@ -84,7 +84,7 @@ def list_addresses(sale: "Sale") -> Iterable[tuple[str, str]]:
     yield "order by reference", f"{orders}?q={order.reference}"
     yield "order by id", f"{orders}?q={order.pk}"
     yield "orders by shopper", f"{orders}?q={order.shopper}"
-    yield "orders by sku", f"{orders}?q={order.variant and order.variant.sku}"
+    yield "orders by sku", f"{orders}?q={order.sku}"
     yield "movements", "/admin/inventory/stockmovement/"
     yield "movements by sku", "/admin/inventory/stockmovement/?q=admin-7"
     yield "audit", "/admin/orders/auditentry/"

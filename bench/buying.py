@@ -117,9 +117,9 @@ def measure_sql_batches(stage: Stage) -> None:
 
 
 _INSERT = """
-INSERT INTO bench_orders (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
+INSERT INTO bench_orders (id, sale_id, product_id, sku, shopper, quantity, unit_price, currency, status,
                           reason, version, accepted_at, settled_at)
-SELECT id, 1, 1, shopper, 1, 100, 'EUR', 'confirmed', '', 1, now(), clock_timestamp()
+SELECT id, 1, 1, 'bench', shopper, 1, 100, 'EUR', 'confirmed', '', 1, now(), clock_timestamp()
 FROM unnest(%s::uuid[], %s::uuid[]) AS t (id, shopper)
 """
 

@@ -73,7 +73,7 @@ class DatabaseState:
         shoppers = [log.shopper for log in logs if log.shopper]
         purchases = {UUID(purchase) for log in logs for purchase in log.accepted}
         theirs = Q(sale=sale, shopper__in=shoppers) | Q(pk__in=purchases)
-        orders = Order.objects.filter(theirs).select_related("variant")
+        orders = Order.objects.filter(theirs)
         sale.refresh_from_db()
         return cls(
             {str(order.pk): order for order in orders},
@@ -116,8 +116,8 @@ def _check_stock(logs: Iterable[Log], state: DatabaseState) -> Iterator[Fault]:
     for log in logs:
         for purchase in _confirmed_purchases(log):
             order = state.orders.get(purchase)
-            if order is not None and order.variant is not None:
-                sold[order.variant.sku] += order.quantity
+            if order is not None and order.sku:
+                sold[order.sku] += order.quantity
     for sku, units in sold.items():
         if units > state.available.get(sku, 0):
             available = state.available.get(sku, 0)
@@ -212,13 +212,12 @@ def _check_orders(log: Log, state: DatabaseState) -> Iterator[Fault]:
 
 def _order_agrees(order: Order, log: Log, update: Update) -> bool:
     status = "confirmed" if order.status == "cancelled" != update.status else order.status
-    sku = order.variant.sku if order.variant else ""
     clicks = log.sent.get(update.purchase, ())
     return (
         status == update.status
         and (update.reason is None or update.reason == order.reason)
         and order.shopper == log.shopper
-        and (order.reason == "error" or (sku, str(order.quantity)) in clicks)
+        and (order.reason == "error" or (order.sku, str(order.quantity)) in clicks)
     )
 
 

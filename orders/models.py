@@ -5,6 +5,7 @@ from typing import TypeAlias
 from django.db import models
 from django.db.models import Case, F, Q, When
 
+from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
 from orders.reference import reference
 from orders.status import OWNING
@@ -45,6 +46,12 @@ class Order(models.Model):
         db_constraint=False,
         db_column="product_id",
     )
+    # What was bought, as it was called then: the catalogue changes, the order does not. Empty
+    # without a variant. A trigger fills them for processes of the last release
+    # (`orders/migrations/0009_what_was_bought.py`).
+    product_name = models.CharField(max_length=120, blank=True, db_default="")
+    option = models.CharField(max_length=40, blank=True, db_default="")
+    sku = models.CharField(max_length=40, blank=True, db_default="")
     shopper = models.UUIDField()
     quantity = models.PositiveIntegerField()
     # Units that the order takes from stock: the one sum for stock, limits and reconciliation.
@@ -90,6 +97,9 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(variant__isnull=False) | Q(reason="error"), name="order_has_product"
             ),
+            models.CheckConstraint(
+                condition=Q(variant__isnull=True) | ~Q(sku=""), name="order_names_its_product"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -99,6 +109,11 @@ class Order(models.Model):
     def reference(self) -> str:
         """The short reference that shoppers read out: see `orders/reference.py`."""
         return reference(self.pk)
+
+    @property
+    def bought(self) -> str:
+        """The product's name with its option, as they were; "" without a variant."""
+        return join_isolated(self.product_name, self.option)
 
     @property
     def total(self) -> int:

@@ -82,8 +82,8 @@ WHERE s.id = %(sale)s
 """
 _ORDERS = """
 SELECT replace(o.id::text, '-', ''), o.status, o.reason, replace(o.shopper::text, '-', ''),
-       coalesce(p.sku, ''), o.quantity
-FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
+       o.sku, o.quantity
+FROM orders_order AS o
 WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)s::uuid)
 """
 _UNITS = """

@@ -38,8 +38,8 @@ SELECT s.finished OR s.status = 'draft', s.version,
               WHERE l.sale_id = s.id), '{}'),
     coalesce((SELECT json_agg(json_build_array(
                   replace(o.id::text, '-', ''), o.status, o.reason,
-                  replace(o.shopper::text, '-', ''), coalesce(p.sku, ''), o.quantity))
-              FROM orders_order AS o LEFT JOIN inventory_product AS p ON p.id = o.product_id
+                  replace(o.shopper::text, '-', ''), o.sku, o.quantity))
+              FROM orders_order AS o
               WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
     coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
               FROM (SELECT o.shopper, sum(o.owned) AS units

@@ -22,20 +22,25 @@ GROUP BY shopper
 """
 
 
-# One statement: one round trip, and no process can freeze in the middle of it.
+# One statement: one round trip, and no process can freeze in the middle of it. What was bought is
+# read from the locked rows: arrays of names would be quoted and parsed, a value for each order.
 WRITE = f"""
 WITH raised AS (
     UPDATE inventory_sale SET version = %(version)s, confirmed = confirmed + %(confirmed)s
     WHERE id = %(sale)s
-), {stock.SELLING}
-INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status,
-                          reason, version, accepted_at, settled_at)
-SELECT id, %(sale)s, product, shopper, quantity, unit_price, currency, status, reason, %(version)s,
-       accepted_at, clock_timestamp()
+), {stock.SELLING}, bought AS MATERIALIZED (
+    SELECT id, name, option, sku, price, currency FROM inventory_product
+    WHERE id = ANY(%(variants)s::bigint[])
+)
+INSERT INTO orders_order (id, sale_id, product_id, product_name, option, sku, unit_price, currency,
+                          shopper, quantity, status, reason, version, accepted_at, settled_at)
+SELECT t.id, %(sale)s, t.product, coalesce(name, ''), coalesce(option, ''), coalesce(sku, ''),
+       coalesce(price, 0), coalesce(currency, ''), shopper, quantity, status, reason, %(version)s,
+       to_timestamp(accepted / 1000.0::float8), clock_timestamp()
 FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
-            %(prices)s::integer[], %(currencies)s::text[], %(statuses)s::text[], %(reasons)s::text[],
-            %(accepted)s::timestamptz[])
-     AS t (id, product, shopper, quantity, unit_price, currency, status, reason, accepted_at)
+            %(statuses)s::text[], %(reasons)s::text[], %(accepted)s::bigint[])
+     AS t (id, product, shopper, quantity, status, reason, accepted)
+LEFT JOIN bought ON bought.id = t.product
 """  # noqa: S608  # two constants
 
 
@@ -83,15 +88,14 @@ def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
         "confirmed": len(owning),
         "sold": list(sold),
         "units": list(sold.values()),
+        "variants": list({decision.variant.pk for decision in decisions if decision.variant}),
         "ids": _array(d.entry.purchase.hex for d in decisions),
         "products": _array(d.variant.pk if d.variant else "NULL" for d in decisions),
         "shoppers": _array(d.entry.shopper.hex for d in decisions),
         "quantities": _array(d.entry.quantity for d in decisions),
-        "prices": _array(d.variant.price if d.variant else 0 for d in decisions),
-        "currencies": _array(d.variant.currency if d.variant else "" for d in decisions),
         "statuses": _array(d.status.value for d in decisions),
         "reasons": _array(d.reason for d in decisions),
-        "accepted": _array(d.entry.accepted_at.isoformat() for d in decisions),
+        "accepted": _array(round(d.entry.accepted_at.timestamp() * 1000) for d in decisions),
     }
 
 

@@ -14,6 +14,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
+from storefront.bought import Bought
 from storefront.catalogue import VariantCard
 from storefront.choice import Choice
 from storefront.live_sale import LiveSale
@@ -27,7 +28,7 @@ NOTICES = frozenset(
     if (answer.gate_codes and 400 <= answer.status < 500) or answer is ClickAnswer.COOKIES
 )
 
-Purchase = tuple[UUID, Answer]
+Purchase = tuple[UUID, Answer, Bought | None]
 
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
 
@@ -50,8 +51,8 @@ def render_sale_page(
     }
     for number, variants in enumerate(live.card.choices):
         skus = {variant.sku for variant in variants}
-        bought = [(mine, answer) for mine, answer in own or () if answer.sku in skus]
-        values[f"own-{number}"] = render_own_purchases(live, language, bought).decode()
+        these = [purchase for purchase in own or () if purchase[1].sku in skus]
+        values[f"own-{number}"] = render_own_purchases(live, language, these).decode()
     values |= _fresh_tickets(live, shopper)
     return _body(live, language, "storefront/sale.html", _page_context).fill(values)
 
@@ -78,8 +79,8 @@ def render_own_purchases(
 ) -> bytes:
     """Render the outcomes of the shopper's purchases; with `swap`, to replace those on the page."""
     return b"".join(
-        render_outcome(live.card, language, mine, answer, own=True, swap=swap)
-        for mine, answer in own
+        render_outcome(live.card, language, mine, answer, bought=bought, own=True, swap=swap)
+        for mine, answer, bought in own
     )
 
 
@@ -229,16 +230,14 @@ def render_order_page(
     language: str,
     purchase: UUID,
     answer: Answer,
-    unit_price: int,
-    currency: str,
+    bought: Bought | None,
     accepted_at: datetime | None = None,
 ) -> bytes:
-    """Render the outcome as a page of its own. `unit_price` is in minor units of `currency`."""
+    """Render the outcome as a page of its own."""
     context = {
         "answer": answer._replace(shopper=""),
-        "unit_price": unit_price,
-        "total": unit_price * answer.quantity,
-        "currency": currency,
+        "bought": bought,
+        "total": bought.unit_price * answer.quantity if bought else 0,
         "purchase": placeholder("purchase"),
         "reference": placeholder("reference"),
         "accepted": placeholder("accepted") if accepted_at else "",
@@ -248,7 +247,7 @@ def render_order_page(
         "purchase": str(purchase),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
-        "outcome": render_outcome(live.card, language, purchase, answer).decode(),
+        "outcome": render_outcome(live.card, language, purchase, answer, bought=bought).decode(),
     }
     return render_once(live.card, "storefront/order.html", language, context).fill(values)
 

@@ -18,6 +18,7 @@ from inventory.gate.entries import Answer
 from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments
+from storefront.bought import Bought, recall
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
@@ -49,7 +50,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
-        return render_settled(request, live, number, answer)
+        return render_settled(request, live, number, answer, bought=found.bought)
     page = fragments.render_order_page(live, request.language, number, *found)
     return Response(200, page)
 
@@ -68,13 +69,18 @@ def _not_found(request: Request) -> Response:
 
 
 def render_settled(
-    request: Request, live: LiveSale, purchase: UUID, answer: Answer, status: int = 200
+    request: Request,
+    live: LiveSale,
+    purchase: UUID,
+    answer: Answer,
+    status: int = 200,
+    bought: Bought | None = None,
 ) -> Response:
     """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
     one."""
     if answer.reason == Order.Reason.CHANGED:
         live.read_card_soon()  # this process accepted it, and so is behind
-    box = render_outcome(live.card, request.language, purchase, answer)
+    box = render_outcome(live.card, request.language, purchase, answer, bought=bought)
     variant = live.card.variant(answer.sku)
     if answer.status != Order.Status.REJECTED or variant is None or request.shopper is None:
         return Response(status, box)
@@ -87,12 +93,11 @@ def render_settled(
 
 
 class Found(NamedTuple):
-    """An answer with its price, in minor units of the currency, and when it was accepted: None if
-    the gate was rebuilt since."""
+    """An answer with what it bought, None if that is unknown, and when it was accepted: None if the
+    gate was rebuilt since."""
 
     answer: Answer
-    unit_price: int
-    currency: str
+    bought: Bought | None
     accepted_at: datetime | None = None
 
 
@@ -116,25 +121,19 @@ async def _find(purchase: UUID, live: LiveSale) -> Found | None:
     except (redis.RedisError, OSError):
         answer, accepted_at, ready = None, None, False
     if answer is not None:
-        return _add_price(live, answer, accepted_at)
+        bought = await recall(live.card, {purchase: answer})
+        return Found(answer, bought[purchase], accepted_at)
     order = await find_order(purchase)
     if order is None and not ready and not live.card.finished:
         raise _NotKnownNow
     return order
 
 
-def _add_price(live: LiveSale, answer: Answer, accepted_at: datetime | None) -> Found:
-    """Add the card's price: prices are frozen as long as the sale has a gate."""
-    variant = live.card.variant(answer.sku)
-    price, currency = (variant.price, variant.currency) if variant else (0, "")
-    return Found(answer, price, currency, accepted_at)
-
-
 def _find_order(purchase: UUID) -> Found | None:
-    order = Order.objects.select_related("variant").filter(pk=purchase).first()
+    order = Order.objects.filter(pk=purchase).first()
     if order is None:
         return None
-    return Found(answer_of(order), order.unit_price, order.currency, order.accepted_at)
+    return Found(answer_of(order), Bought.of(order) if order.sku else None, order.accepted_at)
 
 
 def _has_no_form(request: Request) -> bool:
@@ -145,14 +144,15 @@ def _has_no_form(request: Request) -> bool:
 
 
 def _as_json(purchase: UUID, found: Found) -> dict[str, object]:
-    answer = found.answer
+    answer, bought = found.answer, found.bought
+    price = bought.unit_price if bought else 0
     return {
         "purchase": str(purchase),
         "status": answer.status,
         "reason": answer.reason,
         "product": answer.sku,
         "quantity": answer.quantity,
-        "unit_price": found.unit_price,
-        "total": found.unit_price * answer.quantity,
-        "currency": found.currency,
+        "unit_price": price,
+        "total": price * answer.quantity,
+        "currency": bought.currency if bought else "",
     }

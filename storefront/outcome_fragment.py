@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from inventory.gate.entries import Answer
+from storefront.bought import Bought
 from storefront.catalogue import SaleCard
 from storefront.rendered import Rendered, placeholder, render
 
@@ -18,17 +19,20 @@ def render_outcome(
     answer: Answer,
     *,
     ticket: str = "",
+    bought: Bought | None = None,
     own: bool = False,
     swap: bool = False,
 ) -> bytes:
     """Render the box that shows the answer to a click.
 
     `ticket` adds the click's form, for a queued purchase: the page sends it again if Redis lost the
-    entry. `own` is for the list of earlier purchases, `swap` for a fragment that replaces the box of
-    the same purchase wherever it is on the page.
+    entry. `bought` is what the order says; without it the card's variant is named. `own` is for the
+    list of earlier purchases, `swap` for a fragment that replaces the box of the same purchase
+    wherever it is on the page.
     """
     context = {
         "answer": answer._replace(shopper=""),
+        "bought": bought or Bought.on_card(card, answer.sku),
         "purchase": placeholder("purchase"),
         "ticket": placeholder("ticket") if ticket else "",
         "own": own,

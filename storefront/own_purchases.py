@@ -11,6 +11,7 @@ from flashsale.http.request import Request
 from inventory.gate import admission
 from inventory.gate.entries import Answer
 from orders.models import Order
+from storefront.bought import Bought, recall
 from storefront.fragments import Purchase
 from storefront.live_sale import LiveSale
 
@@ -33,15 +34,18 @@ async def _read_purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | Non
     own = await admission.read_own_purchases(live.card.id, shopper)
     if own is None and live.phase == "ended":
         return await in_thread(_read_orders, shopper, live.card.id)  # finished: its gate is purged
-    return own
+    if own is None:
+        return None
+    named = {purchase: answer for purchase, answer in own if answer.status != "rejected"}
+    bought = await recall(live.card, named)
+    return [(purchase, answer, bought.get(purchase)) for purchase, answer in own]
 
 
 def _read_orders(shopper: UUID, sale: int) -> list[Purchase]:
-    own = Order.objects.filter(shopper=shopper, sale=sale).select_related("variant")
-    return [(order.pk, answer_of(order)) for order in own.order_by("-accepted_at")[:_SHOWN]]
+    own = Order.objects.filter(shopper=shopper, sale=sale).order_by("-accepted_at")[:_SHOWN]
+    return [(order.pk, answer_of(order), Bought.of(order) if order.sku else None) for order in own]
 
 
 def answer_of(order: Order) -> Answer:
     """The order in the form in which the gate stores answers."""
-    sku = order.variant.sku if order.variant else ""
-    return Answer(order.status, order.reason, order.shopper.hex, sku, order.quantity)
+    return Answer(order.status, order.reason, order.shopper.hex, order.sku, order.quantity)

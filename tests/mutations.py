@@ -125,8 +125,8 @@ MUTATIONS = (
         "tests/races/test_settle.py::test_two_settlements_decide_each_purchase_once",
         (
             "orders/settlement_statements.py",
-            "SELECT id, %(sale)s, product,",
-            "SELECT gen_random_uuid(), %(sale)s, product,",
+            "SELECT t.id, %(sale)s, t.product,",
+            "SELECT gen_random_uuid(), %(sale)s, t.product,",
         ),
     ),
     _mutation(

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 
 from dashboard import controls
 from dashboard.admin.base import ReadOnly, Tool
@@ -47,22 +48,27 @@ class OrderAdmin(ReadOnly):
     ordering = ["-sale_id", "-version", "-id"]
     sortable_by = ()
     list_display = [
-        *("reference", "status", "why", "price", "variant", "quantity"),
+        *("reference", "status", "why", "price", "bought", "quantity"),
         *("sale", "accepted"),
     ]
     list_filter = ["status", "reason", SaleFilter]
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
-    search_fields = ["variant__sku"]
+    search_fields = ["sku"]
     search_help_text = "A reference, the whole id of an order or of a shopper, or part of a sku."
     fields = [
-        *("reference", "id", "status", "why", "sale", "variant", "quantity", "unit", "price"),
-        *("shopper", "accepted", "settled", "version"),
+        *("reference", "id", "status", "why", "sale", "bought", "sku", "quantity", "unit"),
+        *("price", "shopper", "accepted", "settled", "version"),
     ]
 
     @admin.display(description="reason")
     def why(self, order: Order) -> str:
         return order.get_reason_display() if order.reason else ""
+
+    @admin.display(description="product")
+    def bought(self, order: Order) -> str:
+        """As it was called when it was bought."""
+        return order.bought
 
     @admin.display(description="accepted")
     def accepted(self, order: Order) -> str:
@@ -81,14 +87,22 @@ class OrderAdmin(ReadOnly):
         return money(order.total, order.currency)
 
     def described(self, subject: Order) -> str:
-        bought = f"{subject.quantity} of {subject.variant or 'no product'}, {self.price(subject)}"
+        bought = f"{subject.quantity} of {subject.bought or 'no product'}, {self.price(subject)}"
         return f"{subject.reference}: {bought}, {subject.get_status_display().lower()}"
 
     def tools(self, request: HttpRequest, subject: Order) -> list[Tool]:
-        return [*super().tools(request, subject), *audit_of(request, order=subject.pk)]
+        product = subject.variant_id and reverse(
+            "admin:inventory_variant_change", args=[subject.variant_id]
+        )
+        links = [(product, "Product")] if product else []
+        return [
+            *super().tools(request, subject),
+            *links,
+            *audit_of(request, order=subject.pk),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Order]":
-        return super().get_queryset(request).select_related("sale", "variant")
+        return super().get_queryset(request).select_related("sale")
 
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Order]", search_term: str

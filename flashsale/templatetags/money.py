@@ -13,6 +13,11 @@ register = template.Library()
 @register.filter
 def money(minor_units: int, currency: str) -> str:
     """`minor_units` of an ISO 4217 currency: 12900 EUR is €129.00, 12900 JPY ¥12,900."""
-    amount = Decimal(minor_units).scaleb(-get_currency_precision(currency))
+    amount = major_units(minor_units, currency)
     locale = to_locale(get_language() or settings.LANGUAGE_CODE)
     return format_currency(amount, currency, locale=locale)
+
+
+def major_units(minor_units: int, currency: str) -> Decimal:
+    """12900 EUR is 129.00, 12900 JPY is 12900."""
+    return Decimal(minor_units).scaleb(-get_currency_precision(currency))

@@ -3,16 +3,19 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
+from ops.management.commands.orders_export import _harmless
 from orders import cancellation, lifecycle, settlement
-from orders.models import Order
+from orders.models import AuditEntry, Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
 from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
@@ -29,7 +32,7 @@ def sold(sale: Sale, shoppers: int) -> list[Order]:
 def exported(*words: str) -> list[dict[str, str]]:
     ran = here("orders_export", *words)
     assert ran.code == 0, ran.err
-    return list(csv.DictReader(io.StringIO(ran.out)))
+    return list(csv.DictReader(io.StringIO(ran.out, newline="")))
 
 
 def renamed(sale: Sale, **facts: str) -> None:
@@ -86,15 +89,76 @@ def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
     assert (row["unit_price_minor"], row["unit_price"]) == ("12900", "12900")
 
 
+SIGNS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+# Spaces and characters that cannot be seen: byte order mark, zero-width space, no-break space …
+BLANKS = [" ", "\t", "\r", "\n", "\ufeff", "\u200b", "\xa0", "\u3000", "\u2060", "\u202e", "\x00"]
+
+
 @pytest.mark.parametrize(
-    "name", ['=HYPERLINK("https://example.com")', "+1", "-1", "@SUM(A1)", "\t=1", " =1"]
+    "name",
+    [
+        *('=HYPERLINK("https://example.com")', "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\tx"),
+        *(f"{sign}1" for sign in SIGNS),
+        *(f"{blank}=1" for blank in BLANKS if blank != "\x00"),
+        "\ufeff \u200b\xa0=1",
+    ],
 )
 def test_no_cell_is_a_formula(make_sale: MakeSale, name: str) -> None:
     sale = make_sale()
     renamed(sale, name=name, option=name)
     sold(sale, 1)
     [row] = exported("--sale", sale.slug)
-    assert (row["product"], row["option"]) == (f"'{name}", f"'{name}")
+    for shown in (row["product"], row["option"]):
+        assert shown.startswith("'")
+        assert shown.replace("'", "") == name
+
+
+@pytest.mark.parametrize("blank", ["", *BLANKS])
+@pytest.mark.parametrize("sign", SIGNS)
+@pytest.mark.parametrize("separator", [";", "\t", "\r\n"])
+def test_no_part_is_a_formula_where_another_separator_is_used(
+    separator: str, sign: str, blank: str
+) -> None:
+    text = f"Shoe{separator}{blank}{sign}1"
+    [_, *cells] = re.split(r"[;\t\r\n]", _harmless(text))
+    assert not any(cell.strip("".join(BLANKS)).startswith(tuple(SIGNS)) for cell in cells)
+
+
+@pytest.mark.parametrize(
+    "text", ["Shoe", "T-Shirt", "A+B; C", "a@b.example", "1 = 1", "", "Größe 42;5"]
+)
+def test_a_text_that_is_no_formula_stays_what_it_is(text: str) -> None:
+    assert _harmless(text) == text
+
+
+def test_a_spreadsheet_is_told_that_it_is_utf_8(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    renamed(sale, name="Café-Läufer")
+    sold(sale, 1)
+    plain = here("orders_export", "--sale", sale.slug).out
+    assert here("orders_export", "--sale", sale.slug, "--excel").out == f"\ufeff{plain}"
+    assert plain.startswith("order,")
+
+
+def test_an_order_that_was_not_cancelled_has_no_cancellation(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    sold(sale, 1)
+    [row] = exported("--sale", sale.slug)
+    assert row["cancelled_at"] == row["cancelled_by"] == row["cancel_reason"] == ""
+
+
+def test_a_cancelled_order_says_when_by_whom_and_why(make_sale: MakeSale) -> None:
+    sale = make_sale()
+    Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Kathmandu")
+    [order] = sold(sale, 1)
+    cancellation.cancel_order(order.pk, by="anna", reason="=paid twice")
+    [row] = exported("--sale", sale.slug)
+    at = AuditEntry.objects.get(order=order.pk).at.astimezone(ZoneInfo("Asia/Kathmandu"))
+    assert (row["status"], row["cancelled_by"], row["cancel_reason"]) == (
+        *("cancelled", "anna"),
+        "'=paid twice",
+    )
+    assert row["cancelled_at"] == at.isoformat(timespec="milliseconds")
 
 
 def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: MakeSale) -> None:
@@ -102,7 +166,7 @@ def test_commas_quotes_and_letters_of_all_kinds_stay_what_they_are(make_sale: Ma
     renamed(sale, name=name)
     sold(sale, 1)
     ran = spawned("orders_export", "--sale", sale.slug, LC_ALL="C", PYTHONIOENCODING="ascii")
-    [row] = csv.DictReader(io.StringIO(ran.out))
+    [row] = csv.DictReader(io.StringIO(ran.out, newline=""))
     assert row["product"] == name
 
 

@@ -16,4 +16,5 @@ def test_an_order_keeps_its_price_when_the_variant_costs_more(make_sale: MakeSal
     Variant.objects.filter(sales=sale).update(price=99999)
     found = outcome._find_order(purchase)
     assert found is not None
-    assert (found.unit_price, found.currency) == (12900, "EUR")
+    assert found.bought is not None
+    assert (found.bought.unit_price, found.bought.currency) == (12900, "EUR")

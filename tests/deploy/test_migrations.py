@@ -91,8 +91,11 @@ def owned(sale: Sale) -> list[int]:
 
 def test_the_last_release_sells_on_this_schema(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
+    variant = sale.variants.get()
     with undone() as cursor:
         assert sell_one(cursor, sale) == "confirmed"
+        [named] = sale.orders.values_list("product_name", "option", "sku")
+        assert named == (variant.name, variant.option, variant.sku)
     assert sale.orders.count() == 0
 
 

@@ -109,7 +109,7 @@ def _parse_range(text: str) -> tuple[UUID, UUID]:
 
 
 def _find_between(first: UUID, last: UUID) -> list[Order]:
-    orders = Order.objects.filter(pk__range=(first, last)).select_related("sale", "variant")
+    orders = Order.objects.filter(pk__range=(first, last)).select_related("sale")
     return list(orders.order_by("pk"))
 
 
@@ -165,10 +165,10 @@ def _cancel_one(order: Order, by: str, reason: str) -> Result:
 
 
 def _format_line(order: Order) -> str:
-    if order.variant is None:
+    if not order.sku:
         return f"{order.reference}  {order.status}"
     total = money(order.total, order.currency)
-    return f"{order.reference}  {order.status}  {order.quantity} of {order.variant}  {total}"
+    return f"{order.reference}  {order.status}  {order.quantity} of {order.bought}  {total}"
 
 
 def _order_facts(order: Order) -> Facts:
@@ -177,8 +177,8 @@ def _order_facts(order: Order) -> Facts:
         "id": order.pk,
         "reference": order.reference,
         "sale": order.sale.slug,
-        "sku": order.variant.sku if order.variant else None,
-        "product": str(order.variant) if order.variant else None,
+        "sku": order.sku or None,
+        "product": order.bought or None,
         "shopper": order.shopper,
         "quantity": order.quantity,
         "unit_price": order.unit_price,

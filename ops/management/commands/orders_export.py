@@ -2,22 +2,21 @@
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
-from functools import cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from babel.numbers import get_currency_precision
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from rich.console import Console
 
+from flashsale.templatetags.money import major_units
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
 from orders.models import Order
@@ -44,18 +43,23 @@ COLUMNS = (
     "accepted_at",
     "settled_at",
     "time_zone",
+    "cancelled_at",
+    "cancelled_by",
+    "cancel_reason",
 )
 
 # COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
 # all rows first. One statement reads one snapshot, however slowly its rows are fetched.
 _ORDERS = """
 COPY (
-    SELECT o.id, s.slug, coalesce(p.sku, ''), coalesce(p.name, ''), coalesce(p.option, ''),
-           o.shopper, o.quantity, o.unit_price, o.currency, o.status, o.reason,
+    SELECT o.id, s.slug, o.sku, o.product_name, o.option, o.shopper, o.quantity, o.unit_price,
+           o.currency, o.status, o.reason,
            to_char(o.accepted_at AT TIME ZONE 'UTC', %(iso)s),
-           to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s), s.time_zone
+           to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s),
+           coalesce(to_char(c.at AT TIME ZONE 'UTC', %(iso)s), ''),
+           s.time_zone, coalesce(c.actor, ''), coalesce(c.reason, '')
     FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
-    LEFT JOIN inventory_product AS p ON p.id = o.product_id
+    LEFT JOIN orders_auditentry AS c ON c."order" = o.id AND c.action = 'cancelled'
     WHERE (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
       AND (%(statuses)s::text[] IS NULL OR o.status = ANY(%(statuses)s))
       AND (%(since)s::timestamptz IS NULL OR o.accepted_at >= %(since)s)
@@ -65,12 +69,31 @@ COPY (
 """
 _ISO = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
 _AT_ONCE = 1_000  # rows that are held in memory
-# A spreadsheet calculates a cell that begins with one of these; some are full-width signs.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_MARK = "\ufeff"  # the byte order mark: without it Excel does not read UTF-8
+# A spreadsheet calculates a cell that begins with one of these; some are wide or small signs.
+_SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+# Spaces, and characters that cannot be seen: a spreadsheet drops some of them.
+_BLANK = (
+    r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202f\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    r"\U000e0000-\U000e0fff"
+)
+# A cell begins where the text does, and after what an import may take for a separator.
+_FORMULA = re.compile(rf"(^|[;\t\r\n])(?=[{_BLANK}]*[{_SIGNS}])|^(?=[\t\r\n])")
+
+
+class _Lines(list[str]):
+    """Takes the lines of a `csv.writer`. Only values with a character of its line end are quoted, so
+    that is CRLF, of which the output gets the second half: a lone CR would end a line elsewhere."""
+
+    write = list.append
 
 
 class Command(OperatorCommand):
-    help = "Writes orders to standard output as CSV in UTF-8, in the order of their acceptance."
+    help = (
+        "Writes orders to standard output as CSV in UTF-8, in the order of their acceptance."
+        " Times are in the sale's time zone, with the offset."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--sale", metavar="SLUG", help="orders of one sale only")
@@ -88,6 +111,12 @@ class Command(OperatorCommand):
             "--until", type=iso_time, metavar="TIME", help="accepted before this time"
         )
 
+        parser.add_argument(
+            "--excel",
+            action="store_true",
+            help="begin with a byte order mark (BOM): a spreadsheet that opens the file reads UTF-8",
+        )
+
     def run_from_argv(self, argv: list[str]) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
@@ -97,6 +126,7 @@ class Command(OperatorCommand):
         written = 0
         try:
             with _copy_orders(self._choose(**options)) as orders, self._progress() as show:
+                self.stdout.write(_MARK if options["excel"] else "", ending="")
                 self._write([COLUMNS])
                 while rows := list(islice(orders, _AT_ONCE)):
                     self._write(rows)
@@ -130,9 +160,9 @@ class Command(OperatorCommand):
         }
 
     def _write(self, rows: Iterable[Iterable[object]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self.stdout.write(text.getvalue(), ending="")
+        lines = _Lines()
+        csv.writer(lines, lineterminator="\r\n").writerows(rows)
+        self.stdout.write("".join(f"{line[:-2]}\n" for line in lines), ending="")
 
     @contextmanager
     def _progress(self) -> Iterator[Callable[[int], None]]:
@@ -155,7 +185,7 @@ def _copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
 def _row(order: tuple[str, ...]) -> Row:
     """One order, in the order of COLUMNS."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
-    *rest, accepted_at, settled_at, zone = rest
+    status, reason, accepted, settled, cancelled, zone, actor, why = rest
     total = int(quantity) * int(price)
     return (
         purchase,
@@ -168,10 +198,13 @@ def _row(order: tuple[str, ...]) -> Row:
         _decimal(int(price), currency),
         _decimal(total, currency),
         currency,
-        *rest,
-        _local(accepted_at, zone),
-        _local(settled_at, zone),
+        status,
+        reason,
+        _local(accepted, zone),
+        _local(settled, zone),
         zone,
+        _local(cancelled, zone) if cancelled else "",
+        *map(_harmless, (actor, why)),
     )
 
 
@@ -185,15 +218,10 @@ def _local(moment: str, zone: str) -> str:
 
 
 def _harmless(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
+    """Put an apostrophe before each part of a text that a spreadsheet would take for a formula."""
+    return _FORMULA.sub(r"\1'", text)
 
 
 def _decimal(minor_units: int, currency: str) -> str:
     """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a variant."""
-    return str(Decimal(minor_units).scaleb(-_digits(currency))) if currency else ""
-
-
-@cache
-def _digits(currency: str) -> int:
-    return get_currency_precision(currency)
+    return str(major_units(minor_units, currency)) if currency else ""
