@@ -6,18 +6,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
-from functools import cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from babel.numbers import get_currency_precision
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from rich.console import Console
 
+from flashsale.money import as_decimal
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
 from orders.models import Order
@@ -177,9 +175,4 @@ def _harmless(text: str) -> str:
 
 def _decimal(minor_units: int, currency: str) -> str:
     """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a variant."""
-    return str(Decimal(minor_units).scaleb(-_digits(currency))) if currency else ""
-
-
-@cache
-def _digits(currency: str) -> int:
-    return get_currency_precision(currency)
+    return str(as_decimal(minor_units, currency)) if currency else ""
