@@ -1,37 +1,29 @@
 """Edit variants. Their stock moves through the ledger only."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
 
 from dashboard import controls
-from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.base import Edited, Tool
 from dashboard.admin.history import audit_of
+from dashboard.admin.prices import PriceForm
 from flashsale.templatetags.money import money
 from inventory.models import Variant
 from inventory.pictures import Picture, reencode
 
 
-class MinorUnits(forms.IntegerField):
-    """Refuses 129.00, which Django takes for 129: the user means major units."""
-
-    re_decimal = re.compile("(?!)")
-
-
-class VariantForm(SideBySide):
+class VariantForm(PriceForm):
     def clean_picture(self) -> Any:
         """Re-encode a new picture; pass False, Django's value for "remove it", through."""
         picture = self.cleaned_data["picture"]
         return reencode(picture) if isinstance(picture, UploadedFile) else picture
 
-    def clean(self) -> dict[str, Any] | None:
+    def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
             self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
@@ -41,7 +33,6 @@ class VariantForm(SideBySide):
 @admin.register(Variant)
 class VariantAdmin(Edited):
     form = VariantForm
-    formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
     controls = controls.OF_VARIANTS
     list_display = ["sku", "name", "option", "shown_price", "stock"]
     search_fields = ["sku", "name"]
