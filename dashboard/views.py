@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
-from dashboard.controls import Control, Outcome
+from dashboard.control import Control, Outcome
 from dashboard.reading import observer
 from inventory.models import Sale, Variant
 
@@ -95,6 +95,8 @@ def _change(
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
             outcome = Outcome("refused", _describe_errors(form))
+        if outcome.kind == "asked":
+            return _ask(request, desk, outcome, form)
         # A change that may be committed is repeated with the same key, or it might be made twice.
         return _answer(request, desk, outcome, "" if outcome.kind == "unsure" else key)
 
@@ -106,6 +108,7 @@ _STATUS = {
     "repeated": HTTPStatus.OK,
     "late": HTTPStatus.ACCEPTED,
     "refused": HTTPStatus.CONFLICT,
+    "asked": HTTPStatus.CONFLICT,
     "unsure": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -119,6 +122,13 @@ def _answer(request: HttpRequest, subject: str, outcome: Outcome, key: str) -> H
     level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
     messages.add_message(request, level, outcome.words)
     return redirect(f"{reverse('dashboard')}#{subject}")
+
+
+def _ask(request: HttpRequest, subject: str, outcome: Outcome, form: Control) -> HttpResponse:
+    """Show the odd things, with the form again: for htmx in place, else as a page."""
+    name = "_question" if "HX-Request" in request.headers else "question"
+    context = {"subject": subject, "outcome": outcome, "form": form}
+    return render(request, f"dashboard/{name}.html", context, status=_STATUS[outcome.kind])
 
 
 def _describe_errors(form: Control) -> str:

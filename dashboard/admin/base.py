@@ -19,7 +19,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from dashboard.controls import Control
+from dashboard.control import Control
 from flashsale.database import bounded_transaction
 from inventory.constraint_messages import explain
 from orders.audit_trail import Action, facts, write_down
@@ -32,6 +32,7 @@ _LEVELS = {
     "done": messages.SUCCESS,
     "repeated": messages.WARNING,
     "late": messages.WARNING,
+    "asked": messages.WARNING,
     "refused": messages.ERROR,
     "unsure": messages.ERROR,
 }
@@ -106,7 +107,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
             return HttpResponseRedirect(self._back(request, subjects))
         form = control(
             request.POST if request.method == "POST" else None,
-            initial=control.current(subjects[0]) if len(subjects) == 1 else {},
+            initial=control.initial_for(subjects),
         )
         if not form.is_valid():
             return self._question(request, form, subjects)
@@ -128,10 +129,13 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
             "title": form.label,
             "opts": self.opts,
             "form": form,
-            "subjects": [(self._page(request, each), self.described(each)) for each in subjects],
+            "subjects": [self._describe(request, form, each) for each in subjects],
             "back": self._back(request, subjects),
         }
         return TemplateResponse(request, "admin/confirm.html", context)
+
+    def _describe(self, request: HttpRequest, form: Control, subject: Any) -> tuple[Any, ...]:
+        return self._page(request, subject), self.described(subject), form.warnings(subject)
 
     def _carry_out(self, request: HttpRequest, form: Control, subjects: Sequence[Any]) -> None:
         end = time.monotonic() + PATIENCE
@@ -198,7 +202,6 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
             field.show_hidden_initial = not isinstance(field, forms.FileField)
 
     def fields_to_write(self) -> set[str]:
-        """The fields that were changed on this page."""
         return set(self.changed_data)
 
 
