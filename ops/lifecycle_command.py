@@ -14,6 +14,8 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
+from flashsale.currencies import OFFERED
+from flashsale.money import parse_amount
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
@@ -153,6 +155,21 @@ def whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def currency_code(text: str) -> str:
+    """Parse the code of a currency in which prices can be set, for argparse."""
+    if text.upper() not in OFFERED:
+        raise ArgumentTypeError(f"there is no currency {text!r} for prices in ISO 4217")
+    return text.upper()
+
+
+def read_price(text: str, currency: str) -> int:
+    """Read a price such as 129.00 in minor units. Raises UsageError with a sentence."""
+    try:
+        return parse_amount(text, currency)
+    except ValidationError as refusal:
+        raise UsageError(*refusal.messages) from refusal
 
 
 def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:

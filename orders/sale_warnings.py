@@ -1,5 +1,5 @@
-"""List odd things about a sale: possible, but perhaps typing errors. Staff are asked about them before the sale
-is scheduled or opened."""
+"""List odd things about a sale: possible, but perhaps typing errors. Staff are asked about them before
+the sale is scheduled or opened."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
