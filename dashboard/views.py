@@ -14,7 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
-from dashboard.controls import ChangeWindow, Control, Outcome
+from dashboard.control import Control, Outcome
+from dashboard.controls import ChangeWindow
 from dashboard.reading import observer
 from flashsale.middleware import try_again
 from inventory.models import Sale, Variant
@@ -93,6 +94,8 @@ def _change(
             outcome = form.carry_out(subject, by=request.user.get_username())
         else:
             outcome = Outcome("refused", _describe_errors(form))
+        if outcome.kind == "asked":
+            return _ask(request, desk, outcome, form)
         # A change that may be committed is repeated with the same key, or it might be made twice.
         key_used = "" if outcome.kind == "unsure" else key
         window = _window_afterwards(form, outcome)
@@ -116,6 +119,7 @@ _STATUS = {
     "repeated": HTTPStatus.OK,
     "late": HTTPStatus.ACCEPTED,
     "refused": HTTPStatus.CONFLICT,
+    "asked": HTTPStatus.CONFLICT,
     "unsure": HTTPStatus.SERVICE_UNAVAILABLE,
     "read_only": HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -138,6 +142,13 @@ def _answer(
     level = messages.SUCCESS if outcome.kind == "done" else messages.WARNING
     messages.add_message(request, level, outcome.words)
     return redirect(f"{reverse('dashboard')}#{subject}")
+
+
+def _ask(request: HttpRequest, subject: str, outcome: Outcome, form: Control) -> HttpResponse:
+    """Show the odd things, with the form again: for htmx in place, else as a page."""
+    name = "_question" if "HX-Request" in request.headers else "question"
+    context = {"subject": subject, "outcome": outcome, "form": form}
+    return render(request, f"dashboard/{name}.html", context, status=_STATUS[outcome.kind])
 
 
 def _describe_errors(form: Control) -> str:

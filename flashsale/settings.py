@@ -157,6 +157,7 @@ SILENCED_SYSTEM_CHECKS = [
 RATE_PER_SHOPPER = variables.whole("RATE_PER_SHOPPER", 3)  # accepted buys per second, 0: no limit
 RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
+DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
 # --- Django ----------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url
 from sentry_sdk.utils import BadDsn, Dsn
 
+from flashsale.currencies import OFFERED
+
 T = TypeVar("T")
 
 
@@ -64,6 +66,11 @@ def _parse_origin(raw: str) -> str:
 def choice(name: str, default: str, *known: str) -> str:
     """One of `known`, which are upper case. The value's case does not matter."""
     return _read(name, default, lambda raw: known[known.index(raw.upper())], " or ".join(known))
+
+
+def currency(name: str, default: str) -> str:
+    """The code of a currency in which prices can be set."""
+    return _read(name, default, lambda raw: OFFERED[raw.upper()].code, "an ISO 4217 code, like EUR")
 
 
 def flag(name: str, default: bool = False) -> bool:

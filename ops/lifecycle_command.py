@@ -16,7 +16,9 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from flashsale.characters import clean_line
+from flashsale.currencies import OFFERED
 from flashsale.moments import NeverShown, read_clock, shown_twice
+from flashsale.money import parse_amount
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
 from inventory.names import find_in_any_case
@@ -158,6 +160,21 @@ def whole_number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def currency_code(text: str) -> str:
+    """Parse the code of a currency in which prices can be set, for argparse."""
+    if text.upper() not in OFFERED:
+        raise ArgumentTypeError(f"there is no currency {text!r} for prices in ISO 4217")
+    return text.upper()
+
+
+def read_price(text: str, currency: str) -> int:
+    """Read a price such as 129.00 in minor units. Raises UsageError with a sentence."""
+    try:
+        return parse_amount(text, currency)
+    except ValidationError as refusal:
+        raise UsageError(*refusal.messages) from refusal
 
 
 def in_zone(moment: datetime, zone: ZoneInfo) -> datetime:

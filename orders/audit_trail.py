@@ -137,19 +137,17 @@ def _one_change(entry: AuditEntry, name: str) -> str:
     return f"{label} {_value(entry, name, entry.before)} → {after}"
 
 
-def _value(entry: AuditEntry, name: str, known: Facts) -> str:
-    value = known[name]
+def _value(entry: AuditEntry, name: str, side: Facts) -> str:
+    value: Any = side[name]
     if name in _MOMENTS:
-        return format_moment(
-            datetime.fromisoformat(value), known.get("time_zone") or zone_of(entry)
-        )
+        return format_moment(datetime.fromisoformat(value), side.get("time_zone") or zone_of(entry))
     if name == "price":
-        return _price(entry, value)
+        return _price(entry, side)
     return f"{value:,}" if isinstance(value, int) else isolate(str(value)) or "nothing"
 
 
-def _price(entry: AuditEntry, minor_units: int) -> str:
-    """In the currency that the entry names, else in the variant's; in minor units if there is
+def _price(entry: AuditEntry, side: Facts) -> str:
+    """In the currency of the same side, else in the one that did not change; in minor units if there is
     none."""
-    currency = entry.after.get("currency") or (entry.variant and entry.variant.currency)
-    return money(minor_units, currency) if currency else f"{minor_units:,}"
+    currency = side.get("currency") or (entry.variant and entry.variant.currency)
+    return money(side["price"], currency) if currency else f"{side['price']:,}"

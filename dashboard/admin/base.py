@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from dashboard.admin.odd_requests import CarefulAdmin
-from dashboard.controls import Control
+from dashboard.control import Control
 from flashsale.middleware import try_again
 
 MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all
@@ -26,6 +26,7 @@ _LEVELS = {
     "done": messages.SUCCESS,
     "repeated": messages.WARNING,
     "late": messages.WARNING,
+    "asked": messages.WARNING,
     "refused": messages.ERROR,
     "unsure": messages.ERROR,
 }
@@ -104,7 +105,7 @@ class StaffAdmin(CarefulAdmin):
         form = control(
             subjects,
             request.POST if request.method == "POST" else None,
-            initial=control.current(subjects[0]) if len(subjects) == 1 else {},
+            initial=control.initial_for(subjects),
         )
         if not form.is_valid():
             return self._question(request, form, subjects)
@@ -126,10 +127,13 @@ class StaffAdmin(CarefulAdmin):
             "title": form.label,
             "opts": self.opts,
             "form": form,
-            "subjects": [(self._page(request, each), self.described(each)) for each in subjects],
+            "subjects": [self._describe(request, form, each) for each in subjects],
             "back": self._back(request, subjects),
         }
         return TemplateResponse(request, "admin/confirm.html", context)
+
+    def _describe(self, request: HttpRequest, form: Control, subject: Any) -> tuple[Any, ...]:
+        return self._page(request, subject), self.described(subject), form.warnings(subject)
 
     def _carry_out(
         self, request: HttpRequest, form: Control, subjects: Sequence[Any]

@@ -25,6 +25,9 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
         for field in self.fields.values():
             field.show_hidden_initial = not isinstance(field, forms.FileField)
 
+    def fields_to_write(self) -> set[str]:
+        return set(self.changed_data)
+
 
 class Edited(StaffAdmin):
     """Pages that edit rows. Each change writes an audit entry in its transaction.
@@ -55,8 +58,9 @@ class Edited(StaffAdmin):
         if change:
             present = self.lock(obj)
             form.before = facts(present)
+            written = form.fields_to_write()
             for field in obj._meta.concrete_fields:
-                if field.name not in form.changed_data:
+                if field.name not in written:
                     setattr(obj, field.attname, getattr(present, field.attname))
         super().save_model(request, obj, form, change)
 

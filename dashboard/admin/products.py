@@ -1,6 +1,5 @@
 """Edit variants. Their stock moves through the ledger only."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,28 +7,21 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.db.models import PositiveIntegerField
 from django.http import HttpRequest
 from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
-from dashboard.admin.edited import SideBySide
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
+from dashboard.admin.prices import PriceForm
 from flashsale.templatetags.money import money
 from inventory.models import Sale, Variant
 from orders.changes import NotPossible
 from orders.variant_changes import AskFirst, announce_to_pages, check_change, lock_for_change
 
 
-class MinorUnits(forms.IntegerField):
-    """Refuses 129.00, which Django takes for 129: the user means major units."""
-
-    re_decimal = re.compile("(?!)")
-
-
-class VariantForm(SideBySide):
+class VariantForm(PriceForm):
     although_public = forms.BooleanField(
         required=False,
         label="change it although a sale is public",
@@ -38,7 +30,7 @@ class VariantForm(SideBySide):
     )
     selling: Sequence[Sale] = ()  # the locked sales that list the variant
 
-    def clean(self) -> dict[str, Any] | None:
+    def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
             self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
@@ -47,7 +39,7 @@ class VariantForm(SideBySide):
                 present, self.selling = lock_for_change(self.instance.pk)
                 changed = {
                     name
-                    for name in self.changed_data
+                    for name in self.fields_to_write()
                     if getattr(present, name, None) != self.cleaned_data.get(name)
                 }
                 confirmed = self.cleaned_data.get("although_public", False)
@@ -62,7 +54,6 @@ class VariantForm(SideBySide):
 @admin.register(Variant)
 class VariantAdmin(WithPictures):
     form = VariantForm
-    formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
     controls = controls.OF_VARIANTS
     list_display = ["sku", "name", "option", "shown_price", "stock"]
     search_fields = ["sku", "name"]
@@ -94,7 +85,7 @@ class VariantAdmin(WithPictures):
 
     def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        announce_to_pages(form.changed_data, form.selling)
+        announce_to_pages(form.fields_to_write(), form.selling)
 
 
 def _awaited(variant: Variant) -> bool:

@@ -30,6 +30,9 @@ def test_moments_and_prices_are_told_as_people_write_them() -> None:
     variant = Variant(sku="words", name="Shoe", price=1, currency="EUR")
     price = AuditEntry(variant=variant, before={"price": 12900}, after={"price": 9900})
     assert describe_change(price) == "price €129.00 → €99.00"
+    before, after = {"price": 12900, "currency": "EUR"}, {"price": 12900, "currency": "JPY"}
+    both = AuditEntry(variant=variant, before=before, after=after)
+    assert describe_change(both) == "price €129.00 → ¥12,900, currency EUR → JPY"
     opens = AuditEntry(before={}, after={"opens_at": "2026-11-27T18:00:00+00:00", "option": ""})
     assert describe_change(opens) == "opens 27 Nov 2026, 18:00:00 UTC, option nothing"
 

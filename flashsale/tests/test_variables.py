@@ -41,6 +41,10 @@ def read_choice() -> str:
     return variables.choice(NAME, "LOW", "LOW", "HIGH")
 
 
+def read_currency() -> str:
+    return variables.currency(NAME, "EUR")
+
+
 def read_database() -> dict[str, Any]:
     return variables.database(NAME, POSTGRES)
 
@@ -82,6 +86,7 @@ def read_sentry() -> str:
         (read_whole, "1", 1),
         (read_whole, "10", 10),
         (read_choice, "high", "HIGH"),
+        (read_currency, "jpy", "JPY"),
         (read_redis, "redis://cache", "redis://cache"),
         (read_redis, "rediss://:p@cache:6380/2", "rediss://:p@cache:6380/2"),
         (read_redis, "unix:///run/redis.sock", "unix:///run/redis.sock"),
@@ -109,6 +114,7 @@ def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         (read_flag, False),
         (read_whole, 5),
         (read_choice, "LOW"),
+        (read_currency, "EUR"),
         (lambda: read_database()["NAME"], "shop"),
         (read_redis, REDIS),
     ],
@@ -127,6 +133,8 @@ def test_a_missing_or_empty_variable_has_its_default(
     ("read", "raw"),
     [
         (read_flag, "hunter2"),
+        (read_currency, "hunter2"),
+        (read_currency, "XAU"),
         (read_whole, "hunter2"),
         (read_whole, "1.5"),
         (read_whole, "0"),

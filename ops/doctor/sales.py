@@ -12,9 +12,10 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from dashboard.alarms import WAITS_LONG
+from flashsale.currencies import KNOWN
 from inventory.gate import replica
 from inventory.gate.state import Pulse
-from inventory.models import Sale
+from inventory.models import Sale, Variant
 from ops.doctor.findings import Finding, failed, ok, warning
 from orders.models import Order
 
@@ -128,6 +129,18 @@ def check_paused_before_opening() -> Iterator[Finding]:
         yield ok("paused", "No sale is paused before its opening.")
 
 
+def check_currencies() -> Iterator[Finding]:
+    """Find codes that were stored before codes were checked: their decimals are unknown."""
+    codes = Variant.objects.exclude(currency__in=KNOWN).values_list("currency", flat=True)
+    unknown = sorted(set(codes.distinct().order_by()))
+    if unknown:
+        seen = f"Prices are in currencies that ISO 4217 does not list: {', '.join(unknown)}."
+        advice = "They are shown with two decimals. Choose other currencies in admin, *Products*."
+        yield warning("currencies", seen, advice)
+    else:
+        yield ok("currencies", "ISO 4217 lists those of all prices.")
+
+
 def _undrained() -> QuerySet[Sale]:
     """Sales that have a gate: neither drafts nor finished."""
     return Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
@@ -147,4 +160,5 @@ CHECKS = (
     check_unfinished,
     check_drafts,
     check_paused_before_opening,
+    check_currencies,
 )

@@ -111,6 +111,16 @@ def test_a_draft_that_should_be_open_is_a_warning(make_sale: MakeSale) -> None:
     assert not mentions(make_sale(live=False, opens_in=600), sales.check_drafts)
 
 
+def test_a_currency_that_no_list_has_is_a_warning(make_sale: MakeSale) -> None:
+    variants = make_sale(live=False).variants
+    variants.update(currency="ABC")
+    [finding] = sales.check_currencies()
+    assert finding.state == State.WARNING
+    assert re.search(r"\bABC\b", finding.seen)
+    variants.update(currency="EUR")
+    assert not any(re.search(r"\bABC\b", finding.seen) for finding in sales.check_currencies())
+
+
 def test_scripts_that_redis_has_forgotten_fail(make_sale: MakeSale) -> None:
     make_sale()
     blocking_clients.client_of(0).script_flush()

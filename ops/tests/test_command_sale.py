@@ -209,3 +209,16 @@ def test_a_sale_that_somebody_holds_is_left_alone(make_sale: MakeSale) -> None:
     assert ran.code == 1
     assert "Somebody else is changing this" in ran.err
     lifecycle.pause(sale.pk, by="staff")
+
+
+@pytest.mark.parametrize("step", ["schedule", "open"])
+def test_what_is_odd_about_a_sale_is_said_before_it_is_done(make_sale: MakeSale, step: str) -> None:
+    sale = make_sale(opens_in=600, live=False)
+    sale.variants.update(price=0)
+    refused = here("sale", step, sale.slug)
+    assert (refused.code, Sale.objects.get(pk=sale.pk).status) == (2, "draft")
+    assert "costs nothing." in refused.err
+    assert "all the same?" in refused.err
+    done = here("sale", step, sale.slug, "--no-input")
+    assert (done.code, Sale.objects.get(pk=sale.pk).status) == (0, "live")
+    assert "costs nothing." in done.err

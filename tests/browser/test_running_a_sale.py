@@ -133,6 +133,19 @@ def test_opening_now_asks_first(open_dashboard: OpenDashboard, make_sale: MakeSa
     sees_result(staff, "done", "is open")
 
 
+def test_an_odd_price_is_asked_about_in_place(
+    open_dashboard: OpenDashboard, make_sale: MakeSale, complaints: Complaints
+) -> None:
+    complaints.expect("status of 409")
+    sale = make_sale(opens_in=3600, closes_in=7200, live=False)
+    sale.variants.update(price=0)
+    staff = open_dashboard()
+    control(staff, sale, "Schedule")
+    sees_result(staff, "asked", "costs nothing.")
+    control(staff, sale, "Schedule all the same")
+    sees_result(staff, "done", "is scheduled")
+
+
 def test_what_was_refused_may_be_mended_where_it_was_typed(
     open_dashboard: OpenDashboard, make_sale: MakeSale, complaints: Complaints
 ) -> None:

@@ -16,7 +16,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from rich.console import Console
 
-from flashsale.templatetags.money import major_units
+from flashsale.money import as_decimal
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
 from orders.models import Order
@@ -224,4 +224,4 @@ def _harmless(text: str) -> str:
 
 def _decimal(minor_units: int, currency: str) -> str:
     """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a variant."""
-    return str(major_units(minor_units, currency)) if currency else ""
+    return str(as_decimal(minor_units, currency)) if currency else ""

@@ -34,6 +34,7 @@ from ops.lifecycle_command import (
 from ops.overview import Overview
 from orders import lifecycle
 from orders.audit_trail import describe_change
+from orders.sale_warnings import list_warnings
 
 _UTC = ZoneInfo("UTC")
 
@@ -44,13 +45,17 @@ class Step(NamedTuple):
     act: Callable[..., None]
     question: str
     help: str
+    warnings: Callable[[Sale], list[str]] = lambda sale: []  # odd things about the sale
 
 
 _STEPS = {
     "schedule": Step(
-        lifecycle.schedule, "Let {} open and close by the clock", "Lets a draft open by the clock."
+        lifecycle.schedule,
+        "Let {} open and close by the clock",
+        "Lets a draft open by the clock.",
+        list_warnings,
     ),
-    "open": Step(lifecycle.go_live, "Open {} now", "Opens it now, before its time."),
+    "open": Step(lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings),
     "pause": Step(lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."),
     "resume": Step(
         lifecycle.resume, "Take clicks in {} again", "Takes clicks again after a pause."
@@ -199,8 +204,11 @@ class Command(LifecycleCommand):
 
     def _step(self, step: Step, *, slug: str, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
+        odd = step.warnings(sale)
+        for warning in odd:
+            self.note(f"Odd: {warning}")
         return self.change(
-            f"{step.question.format(_describe(sale))}?",
+            f"{step.question.format(_describe(sale))}{' all the same' if odd else ''}?",
             lambda: step.act(sale.pk, by=by, reason=reason),
             lambda: _describe_result(find_sale(slug)),
             **options,

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from flashsale.moments import format_time
+from flashsale.money import parse_amount
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.names import find_each_in_any_case
@@ -96,9 +97,11 @@ def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
             Listing.objects.create(sale=sale, variant=_make_variant(**described), position=position)
 
 
-def _make_variant(*, picture: str, stock: int, **described: Any) -> Variant:
-    """Make a variant as staff would: its picture is re-encoded like an upload."""
-    variant = Variant(**described)
+def _make_variant(
+    *, picture: str, stock: int, price: str, currency: str, **described: Any
+) -> Variant:
+    """Make a variant as staff would: its price is typed, its picture is re-encoded like an upload."""
+    variant = Variant(price=parse_amount(price, currency), currency=currency, **described)
     with (_DEMO / picture).open("rb") as file:
         variant.picture = reencode(File(file))
     variant.full_clean()

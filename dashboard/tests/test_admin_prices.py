@@ -1,0 +1,131 @@
+"""Staff type prices as people write them, and choose the currency from a list."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import override_settings
+
+from dashboard.tests.admin_pages import LOOK, WRITE, Staff, form_of, listed, page_of
+from inventory.models import Variant
+from tests.cast import stocked
+
+ADD = f"{listed(Variant)}add/"
+
+
+@pytest.fixture
+def anna() -> Staff:
+    return Staff.with_permissions(*LOOK, *WRITE)
+
+
+def send(staff: Staff, address: str, **fields: Any) -> str:
+    return staff.browser.post(address, fields, follow=True).content.decode()
+
+
+@pytest.fixture
+def sku() -> str:
+    return f"prices-{uuid4().hex[:8]}"
+
+
+def add(staff: Staff, sku: str, price: str, currency: str = "EUR") -> str:
+    return send(staff, ADD, sku=sku, name="Shoe", price=price, currency=currency)
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "minor_units"),
+    [
+        ("129.00", "EUR", 12900),
+        ("129,00", "EUR", 12900),
+        ("1.299,00", "EUR", 129900),
+        ("€1,299.00", "EUR", 129900),
+        ("149", "EUR", 14900),
+        ("129.00", "RSD", 12900),
+        ("12900", "JPY", 12900),
+        ("12.900", "KWD", 12900),
+        ("0", "EUR", 0),
+    ],
+)
+def test_a_price_is_kept_in_minor_units(
+    anna: Staff, sku: str, price: str, currency: str, minor_units: int
+) -> None:
+    add(anna, sku, price, currency)
+    variant = Variant.objects.get(sku=sku)
+    assert (variant.price, variant.currency) == (minor_units, currency)
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "sentence"),
+    [
+        ("1.299", "EUR", "can be read in two ways"),
+        ("1299.001", "EUR", "EUR has 2 decimals."),
+        ("129.00", "JPY", "JPY has no decimals."),
+        ("21474836.48", "EUR", "The largest price is €21,474,836.47."),
+        ("cheap", "EUR", "such as 129.00"),
+        ("$129", "EUR", "such as 129.00"),
+        ("129.00", "XAU", "XAU is not one of the available choices"),
+        ("129.00", "", "This field is required"),
+    ],
+)
+def test_a_price_that_cannot_be_kept_is_refused_with_a_sentence(
+    anna: Staff, sku: str, price: str, currency: str, sentence: str
+) -> None:
+    page = add(anna, sku, price, currency)
+    assert sentence in page
+    assert len(re.findall('class="errorlist"', page)) == 1
+    assert not Variant.objects.filter(sku=sku).exists()
+
+
+def test_a_form_shows_the_price_as_it_is_typed_and_sends_it_unchanged(anna: Staff) -> None:
+    variant = stocked("prices-shown", 1)
+    form = form_of(anna.opens(page_of(variant)))
+    assert (form["price"], form["currency"]) == ("129.00", "EUR")
+    anna.sends(page_of(variant), **form)
+    variant.refresh_from_db()
+    assert variant.price == 12900
+    assert not variant.audit.exists()
+
+
+def test_another_currency_reads_the_price_anew(anna: Staff) -> None:
+    variant = stocked("prices-yen", 1)
+    form = form_of(anna.opens(page_of(variant)))
+    assert "JPY has no decimals." in send(anna, page_of(variant), **{**form, "currency": "JPY"})
+    anna.sends(page_of(variant), **{**form, "currency": "KWD"})
+    variant.refresh_from_db()
+    assert (variant.price, variant.currency) == (129000, "KWD")
+
+
+def test_two_who_edit_price_and_currency_leave_a_pair_that_one_of_them_typed(anna: Staff) -> None:
+    """12900 in minor units would be ¥12,900 after the one and €99.00 became ¥9,900 after the other."""
+    variant, ben = stocked("prices-pair", 1), Staff.with_permissions(*LOOK, *WRITE)
+    form = form_of(anna.opens(page_of(variant)))
+    ben.sends(page_of(variant), **{**form, "price": "16000", "currency": "JPY"})
+    anna.sends(page_of(variant), **{**form, "price": "99.00"})
+    variant.refresh_from_db()
+    assert (variant.price, variant.currency) == (9900, "EUR")
+
+
+def test_a_new_price_is_in_the_shops_currency(anna: Staff) -> None:
+    assert form_of(anna.opens(ADD))["currency"] == "EUR"
+    with override_settings(DEFAULT_CURRENCY="CHF"):
+        assert form_of(anna.opens(ADD))["currency"] == "CHF"
+
+
+def test_currencies_are_listed_by_code_and_name_the_shops_own_first(anna: Staff) -> None:
+    [listed_here] = re.findall(r'<select name="currency".*?</select>', anna.opens(ADD), re.S)
+    offered = re.findall(r'<option value="(\w+)"[^>]*>([^<]+)', listed_here)
+    assert offered[:2] == [("EUR", "EUR Euro"), ("AED", "AED UAE Dirham")]
+    assert len({code for code, _ in offered}) == len(offered) > 150
+    assert "CLF" not in dict(offered)
+
+
+def test_an_unknown_currency_from_before_stays_until_another_is_chosen(
+    anna: Staff, sku: str
+) -> None:
+    variant = stocked("prices-old", 1)
+    Variant.objects.filter(pk=variant.pk).update(currency="ABC")
+    form = form_of(anna.opens(page_of(variant)))
+    anna.sends(page_of(variant), **{**form, "name": "Hat"})
+    variant.refresh_from_db()
+    assert (variant.name, variant.price, variant.currency) == ("Hat", 12900, "ABC")
+    assert "ABC is not one of the available choices" in add(anna, sku, "1", "ABC")
