@@ -2,7 +2,6 @@
 smaller copies for small screens."""
 
 import hashlib
-from collections.abc import Iterable
 from io import BytesIO
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -96,12 +95,17 @@ class Picture(ImageFieldFile):
         return ", ".join(f"{self.storage.url(name)} {width}w" for name, width in versions)
 
     @property
+    def smallest(self) -> str:
+        """The URL of the smallest version."""
+        return self.storage.url(next(iter(self._copies), (self._stored_name, None))[0])
+
+    @property
     def names(self) -> list[str]:
         """The paths of the picture and its copies."""
         return [self._stored_name, *(name for name, _ in self._copies)]
 
     @property
-    def _copies(self) -> Iterable[tuple[str, int]]:
+    def _copies(self) -> list[tuple[str, int]]:
         return [
             (_copy_name(self._stored_name, width), width) for width in _widths_below(self._width)
         ]
@@ -131,7 +135,7 @@ class PictureField(ImageField):
 
     attr_class = Picture
 
-    if TYPE_CHECKING:  # what a product's picture is, to mypy
+    if TYPE_CHECKING:  # what a picture's file is, to mypy
 
         def __get__(self, instance: object, owner: Any) -> Picture: ...  # type: ignore[override]  # of an instance only
 

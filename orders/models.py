@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Case, F, Q, When
 
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders.reference import reference
 from orders.status import OWNING
 from orders.status import Status as OrderStatus
@@ -38,7 +39,6 @@ class Order(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.PROTECT,
-        verbose_name="product",
         related_name="orders",
         null=True,
         db_constraint=False,
@@ -139,12 +139,20 @@ class AuditEntry(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.DO_NOTHING,
-        verbose_name="product",
         related_name="audit",
         null=True,
         blank=True,
         db_constraint=False,
         db_column="product_id",
+    )
+    product = models.ForeignKey(
+        Product,
+        models.DO_NOTHING,
+        related_name="audit",
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_column="catalogue_product_id",
     )
     order = models.UUIDField(null=True, blank=True)
     before = models.JSONField(help_text="what the action changed, as it was")

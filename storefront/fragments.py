@@ -15,7 +15,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
 from orders import tickets
 from orders.reference import reference
-from storefront.catalogue import VariantCard
+from storefront.catalogue import ProductCard, VariantCard
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_once, render_outcome
 from storefront.rendered import Rendered, placeholder, render
@@ -32,7 +32,7 @@ _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brin
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One form and its ticket: a single variant, or a variant's options to choose from."""
+    """One form and its ticket: a product with one variant, or with several to choose from."""
 
     variants: tuple[VariantCard, ...]
     ticket: str
@@ -45,9 +45,8 @@ class Choice:
         return self.variants[0]
 
     @property
-    def pictured(self) -> VariantCard | None:
-        """The first of its variants that has a picture."""
-        return next((variant for variant in self.variants if variant.picture), None)
+    def product(self) -> ProductCard:
+        return self.first.product
 
     @property
     def key(self) -> str:
@@ -144,6 +143,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
     return {
         "live": live,
         "choices": choices,
+        "galleries": any(len(choice.product.pictures) > 1 for choice in choices),
         "now": placeholder("now"),
         "notice": placeholder("notice"),
         "own_known": placeholder("own-known"),

@@ -182,9 +182,7 @@ class LiveSale:
             self.limit,
             (self.card.name, self.card.time_zone),
             tuple((variant.sku, self.left(variant)) for variant in self.card.variants),
-            tuple(
-                (p.name, p.description, p.picture, p.price, p.offered) for p in self.card.variants
-            ),
+            tuple((v.product, v.option, v.price, v.offered) for v in self.card.variants),
         )
 
     def _push_live(self) -> None:

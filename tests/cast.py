@@ -23,6 +23,7 @@ from inventory.gate import admission
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement, Variant
+from inventory.products import Product
 from orders import caretaker
 from orders.tickets import new_purchase
 from tests import deadlines
@@ -31,12 +32,12 @@ T = TypeVar("T")
 Admit = Callable[..., Coroutine[Any, Any, Verdict]]
 
 
-def stocked(sku: str, units: int) -> Variant:
-    """A variant with that many units, all in the ledger."""
+def stocked(sku: str, units: int, product: Product | None = None) -> Variant:
+    """A variant with that many units, all in the ledger; of a product of its own unless there is one."""
     with transaction.atomic():
-        name = sku.partition("-")[0].capitalize()  # of one name are the options of one thing
+        product = product or Product.objects.create(name=sku.partition("-")[0].capitalize())
         variant = Variant.objects.create(
-            sku=sku, name=name, option=sku, price=12900, currency="EUR"
+            product=product, sku=sku, option=sku, price=12900, currency="EUR"
         )
         if units:
             stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="tests")

@@ -28,7 +28,7 @@ from orders.models import AuditEntry
 MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all
 PATIENCE = 20.0  # seconds for all of them; each may wait for a lock, or for a Redis that hangs
 
-_LEVELS = {
+LEVELS = {
     "done": messages.SUCCESS,
     "repeated": messages.WARNING,
     "late": messages.WARNING,
@@ -141,7 +141,7 @@ class StaffAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no g
                 self.message_user(request, words, messages.ERROR)
                 return
             outcome = form.carry_out(subject, by=request.user.get_username())
-            self.message_user(request, outcome.words, _LEVELS[outcome.kind])
+            self.message_user(request, outcome.words, LEVELS[outcome.kind])
 
     def _back(self, request: HttpRequest, subjects: Sequence[Any]) -> str:
         """The URL of the only subject's page, else of the list with its filters."""

@@ -1,83 +1,247 @@
-"""Edit variants. Their stock moves through the ledger only."""
+"""Edit products with their pictures and variants, on one page. Stock moves through the ledger only."""
 
-import re
-from collections.abc import Callable
+from functools import partial
 from typing import Any
+from uuid import UUID
 
-from django import forms
-from django.contrib import admin
-from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
-from django.db.models import PositiveIntegerField
+from django.contrib import admin, messages
+from django.db import connection, transaction
+from django.db.models import Count, Max, Min, PositiveIntegerField, QuerySet, Sum
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from dashboard import controls
-from dashboard.admin.base import Edited, SideBySide, Tool
+from dashboard.admin.base import LEVELS, Edited, Tool
 from dashboard.admin.history import audit_of
+from dashboard.admin.product_forms import (
+    MinorUnits,
+    PictureForm,
+    ProductForm,
+    VariantForm,
+)
 from flashsale.templatetags.money import money
+from inventory import stock
 from inventory.models import Variant
-from inventory.pictures import Picture, reencode
+from inventory.pictures import Picture as PictureFile
+from inventory.products import Picture, Product
+from orders import stock_changes
+from orders.audit_trail import Action, facts, write_down
 
 
-class MinorUnits(forms.IntegerField):
-    """Refuses 129.00, which Django takes for 129: the user means major units."""
+class _PartOfProduct(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+    """Rows of a product's page, for all users who may edit the product."""
 
-    re_decimal = re.compile("(?!)")
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "view", "add", "change")
 
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
 
-class VariantForm(SideBySide):
-    def clean_picture(self) -> Any:
-        """Re-encode a new picture; pass False, Django's value for "remove it", through."""
-        picture = self.cleaned_data["picture"]
-        return reencode(picture) if isinstance(picture, UploadedFile) else picture
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
 
-    def clean(self) -> dict[str, Any] | None:
-        cleaned = super().clean()
-        if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
-            self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
-        return cleaned
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
 
 
-@admin.register(Variant)
-class VariantAdmin(Edited):
+def _may(request: HttpRequest, *actions: str) -> bool:
+    return any(request.user.has_perm(f"inventory.{action}_product") for action in actions)
+
+
+class PictureInline(_PartOfProduct):
+    model = Picture
+    form = PictureForm
+    extra = 2
+    fields = ["thumbnail", "file", "text", "position"]
+    readonly_fields = ["thumbnail"]
+    verbose_name_plural = "Pictures, in the order in which the page shows them"
+
+    @admin.display(description="as it is")
+    def thumbnail(self, picture: Picture) -> str | SafeString:
+        return _thumbnail(picture) if picture.file else ""
+
+
+class VariantInline(_PartOfProduct):
+    model = Variant
     form = VariantForm
+    extra = 0
+    show_change_link = True
+    ordering = ["position", "pk"]
     formfield_overrides = {PositiveIntegerField: {"form_class": MinorUnits}}
-    controls = controls.OF_VARIANTS
-    list_display = ["sku", "name", "option", "shown_price", "stock"]
-    search_fields = ["sku", "name"]
-    fields = [
-        *("sku", "name", "option", "description", "picture", "picture_text"),
-        *("price", "currency", "shown_price", "stock"),
-    ]
+    readonly_fields = ["stock"]
 
-    @admin.display(description="as shoppers read it", ordering="price")
-    def shown_price(self, variant: Variant) -> str:
-        """Empty if the typed price or currency is invalid."""
-        known = variant.price is not None and variant.currency
-        return money(variant.price, variant.currency) if known else ""
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        typed = ["sku", "option", "price", "currency", "position", "stock"]
+        return [*typed, "units", "reason"] if _may_restock(request) else typed
 
-    def described(self, subject: Variant) -> str:
-        return f"{subject} ({subject.sku}): {subject.stock:,} in stock"
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **options)
+        formset.form.user = request.user
+        return formset
 
-    def tools(self, request: HttpRequest, subject: Variant) -> list[Tool]:
-        return [*super().tools(request, subject), *audit_of(request, variant=subject.pk)]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Variant | None = None) -> list[str]:
-        shown = ["stock", "shown_price"]
-        return [*shown, "sku"] if obj else shown
-
-    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
-        before = Variant.objects.get(pk=obj.pk).picture if change else None
-        super().save_model(request, obj, form, change)
-        if before and before.name != obj.picture.name:
-            transaction.on_commit(_removal(before))
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "delete")
 
 
-def _removal(picture: Picture) -> Callable[[], None]:
-    names = picture.names
+def _may_restock(request: HttpRequest) -> bool:
+    return controls.Restock.permitted_to(request.user)
 
-    def remove() -> None:
-        for name in names:
-            picture.storage.delete(name)
 
-    return remove
+@admin.register(Product)
+class ProductAdmin(Edited):
+    form = ProductForm
+    inlines = [PictureInline, VariantInline]
+    list_display = ["picture", "name", "variants", "prices", "units"]
+    list_display_links = ["picture", "name"]
+    search_fields = ["name", "slug", "variants__sku"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    # --- The list ------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        found: QuerySet[Any] = super().get_queryset(request).prefetch_related("pictures")
+        return found.annotate(
+            many=Count("variants"),
+            in_stock=Sum("variants__stock"),
+            lowest=Min("variants__price"),
+            highest=Max("variants__price"),
+            currency=Min("variants__currency"),
+        )
+
+    @admin.display(description="picture")
+    def picture(self, product: Product) -> str | SafeString:
+        first = next(iter(product.pictures.all()), None)
+        return _thumbnail(first) if first else "none"
+
+    @admin.display(description="variants", ordering="many")
+    def variants(self, product: Any) -> int:
+        return int(product.many)
+
+    @admin.display(description="in stock", ordering="in_stock")
+    def units(self, product: Any) -> str:
+        return f"{product.in_stock or 0:,}"
+
+    @admin.display(description="price", ordering="lowest")
+    def prices(self, product: Any) -> str:
+        if not product.many:
+            return ""
+        lowest, highest = (money(p, product.currency) for p in (product.lowest, product.highest))
+        return lowest if lowest == highest else f"{lowest} to {highest}"
+
+    # --- The page ------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Product | None = None) -> Any:
+        texts = (None, {"fields": ["name", "slug", "description", "size_guide"]})
+        if not self._may_edit(request, obj):
+            return [texts]
+        quick = ["options", ("new_price", "new_currency", "new_units", "stem"), "key"]
+        if not _may_restock(request):
+            quick[1] = ("new_price", "new_currency", "stem")
+        several = {"fields": quick, "description": "Makes a variant of each option, when saved."}
+        return [texts, ("Several variants at once", several)]
+
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Product | None = None
+    ) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        form.user = request.user
+        return form
+
+    def tools(self, request: HttpRequest, subject: Product) -> list[Tool]:
+        return [*super().tools(request, subject), *audit_of(request, product=subject.pk)]
+
+    def _may_edit(self, request: HttpRequest, obj: Product | None) -> bool:
+        return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+
+    # --- Saving --------------------------------------------------------------------------------
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is Variant:
+            self._save_variants(request, form, formset)
+        else:
+            self._save_pictures(form.instance, formset)
+
+    def _save_pictures(self, product: Product, formset: Any) -> None:
+        before = {picture.pk: picture for picture in Picture.objects.filter(product=product)}
+        last = max((picture.position for picture in before.values()), default=-1)
+        formset.save(commit=False)
+        for picture in formset.new_objects:
+            last += 1
+            picture.position = picture.position or last
+            picture.save()
+        for picture, _ in formset.changed_objects:
+            picture.save()
+        for picture in formset.deleted_objects:
+            picture.delete()
+        kept = set(Picture.objects.filter(product=product).values_list("file", flat=True))
+        for picture in before.values():
+            if picture.file.name not in kept:
+                transaction.on_commit(partial(_remove_unused, picture.file))
+
+    def _save_variants(self, request: HttpRequest, form: Any, formset: Any) -> None:
+        by, product = request.user.get_username(), form.instance
+        present = {row.pk: row for row in stock.lock(f.instance.pk for f in formset.initial_forms)}
+        for gone in formset.deleted_forms:
+            if locked := present.get(gone.instance.pk):
+                write_down(Action.DELETED, locked, facts(locked), by=by)
+                locked.delete()
+        for row in formset.initial_forms:
+            if (
+                row.has_changed()
+                and row not in formset.deleted_forms
+                and row.instance.pk in present
+            ):
+                self._save_variant(request, row, present[row.instance.pk], form.cleaned_data["key"])
+        last = max((row.position for row in present.values()), default=-1)
+        new = [row for row in formset.extra_forms if row.has_changed()]
+        added = [(row.instance, row.cleaned_data.get("units")) for row in new]
+        for variant, units in [*added, *form.quick]:
+            last += 1
+            variant.product, variant.position = product, variant.position or last
+            variant.save()
+            write_down(Action.CREATED, variant, {}, by=by)
+            if units:
+                stock_changes.receive_first(variant, units, by=by)
+        # Variants have audit entries of their own: the product's does not tell of them.
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+
+    def _save_variant(self, request: HttpRequest, row: Any, present: Variant, key: UUID) -> None:
+        """Write the changed fields; its units move after the commit, under the locks of its sales."""
+        before, by = facts(present), request.user.get_username()
+        changed = [name for name in row.changed_data if name in VariantForm.Meta.fields]
+        for name in changed:
+            setattr(present, name, row.cleaned_data[name])
+        if changed:
+            present.save(update_fields=changed)
+            write_down(Action.EDITED, present, before, by=by)
+        if units := row.cleaned_data.get("units"):
+            control = controls.Restock if units > 0 else controls.Correct
+            sent = {"units": units, "reason": row.cleaned_data["reason"], "key": key}
+            transaction.on_commit(partial(self._move_stock, request, control(sent), present))
+
+    def _move_stock(self, request: HttpRequest, form: controls.Control, variant: Variant) -> None:
+        if not form.is_valid():
+            self.message_user(request, f"{variant}: {form.errors.as_text()}", messages.ERROR)
+            return
+        outcome = form.carry_out(variant, by=request.user.get_username())
+        self.message_user(request, outcome.words, LEVELS[outcome.kind])
+
+
+def _thumbnail(picture: Picture) -> SafeString:
+    return format_html(
+        '<img class="thumbnail" src="{}" alt="{}">', picture.file.smallest, picture.text
+    )
+
+
+def _remove_unused(file: PictureFile) -> None:
+    """Remove a picture's files, unless another picture or the last release shows them."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM inventory_product WHERE picture = %s LIMIT 1", [file.name])
+        if cursor.fetchone() is not None or Picture.objects.filter(file=file.name).exists():
+            return
+    for name in file.names:
+        file.storage.delete(name)

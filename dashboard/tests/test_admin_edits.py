@@ -9,9 +9,9 @@ from django.utils import timezone
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Listing, Sale, Variant
-from orders import stock_changes
+from inventory.products import Product
 from orders.models import AuditEntry
-from tests.cast import stocked
+from tests.cast import skus, stocked
 
 
 @pytest.fixture
@@ -109,6 +109,8 @@ def test_the_prices_of_a_draft_are_in_one_currency(anna: Staff) -> None:
     euros = stocked("edits-euros", 1)
     yen = Variant.objects.create(sku="edits-yen", name="Shoe", price=100, currency="JPY")
     assert "The prices of a sale must be in one currency." in adds(anna, draft_form(euros, yen))
+    page = adds(anna, draft_form(products=[euros.product_id, yen_shoe(yen)]))
+    assert "The prices of a sale must be in one currency." in page
 
 
 def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
@@ -120,6 +122,33 @@ def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
     page = adds(anna, draft_form(over.variants.get()))
     assert "Another sale of one of these products has a window in this one." in page
     assert "was added successfully" not in page
+
+
+def yen_shoe(variant: Variant) -> int:
+    return Product.objects.get(variants__sku=variant.sku).pk
+
+
+def test_a_product_is_listed_with_all_its_variants_in_its_order(anna: Staff) -> None:
+    hat = stocked("edits-hat", 1)
+    shoes = Product.objects.create(name="Shoe")
+    for sku, position in (("edits-l", 3), ("edits-s", 1), ("edits-m", 2)):
+        stocked(sku, 1, shoes)
+        Variant.objects.filter(sku=sku).update(position=position)
+    form = draft_form(products=[shoes.pk, hat.product_id])
+    adds(anna, form)
+    sale = Sale.objects.get(slug=form["slug"])
+    assert skus(sale) == ["edits-s", "edits-m", "edits-l", "edits-hat"]
+    stocked("edits-xl", 1, shoes)
+    anna.sends(page_of(sale), **{**form_of(anna.opens(page_of(sale))), "products": [shoes.pk]})
+    assert skus(sale)[-1] == "edits-xl"
+    assert len(skus(sale)) == 5
+
+
+def test_a_product_in_an_unfinished_sale_is_not_picked(anna: Staff, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    form = draft_form(products=[sale.variants.get().product_id])
+    assert f"is in “{sale}”, which has not finished." in adds(anna, form)
+    assert not Sale.objects.filter(slug=form["slug"]).exists()
 
 
 # --- Sales that are not drafts -----------------------------------------------------------------
@@ -152,99 +181,6 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
     assert Sale.objects.filter(pk=draft.pk).exists()
 
 
-# --- Variants ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("price", ["-1", "0.001", "129.00", "99999999999", "NaN", ""])
-def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
-    form = {"sku": "edits-invalid", "name": "Shoe", "price": price, "currency": "EUR"}
-    answer = anna.browser.post(f"{listed(Variant)}add/", form)
-    assert answer.status_code == 200
-    assert "errorlist" in answer.content.decode()
-    assert not Variant.objects.filter(sku="edits-invalid").exists()
-
-
-def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
-    variant = stocked("edits-bag", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    anna.sends(page_of(variant), **{**form, "price": 9900})
-    entry = variant.audit.get()
-    assert (entry.action, entry.actor) == ("edited", anna.name)
-    assert (entry.before, entry.after) == ({"price": 12900}, {"price": 9900})
-
-
-def test_stock_is_not_among_what_can_be_sent(anna: Staff) -> None:
-    variant = stocked("edits-mug", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    anna.sends(page_of(variant), **{**form, "name": "Mug", "stock": 1000, "sku": "other"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.stock, variant.sku) == ("Mug", 3, "edits-mug")
-    assert variant.audit.get().after == {"name": "Mug"}
-
-
-def test_a_new_variant_has_no_stock(anna: Staff) -> None:
-    new = {"sku": "edits-new", "name": "New", "price": 100, "currency": "EUR", "stock": 50}
-    anna.sends(f"{listed(Variant)}add/", **new)
-    variant = Variant.objects.get(sku="edits-new")
-    assert variant.stock == 0
-    assert entries(variant) == [("created", anna.name)]
-
-
-def test_the_price_of_what_is_on_sale_stands(anna: Staff, make_sale: MakeSale) -> None:
-    variant = make_sale().variants.get()
-    form = form_of(anna.opens(page_of(variant)))
-    page = anna.browser.post(page_of(variant), {**form, "price": 1}).content.decode()
-    assert "its price is frozen" in page
-    assert Variant.objects.get(pk=variant.pk).price == 12900
-    assert entries(variant) == []
-
-
-def test_a_refused_change_is_not_announced_as_made(anna: Staff, make_sale: MakeSale) -> None:
-    """PostgreSQL looks at the currencies of a sale only when the transaction ends."""
-    sale = make_sale(stock={"shoe": 1, "bag": 1}, opens_in=3600, closes_in=7200)
-    variant = sale.variants.all()[0]
-    form = form_of(anna.opens(page_of(variant)))
-    page = anna.browser.post(page_of(variant), {**form, "currency": "USD"}).content.decode()
-    assert "in several currencies" in page
-    assert "was changed successfully" not in page
-
-
-def test_two_who_edit_one_variant_keep_each_others_changes(anna: Staff) -> None:
-    variant, ben = stocked("edits-hat", 3), Staff.with_permissions(*LOOK, *WRITE)
-    form = form_of(anna.opens(page_of(variant)))
-    ben.sends(page_of(variant), **{**form, "price": 9900})
-    anna.sends(page_of(variant), **{**form, "name": "Hat"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.price) == ("Hat", 9900)
-    told = variant.audit.all()[0]
-    assert (told.actor, told.after) == (anna.name, {"name": "Hat"})
-
-
-def test_a_page_made_before_a_restock_takes_nothing_back(anna: Staff) -> None:
-    variant = stocked("edits-cup", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    stock_changes.restock(variant.pk, 4, by="ben")
-    anna.sends(page_of(variant), **{**form, "name": "Cup"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.stock) == ("Cup", 7)
-
-
-def test_two_who_edit_one_draft_keep_each_others_changes(anna: Staff, make_sale: MakeSale) -> None:
-    draft, ben = make_sale(live=False), Staff.with_permissions(*LOOK, *WRITE)
-    form = form_of(anna.opens(page_of(draft)))
-    ben.sends(page_of(draft), **{**form, "limit": 3})
-    anna.sends(page_of(draft), **{**form, "name": "Renamed"})
-    draft.refresh_from_db()
-    assert (draft.name, draft.limit) == ("Renamed", 3)
-
-
-def test_a_variant_with_a_history_is_not_deleted() -> None:
-    root, variant = Staff.superuser(), stocked("edits-cap", 3)
-    page = root.browser.post(f"{listed(Variant)}{variant.pk}/delete/", {"post": "yes"})
-    assert "Cannot delete" in page.content.decode()
-    assert Variant.objects.filter(pk=variant.pk).exists()
-
-
 def test_a_listing_is_added_and_the_audit_names_it(anna: Staff, make_sale: MakeSale) -> None:
     draft, bag = make_sale(live=False), stocked("edits-late", 3)
     form = form_of(anna.opens(page_of(draft)))
@@ -256,6 +192,6 @@ def test_a_listing_is_added_and_the_audit_names_it(anna: Staff, make_sale: MakeS
 
 def test_staff_without_the_permission_write_nothing(make_sale: MakeSale) -> None:
     ben, draft = Staff.with_permissions(*RUN), make_sale(live=False)
-    variant = draft.variants.get()
-    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(variant)):
+    product = Product.objects.get(variants__sales=draft)
+    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(product)):
         assert ben.browser.post(address, {"name": "Mine"}).status_code == 403, address

@@ -11,6 +11,7 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders import cancellation, lifecycle, settlement
 from orders.models import Order
 from tests.cast import promise_too_much, queue_up, run_caretaker
@@ -32,8 +33,9 @@ def exported(*words: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(ran.out)))
 
 
-def renamed(sale: Sale, **facts: str) -> None:
+def renamed(sale: Sale, name: str = "", **facts: str) -> None:
     Variant.objects.filter(listings__sale=sale).update(**facts)
+    Product.objects.filter(variants__sales=sale).update(name=name or "Shoe")
 
 
 @pytest.fixture
