@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
+from inventory.products import Product
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
 from orders.models import AuditEntry
@@ -122,6 +123,29 @@ def find_variant(sku: str) -> Variant:
     if variant is None:
         raise _unknown("product", sku, Variant.objects.values_list("sku", flat=True))
     return variant
+
+
+def find_product(name: str) -> Product:
+    """Find a product by its slug, in capitals or not, or by the sku of a variant. Raises Failed, with
+    similar slugs."""
+    product = Product.objects.filter(slug__iexact=name).first()
+    product = product or Product.objects.filter(variants__sku=name).first()
+    if product is None:
+        raise _unknown("product", name, Product.objects.values_list("slug", flat=True))
+    return product
+
+
+def find_variants(name: str) -> list[Variant]:
+    """Find the variant with this sku, or all of the product with this slug, in its order. Raises
+    Failed, with similar names."""
+    variants = list(Variant.objects.filter(sku=name))
+    variants = variants or list(
+        Variant.objects.filter(product__slug__iexact=name).order_by("position", "pk")
+    )
+    if not variants:
+        slugs, skus = Product.objects.values_list("slug"), Variant.objects.values_list("sku")
+        raise _unknown("product", name, [known for (known,) in slugs.union(skus)])
+    return variants
 
 
 def time_zone(name: str) -> ZoneInfo:

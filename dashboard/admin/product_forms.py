@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.functional import cached_property
@@ -33,26 +34,29 @@ class ProductForm(SideBySide):
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)  # sent twice, units move once
 
     options = forms.CharField(
-        required=False, max_length=2000, help_text="With commas between them: 40, 41, 42, 43"
+        required=False,
+        max_length=2000,
+        help_text="With commas between them: 40, 41, 42, 43",
+        widget=AdminTextInputWidget,
     )
     new_price = MinorUnits(
         required=False,
         min_value=0,
         max_value=2**31 - 1,
-        label="price of each",
+        label="Price of each",
         help_text="in minor units",
     )
-    new_currency = forms.CharField(required=False, max_length=3, label="currency")
+    new_currency = forms.CharField(required=False, max_length=3, label="Currency")
     new_units = forms.CharField(
         required=False,
         max_length=2000,
-        label="units",
+        label="Units",
         help_text="of each; or a number for each option: 10, 20, 20, 10",
     )
     stem = forms.CharField(
         required=False,
         max_length=30,
-        label="skus begin with",
+        label="Skus begin with",
         help_text="Empty: made from the name.",
     )
 
@@ -60,8 +64,8 @@ class ProductForm(SideBySide):
         model = Product
         fields = ["name", "slug", "description", "size_guide"]
         widgets = {
-            "description": forms.Textarea({"rows": 5, "cols": 80}),
-            "size_guide": forms.Textarea({"rows": 3, "cols": 80}),
+            "description": AdminTextareaWidget({"rows": 5}),
+            "size_guide": AdminTextareaWidget({"rows": 3}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -166,7 +170,7 @@ class VariantForm(Ordered):
         required=False,
         min_value=-MOST_MOVED,
         max_value=MOST_MOVED,
-        label="add units",
+        label="Add units",
         help_text="-2 takes two away, for the reason beside it.",
     )
     reason = forms.CharField(required=False, max_length=200, help_text="Kept in the ledger.")

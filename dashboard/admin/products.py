@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import connection, transaction
-from django.db.models import Count, Max, Min, PositiveIntegerField, QuerySet, Sum
+from django.db.models import PositiveIntegerField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -100,34 +100,26 @@ class ProductAdmin(Edited):
     # --- The list ------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        found: QuerySet[Any] = super().get_queryset(request).prefetch_related("pictures")
-        return found.annotate(
-            many=Count("variants"),
-            in_stock=Sum("variants__stock"),
-            lowest=Min("variants__price"),
-            highest=Max("variants__price"),
-            currency=Min("variants__currency"),
-        )
+        return super().get_queryset(request).prefetch_related("pictures", "variants")
 
     @admin.display(description="picture")
     def picture(self, product: Product) -> str | SafeString:
         first = next(iter(product.pictures.all()), None)
         return _thumbnail(first) if first else "none"
 
-    @admin.display(description="variants", ordering="many")
-    def variants(self, product: Any) -> int:
-        return int(product.many)
+    @admin.display(description="variants")
+    def variants(self, product: Product) -> int:
+        return len(product.variants.all())
 
-    @admin.display(description="in stock", ordering="in_stock")
-    def units(self, product: Any) -> str:
-        return f"{product.in_stock or 0:,}"
+    @admin.display(description="in stock")
+    def units(self, product: Product) -> str:
+        return f"{sum(variant.stock for variant in product.variants.all()):,}"
 
-    @admin.display(description="price", ordering="lowest")
-    def prices(self, product: Any) -> str:
-        if not product.many:
-            return ""
-        lowest, highest = (money(p, product.currency) for p in (product.lowest, product.highest))
-        return lowest if lowest == highest else f"{lowest} to {highest}"
+    @admin.display(description="price")
+    def prices(self, product: Product) -> str:
+        prices = {(variant.price, variant.currency) for variant in product.variants.all()}
+        shown = [money(*price) for price in sorted(prices)]
+        return " to ".join(dict.fromkeys([*shown[:1], *shown[-1:]]))
 
     # --- The page ------------------------------------------------------------------------------
 

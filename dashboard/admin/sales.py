@@ -79,7 +79,7 @@ class SaleForm(SideBySide):
     products = forms.ModelMultipleChoiceField(
         Product.objects.all(),
         required=False,
-        label="add products",
+        label="Add products",
         help_text="Lists all variants of each, in this order, below what is listed already.",
         widget=AutocompleteSelectMultiple(Variant._meta.get_field("product"), admin.site),
     )
