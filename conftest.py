@@ -45,6 +45,7 @@ def make_sale() -> Iterator[MakeSale]:
     """Makes a sale that can be bought from at once, and ends it after the test."""
     from inventory.gate import replica
     from inventory.models import Listing, Sale
+    from inventory.products import Product
     from orders import lifecycle
     from tests.cast import run_caretaker, stocked
 
@@ -67,8 +68,12 @@ def make_sale() -> Iterator[MakeSale]:
             limit=limit,
         )
         made.append(sale.pk)
+        products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one
         for name, units in (stock if isinstance(stock, dict) else {"shoe": stock}).items():
-            Listing.objects.create(sale=sale, variant=stocked(f"{name}-{number}", units))
+            variant = stocked(f"{name}-{number}", units, products.get(name.partition("-")[0]))
+            assert variant.product
+            products[name.partition("-")[0]] = variant.product
+            Listing.objects.create(sale=sale, variant=variant)
         if live:
             lifecycle.schedule(sale.pk, by="staff")
             run_caretaker()

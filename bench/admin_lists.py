@@ -173,9 +173,13 @@ def make_sold_sale(orders: int) -> "Sale":
 def make_variant(number: int, units: int) -> "Variant":
     from inventory import stock
     from inventory.models import StockMovement, Variant
+    from inventory.products import Product
 
     sku = f"admin-{number}"
-    variant = Variant.objects.create(sku=sku, name="Shoe", option=sku, price=100, currency="EUR")
+    product, _ = Product.objects.get_or_create(name="Shoe")
+    variant = Variant.objects.create(
+        product=product, sku=sku, option=sku, price=100, currency="EUR"
+    )
     stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="bench")
     return variant
 

@@ -104,6 +104,7 @@ def make_sale(
     from inventory import stock
     from inventory.gate import replica
     from inventory.models import Listing, Sale, StockMovement, Variant
+    from inventory.products import Product
     from orders import lifecycle
 
     now = timezone.now()
@@ -118,7 +119,8 @@ def make_sale(
         )
         for number in range(variants):
             sku = f"{name}-{number}"
-            variant = Variant.objects.create(sku=sku, name=sku, price=100, currency="EUR")
+            product = Product.objects.create(name=sku)
+            variant = Variant.objects.create(product=product, sku=sku, price=100, currency="EUR")
             stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="drill")
             Listing.objects.create(sale=sale, variant=variant, position=number)
     lifecycle.schedule(sale.pk, by="drill")

@@ -9,6 +9,7 @@ _MESSAGES = {
     "listing_once": "A product is listed twice.",
     "sale_window_in_order": "The sale must open before it closes.",
     "sale_window_sensible": "The year must be from 2000 to 2999.",
+    "product_slug_once": "Another product has this slug.",
     "inventory_sale_slug_key": "Another sale has this slug.",
     "sale_slug_any_case": "Another sale has this slug, with other capital letters.",
     "inventory_product_sku_key": "Another product has this sku.",

@@ -19,8 +19,8 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from flashsale.characters import isolate, join_isolated
-from inventory.names import LineField, TextField
-from inventory.pictures import PictureField, picture_path
+from inventory.names import LineField
+from inventory.products import Product
 
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
@@ -48,7 +48,7 @@ def sensible_moment(moment: datetime) -> None:
 
 
 class Variant(models.Model):
-    """Units of one kind, with a price and a stock. Each size of a shoe is a variant.
+    """Units of one kind, with a price and a stock. Each size of a shoe is a variant of its product.
 
     Its table, and the columns that refer to it, have the names of the last release, whose processes
     go on during an upgrade; a later release renames them (`docs/decisions/0018-product-and-variant.md`).
@@ -58,21 +58,25 @@ class Variant(models.Model):
     sku = models.CharField(
         max_length=40, unique=True, validators=[RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     )
-    name = LineField(max_length=120)
+    # Optional for processes of the last release, which insert variants without one: a trigger makes
+    # a product for each (`inventory/migrations/0011_product.py`).
+    product = models.ForeignKey(
+        Product,
+        models.CASCADE,
+        null=True,
+        related_name="variants",
+        db_column="catalogue_product_id",
+    )
+    position = models.PositiveSmallIntegerField(default=0, db_default=0)  # in its product
+    # The product's, kept the same by triggers: settlement reads it from the row that it locks.
+    name = LineField(max_length=120, blank=True, db_default="", editable=False)
     option = LineField(max_length=40, blank=True, help_text="what tells it apart: a size")
-    description = TextField(blank=True)
-    picture = PictureField(upload_to=picture_path, blank=True)
-    # In pixels. The width determines which smaller copies exist.
-    picture_width = models.PositiveIntegerField(null=True, editable=False)
-    picture_height = models.PositiveIntegerField(null=True, editable=False)
-    picture_text = LineField("alternative text", max_length=200, blank=True)
     price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3, validators=[RegexValidator(r"\A[A-Z]{3}\Z")])
     stock = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
         db_table = "inventory_product"
-        verbose_name = "product"
         ordering = ["sku"]
         permissions = [("correct_stock", "Can correct stock")]
         constraints = [
@@ -89,13 +93,15 @@ class Variant(models.Model):
             models.CheckConstraint(
                 condition=Q(currency__regex="^[A-Z]{3}$"), name="product_currency_code"
             ),
-            models.CheckConstraint(
-                condition=Q(picture="") | ~Q(picture_text=""), name="product_picture_has_text"
-            ),
         ]
 
     def __str__(self) -> str:
         return join_isolated(self.name, self.option)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.product and not self.pk:
+            self.name = self.product.name
+        super().save(*args, **kwargs)
 
 
 class Sale(models.Model):
@@ -207,7 +213,6 @@ class Listing(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.PROTECT,
-        verbose_name="product",
         related_name="listings",
         db_column="product_id",
     )
@@ -259,7 +264,6 @@ class StockMovement(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.PROTECT,
-        verbose_name="product",
         related_name="movements",
         db_column="product_id",
     )

@@ -11,10 +11,11 @@ from datetime import timedelta
 from django.apps import apps
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import connection
 from django.utils import timezone
 
 from inventory import pending_pictures
-from inventory.pictures import FOLDER, NAME, PictureField
+from inventory.pictures import FOLDER, NAME, PictureField, names_of
 
 KEPT = timedelta(days=1)  # since it was found unused
 MARKS = "unused"  # the folder of the marks: their age says since when
@@ -57,6 +58,11 @@ def _used_paths() -> Iterator[str]:
         for field in fields:
             for row in model._base_manager.exclude(**{field.name: ""}).iterator():
                 yield from getattr(row, field.name).names
+    # Processes of the last release show these, and the way back from the migration needs them.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT picture, picture_width FROM inventory_product WHERE picture <> ''")
+        for name, width in cursor.fetchall():
+            yield from names_of(name, width)
 
 
 def _is_due(name: str) -> bool:

@@ -3,7 +3,7 @@
 `reencode` makes a picture of an upload; assigned to a PictureField, it is stored when the row is saved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,11 @@ def _copy_name(name: str, width: int) -> str:
     return str(path.with_name(f"{path.stem}-{width}{path.suffix}"))
 
 
+def names_of(name: str, width: int | None) -> list[str]:
+    """The paths of the stored picture `name`, so many pixels wide, and of its copies."""
+    return [name, *(_copy_name(name, copy) for copy in _widths_below(width))]
+
+
 class Picture(ImageFieldFile):
     """A picture and its smaller copies. Pages compute from the picture's width, which is in the
     database, which copies exist; they do not ask the storage."""
@@ -86,12 +91,17 @@ class Picture(ImageFieldFile):
         return ", ".join(f"{self.storage.url(name)} {width}w" for name, width in versions)
 
     @property
-    def names(self) -> list[str]:
-        """The paths of the picture and its copies."""
-        return [self._stored_name, *(name for name, _ in self._copies)]
+    def smallest(self) -> str:
+        """The URL of the smallest version."""
+        return self.storage.url(next(iter(self._copies), (self._stored_name, None))[0])
 
     @property
-    def _copies(self) -> Iterable[tuple[str, int]]:
+    def names(self) -> list[str]:
+        """The paths of the picture and its copies."""
+        return names_of(self._stored_name, self._width)
+
+    @property
+    def _copies(self) -> list[tuple[str, int]]:
         return [
             (_copy_name(self._stored_name, width), width) for width in _widths_below(self._width)
         ]
@@ -121,7 +131,7 @@ class PictureField(ImageField):
 
     attr_class = Picture
 
-    if TYPE_CHECKING:  # what a product's picture is, to mypy
+    if TYPE_CHECKING:  # what a picture's file is, to mypy
 
         def __get__(self, instance: object, owner: Any) -> Picture: ...  # type: ignore[override]  # of an instance only
 

@@ -22,6 +22,7 @@ from flashsale.money import parse_amount
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
 from inventory.names import find_in_any_case
+from inventory.products import Product
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
 from orders import changes
 from orders.audit_trail import zone_of
@@ -129,6 +130,31 @@ def find_variant(sku: str) -> Variant:
     if variant is None:
         raise _unknown("product", sku, Variant.objects.values_list("sku", flat=True))
     return variant
+
+
+def find_product(name: str) -> Product:
+    """Find a product by its slug or by the sku of a variant, whatever the case. Raises Failed, with
+    similar slugs."""
+    product = find_in_any_case(Product.objects.all(), "slug", name)
+    if product is None:
+        variant = find_in_any_case(Variant.objects.select_related("product"), "sku", name)
+        product = variant.product if variant else None
+    if product is None:
+        raise _unknown("product", name, Product.objects.values_list("slug", flat=True))
+    return product
+
+
+def find_variants(name: str) -> list[Variant]:
+    """Find the variant with this sku, or all of the product with this slug, in its order, whatever the
+    case. Raises Failed, with similar names."""
+    if variant := find_in_any_case(Variant.objects.all(), "sku", name):
+        return [variant]
+    product = find_in_any_case(Product.objects.all(), "slug", name)
+    variants = list(product.variants.order_by("position", "pk")) if product else []
+    if not variants:
+        slugs, skus = Product.objects.values_list("slug"), Variant.objects.values_list("sku")
+        raise _unknown("product", name, [known for (known,) in slugs.union(skus)])
+    return variants
 
 
 def time_zone(name: str) -> ZoneInfo:

@@ -1,5 +1,5 @@
-"""The audit: who changed a sale, variant or order, when and why. One row per action, written in the
-transaction of the change."""
+"""The audit: who changed a sale, product, variant or order, when and why. One row per action, written
+in the transaction of the change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,17 @@ from flashsale.database import require_transaction
 from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders.models import AuditEntry, Order
 
 Action = AuditEntry.Action
-Subject = Sale | Variant | Order
+Subject = Sale | Product | Variant | Order
 Facts = dict[str, Any]
 
 # The fields that the audit records, if they changed.
 _RECORDED: dict[type, tuple[str, ...]] = {
     Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
+    Product: ("name", "slug"),
     Variant: ("name", "option", "price", "currency", "stock"),
     Order: ("status",),
 }
@@ -70,6 +72,7 @@ def write_down(
         key=key,
         subject=_name_of(subject),
         sale=subject if isinstance(subject, Sale) else sale,
+        product=subject if isinstance(subject, Product) else None,
         variant=_variant_of(subject),
         order=subject.pk if isinstance(subject, Order) else None,
         before={name: before[name] for name in changed if name in before},
@@ -83,7 +86,7 @@ def is_written_down(key: UUID | None) -> bool:
 
 
 def facts(subject: Subject) -> Facts:
-    """The recorded fields of a sale, variant or order, in types that JSON has."""
+    """The recorded fields of a sale, product, variant or order, in types that JSON has."""
     return {name: _plain(getattr(subject, name)) for name in _RECORDED[type(subject)]}
 
 
@@ -95,7 +98,7 @@ def _plain(value: object) -> object:
 
 
 def _name_of(subject: Subject) -> str:
-    if isinstance(subject, Sale):
+    if isinstance(subject, Sale | Product):
         return subject.slug
     return subject.sku if isinstance(subject, Variant) else subject.reference
 

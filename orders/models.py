@@ -7,6 +7,7 @@ from django.db.models import Case, F, Q, When
 
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders.reference import reference
 from orders.status import OWNING
 from orders.status import Status as OrderStatus
@@ -40,13 +41,12 @@ class Order(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.PROTECT,
-        verbose_name="product",
         related_name="orders",
         null=True,
         db_constraint=False,
         db_column="product_id",
     )
-    # What was bought, as it was called then: the catalogue changes, the order does not. Empty
+    # The product as it was called then: the catalogue changes, the order does not. Empty
     # without a variant. A trigger fills them for processes of the last release
     # (`orders/migrations/0009_what_was_bought.py`).
     product_name = models.CharField(max_length=120, blank=True, db_default="")
@@ -155,12 +155,20 @@ class AuditEntry(models.Model):
     variant = models.ForeignKey(
         Variant,
         models.DO_NOTHING,
-        verbose_name="product",
         related_name="audit",
         null=True,
         blank=True,
         db_constraint=False,
         db_column="product_id",
+    )
+    product = models.ForeignKey(
+        Product,
+        models.DO_NOTHING,
+        related_name="audit",
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_column="catalogue_product_id",
     )
     order = models.UUIDField(null=True, blank=True)
     before = models.JSONField(help_text="what the action changed, as it was")

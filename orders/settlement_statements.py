@@ -22,7 +22,7 @@ GROUP BY shopper
 """
 
 
-# One statement: one round trip, and no process can freeze in the middle of it. What was bought is
+# One statement: one round trip, and no process can freeze in the middle of it. Names and prices are
 # read from the locked rows: arrays of names would be quoted and parsed, a value for each order.
 WRITE = f"""
 WITH raised AS (

@@ -8,7 +8,7 @@ ledger and the audit. See `orders/changes.py` for the errors. `by` has at most 1
 from uuid import UUID
 
 from inventory import stock
-from inventory.models import StockMovement
+from inventory.models import StockMovement, Variant
 from orders.audit_trail import Action, auditing, is_written_down
 from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_variant
 from orders.models import AuditEntry
@@ -16,6 +16,13 @@ from orders.models import AuditEntry
 Movement = StockMovement.Reason
 
 MOST_MOVED = 1_000_000  # units in one change
+
+
+def receive_first(variant: Variant, units: int, *, by: str, reason: str = "") -> None:
+    """Give a new variant its first units, in the transaction that inserts it, before others can see it."""
+    _refuse_too_many(units)
+    with auditing(Action.RESTOCKED, variant, by=by, reason=reason):
+        stock.move(variant, units, Movement.RECEIVED, actor=by, note=reason)
 
 
 def restock(
@@ -49,8 +56,7 @@ def _move(
     reason: str,
     key: UUID | None,
 ) -> bool:
-    if abs(units) > MOST_MOVED:
-        raise NotPossible(f"One change moves at most {MOST_MOVED:,} units. Is the number right?")
+    _refuse_too_many(units)
     try:
         with change_sales(find_selling(variant)) as sales:
             locked = lock_variant(variant, sales)
@@ -64,3 +70,8 @@ def _move(
     except DoneBefore:
         return False
     return True
+
+
+def _refuse_too_many(units: int) -> None:
+    if abs(units) > MOST_MOVED:
+        raise NotPossible(f"One change moves at most {MOST_MOVED:,} units. Is the number right?")

@@ -3,26 +3,46 @@
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
+from django.utils.safestring import SafeString
+
 from inventory.gate.entries import CHANGED
 from inventory.models import Sale
 from inventory.names import find_in_any_case
+from inventory.products import Picture, Product
 from inventory.shown import digest_of, digest_together
+from storefront.markdown import render_markdown
 from storefront.rendered import Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class PictureCard:
+    url: str
+    text: str
+    width: int | None  # pixels
+    height: int | None
+    widths: str = ""  # the same picture in several widths, for `<img srcset>`, or ""
+    smallest: str = ""  # the URL of its smallest copy
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCard:
+    id: int
+    name: str
+    description: SafeString  # HTML
+    size_guide: SafeString  # HTML
+    pictures: tuple[PictureCard, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class VariantCard:
     sku: str
-    name: str
+    name: str  # its product's
     option: str
-    description: str
-    picture: str  # its URL, or ""
-    picture_text: str
     price: int  # minor units
     currency: str
     stock: int  # units, when the card was read
     offered: int  # units that the sale has offered so far
-    picture_set: str = ""  # the same picture in several widths, for `<img srcset>`, or ""
+    product: ProductCard
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +60,7 @@ class Shown:
         for variants in choices:
             form = digest_together(map(digest_of, variants))
             forms |= {variant.sku: (form, digest_of(variant).hex()) for variant in variants}
-            looks += [text.encode() for variant in variants for text in _texts(variant)]
+            looks += [text.encode() for text in _texts(variants[0].product)]
         sale = digest_together(form for form, _ in forms.values())
         look = digest_together([sale, *(digest_together([text]) for text in looks)])
         return cls(sale, look.hex(), forms)
@@ -56,8 +76,13 @@ class Shown:
         return variant if ticket in (form, self.sale) else CHANGED
 
 
-def _texts(variant: VariantCard) -> tuple[str, ...]:
-    return variant.description, variant.picture, variant.picture_text, variant.picture_set
+def _texts(product: ProductCard) -> list[str]:
+    pictures = (
+        text
+        for picture in product.pictures
+        for text in (picture.url, picture.text, picture.widths, picture.smallest)
+    )
+    return [product.description, product.size_guide, *pictures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +114,11 @@ class SaleCard:
 
     @property
     def choices(self) -> list[tuple[VariantCard, ...]]:
-        """The variants in groups: those with the same name are options of one choice."""
-        by_name: dict[str, list[VariantCard]] = {}
+        """The variants in groups: those of one product are options of one choice."""
+        by_product: dict[int, list[VariantCard]] = {}
         for card in self.variants:
-            by_name.setdefault(card.name, []).append(card)
-        return [tuple(cards) for cards in by_name.values()]
+            by_product.setdefault(card.product.id, []).append(card)
+        return [tuple(cards) for cards in by_product.values()]
 
 
 def stock_level(left: int, offered: int) -> str:
@@ -117,7 +142,25 @@ def card(*, pk: int | None = None, slug: str | None = None) -> SaleCard | None:
 
 
 def _card(sale: Sale) -> SaleCard:
-    listings = sale.listings.select_related("variant").order_by("position", "id")
+    listings = sale.listings.select_related("variant__product").order_by("position", "id")
+    listings = listings.prefetch_related("variant__product__pictures")
+    products: dict[int | None, ProductCard] = {}
+    variants = []
+    for listing in listings:
+        variant = listing.variant
+        if variant.product_id not in products:
+            products[variant.product_id] = _product_card(variant.product)
+        card = VariantCard(
+            sku=variant.sku,
+            name=variant.name,
+            option=variant.option,
+            price=variant.price,
+            currency=variant.currency,
+            stock=variant.stock,
+            offered=listing.offered,
+            product=products[variant.product_id],
+        )
+        variants.append(card)
     return SaleCard(
         id=sale.pk,
         slug=sale.slug,
@@ -129,20 +172,27 @@ def _card(sale: Sale) -> SaleCard:
         limit=sale.limit,
         version=sale.version,
         finished=sale.finished,
-        variants=tuple(
-            VariantCard(
-                sku=variant.sku,
-                name=variant.name,
-                option=variant.option,
-                description=variant.description,
-                picture=variant.picture.url if variant.picture else "",
-                picture_text=variant.picture_text,
-                price=variant.price,
-                currency=variant.currency,
-                stock=variant.stock,
-                offered=offered,
-                picture_set=variant.picture.srcset if variant.picture else "",
-            )
-            for variant, offered in ((listing.variant, listing.offered) for listing in listings)
-        ),
+        variants=tuple(variants),
+    )
+
+
+def _product_card(product: Product | None) -> ProductCard:
+    assert product, "a trigger gives each variant a product"
+    return ProductCard(
+        id=product.pk,
+        name=product.name,
+        description=render_markdown(product.description),
+        size_guide=render_markdown(product.size_guide),
+        pictures=tuple(_picture_card(picture) for picture in product.pictures.all()),
+    )
+
+
+def _picture_card(picture: Picture) -> PictureCard:
+    return PictureCard(
+        url=picture.file.url,
+        text=picture.text,
+        width=picture.file_width,
+        height=picture.file_height,
+        widths=picture.file.srcset,
+        smallest=picture.file.smallest,
     )

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from storefront.catalogue import VariantCard
+from storefront.catalogue import ProductCard, VariantCard
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One form and its ticket: a single variant, or a variant's options to choose from."""
+    """One form and its ticket: a product with one variant, or with several to choose from."""
 
     variants: tuple[VariantCard, ...]
     ticket: str
@@ -22,9 +22,8 @@ class Choice:
         return self.variants[0]
 
     @property
-    def pictured(self) -> VariantCard | None:
-        """The first of its variants that has a picture."""
-        return next((variant for variant in self.variants if variant.picture), None)
+    def product(self) -> ProductCard:
+        return self.first.product
 
     @property
     def key(self) -> str:

@@ -134,6 +134,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
         "live": live,
         "choices": choices,
         "single": len(choices) == 1,
+        "galleries": any(len(choice.product.pictures) > 1 for choice in choices),
         "now": placeholder("now"),
         "notice": placeholder("notice"),
         "own_known": placeholder("own-known"),

@@ -14,14 +14,15 @@ from datetime import datetime
 from functools import cached_property
 
 from django.db import DatabaseError
-from django.db.models import Prefetch, Q
+from django.db.models import Prefetch, Q, prefetch_related_objects
 from django.utils import timezone
 
 from flashsale.database import PATIENCE, drop_broken_connections_soon, in_thread_without_timeout
 from flashsale.http.request import Request
 from flashsale.http.response import JSON, Response, format_utc
 from inventory.click_answers import ClickAnswer
-from inventory.models import Listing, Sale, Variant
+from inventory.models import Listing, Sale
+from inventory.products import Picture
 from storefront import rendered
 from storefront.responses import RETRY, failure
 
@@ -52,10 +53,11 @@ class ListedSale:
     phase: str  # upcoming, open, paused or ended, as on the sale's own page
 
     @property
-    def cover(self) -> Variant | None:
-        """The first of its variants that has a picture."""
-        listed = (listing.variant for listing in self.sale.listings.all())
-        return next((variant for variant in listed if variant.picture), None)
+    def cover(self) -> Picture | None:
+        """The first picture of its products."""
+        products = (listing.variant.product for listing in self.sale.listings.all())
+        pictures = (list(product.pictures.all()) for product in products if product)
+        return next((first for first, *_ in filter(None, pictures)), None)
 
     def as_json(self) -> dict[str, str]:
         return {
@@ -139,14 +141,16 @@ _sale_list = SaleList()
 
 def public_sales() -> list[Sale]:
     """Read the sales that are open or upcoming, and the latest that have ended; no drafts. Blocks."""
-    pictures = Listing.objects.select_related("variant").order_by("position", "id")
     public = Sale.objects.exclude(status=Sale.Status.DRAFT)
-    public = public.prefetch_related(Prefetch("listings", pictures))
     over = Q(status=Sale.Status.ENDED) | Q(closes_at__lte=timezone.now())
-    return [
+    sales = [
         *public.exclude(over),
         *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
     ]
+    listings = Listing.objects.select_related("variant__product").order_by("position", "id")
+    pictures = listings.prefetch_related("variant__product__pictures")
+    prefetch_related_objects(sales, Prefetch("listings", pictures))
+    return sales
 
 
 def _sort_sales(sales: list[Sale], now: datetime) -> list[ListedSale]:

@@ -388,7 +388,7 @@ MUTATIONS = (
     _mutation(
         11,
         "staff change what an open sale offers",
-        "dashboard/tests/test_admin_edits.py::test_what_a_sale_that_has_opened_offers_stands",
+        "dashboard/tests/test_admin_public_products.py::test_what_a_sale_that_has_opened_offers_stands",
         (
             "orders/variant_changes.py",
             'if phase not in ("draft", "upcoming"):',

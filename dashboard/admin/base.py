@@ -22,7 +22,7 @@ from flashsale.middleware import try_again
 MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all
 PATIENCE = 20.0  # seconds for all of them; each may wait for a lock, or for a Redis that hangs
 
-_LEVELS = {
+LEVELS = {
     "done": messages.SUCCESS,
     "repeated": messages.WARNING,
     "late": messages.WARNING,
@@ -148,7 +148,7 @@ class StaffAdmin(CarefulAdmin):
             outcome = form.carry_out(subject, by=request.user.get_username())
             if outcome.kind == "read_only":
                 return try_again(request, "read_only")
-            self.message_user(request, outcome.words, _LEVELS[outcome.kind])
+            self.message_user(request, outcome.words, LEVELS[outcome.kind])
         return None
 
     def _back(self, request: HttpRequest, subjects: Sequence[Any]) -> str:

@@ -94,7 +94,7 @@ class OrderAdmin(ReadOnly):
         product = subject.variant_id and reverse(
             "admin:inventory_variant_change", args=[subject.variant_id]
         )
-        links = [(product, "Product")] if product else []
+        links = [(product, "Variant")] if product else []
         return [
             *super().tools(request, subject),
             *links,

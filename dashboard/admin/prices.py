@@ -46,7 +46,7 @@ class PriceForm(SideBySide):
         super().__init__(*args, **kwargs)
         present = self.instance.currency
         if "currency" in self.fields:
-            self.fields["currency"].choices = list(_offer(present))  # type: ignore[attr-defined]  # a ChoiceField
+            self.fields["currency"].choices = list(offered_currencies(present))  # type: ignore[attr-defined]  # a ChoiceField
         if self.instance.price is not None and present:
             self.initial["price"] = format_digits(self.instance.price, present)
 
@@ -66,7 +66,7 @@ class PriceForm(SideBySide):
         return written | _PAIR if written & _PAIR else written
 
 
-def _offer(present: str) -> Iterator[tuple[str, str]]:
+def offered_currencies(present: str = "") -> Iterator[tuple[str, str]]:
     """The choices, the shop's own currency first. A present code that is not offered may stay."""
     if present and present not in OFFERED:
         yield present, f"{present}, which is no currency of ISO 4217"

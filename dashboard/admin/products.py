@@ -1,94 +1,250 @@
-"""Edit variants. Their stock moves through the ledger only."""
+"""Edit products with their pictures and variants, on one page. Stock moves through the ledger only."""
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
+from uuid import UUID
 
-from django import forms
-from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.db import connection
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from dashboard import controls
-from dashboard.admin.base import Tool
+from dashboard.admin.base import LEVELS, Tool
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
-from dashboard.admin.prices import PriceForm
+from dashboard.admin.product_forms import PictureForm, ProductForm, VariantForm, VariantFormSet
+from dashboard.control import Control
 from flashsale.templatetags.money import money
+from inventory import stock
 from inventory.models import Sale, Variant
-from orders.changes import NotPossible
-from orders.variant_changes import AskFirst, announce_to_pages, check_change, lock_for_change
+from inventory.products import Picture, Product
+from orders import stock_changes
+from orders.audit_trail import Action, facts, write_down
+from orders.variant_changes import announce_to_pages
 
 
-class VariantForm(PriceForm):
-    although_public = forms.BooleanField(
-        required=False,
-        label="change it although a sale is public",
-        help_text="Needed for a change of name, option, price or currency in a public sale that has not"
-        " opened: shoppers are looking at it.",
-    )
-    selling: Sequence[Sale] = ()  # the locked sales that list the variant
+class _PartOfProduct(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+    """Rows of a product's page, for all users who may edit the product."""
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean()
-        if self.cleaned_data.get("picture") and not self.cleaned_data.get("picture_text"):
-            self.add_error("picture_text", "A picture needs a text for those who cannot see it.")
-        if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
-            try:
-                present, self.selling = lock_for_change(self.instance.pk)
-                changed = {
-                    name
-                    for name in self.fields_to_write()
-                    if getattr(present, name, None) != self.cleaned_data.get(name)
-                }
-                confirmed = self.cleaned_data.get("although_public", False)
-                check_change(changed, self.selling, confirmed=confirmed)
-            except AskFirst as question:
-                self.add_error("although_public", str(question))
-            except NotPossible as refusal:
-                raise ValidationError(str(refusal)) from refusal
-        return cleaned
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "view", "add", "change")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "add", "change")
 
 
-@admin.register(Variant)
-class VariantAdmin(WithPictures):
+def _may(request: HttpRequest, *actions: str) -> bool:
+    return any(request.user.has_perm(f"inventory.{action}_product") for action in actions)
+
+
+class PictureInline(_PartOfProduct):
+    model = Picture
+    form = PictureForm
+    extra = 2
+    fields = ["file", "text", "position"]
+    verbose_name_plural = "Pictures, in the order in which the page shows them"
+
+
+class VariantInline(_PartOfProduct):
+    model = Variant
     form = VariantForm
-    controls = controls.OF_VARIANTS
-    list_display = ["sku", "name", "option", "shown_price", "stock"]
-    search_fields = ["sku", "name"]
-    fields = [
-        *("sku", "name", "option", "description", "picture", "picture_text"),
-        *("price", "currency", "shown_price", "stock"),
-    ]
+    formset = VariantFormSet
+    extra = 0
+    show_change_link = True
+    ordering = ["position", "pk"]
+    readonly_fields = ["stock"]
 
-    @admin.display(description="as shoppers read it", ordering="price")
-    def shown_price(self, variant: Variant) -> str:
-        """Empty if the typed price or currency is invalid."""
-        known = variant.price is not None and variant.currency
-        return money(variant.price, variant.currency) if known else ""
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        typed = ["sku", "option", "price", "currency", "position", "stock"]
+        return [*typed, "units", "reason"] if _may_restock(request) else typed
 
-    def described(self, subject: Variant) -> str:
-        return f"{subject} ({subject.sku}): {subject.stock:,} in stock"
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        formset: Any = super().get_formset(request, obj, **options)
+        formset.form.user = request.user
+        return formset
 
-    def tools(self, request: HttpRequest, subject: Variant) -> list[Tool]:
-        return [*super().tools(request, subject), *audit_of(request, variant=subject.pk)]
-
-    def get_fields(self, request: HttpRequest, obj: Variant | None = None) -> Any:
-        """Offer the confirmation where it may be needed."""
-        asks = obj is not None and self.has_change_permission(request, obj) and _awaited(obj)
-        return [*self.fields, "although_public"] if asks else self.fields
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Variant | None = None) -> list[str]:
-        shown = ["stock", "shown_price"]
-        return [*shown, "sku"] if obj else shown
-
-    def save_model(self, request: HttpRequest, obj: Variant, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        announce_to_pages(form.fields_to_write(), form.selling)
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may(request, "delete")
 
 
-def _awaited(variant: Variant) -> bool:
-    """Whether a public sale that has not opened lists the variant."""
-    sales = Sale.objects.filter(listings__variant=variant, finished=False)
+def _may_restock(request: HttpRequest) -> bool:
+    return controls.Restock.permitted_to(request.user)
+
+
+@admin.register(Product)
+class ProductAdmin(WithPictures):
+    form = ProductForm
+    inlines = [PictureInline, VariantInline]
+    list_display = ["picture", "name", "variants", "prices", "units"]
+    list_display_links = ["picture", "name"]
+    search_fields = ["name", "slug", "variants__sku"]
+    prepopulated_fields = {"slug": ["name"]}
+
+    # --- The list ------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).prefetch_related("pictures", "variants")
+
+    @admin.display(description="picture")
+    def picture(self, product: Product) -> str | SafeString:
+        first = next(iter(product.pictures.all()), None)
+        return _thumbnail(first) if first else "none"
+
+    @admin.display(description="variants")
+    def variants(self, product: Product) -> int:
+        return len(product.variants.all())
+
+    @admin.display(description="in stock")
+    def units(self, product: Product) -> str:
+        return f"{sum(variant.stock for variant in product.variants.all()):,}"
+
+    @admin.display(description="price")
+    def prices(self, product: Product) -> str:
+        prices = {(variant.price, variant.currency) for variant in product.variants.all()}
+        shown = [money(*price) for price in sorted(prices)]
+        return " to ".join(dict.fromkeys([*shown[:1], *shown[-1:]]))
+
+    # --- The page ------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Product | None = None) -> Any:
+        fields = ["name", "slug", "description", "size_guide"]
+        texts = (None, {"fields": fields})
+        if not self._may_edit(request, obj):
+            return [texts]
+        if obj and _awaited(obj):
+            fields.append("although_public")
+        quick = ["options", ("new_price", "new_currency", "new_units", "stem"), "key"]
+        if not _may_restock(request):
+            quick[1] = ("new_price", "new_currency", "stem")
+        several = {"fields": quick, "description": "Makes a variant of each option, when saved."}
+        return [texts, ("Several variants at once", several)]
+
+    def get_prepopulated_fields(
+        self, request: HttpRequest, obj: Product | None = None
+    ) -> dict[str, Any]:
+        return {} if obj else dict(self.prepopulated_fields)
+
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        form.user = request.user
+        return form
+
+    def tools(self, request: HttpRequest, subject: Product) -> list[Tool]:
+        return [*super().tools(request, subject), *audit_of(request, product=subject.pk)]
+
+    def _may_edit(self, request: HttpRequest, obj: Product | None) -> bool:
+        return self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+
+    # --- Saving --------------------------------------------------------------------------------
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        changed, sales = _seen_by_shoppers(form, formsets)
+        super().save_related(request, form, formsets, change)
+        announce_to_pages(changed, sales)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        if formset.model is Variant:
+            self._save_variants(request, form, formset)
+        else:
+            self._save_pictures(form.instance, formset)
+
+    def _save_pictures(self, product: Product, formset: Any) -> None:
+        last = max((picture.position for picture in product.pictures.all()), default=-1)
+        formset.save(commit=False)
+        for picture in formset.new_objects:
+            last += 1
+            picture.position = picture.position or last
+            picture.save()
+        for picture, _ in formset.changed_objects:
+            picture.save()
+        for picture in formset.deleted_objects:
+            picture.delete()
+
+    def _save_variants(self, request: HttpRequest, form: Any, formset: Any) -> None:
+        by, product = request.user.get_username(), form.instance
+        present = {row.pk: row for row in stock.lock(f.instance.pk for f in formset.initial_forms)}
+        for gone in formset.deleted_forms:
+            if locked := present.get(gone.instance.pk):
+                write_down(Action.DELETED, locked, facts(locked), by=by)
+                locked.delete()
+        for row in formset.initial_forms:
+            if (
+                row.has_changed()
+                and row not in formset.deleted_forms
+                and row.instance.pk in present
+            ):
+                self._save_variant(request, row, present[row.instance.pk], form.cleaned_data["key"])
+        last = max((row.position for row in present.values()), default=-1)
+        new = [row for row in formset.extra_forms if row.has_changed()]
+        added = [(row.instance, row.cleaned_data.get("units")) for row in new]
+        for variant, units in [*added, *form.quick]:
+            last += 1
+            variant.product, variant.position = product, variant.position or last
+            variant.save()
+            write_down(Action.CREATED, variant, {}, by=by)
+            if units:
+                stock_changes.receive_first(variant, units, by=by)
+        # Variants have audit entries of their own: the product's does not tell of them.
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+
+    def _save_variant(self, request: HttpRequest, row: Any, present: Variant, key: UUID) -> None:
+        """Write the changed fields; its units move after the commit, under the locks of its sales."""
+        before, by = facts(present), request.user.get_username()
+        changed = [name for name in row.fields_to_write() if name in VariantForm.Meta.fields]
+        for name in changed:
+            setattr(present, name, row.cleaned_data[name])
+        if changed:
+            present.save(update_fields=changed)
+            write_down(Action.EDITED, present, before, by=by)
+        if units := row.cleaned_data.get("units"):
+            control = controls.Restock if units > 0 else controls.Correct
+            sent = {"units": units, "reason": row.cleaned_data["reason"], "key": key}
+            form = control([present], sent)
+            transaction.on_commit(partial(self._move_stock, request, form, present))
+
+    def _move_stock(self, request: HttpRequest, form: Control, variant: Variant) -> None:
+        if not form.is_valid():
+            self.message_user(request, f"{variant}: {form.errors.as_text()}", messages.ERROR)
+            return
+        outcome = form.carry_out(variant, by=request.user.get_username())
+        self.message_user(request, outcome.words, LEVELS[outcome.kind])
+
+
+def _thumbnail(picture: Picture) -> SafeString:
+    return format_html(
+        '<img class="thumbnail" src="{}" alt="{}">', picture.file.smallest, picture.text
+    )
+
+
+def _awaited(product: Product) -> bool:
+    """Whether a public sale that has not opened lists one of its variants."""
+    sales = Sale.objects.filter(listings__variant__product=product, finished=False)
     return any(sale.phase(timezone.now()) == "upcoming" for sale in sales)
+
+
+def _seen_by_shoppers(form: ProductForm, formsets: Any) -> tuple[set[str], list[Sale]]:
+    """The fields that are changed, and the sales whose pages may show them."""
+    if form.on_sale is None:
+        return set(), []
+    changed, variants = set(form.changed_data), set[int]()
+    for formset in formsets:
+        if formset.model is Picture and formset.has_changed():
+            changed.add("pictures")
+    of_product = bool(changed)
+    for row in (row for formset in formsets if formset.model is Variant for row in formset.forms):
+        if row.instance.pk in form.on_sale.variants and row.has_changed():
+            changed |= row.fields_to_write()
+            variants.add(row.instance.pk)
+    if of_product:
+        return changed, form.on_sale.sales()
+    return changed, form.on_sale.sales(*variants) if variants else []

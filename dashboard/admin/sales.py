@@ -1,10 +1,12 @@
 """Edit drafts of sales; a scheduled sale changes by controls only."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +21,8 @@ from dashboard.admin.history import audit_of
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.zone_select import ZoneSelect, zones_in_use
 from flashsale.moments import format_moment, format_window
-from inventory.models import MOST_UNITS, Listing, Sale, time_zones
+from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
+from inventory.products import Product
 
 Status = Sale.Status
 MOST_LISTED = 200  # variants of a sale
@@ -52,7 +55,7 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
     model = Listing
     formset = ListingFormSet
     autocomplete_fields = ["variant"]
-    extra = 1
+    extra = 0
     max_num = MOST_LISTED
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
@@ -81,6 +84,13 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
 
 
 class SaleForm(SideBySide):
+    products = forms.ModelMultipleChoiceField(
+        Product.objects.all(),
+        required=False,
+        label="Add products",
+        help_text="Lists all variants of each, in this order, below what is listed already.",
+        widget=AutocompleteSelectMultiple(Variant._meta.get_field("product"), admin.site),
+    )
     limit = forms.IntegerField(
         min_value=1, max_value=MOST_UNITS, initial=1, help_text="units per shopper"
     )
@@ -125,7 +135,34 @@ class SaleForm(SideBySide):
         elif closes_at and closes_at <= now:
             words = f"It is {format_moment(now, self._zone)} now in {self._zone}."
             self.add_error("closes_at", f"This is in the past: no shopper could buy. {words}")
+        for problem in self._problems_of_products():
+            self.add_error("products", problem)
         return cleaned
+
+    def added_variants(self) -> list[Variant]:
+        """The variants of the chosen products, in the order in which staff chose them."""
+        chosen = self.cleaned_data.get("products", Product.objects.none())
+        order = self["products"].data
+        products = sorted(chosen.prefetch_related("variants"), key=lambda p: order.index(str(p.pk)))
+        return [
+            variant
+            for product in products
+            for variant in sorted(product.variants.all(), key=lambda v: (v.position, v.pk))
+        ]
+
+    def _problems_of_products(self) -> Iterator[str]:
+        added = self.added_variants()
+        listed = self.instance.variants.all() if self.instance.pk else []
+        if len({variant.pk for variant in [*added, *listed]}) > MOST_LISTED:
+            yield f"A sale lists at most {MOST_LISTED} variants."
+        if added and len({variant.currency for variant in [*added, *listed]}) > 1:
+            yield "The prices of a sale must be in one currency."
+        for product in self.cleaned_data.get("products", ()):
+            if not product.variants.exists():
+                yield f"{product} has no variants."
+        elsewhere = Listing.objects.filter(variant__in=added, finished=False)
+        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
+            yield f"{listing.variant} is in “{listing.sale}”, which has not finished."
 
 
 @admin.register(Sale)
@@ -170,6 +207,12 @@ class SaleAdmin(Edited):
             found.append((f"/sales/{subject.slug}/", "What shoppers see"))
         return found
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        [listings] = formsets
+        added = [form_.instance.variant_id for form_ in listings.forms if form_.has_changed()]
+        _list_variants(form.instance, form.added_variants(), besides=added)
+        super().save_related(request, form, formsets, change)
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -191,7 +234,7 @@ class SaleAdmin(Edited):
         return sale
 
     def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        written_here = ["name", "slug", "time_zone", "opens_at", "closes_at", "limit"]
+        written_here = ["name", "slug", "time_zone", "opens_at", "closes_at", "limit", "products"]
         if obj is None:
             return written_here
         if obj.status == Status.DRAFT:
@@ -218,6 +261,16 @@ class SaleAdmin(Edited):
 
     def has_delete_permission(self, request: HttpRequest, obj: Sale | None = None) -> bool:
         return _may_be_edited(obj) and super().has_delete_permission(request, obj)
+
+
+def _list_variants(sale: Sale, variants: list[Variant], besides: list[int]) -> None:
+    """List the variants that are not listed yet, after the others."""
+    listed = dict(sale.listings.values_list("variant", "position"))
+    last = max(listed.values(), default=-1)
+    for variant in variants:
+        if variant.pk not in listed and variant.pk not in besides:
+            last += 1
+            Listing.objects.create(sale=sale, variant=variant, position=last)
 
 
 def _may_be_edited(sale: Sale | None) -> bool:

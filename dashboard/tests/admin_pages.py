@@ -11,14 +11,15 @@ from django.urls import reverse
 from dashboard.tests.staff import browser_of, employ
 
 LOOK = (
-    *("inventory.view_sale", "inventory.view_variant", "orders.view_order"),
+    *("inventory.view_sale", "inventory.view_product", "inventory.view_variant"),
+    "orders.view_order",
     *("inventory.view_stockmovement", "orders.view_auditentry"),
 )
 RUN = (*LOOK, "inventory.run_sales")
 CORRECT = "inventory.correct_stock"
 WRITE = (
     *("inventory.add_sale", "inventory.change_sale", "inventory.delete_sale"),
-    *("inventory.add_variant", "inventory.change_variant"),
+    *("inventory.add_product", "inventory.change_product"),
 )
 
 
@@ -77,8 +78,17 @@ def form_of(html: str) -> dict[str, str]:
     """The fields that the page's own form, the last one, sends unchanged."""
     form = re.findall(r"<form.*?</form>", html, re.S)[-1]
     fields = re.findall(r"<input[^>]*>|<textarea.*?</textarea>|<select.*?</select>", form, re.S)
+    fields = [field for field in fields if not _is_empty_choice(field)]
     named = [(re.search(r' name="([^"]+)"', field), field) for field in fields]
     return {name[1]: _value_of(field) for name, field in named if name}
+
+
+def _is_empty_choice(field: str) -> bool:
+    """Whether it sends nothing: a choice of several of which none is chosen, a box that is not ticked."""
+    several = field.startswith("<select") and " multiple" in field.partition(">")[0]
+    return (several and " selected" not in field) or (
+        'type="checkbox"' in field and " checked" not in field
+    )
 
 
 def _value_of(field: str) -> str:

@@ -83,7 +83,7 @@ def test_nobody_else_moves_stock(make_sale: MakeSale, who: type, control: str) -
     [
         *("/dashboard/sales/{sale}/pause/", "/admin/inventory/sale/pause/?id={sale}"),
         "/dashboard/sales/{sale}/products/{variant}/restock/",
-        "/admin/inventory/product/restock/?id={variant}",
+        "/admin/inventory/variant/restock/?id={variant}",
     ],
 )
 def test_a_form_from_another_site_changes_nothing(make_sale: MakeSale, address: str) -> None:

@@ -8,11 +8,10 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, WRITE, Staff, form_of, listed, page_of
-from inventory.gate import replica
 from inventory.models import Listing, Sale, Variant
-from orders import finishing, lifecycle, stock_changes
+from inventory.products import Product
 from orders.models import AuditEntry
-from tests.cast import stocked
+from tests.cast import skus, stocked
 
 
 @pytest.fixture
@@ -111,6 +110,8 @@ def test_the_prices_of_a_draft_are_in_one_currency(anna: Staff) -> None:
     euros = stocked("edits-euros", 1)
     yen = Variant.objects.create(sku="edits-yen", name="Shoe", price=100, currency="JPY")
     assert "The prices of a sale must be in one currency." in adds(anna, draft_form(euros, yen))
+    page = adds(anna, draft_form(products=[euros.product_id, yen_shoe(yen)]))
+    assert "The prices of a sale must be in one currency." in page
 
 
 def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
@@ -122,6 +123,33 @@ def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
     page = adds(anna, draft_form(over.variants.get()))
     assert "Another sale of one of these products has a window in this one." in page
     assert "was added successfully" not in page
+
+
+def yen_shoe(variant: Variant) -> int:
+    return Product.objects.get(variants__sku=variant.sku).pk
+
+
+def test_a_product_is_listed_with_all_its_variants_in_its_order(anna: Staff) -> None:
+    hat = stocked("edits-hat", 1)
+    shoes = Product.objects.create(name="Shoe")
+    for sku, position in (("edits-l", 3), ("edits-s", 1), ("edits-m", 2)):
+        stocked(sku, 1, shoes)
+        Variant.objects.filter(sku=sku).update(position=position)
+    form = draft_form(products=[shoes.pk, hat.product_id])
+    adds(anna, form)
+    sale = Sale.objects.get(slug=form["slug"])
+    assert skus(sale) == ["edits-s", "edits-m", "edits-l", "edits-hat"]
+    stocked("edits-xl", 1, shoes)
+    anna.sends(page_of(sale), **{**form_of(anna.opens(page_of(sale))), "products": [shoes.pk]})
+    assert skus(sale)[-1] == "edits-xl"
+    assert len(skus(sale)) == 5
+
+
+def test_a_product_in_an_unfinished_sale_is_not_picked(anna: Staff, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    form = draft_form(products=[sale.variants.get().product_id])
+    assert f"is in “{sale}”, which has not finished." in adds(anna, form)
+    assert not Sale.objects.filter(slug=form["slug"]).exists()
 
 
 # --- Sales that are not drafts -----------------------------------------------------------------
@@ -154,156 +182,6 @@ def test_nothing_is_deleted_from_a_list(make_sale: MakeSale) -> None:
     assert Sale.objects.filter(pk=draft.pk).exists()
 
 
-# --- Variants ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("price", ["-1", "0.001", "1.299", "99999999999", "NaN", ""])
-def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
-    form = {"sku": "edits-invalid", "name": "Shoe", "price": price, "currency": "EUR"}
-    answer = anna.browser.post(f"{listed(Variant)}add/", form)
-    assert answer.status_code == 200
-    assert "errorlist" in answer.content.decode()
-    assert not Variant.objects.filter(sku="edits-invalid").exists()
-
-
-def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
-    variant = stocked("edits-bag", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    anna.sends(page_of(variant), **{**form, "price": "99.00"})
-    entry = variant.audit.get()
-    assert (entry.action, entry.actor) == ("edited", anna.name)
-    assert (entry.before, entry.after) == ({"price": 12900}, {"price": 9900})
-
-
-def test_stock_is_not_among_what_can_be_sent(anna: Staff) -> None:
-    variant = stocked("edits-mug", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    anna.sends(page_of(variant), **{**form, "name": "Mug", "stock": 1000, "sku": "other"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.stock, variant.sku) == ("Mug", 3, "edits-mug")
-    assert variant.audit.get().after == {"name": "Mug"}
-
-
-def test_a_new_variant_has_no_stock(anna: Staff) -> None:
-    new = {"sku": "edits-new", "name": "New", "price": 100, "currency": "EUR", "stock": 50}
-    anna.sends(f"{listed(Variant)}add/", **new)
-    variant = Variant.objects.get(sku="edits-new")
-    assert variant.stock == 0
-    assert entries(variant) == [("created", anna.name)]
-
-
-OFFERED: dict[str, Any] = {"name": "Toaster", "option": "43", "price": 1, "currency": "USD"}
-STORED = {**OFFERED, "price": 100}
-
-
-def saves(staff: Staff, variant: Variant, **changed: Any) -> str:
-    """Changes the form of a variant. Gives the page that follows."""
-    form = form_of(staff.opens(page_of(variant)))
-    page = staff.browser.post(page_of(variant), {**form, **changed}, follow=True)
-    return page.content.decode()
-
-
-@pytest.mark.parametrize("then", [None, lifecycle.pause, lifecycle.end])
-@pytest.mark.parametrize("field", OFFERED)
-def test_what_a_sale_that_has_opened_offers_stands(
-    field: str, then: Any, anna: Staff, make_sale: MakeSale
-) -> None:
-    sale = make_sale()
-    if then:
-        then(sale.pk, by="staff")
-    variant, version = sale.variants.get(), Sale.objects.get(pk=sale.pk).version
-    page = saves(anna, variant, although_public="on", **{field: OFFERED[field]})
-    assert f"what it sells ({field}) cannot change" in page
-    assert getattr(Variant.objects.get(pk=variant.pk), field) == getattr(variant, field)
-    assert entries(variant) == []
-    assert Sale.objects.get(pk=sale.pk).version == version
-
-
-@pytest.mark.parametrize("field", OFFERED)
-def test_what_a_sale_that_will_open_offers_is_asked_about(
-    field: str, anna: Staff, make_sale: MakeSale
-) -> None:
-    sale = make_sale(opens_in=3600, closes_in=7200)
-    variant, changed = sale.variants.get(), {field: OFFERED[field]}
-    page = saves(anna, variant, **changed)
-    assert f"is public. If you change this ({field})" in page
-    assert 'name="although_public"' in page
-    assert getattr(Variant.objects.get(pk=variant.pk), field) == getattr(variant, field)
-    assert "was changed successfully" in saves(anna, variant, although_public="on", **changed)
-    assert getattr(Variant.objects.get(pk=variant.pk), field) == STORED[field]
-    raised = Sale.objects.get(pk=sale.pk)
-    assert raised.version == sale.version + 1
-    assert replica.read_view(sale.pk).version == raised.version  # pages learn of it by the gate
-
-
-def test_a_sale_that_opens_while_its_product_is_edited_refuses_the_change(
-    anna: Staff, make_sale: MakeSale
-) -> None:
-    sale = make_sale(opens_in=3600, closes_in=7200)
-    variant = sale.variants.get()
-    form = form_of(anna.opens(page_of(variant)))
-    lifecycle.go_live(sale.pk, by="staff")
-    changed = {**form, "price": 1, "although_public": "on"}
-    assert "has opened" in anna.browser.post(page_of(variant), changed).content.decode()
-    assert Variant.objects.get(pk=variant.pk).price == variant.price
-
-
-@pytest.mark.parametrize("opens_in", [-60, 3600])
-def test_texts_may_change_at_any_time_and_open_pages_learn_of_it(
-    opens_in: float, anna: Staff, make_sale: MakeSale
-) -> None:
-    sale = make_sale(opens_in=opens_in, closes_in=7200)
-    page = saves(anna, sale.variants.get(), description="It is blue.")
-    assert "was changed successfully" in page
-    version = Sale.objects.get(pk=sale.pk).version
-    assert version == sale.version + 1
-    assert replica.read_view(sale.pk).version == version
-
-
-@pytest.mark.parametrize("draft", [True, False], ids=["in a draft", "in a sale that is finished"])
-def test_what_no_shopper_can_buy_changes_freely(
-    draft: bool, anna: Staff, make_sale: MakeSale
-) -> None:
-    sale = make_sale(live=not draft)
-    if not draft:
-        lifecycle.end(sale.pk, by="staff")
-        assert finishing.finish_sale(sale.pk)
-    page = saves(anna, sale.variants.get(), name="Toaster")
-    assert "was changed successfully" in page
-    assert "although_public" not in page
-
-
-def test_a_refused_change_is_not_announced_as_made(anna: Staff, make_sale: MakeSale) -> None:
-    """PostgreSQL looks at the currencies of a sale only when the transaction ends."""
-    sale = make_sale(stock={"shoe": 1, "bag": 1}, opens_in=3600, closes_in=7200)
-    variant = sale.variants.all()[0]
-    form = form_of(anna.opens(page_of(variant)))
-    usd = {"currency": "USD", "although_public": "on"}
-    page = anna.browser.post(page_of(variant), {**form, **usd}).content.decode()
-    assert "in several currencies" in page
-    assert "was changed successfully" not in page
-
-
-def test_two_who_edit_one_variant_keep_each_others_changes(anna: Staff) -> None:
-    variant, ben = stocked("edits-hat", 3), Staff.with_permissions(*LOOK, *WRITE)
-    form = form_of(anna.opens(page_of(variant)))
-    ben.sends(page_of(variant), **{**form, "price": "99,00"})
-    anna.sends(page_of(variant), **{**form, "name": "Hat"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.price) == ("Hat", 9900)
-    told = variant.audit.all()[0]
-    assert (told.actor, told.after) == (anna.name, {"name": "Hat"})
-
-
-def test_a_page_made_before_a_restock_takes_nothing_back(anna: Staff) -> None:
-    variant = stocked("edits-cup", 3)
-    form = form_of(anna.opens(page_of(variant)))
-    stock_changes.restock(variant.pk, 4, by="ben")
-    anna.sends(page_of(variant), **{**form, "name": "Cup"})
-    variant.refresh_from_db()
-    assert (variant.name, variant.stock) == ("Cup", 7)
-
-
 def test_two_who_edit_one_draft_keep_each_others_changes(anna: Staff, make_sale: MakeSale) -> None:
     draft, ben = make_sale(live=False), Staff.with_permissions(*LOOK, *WRITE)
     form = form_of(anna.opens(page_of(draft)))
@@ -311,13 +189,6 @@ def test_two_who_edit_one_draft_keep_each_others_changes(anna: Staff, make_sale:
     anna.sends(page_of(draft), **{**form, "name": "Renamed"})
     draft.refresh_from_db()
     assert (draft.name, draft.limit) == ("Renamed", 3)
-
-
-def test_a_variant_with_a_history_is_not_deleted() -> None:
-    root, variant = Staff.superuser(), stocked("edits-cap", 3)
-    page = root.browser.post(f"{listed(Variant)}{variant.pk}/delete/", {"post": "yes"})
-    assert "Cannot delete" in page.content.decode()
-    assert Variant.objects.filter(pk=variant.pk).exists()
 
 
 def test_a_listing_is_added_and_the_audit_names_it(anna: Staff, make_sale: MakeSale) -> None:
@@ -331,6 +202,6 @@ def test_a_listing_is_added_and_the_audit_names_it(anna: Staff, make_sale: MakeS
 
 def test_staff_without_the_permission_write_nothing(make_sale: MakeSale) -> None:
     ben, draft = Staff.with_permissions(*RUN), make_sale(live=False)
-    variant = draft.variants.get()
-    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(variant)):
+    product = Product.objects.get(variants__sales=draft)
+    for address in (page_of(draft), f"{listed(Sale)}add/", page_of(product)):
         assert ben.browser.post(address, {"name": "Mine"}).status_code == 403, address

@@ -8,10 +8,11 @@ from playwright.sync_api import Page, expect
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, RUN, WRITE, Staff, asking, listed, page_of
 from inventory.models import Sale, StockMovement, Variant
+from inventory.products import Product
 from orders import cancellation, settlement
 from orders.models import AuditEntry, Order
 from tests.browser.conftest import OpenPage, chromium, complaints, open_page, shop, web
-from tests.cast import queue_up
+from tests.cast import queue_up, stocked
 
 __all__ = ["chromium", "complaints", "open_page", "shop", "web"]  # fixtures
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.browser
 LONG_WORD = "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
-LISTS = (Sale, Variant, Order, StockMovement, AuditEntry)
+LISTS = (Sale, Product, Variant, Order, StockMovement, AuditEntry)
 
 
 def logged_in(open_page: OpenPage, shop: str, staff: Staff, **options: object) -> Page:
@@ -54,7 +55,7 @@ def test_no_page_is_cut_off_on_a_phone(shop: str, open_page: OpenPage, make_sale
     fits(page)
     for address in (
         *("/admin/", "/admin/password_change/", *map(listed, LISTS)),
-        *(f"{listed(Sale)}add/", f"{listed(Variant)}add/", f"{listed(Sale)}{draft.pk}/delete/"),
+        *(f"{listed(Sale)}add/", f"{listed(Product)}add/", f"{listed(Sale)}{draft.pk}/delete/"),
         *map(page_of, (sale, draft, variant, order, sale.audit.all()[0])),
         *(asking("window", sale), asking("correct", variant), asking("cancel", order)),
     ):
@@ -81,7 +82,8 @@ def test_a_sale_is_paused_without_a_mouse(
 
 def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: OpenPage) -> None:
     """The scripts of admin itself, under a policy that forbids inline ones."""
-    variant = Variant.objects.create(sku="layout-vase", name="Vase", price=100, currency="EUR")
+    product = Product.objects.create(name="Layout vase")
+    variant = stocked("layout-vase", 1, product)
     page = logged_in(open_page, shop, Staff.with_permissions(*RUN, *WRITE))
     page.goto(f"{shop}{listed(Sale)}add/")
     page.get_by_label("Name").press_sequentially("Vases for all")
@@ -94,7 +96,7 @@ def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: O
     page.get_by_role("option", name="America/St_Johns", exact=True).click()
     page.locator(".inline-group .select2-selection").first.click()
     page.locator(".select2-search__field").fill("layout")
-    page.get_by_role("option", name=str(variant), exact=True).click()
+    page.get_by_role("option", name=str(product), exact=True).click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
     sale = Sale.objects.get(slug="vases-for-all")

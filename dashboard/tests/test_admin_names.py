@@ -7,7 +7,9 @@ import pytest
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, listed
+from dashboard.tests.test_admin_products import product_form
 from inventory.models import Variant
+from inventory.products import Product
 from tests.cast import stocked
 
 ARABIC = "\u0645\u0631\u062d\u0628\u0627"
@@ -18,16 +20,15 @@ def anna() -> Staff:
     return Staff.with_permissions(*LOOK, *RUN, *WRITE, CORRECT)
 
 
-def variant_form(**changed: Any) -> dict[str, Any]:
-    sku = f"typed-{uuid4().hex[:12]}"
-    return {"sku": sku, "name": "Shoe", "price": 12900, "currency": "EUR", **changed}
-
-
-def adds(anna: Staff, **typed: str) -> tuple[Variant | None, str]:
-    """Sends the form of a new variant. Gives it, if there is one, and the page that follows."""
-    form = variant_form(**typed)
-    page = anna.browser.post(f"{listed(Variant)}add/", form, follow=True).content.decode()
-    return Variant.objects.filter(sku=form["sku"]).first(), page
+def adds(anna: Staff, name: str = "Shoe", sku: str = "", option: str = "") -> tuple[Any, str]:
+    """Sends the form of a new product with one variant. Gives the variant, if there is one, and the page
+    that follows."""
+    sku = sku or f"typed-{uuid4().hex[:12]}"
+    row = {"sku": sku, "option": option, "price": "129.00", "currency": "EUR", "position": "0"}
+    typed = {f"variants-0-{field}": value for field, value in row.items()}
+    form = product_form(name=name, **{"variants-TOTAL_FORMS": 1, **typed})
+    page = anna.browser.post(f"{listed(Product)}add/", form, follow=True).content.decode()
+    return Variant.objects.filter(sku=sku).first(), page
 
 
 def test_a_variant_is_kept_in_one_form(anna: Staff) -> None:
@@ -60,7 +61,8 @@ def test_a_reason_is_no_reason_if_it_cannot_be_seen(anna: Staff) -> None:
 
 def test_a_name_does_not_reorder_a_sentence_or_a_list(anna: Staff, make_sale: MakeSale) -> None:
     variant = make_sale(stock=3).variants.get()
-    Variant.objects.filter(pk=variant.pk).update(name=ARABIC, option="42 - 43")
+    Product.objects.filter(variants=variant).update(name=ARABIC)
+    Variant.objects.filter(pk=variant.pk).update(option="42 - 43")
     [said] = anna.confirms("restock", variant, units=17)
     assert said == f"The stock of \u2068{ARABIC}\u2069 42 - 43 has grown by 17."
     assert f"\u2068{ARABIC}\u2069 42 - 43" in anna.opens(

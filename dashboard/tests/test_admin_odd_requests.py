@@ -21,6 +21,7 @@ from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Sale, Variant
 from inventory.picture_uploads import MOST_BYTES
+from inventory.products import Product
 from orders import settlement
 from orders.models import Order
 from tests.cast import queue_up
@@ -185,7 +186,7 @@ def test_an_action_on_no_row_is_no_error(model: type[Model], root: Client) -> No
         assert root.post(listed(model), fields).status_code < 500, key
 
 
-@pytest.mark.parametrize("model", [Sale, Variant], ids=label)
+@pytest.mark.parametrize("model", [Sale, Product], ids=label)
 def test_a_form_with_odd_values_is_shown_again(model: type[Model], root: Client) -> None:
     form = form_of(root.get(f"{listed(model)}add/").content.decode())
     for value in ODD:
@@ -201,8 +202,9 @@ def test_a_sale_with_more_lines_than_it_may_have_is_shown_again(root: Client) ->
 
 def test_a_file_that_is_too_large_is_a_form_with_the_status_413(root: Client) -> None:
     huge = SimpleUploadedFile("huge.png", b"x" * (MOST_BYTES + 1), "image/png")
-    form = form_of(root.get(f"{listed(Variant)}add/").content.decode())
-    answer = root.post(f"{listed(Variant)}add/", {**form, "sku": "typed", "picture": huge})
+    form = form_of(root.get(f"{listed(Product)}add/").content.decode())
+    typed = {**form, "name": "typed", "pictures-0-file": huge}
+    answer = root.post(f"{listed(Product)}add/", typed)
     page = answer.content.decode()
     assert (answer.status_code, 'value="typed"' in page, "errorlist" in page) == (413, True, True)
 

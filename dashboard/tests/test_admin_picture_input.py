@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 from bench.picture_samples import png
 from dashboard.tests.admin_pages import CORRECT, WRITE, Staff, page_of
 from dashboard.tests.test_admin_layout import PHONE, fits, logged_in
-from inventory.models import Variant
 from tests.browser.conftest import OpenPage, chromium, complaints, open_page, shop, web
 from tests.cast import stocked
 
@@ -22,26 +21,27 @@ DRAWN = "image => image.complete && image.naturalWidth > 0"
 
 def chosen(page: Page, content: bytes) -> None:
     picture: Any = {"name": "shoe.png", "mimeType": "image/png", "buffer": content}
-    page.locator("input[name=picture]").set_input_files(picture)
+    page.locator("input[name=pictures-0-file]").set_input_files(picture)
 
 
 def test_a_form_with_errors_shows_the_chosen_picture_and_saves_it_then(
     shop: str, open_page: OpenPage
 ) -> None:
-    variant = stocked("pictures-browser", 1)
+    product = stocked("pictures-browser", 1).product
+    assert product
     page = logged_in(open_page, shop, Staff.with_permissions(*WRITE, CORRECT), **PHONE)
-    page.goto(shop + page_of(variant))
+    page.goto(shop + page_of(product))
     chosen(page, png(900, 600, 8, 2, byte=200))
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("A picture needs a text")).to_be_visible()
+    expect(page.locator(".field-text .errorlist")).to_be_visible()
     shown = page.get_by_role("img", name="The chosen picture")
     assert shown.evaluate(DRAWN)
     fits(page)
-    page.get_by_label("Alternative text").fill("A shoe")
+    page.locator("input[name=pictures-0-text]").fill("A shoe")
     page.get_by_role("button", name="Save", exact=True).click()
     page.wait_for_url(re.compile("/product/$"))
-    assert Variant.objects.get(pk=variant.pk).picture_width == 900
-    page.goto(shop + page_of(variant))
+    assert product.pictures.get().file_width == 900
+    page.goto(shop + page_of(product))
     assert page.get_by_role("img", name="The present picture").evaluate(DRAWN)
     fits(page)
 
@@ -49,13 +49,14 @@ def test_a_form_with_errors_shows_the_chosen_picture_and_saves_it_then(
 def test_a_picture_that_is_too_large_is_said_before_it_is_sent(
     shop: str, open_page: OpenPage
 ) -> None:
-    variant = stocked("pictures-large", 1)
+    product = stocked("pictures-large", 1).product
+    assert product
     page = logged_in(open_page, shop, Staff.with_permissions(*WRITE, CORRECT))
-    page.goto(shop + page_of(variant))
+    page.goto(shop + page_of(product))
     chosen(page, bytes(17_200_000))
     said = page.get_by_text("The picture has 17.2 MB. At most 16 MB are taken.")
     expect(said).to_be_visible()
-    assert page.locator("input[name=picture]").input_value() == ""
+    assert page.locator("input[name=pictures-0-file]").input_value() == ""
     chosen(page, png(30, 20, 8, 2))
     expect(said).to_be_hidden()
-    assert page.locator("input[name=picture]").input_value() != ""
+    assert page.locator("input[name=pictures-0-file]").input_value() != ""

@@ -13,10 +13,12 @@ from django.db import connection
 from PIL import Image
 
 from bench.picture_samples import png
-from dashboard.tests.admin_pages import CORRECT, WRITE, Staff, form_of, listed, page_of
+from dashboard.tests.admin_pages import CORRECT, LOOK, WRITE, Staff, form_of, page_of
 from inventory import picture_forms
-from inventory.models import Variant
+from inventory.picture_retention import remove_unused
 from inventory.picture_uploads import HELP, reencode
+from inventory.products import Picture, Product
+from inventory.tests.test_picture_retention import let_pass
 from tests.cast import stocked
 
 ANIMATED = "The picture is animated: only its first frame is kept."
@@ -24,7 +26,7 @@ ANIMATED = "The picture is animated: only its first frame is kept."
 
 @pytest.fixture
 def anna() -> Staff:
-    return Staff.with_permissions(*WRITE, CORRECT)
+    return Staff.with_permissions(*LOOK, *WRITE, CORRECT)
 
 
 def photograph(colour: str, width: int = 1000) -> SimpleUploadedFile:
@@ -33,62 +35,105 @@ def photograph(colour: str, width: int = 1000) -> SimpleUploadedFile:
     return SimpleUploadedFile("shoe.png", content.getvalue(), "image/png")
 
 
-def sends(staff: Staff, variant: Variant, **fields: object) -> Variant:
-    """Fills these fields of the product's form in and sends it. Gives the product as it is then."""
-    send(staff, variant, **fields)
-    return Variant.objects.get(pk=variant.pk)
+def product(sku: str) -> Product:
+    made = stocked(sku, 1).product
+    assert made
+    return made
 
 
-def send(staff: Staff, variant: Variant, **fields: object) -> list[str]:
+def fills(staff: Staff, product: Product, **fields: object) -> dict[str, Any]:
+    """The product's form, with these fields filled in and no other picture chosen."""
+    form = form_of(staff.opens(page_of(product)))
+    return {n: v for n, v in form.items() if not n.endswith(("-file", "-kept"))} | fields
+
+
+def sends(staff: Staff, product: Product, **fields: object) -> list[Picture]:
+    """Fills these fields of the product's form in and sends it. Gives its pictures as they are then."""
+    send(staff, product, **fields)
+    return list(product.pictures.all())
+
+
+def send(staff: Staff, product: Product, **fields: object) -> list[str]:
     """Gives the messages that follow."""
-    form = form_of(staff.opens(page_of(variant)))
-    form = {name: value for name, value in form.items() if not name.startswith("picture")}
-    return staff.sends(page_of(variant), **{**form, "picture_text": "A shoe", **fields})
+    return staff.sends(page_of(product), **fills(staff, product, **fields))
 
 
-def answer(staff: Staff, variant: Variant, **fields: Any) -> str:
+def answer(staff: Staff, product: Product, **fields: object) -> str:
     """Sends the form as it is filled in. Gives the page that answers."""
-    form = form_of(staff.opens(page_of(variant)))
-    form = {name: value for name, value in form.items() if not name.startswith("picture")}
-    page = staff.browser.post(page_of(variant), {**form, "picture_text": "A shoe", **fields})
+    page = staff.browser.post(page_of(product), fills(staff, product, **fields))
     return html.unescape(page.content.decode())
+
+
+def row(number: int, **fields: object) -> dict[str, object]:
+    return {f"pictures-{number}-{name}": value for name, value in fields.items()}
+
+
+def first(file: object, **fields: object) -> dict[str, object]:
+    """The first row of pictures, with this file."""
+    return row(0, **{"file": file, "text": "A shoe", **fields})
+
+
+def kept_before(token: str, **fields: object) -> dict[str, object]:
+    """The first row of pictures, with the picture that was chosen before."""
+    return row(0, **{"file-kept": token, "text": "A shoe", **fields})
+
+
+def token_of(page: dict[str, str]) -> str:
+    return page["pictures-0-file-kept"]
 
 
 def kept(names: list[str]) -> list[bool]:
     return [default_storage.exists(name) for name in names]
 
 
-def test_an_upload_is_kept_in_several_widths(anna: Staff) -> None:
-    variant = sends(anna, stocked("pictures-new", 1), picture=photograph("red"))
-    assert (variant.picture_width, variant.picture_height) == (1000, 500)
-    assert kept(variant.picture.names) == [True, True, True]
+def test_uploads_are_kept_in_their_order_and_in_several_widths(anna: Staff) -> None:
+    shoe = product("pictures-new")
+    rows = row(0, file=photograph("red"), text="A shoe")
+    rows |= row(1, file=photograph("pink", width=500), text="Its sole")
+    one, second = sends(anna, shoe, **rows)
+    assert (one.text, one.file_width, one.file_height) == ("A shoe", 1000, 500)
+    assert (second.text, second.file_width) == ("Its sole", 500)
+    assert kept(one.file.names) == [True, True, True]
+    page = anna.opens(page_of(shoe))
+    assert f'<img src="{one.file.url}"' in page
+    turned = row(0, position=2) | row(1, position=1)
+    assert sends(anna, shoe, **turned) == [second, one]
+
+
+def test_a_picture_without_a_text_is_refused(anna: Staff) -> None:
+    shoe = product("pictures-mute")
+    assert sends(anna, shoe, **row(0, file=photograph("red"))) == []
 
 
 def test_a_form_that_leaves_the_picture_alone_keeps_it(anna: Staff) -> None:
-    before = sends(anna, stocked("pictures-same", 1), picture=photograph("green"))
-    after = sends(anna, before, name="Boot")
-    assert (after.name, after.picture, after.picture_width) == ("Boot", before.picture, 1000)
-    assert kept(after.picture.names) == [True, True, True]
+    shoe = product("pictures-same")
+    before = sends(anna, shoe, **row(0, file=photograph("green"), text="A shoe"))
+    [after] = sends(anna, shoe, name="Boot")
+    assert [after] == before
+    assert after.file_width == 1000
+    assert kept(after.file.names) == [True, True, True]
 
 
 def test_a_picture_that_is_replaced_stays_for_the_pages_that_show_it(anna: Staff) -> None:
-    before = sends(anna, stocked("pictures-other", 1), picture=photograph("blue"))
-    after = sends(anna, before, picture=photograph("white", width=500))
-    assert kept(before.picture.names) == [True, True, True]
-    assert (after.picture_width, kept(after.picture.names)) == (500, [True, True])
+    shoe = product("pictures-other")
+    [before] = sends(anna, shoe, **first(photograph("blue")))
+    [after] = sends(anna, shoe, **row(0, file=photograph("white", width=500)))
+    assert kept(before.file.names) == [True, True, True]
+    assert (after.file_width, kept(after.file.names)) == (500, [True, True])
 
 
 def test_a_picture_that_is_removed_stays_for_the_pages_that_show_it(anna: Staff) -> None:
-    before = sends(anna, stocked("pictures-none", 1), picture=photograph("black"))
-    after = sends(anna, before, **{"picture-clear": "on"})
-    assert kept(before.picture.names) == [True, True, True]
-    assert (bool(after.picture), after.picture_width, after.picture_height) == (False, None, None)
+    shoe = product("pictures-none")
+    [before] = sends(anna, shoe, **first(photograph("black")))
+    assert sends(anna, shoe, **row(0, DELETE="on")) == []
+    assert kept(before.file.names) == [True, True, True]
 
 
 def test_the_form_shows_the_picture_and_the_limits(anna: Staff) -> None:
-    variant = sends(anna, stocked("pictures-shown", 1), picture=photograph("pink"))
-    page = anna.opens(page_of(variant))
-    assert f'<img src="{variant.picture.url}"' in page
+    shoe = product("pictures-shown")
+    [shown] = sends(anna, shoe, **first(photograph("pink")))
+    page = anna.opens(page_of(shoe))
+    assert f'<img src="{shown.file.url}"' in page
     assert HELP in page
 
 
@@ -97,7 +142,7 @@ def test_an_animation_is_said_after_saving(anna: Staff) -> None:
     content = BytesIO()
     frames[0].save(content, "GIF", save_all=True, append_images=frames[1:])
     upload = SimpleUploadedFile("shoe.gif", content.getvalue(), "image/gif")
-    assert ANIMATED in send(anna, stocked("pictures-gif", 1), picture=upload)
+    assert ANIMATED in send(anna, product("pictures-gif"), **first(upload))
 
 
 @pytest.mark.parametrize(
@@ -113,10 +158,10 @@ def test_an_animation_is_said_after_saving(anna: Staff) -> None:
 def test_a_refused_picture_is_an_error_of_its_field(
     anna: Staff, content: bytes, reason: str
 ) -> None:
-    variant = stocked(f"pictures-{secrets.token_hex(4)}", 1)
-    page = answer(anna, variant, picture=SimpleUploadedFile("shoe.jpg", content, "image/jpeg"))
+    shoe = product(f"pictures-{secrets.token_hex(4)}")
+    page = answer(anna, shoe, **first(SimpleUploadedFile("shoe.jpg", content, "image/jpeg")))
     assert re.search(rf'<ul class="errorlist"[^>]*><li>{re.escape(reason)}', page)
-    assert not Variant.objects.get(pk=variant.pk).picture
+    assert not shoe.pictures.exists()
 
 
 def test_a_picture_is_decoded_outside_the_transaction(
@@ -129,78 +174,81 @@ def test_a_picture_is_decoded_outside_the_transaction(
         return reencode(upload)
 
     monkeypatch.setattr(picture_forms, "reencode", watched)
-    sends(anna, stocked("pictures-apart", 1), picture=photograph("grey"))
+    sends(anna, product("pictures-apart"), **first(photograph("grey")))
     assert inside == [False]
 
 
 def test_staff_who_may_not_edit_have_nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    variant, boris = stocked("pictures-look", 1), Staff.with_permissions("inventory.view_variant")
+    shoe, boris = product("pictures-look"), Staff.with_permissions("inventory.view_product")
     monkeypatch.setattr(picture_forms, "reencode", pytest.fail)
-    page = boris.browser.post(page_of(variant), {"picture": photograph("red")})
+    page = boris.browser.post(page_of(shoe), first(photograph("red")))
     assert page.status_code == 403
 
 
 # --- A form with errors ---------------------------------------------------------------------------
 
 
-def with_error(staff: Staff, variant: Variant, **fields: Any) -> dict[str, str]:
-    """Sends the form with an error in its price. Gives the fields of the form that comes back."""
-    page = answer(staff, variant, price="-1", **fields)
+def with_error(staff: Staff, product: Product, **fields: object) -> dict[str, str]:
+    """Sends the form with an error in a price. Gives the fields of the form that comes back."""
+    page = answer(staff, product, **{"variants-0-price": "-1", **fields})
     assert "data:image/webp;base64," in page
     assert "Chosen, not saved yet." in page
     return form_of(page)
 
 
 def test_a_form_with_errors_keeps_the_chosen_picture(anna: Staff) -> None:
-    variant = stocked("pictures-kept", 1)
-    back = with_error(anna, variant, picture=photograph("red"))
-    again = with_error(anna, variant, **{"picture-kept": back["picture-kept"]})
-    after = sends(anna, variant, **{"picture-kept": again["picture-kept"]})
-    assert (after.picture_width, kept(after.picture.names)) == (1000, [True, True, True])
-    assert "no longer kept" in answer(anna, variant, **{"picture-kept": again["picture-kept"]})
+    shoe = product("pictures-kept")
+    back = with_error(anna, shoe, **first(photograph("red")))
+    again = with_error(anna, shoe, **kept_before(token_of(back)))
+    [after] = sends(anna, shoe, **kept_before(token_of(again)))
+    assert (after.file_width, kept(after.file.names)) == (1000, [True, True, True])
+    assert "no longer kept" in answer(anna, shoe, **kept_before(token_of(again)))
 
 
 def test_another_picture_takes_the_place_of_the_one_chosen_before(anna: Staff) -> None:
-    variant = stocked("pictures-changed", 1)
-    back = with_error(anna, variant, picture=photograph("red"))
-    chosen = {"picture-kept": back["picture-kept"], "picture": photograph("blue", 600)}
-    assert sends(anna, variant, **chosen).picture_width == 600
+    shoe = product("pictures-changed")
+    back = with_error(anna, shoe, **first(photograph("red")))
+    [after] = sends(anna, shoe, **kept_before(token_of(back), file=photograph("blue", 600)))
+    assert after.file_width == 600
 
 
 def test_a_refused_picture_leaves_the_one_chosen_before(anna: Staff) -> None:
-    variant = stocked("pictures-both", 1)
-    back = with_error(anna, variant, picture=photograph("red"))
+    shoe = product("pictures-both")
+    back = with_error(anna, shoe, **first(photograph("red")))
     refused = SimpleUploadedFile("shoe.psd", b"8BPS", "image/png")
-    page = answer(anna, variant, picture=refused, **{"picture-kept": back["picture-kept"]})
+    page = answer(anna, shoe, **kept_before(token_of(back), file=refused))
     assert "PSD" in page
     assert "Chosen, not saved yet." in page
-    assert form_of(page)["picture-kept"]
-
-
-def test_a_new_variant_keeps_its_picture_when_its_sku_is_taken(anna: Staff) -> None:
-    """PostgreSQL may refuse what the form has found valid; the form is then shown again."""
-    taken = stocked("pictures-taken", 1)
-    fields = {"sku": taken.sku, "name": "Shoe", "price": "100", "currency": "EUR"}
-    fields |= {"picture_text": "A shoe"}
-    page = anna.browser.post(
-        f"{listed(Variant)}add/", {**fields, "picture": photograph("tan")}
-    ).content.decode()
-    token = form_of(page)["picture-kept"]
-    sku = f"{taken.sku}-2"
-    anna.sends(f"{listed(Variant)}add/", **{**fields, "sku": sku, "picture-kept": token})
-    assert Variant.objects.get(sku=sku).picture_width == 1000
+    assert token_of(form_of(page))
 
 
 @pytest.mark.parametrize("token", ["pending/x", "x:y:z", "../../key"])
 def test_a_forged_token_opens_no_file(anna: Staff, token: str) -> None:
-    variant = stocked(f"pictures-{secrets.token_hex(4)}", 1)
-    page = answer(anna, variant, **{"picture-kept": token})
+    shoe = product(f"pictures-{secrets.token_hex(4)}")
+    page = answer(anna, shoe, **kept_before(token))
     assert "The chosen picture is no longer kept. Choose it again." in page
 
 
 def test_a_picture_without_a_text_is_kept_until_it_has_one(anna: Staff) -> None:
-    variant = stocked("pictures-text", 1)
-    page = answer(anna, variant, picture=photograph("red"), picture_text="")
-    assert "A picture needs a text" in page
-    after = sends(anna, variant, **{"picture-kept": form_of(page)["picture-kept"]})
-    assert (after.picture_width, after.picture_text) == (1000, "A shoe")
+    shoe = product("pictures-text")
+    page = answer(anna, shoe, **first(photograph("red"), text=""))
+    assert "This field is required." in page
+    [after] = sends(anna, shoe, **kept_before(token_of(form_of(page))))
+    assert (after.file_width, after.text) == (1000, "A shoe")
+
+
+def test_a_file_that_the_last_release_shows_stays(anna: Staff) -> None:
+    shoe = product("pictures-old")
+    [before] = sends(anna, shoe, **first(photograph("gold")))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO inventory_product (sku, name, option, price, currency, stock, picture,"
+            " picture_width, picture_text)"
+            " VALUES ('pictures-of-old', 'Shoe', '', 1, 'EUR', 0, %s, 1000, 'A shoe')",
+            [before.file.name],
+        )
+    Picture.objects.filter(file=before.file.name).delete()
+    for _ in range(3):
+        remove_unused()
+        let_pass(days=2)
+    assert kept(before.file.names) == [True, True, True]

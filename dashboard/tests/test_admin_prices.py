@@ -8,10 +8,12 @@ import pytest
 from django.test import override_settings
 
 from dashboard.tests.admin_pages import LOOK, WRITE, Staff, form_of, listed, page_of
+from dashboard.tests.test_admin_products import product_form
 from inventory.models import Variant
+from inventory.products import Product
 from tests.cast import stocked
 
-ADD = f"{listed(Variant)}add/"
+ADD = f"{listed(Product)}add/"
 
 
 @pytest.fixture
@@ -29,7 +31,21 @@ def sku() -> str:
 
 
 def add(staff: Staff, sku: str, price: str, currency: str = "EUR") -> str:
-    return send(staff, ADD, sku=sku, name="Shoe", price=price, currency=currency)
+    row = {"sku": sku, "price": price, "currency": currency, "position": "0"}
+    typed = {f"variants-0-{name}": value for name, value in row.items()}
+    return send(staff, ADD, **product_form(**{"variants-TOTAL_FORMS": 1, **typed}))
+
+
+def priced(price: str | None = None, currency: str | None = None) -> dict[str, str]:
+    """What is typed into the first row of variants."""
+    typed = {"variants-0-price": price, "variants-0-currency": currency}
+    return {name: value for name, value in typed.items() if value is not None}
+
+
+def product_of(variant: Variant) -> str:
+    """The address of its product's page."""
+    assert variant.product
+    return page_of(variant.product)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +94,9 @@ def test_a_price_that_cannot_be_kept_is_refused_with_a_sentence(
 
 def test_a_form_shows_the_price_as_it_is_typed_and_sends_it_unchanged(anna: Staff) -> None:
     variant = stocked("prices-shown", 1)
-    form = form_of(anna.opens(page_of(variant)))
-    assert (form["price"], form["currency"]) == ("129.00", "EUR")
-    anna.sends(page_of(variant), **form)
+    form = form_of(anna.opens(product_of(variant)))
+    assert (form["variants-0-price"], form["variants-0-currency"]) == ("129.00", "EUR")
+    anna.sends(product_of(variant), **form)
     variant.refresh_from_db()
     assert variant.price == 12900
     assert not variant.audit.exists()
@@ -88,9 +104,11 @@ def test_a_form_shows_the_price_as_it_is_typed_and_sends_it_unchanged(anna: Staf
 
 def test_another_currency_reads_the_price_anew(anna: Staff) -> None:
     variant = stocked("prices-yen", 1)
-    form = form_of(anna.opens(page_of(variant)))
-    assert "JPY has no decimals." in send(anna, page_of(variant), **{**form, "currency": "JPY"})
-    anna.sends(page_of(variant), **{**form, "currency": "KWD"})
+    form = form_of(anna.opens(product_of(variant)))
+    assert "JPY has no decimals." in send(
+        anna, product_of(variant), **{**form, **priced(currency="JPY")}
+    )
+    anna.sends(product_of(variant), **{**form, **priced(currency="KWD")})
     variant.refresh_from_db()
     assert (variant.price, variant.currency) == (129000, "KWD")
 
@@ -98,21 +116,32 @@ def test_another_currency_reads_the_price_anew(anna: Staff) -> None:
 def test_two_who_edit_price_and_currency_leave_a_pair_that_one_of_them_typed(anna: Staff) -> None:
     """12900 in minor units would be ¥12,900 after the one and €99.00 became ¥9,900 after the other."""
     variant, ben = stocked("prices-pair", 1), Staff.with_permissions(*LOOK, *WRITE)
-    form = form_of(anna.opens(page_of(variant)))
-    ben.sends(page_of(variant), **{**form, "price": "16000", "currency": "JPY"})
-    anna.sends(page_of(variant), **{**form, "price": "99.00"})
+    form = form_of(anna.opens(product_of(variant)))
+    ben.sends(product_of(variant), **{**form, **priced("16000", "JPY")})
+    anna.sends(product_of(variant), **{**form, **priced("99.00")})
     variant.refresh_from_db()
     assert (variant.price, variant.currency) == (9900, "EUR")
 
 
+def currencies_of(page: str) -> str:
+    """The list of currencies of a row that is not filled in yet."""
+    [shown] = re.findall(r'<select name="variants-__prefix__-currency".*?</select>', page, re.S)
+    return str(shown)
+
+
+def empty_row(page: str) -> str:
+    [chosen] = re.findall(r'<option value="(\w+)" selected', currencies_of(page))
+    return str(chosen)
+
+
 def test_a_new_price_is_in_the_shops_currency(anna: Staff) -> None:
-    assert form_of(anna.opens(ADD))["currency"] == "EUR"
+    assert empty_row(anna.opens(ADD)) == "EUR"
     with override_settings(DEFAULT_CURRENCY="CHF"):
-        assert form_of(anna.opens(ADD))["currency"] == "CHF"
+        assert empty_row(anna.opens(ADD)) == "CHF"
 
 
 def test_currencies_are_listed_by_code_and_name_the_shops_own_first(anna: Staff) -> None:
-    [listed_here] = re.findall(r'<select name="currency".*?</select>', anna.opens(ADD), re.S)
+    listed_here = currencies_of(anna.opens(ADD))
     offered = re.findall(r'<option value="(\w+)"[^>]*>([^<]+)', listed_here)
     assert offered[:2] == [("EUR", "EUR Euro"), ("AED", "AED UAE Dirham")]
     assert len({code for code, _ in offered}) == len(offered) > 150
@@ -124,8 +153,8 @@ def test_an_unknown_currency_from_before_stays_until_another_is_chosen(
 ) -> None:
     variant = stocked("prices-old", 1)
     Variant.objects.filter(pk=variant.pk).update(currency="ABC")
-    form = form_of(anna.opens(page_of(variant)))
-    anna.sends(page_of(variant), **{**form, "name": "Hat"})
+    form = form_of(anna.opens(product_of(variant)))
+    anna.sends(product_of(variant), **{**form, "name": "Hat"})
     variant.refresh_from_db()
     assert (variant.name, variant.price, variant.currency) == ("Hat", 12900, "ABC")
     assert "ABC is not one of the available choices" in add(anna, sku, "1", "ABC")

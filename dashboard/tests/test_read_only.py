@@ -16,6 +16,7 @@ from django.urls import reverse
 from conftest import MakeSale
 from dashboard.reading import Observer
 from dashboard.tests.staff import browser_of
+from dashboard.tests.test_admin_products import product_form
 from flashsale.middleware import Sessions
 from inventory.models import Sale
 from orders.models import AuditEntry
@@ -56,8 +57,8 @@ def test_a_login_says_so() -> None:
 
 
 def test_a_form_of_admin_says_so(browser: Client) -> None:
-    form = {"sku": f"night-{uuid4().hex[:8]}", "name": "Shoe", "price": 100, "currency": "EUR"}
-    url = reverse("admin:inventory_variant_add")
+    form = product_form(name=f"Night {uuid4().hex[:8]}")
+    url = reverse("admin:inventory_product_add")
     with read_only.by_role():
         assert says_so(browser.post(url, form))
     comes_back(302, lambda: browser.post(url, form))

@@ -14,6 +14,7 @@ from inventory import migrations
 from inventory.constraint_messages import explain
 from inventory.models import Sale, Variant
 from inventory.names import LineFormField, find_clashes, find_each_in_any_case, find_in_any_case
+from inventory.products import Picture, Product
 from inventory.tests.test_rules import a_sale, a_variant, sql
 
 _VARIANTS = Variant.objects.all()
@@ -26,6 +27,22 @@ def _undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+def described(**texts: str) -> list[Product | Variant | Picture]:
+    """Rows with these texts, as a form or an import has them, before they are saved."""
+    of = {"option": Variant, "text": Picture}
+    product = {"name": "Shoe", **{name: text for name, text in texts.items() if name not in of}}
+    picture = Picture(text=texts.get("text", "A shoe"), file="products/a.webp")
+    return [Product(**product), planned(option=texts.get("option", "")), picture]
+
+
+def check(rows: list[Product | Variant | Picture]) -> None:
+    for row in rows:
+        row.full_clean(exclude=["product"])
+
+
+TEXTS = ["name", "option", "description", "size_guide", "text"]
+
+
 def planned(**named: str) -> Variant:
     """A variant as a form or an import has it, before it is saved."""
     texts: dict[str, Any] = {"sku": f"name-{uuid4().hex[:12]}", "name": "Shoe", **named}
@@ -34,23 +51,24 @@ def planned(**named: str) -> Variant:
 
 def test_every_text_is_normalised_when_it_is_checked() -> None:
     typed = " Cafe\u0301\u00a0 "
-    variant = planned(name=typed, option=typed, description=typed, picture_text=typed)
-    variant.full_clean()
-    texts = {variant.name, variant.option, variant.description, variant.picture_text}
-    assert texts == {"Caf\u00e9"}
+    rows = described(**dict.fromkeys(TEXTS, typed))
+    check(rows)
+    texts = [getattr(row, name) for row in rows for name in TEXTS if getattr(row, name, "")]
+    assert [text for text in texts if text != "Shoe"] == ["Caf\u00e9"] * len(TEXTS)
 
 
-@pytest.mark.parametrize("text", ["name", "option", "description", "picture_text"])
+@pytest.mark.parametrize("text", TEXTS)
 def test_every_text_is_refused_with_a_hidden_character(text: str) -> None:
     with pytest.raises(ValidationError) as refusal:
-        planned(**{text: "Run\u202ener"}).full_clean()
+        check(described(**{text: "Run\u202ener"}))
     assert "U+202E RIGHT-TO-LEFT OVERRIDE" in refusal.value.message_dict[text][0]
 
 
 @pytest.mark.parametrize("blank", [" ", "\u3000", "\u200b"])
 def test_a_name_must_be_seen_and_an_option_may_be_empty(blank: str) -> None:
     with pytest.raises(ValidationError) as refusal:
-        planned(name=blank, option=blank).full_clean()
+        check(described(name=blank, option=blank))
+    check([planned(option=blank)])
     assert list(refusal.value.message_dict) == ["name"]
 
 
@@ -130,7 +148,7 @@ def test_such_skus_are_found_exactly_or_not_at_all() -> None:
 
 def test_a_name_from_before_is_sold_and_changed_as_ever() -> None:
     old = a_variant()
-    _VARIANTS.filter(pk=old.pk).update(name="\u202eRunner")
+    Product.objects.filter(variants=old).update(name="\u202eRunner")
     old.refresh_from_db()
     old.save()
     assert _VARIANTS.get(pk=old.pk).name == "\u202eRunner"

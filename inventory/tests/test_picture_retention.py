@@ -8,8 +8,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from inventory.models import Variant
 from inventory.picture_retention import MARKS, remove_unused
+from inventory.products import Picture
 from inventory.tests.test_pictures import pictured
 
 
@@ -25,63 +25,61 @@ def let_pass(days: float) -> None:
         os.utime(path, (moment, moment))
 
 
-def stored(variant: Variant) -> list[bool]:
-    return [default_storage.exists(name) for name in variant.picture.names]
+def stored(picture: Picture) -> list[bool]:
+    return [default_storage.exists(name) for name in picture.file.names]
 
 
 def test_a_picture_in_use_is_never_removed() -> None:
-    variant = pictured(1000, 500)
+    picture = pictured(1000, 500)
     for _ in range(3):
         remove_unused()
         let_pass(days=2)
-    assert stored(variant) == [True, True, True]
+    assert stored(picture) == [True, True, True]
 
 
-@pytest.mark.parametrize("way", ["replaced", "removed", "deleted", "replaced in SQL"])
+@pytest.mark.parametrize("way", ["replaced", "deleted", "replaced in SQL"])
 def test_a_picture_is_removed_a_day_after_it_went_out_of_use(way: str) -> None:
-    variant = pictured(1000, 500)
+    picture = pictured(1000, 500)
     remove_unused()
     let_pass(days=2)
-    take_out_of_use(variant, way)
+    take_out_of_use(picture, way)
     remove_unused()
     let_pass(days=0.9)
     remove_unused()
-    assert stored(variant) == [True, True, True]
+    assert stored(picture) == [True, True, True]
     let_pass(days=0.2)
     assert remove_unused(really=False) >= 3
-    assert stored(variant) == [True, True, True]
+    assert stored(picture) == [True, True, True]
     assert remove_unused() >= 3
-    assert stored(variant) == [False, False, False]
+    assert stored(picture) == [False, False, False]
     assert remove_unused(really=False) == 0
-    assert not {name.removeprefix("products/") for name in variant.picture.names} & set(
-        _files(MARKS)
-    )
+    assert not {name.removeprefix("products/") for name in picture.file.names} & set(_files(MARKS))
 
 
-def take_out_of_use(variant: Variant, way: str) -> None:
-    same = Variant.objects.filter(pk=variant.pk)
+def take_out_of_use(picture: Picture, way: str) -> None:
+    same = Picture.objects.filter(pk=picture.pk)
     if way == "deleted":
         same.delete()
     elif way == "replaced in SQL":
-        same.update(picture="")
+        same.update(file=pictured(100, 50).file.name)
     else:
         changed = same.get()
-        changed.picture = pictured(100, 50).picture if way == "replaced" else None
+        changed.file = pictured(100, 50).file
         changed.save()
 
 
 def test_a_picture_that_is_used_again_is_kept() -> None:
-    variant = pictured(1000, 500)
-    name = str(variant.picture.name)
-    same = Variant.objects.filter(pk=variant.pk)
-    same.update(picture="")
+    picture = pictured(1000, 500)
+    name, other = str(picture.file.name), str(pictured(100, 50).file.name)
+    same = Picture.objects.filter(pk=picture.pk)
+    same.update(file=other)
     remove_unused()
-    same.update(picture=name)
+    same.update(file=name)
     let_pass(days=2)
     remove_unused()
-    same.update(picture="")
+    same.update(file=other)
     remove_unused()  # out of use since now, not since it first was
-    assert stored(variant) == [True, True, True]
+    assert stored(picture) == [True, True, True]
 
 
 def test_a_picture_that_is_about_to_be_used_is_kept() -> None:

@@ -14,8 +14,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.template import Context, Template
 from PIL import Image
 
-from inventory.models import Variant
 from inventory.pictures import reencode
+from inventory.products import Picture, Product
 
 NAME = r"products/[0-9a-f]{32}"
 ON_ITS_SIDE = 6  # EXIF: the camera was turned
@@ -31,28 +31,38 @@ def taken(width: int, height: int, orientation: int = 1) -> "ContentFile[bytes]"
     return ContentFile(content.getvalue(), "photograph.jpg")
 
 
-def pictured(width: int, height: int, orientation: int = 1) -> Variant:
-    """A variant with such a picture, as the database has it."""
-    variant = Variant(sku=f"picture-{uuid4().hex[:12]}", name="Shoe", price=100, currency="EUR")
-    variant.picture, variant.picture_text = (
-        reencode(taken(width, height, orientation)),
-        "A shoe",
-    )
-    variant.save()
-    return Variant.objects.get(pk=variant.pk)
+def pictured(width: int, height: int, orientation: int = 1) -> Picture:
+    """Such a picture of a product, as the database has it."""
+    product = Product.objects.create(name="Shoe")
+    file = reencode(taken(width, height, orientation))
+    return Picture.objects.get(pk=product.pictures.create(file=file, text="A shoe").pk)
 
 
-def kept_sizes(variant: Variant) -> list[tuple[int, int]]:
-    return [Image.open(default_storage.open(name)).size for name in variant.picture.names]
+def kept_sizes(picture: Picture) -> list[tuple[int, int]]:
+    return [Image.open(default_storage.open(name)).size for name in picture.file.names]
 
 
-def without_copies() -> Variant:
-    """A variant from before there were smaller copies."""
-    variant = pictured(1000, 500)
-    for name in variant.picture.names[1:]:
+def without_copies() -> str:
+    """The file of a variant from before there were products, and smaller copies. Gives its name."""
+    picture = pictured(1000, 500)
+    for name in picture.file.names[1:]:
         default_storage.delete(name)
-    Variant.objects.filter(pk=variant.pk).update(picture_width=None, picture_height=None)
-    return Variant.objects.get(pk=variant.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO inventory_product"
+            " (sku, name, option, price, currency, stock, picture, picture_text)"
+            " VALUES (%s, 'Shoe', '', 100, 'EUR', 0, %s, 'A shoe')",
+            [f"picture-{uuid4().hex[:12]}", picture.file.name],
+        )
+    return str(picture.file.name)
+
+
+def size_of(name: str) -> object:
+    with connection.cursor() as cursor:
+        select = "SELECT picture_width, picture_height FROM inventory_product WHERE picture = %s"
+        cursor.execute(select, [name])
+        [size] = cursor.fetchall()
+    return size
 
 
 def make_copies() -> None:
@@ -73,9 +83,9 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_picture_is_kept_in_two_smaller_widths_as_well() -> None:
-    variant = pictured(2400, 1200)
-    assert (variant.picture_width, variant.picture_height) == (1200, 600)
-    assert kept_sizes(variant) == [(1200, 600), (480, 240), (800, 400)]
+    picture = pictured(2400, 1200)
+    assert (picture.file_width, picture.file_height) == (1200, 600)
+    assert kept_sizes(picture) == [(1200, 600), (480, 240), (800, 400)]
 
 
 def test_the_copies_of_a_picture_taken_with_a_turned_camera_are_upright() -> None:
@@ -83,21 +93,22 @@ def test_the_copies_of_a_picture_taken_with_a_turned_camera_are_upright() -> Non
 
 
 def test_a_small_picture_has_no_copies() -> None:
-    variant = pictured(480, 480)
-    assert kept_sizes(variant) == [(480, 480)]
-    assert variant.picture.srcset == ""
+    picture = pictured(480, 480)
+    assert kept_sizes(picture) == [(480, 480)]
+    assert picture.file.srcset == ""
+    assert picture.file.smallest == picture.file.url
 
 
 def test_a_page_offers_every_width() -> None:
     versions = rf"/media/({NAME})-480\.webp 480w, /media/\1-800\.webp 800w, /media/\1\.webp 1200w"
-    assert re.fullmatch(versions, pictured(1200, 900).picture.srcset)
+    assert re.fullmatch(versions, pictured(1200, 900).file.srcset)
 
 
 @pytest.mark.usefixtures("unreachable")
 def test_a_page_never_asks_the_storage() -> None:
-    old = Variant(sku="old", picture="products/missing.webp")
-    wide = Variant(sku="wide", picture="products/wide.webp", picture_width=900, picture_height=600)
-    page = Template("{% for p in all %}{{ p.picture.url }} {{ p.picture.srcset }} {% endfor %}")
+    old = Picture(file="products/missing.webp")
+    wide = Picture(file="products/wide.webp", file_width=900, file_height=600)
+    page = Template("{% for p in all %}{{ p.file.url }} {{ p.file.srcset }} {% endfor %}")
     assert page.render(Context({"all": [old, wide]})).split() == [
         "/media/products/missing.webp",
         *("/media/products/wide.webp", "/media/products/wide-480.webp", "480w,"),
@@ -105,35 +116,24 @@ def test_a_page_never_asks_the_storage() -> None:
     ]
 
 
-def test_a_variant_without_a_picture_any_more_has_no_size_of_it() -> None:
-    variant = pictured(600, 400)
-    variant.picture = None
-    variant.save()
-    variant.refresh_from_db()
-    assert (variant.picture_width, variant.picture_height) == (None, None)
-
-
 def test_the_copy_of_a_picture_that_is_gone_is_not_shown_for_another() -> None:
     gone = ContentFile(Image.new("L", (9, 9)).tobytes())
     upload = reencode(taken(600, 400))
     default_storage.save(f"products/{Path(str(upload.name)).stem}-480.webp", gone)
-    variant = pictured(600, 400)
-    variant.picture.save(str(upload.name), upload)
-    assert kept_sizes(variant) == [(600, 400), (480, 320)]
+    picture = pictured(600, 400)
+    picture.file.save(str(upload.name), upload)
+    assert kept_sizes(picture) == [(600, 400), (480, 320)]
 
 
 def test_pictures_from_before_get_their_copies() -> None:
-    variant = without_copies()
+    name = without_copies()
     make_copies()
-    variant.refresh_from_db()
-    assert (variant.picture_width, variant.picture_height) == (1000, 500)
-    assert kept_sizes(variant) == [(1000, 500), (480, 240), (800, 400)]
+    assert size_of(name) == (1000, 500)
+    assert kept_sizes(Picture(file=name, file_width=1000)) == [(1000, 500), (480, 240), (800, 400)]
 
 
 def test_a_picture_whose_file_is_missing_is_passed_over() -> None:
-    lost, variant = without_copies(), without_copies()
-    default_storage.delete(str(lost.picture.name))
+    lost, kept = without_copies(), without_copies()
+    default_storage.delete(lost)
     make_copies()
-    lost.refresh_from_db()
-    variant.refresh_from_db()
-    assert (lost.picture_width, variant.picture_width) == (None, 1000)
+    assert (size_of(lost), size_of(kept)) == ((None, None), (1000, 500))

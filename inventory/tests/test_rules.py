@@ -1,5 +1,6 @@
 """Rules of PostgreSQL: they hold for the ORM, raw SQL and a console alike."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from django.db.models import F
 
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
+from inventory.products import Picture, Product
 
 Reason = StockMovement.Reason
 
@@ -127,12 +129,51 @@ def test_a_price_is_not_negative() -> None:
         sql("UPDATE inventory_product SET price = -1 WHERE id = %s", a_variant().pk)
 
 
+# --- Products --------------------------------------------------------------------------------
+
+
 def test_a_picture_comes_with_a_text() -> None:
-    variant = a_variant()
-    set_picture = "UPDATE inventory_product SET picture = 'a.webp', picture_text = %s WHERE id = %s"
-    with refused("product_picture_has_text"):
-        sql(set_picture, "", variant.pk)
-    sql(set_picture, "A shoe", variant.pk)
+    product = Product.objects.create(name="Shoe")
+    with refused("picture_has_text"):
+        Picture.objects.create(product=product, file="a.webp", text="")
+    with refused("picture_has_file"):
+        Picture.objects.create(product=product, text="A shoe")
+    Picture.objects.create(product=product, file="a.webp", text="A shoe")
+
+
+def test_a_slug_is_unique_whatever_its_case() -> None:
+    slug = uuid4().hex
+    Product.objects.create(name="Shoe", slug=slug)
+    with refused("product_slug_once"):
+        Product.objects.create(name="Shoe", slug=slug.upper())
+
+
+@pytest.mark.parametrize("slug", ["a shoe", "a/shoe", "schön", "shoe\n"])
+def test_a_slug_is_plain(slug: str) -> None:
+    with refused("product_slug_plain"):
+        Product.objects.create(name="Shoe", slug=slug)
+
+
+def test_products_of_one_name_get_slugs_of_their_own() -> None:
+    name = f"Größe {uuid4().hex}"
+    slugs = [Product.objects.create(name=name).slug for _ in range(3)]
+    plain = name.replace("Größe ", "groe-")
+    assert slugs == [plain, f"{plain}-2", f"{plain}-3"]
+    assert re.fullmatch(r"product(-\d+)?", Product.objects.create(name="靴").slug)
+
+
+def test_a_variant_has_the_name_of_its_product() -> None:
+    product = Product.objects.create(name="Shoe")
+    variant = Variant.objects.create(product=product, sku=uuid4().hex, price=1, currency="EUR")
+    Product.objects.filter(pk=product.pk).update(name="Boot")
+    variant.refresh_from_db()
+    assert variant.name == "Boot"
+    with refused("belong to its product"):
+        Variant.objects.filter(pk=variant.pk).update(name="Hat")
+    boots = Product.objects.create(name="Hat")
+    Variant.objects.filter(pk=variant.pk).update(product=boots)
+    variant.refresh_from_db()
+    assert variant.name == "Hat"
 
 
 # --- The ledger ------------------------------------------------------------------------------
@@ -405,7 +446,8 @@ def test_until_then_a_price_can_change(opens: int, status: str) -> None:
 def test_names_texts_and_unchanged_prices_can_always_be_saved() -> None:
     variant = a_variant()
     a_sale(variant, status="live")
-    Variant.objects.filter(pk=variant.pk).update(name="Boot", description="New", price=12900)
+    Product.objects.filter(variants=variant.pk).update(name="Boot", description="New")
+    Variant.objects.filter(pk=variant.pk).update(option="42", price=12900)
 
 
 def test_a_sku_never_changes() -> None:

@@ -8,10 +8,11 @@ from django.db.models import QuerySet
 from flashsale.characters import describe, find_hidden
 from inventory.models import Sale, Variant
 from inventory.names import find_clashes
+from inventory.products import Picture, Product
 from ops.doctor.findings import Finding, ok, warning
 
 _NAMED = 5  # in one finding
-_TEXTS = ("name", "option", "picture_text", "description")
+_TEXTS = ("name", "option", "text", "description", "size_guide")
 
 
 def check_clashes() -> Iterator[Finding]:
@@ -30,7 +31,12 @@ def check_clashes() -> Iterator[Finding]:
 
 def check_hidden_characters() -> Iterator[Finding]:
     """Find names with characters that cannot be seen, which admin refuses when they are typed."""
-    found = [*_hidden_in(Variant.objects.all(), "sku"), *_hidden_in(Sale.objects.all(), "slug")]
+    found = [
+        *_hidden_in(Product.objects.all(), "slug"),
+        *_hidden_in(Picture.objects.all(), "file"),
+        *_hidden_in(Variant.objects.all(), "sku"),
+        *_hidden_in(Sale.objects.all(), "slug"),
+    ]
     if found:
         seen = f"Some contain characters that cannot be seen: {_list(found)}."
         yield warning("names", seen, "Type these names again, in admin.")

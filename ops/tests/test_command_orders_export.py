@@ -13,6 +13,7 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from ops.management.commands.orders_export import _harmless
 from orders import cancellation, lifecycle, settlement
 from orders.models import AuditEntry, Order
@@ -35,8 +36,9 @@ def exported(*words: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(ran.out, newline="")))
 
 
-def renamed(sale: Sale, **facts: str) -> None:
+def renamed(sale: Sale, name: str = "", **facts: str) -> None:
     Variant.objects.filter(listings__sale=sale).update(**facts)
+    Product.objects.filter(variants__sales=sale).update(name=name or "Shoe")
 
 
 @pytest.fixture

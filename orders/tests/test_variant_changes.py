@@ -14,7 +14,13 @@ from inventory.models import Listing, Sale, Variant
 from inventory.shown import FIELDS
 from orders import changes, lifecycle, variant_changes
 from orders.changes import NotPossible
-from orders.variant_changes import AskFirst, announce_to_pages, check_change, lock_for_change
+from orders.variant_changes import (
+    AskFirst,
+    OnSale,
+    announce_to_pages,
+    check_change,
+    lock_product_for_change,
+)
 from tests.cast import at_once, stocked
 
 
@@ -33,25 +39,25 @@ def test_a_public_offer_is_asked_about(field: str, make_sale: MakeSale) -> None:
     check_change({field}, [sale], confirmed=True)
 
 
-@pytest.mark.parametrize("field", ["description", "picture", "picture_text", "stock"])
+@pytest.mark.parametrize("field", ["description", "size_guide", "pictures", "stock"])
 def test_the_rest_changes_at_any_time(field: str, make_sale: MakeSale) -> None:
     check_change({field}, [make_sale(), make_sale(opens_in=60)], confirmed=False)
 
 
 def test_a_change_needs_a_transaction(make_sale: MakeSale) -> None:
     with pytest.raises(TransactionManagementError):
-        lock_for_change(make_sale().variants.get().pk)
+        locked(make_sale().variants.get())
 
 
 def test_nothing_is_replicated_before_the_commit_nor_after_a_rollback(make_sale: MakeSale) -> None:
     sale = make_sale()
     with transaction.atomic():
-        _, sales = lock_for_change(sale.variants.get().pk)
+        sales = locked(sale.variants.get()).sales()
         announce_to_pages({"description"}, sales)
         assert replica.read_view(sale.pk).version == sale.version
     assert replica.read_view(sale.pk).version == sale.version + 1
     with transaction.atomic():
-        _, sales = lock_for_change(sale.variants.get().pk)
+        sales = locked(sale.variants.get()).sales()
         announce_to_pages({"description"}, sales)
         transaction.set_rollback(True)
     assert replica.read_view(sale.pk).version == sale.version + 1
@@ -66,20 +72,37 @@ def test_a_replication_that_fails_leaves_the_change(
     sale = make_sale()
     monkeypatch.setattr(changes, "replicate_change", fail)
     with transaction.atomic():
-        _, sales = lock_for_change(sale.variants.get().pk)
+        sales = locked(sale.variants.get()).sales()
         announce_to_pages({"description"}, sales)
     assert Sale.objects.get(pk=sale.pk).version == sale.version + 1
     assert "Redis cannot be reached" in caplog.text
 
 
+def locked(variant: Variant) -> OnSale:
+    assert variant.product_id
+    return lock_product_for_change(variant.product_id)
+
+
 def edit(variant: Variant, price: int) -> None:
     """As admin does, without a confirmation."""
     with transaction.atomic():
-        present, sales = lock_for_change(variant.pk)
+        on_sale = locked(variant)
+        present, sales = on_sale.variants[variant.pk], on_sale.sales(variant.pk)
         check_change({"price"}, sales, confirmed=False)
         present.price = price
         present.save(update_fields=["price"])
         announce_to_pages({"price"}, sales)
+
+
+def test_a_variant_is_in_its_own_sales_only(make_sale: MakeSale) -> None:
+    sale, other = make_sale(), make_sale()
+    variant, late = sale.variants.get(), other.variants.get()
+    Variant.objects.filter(pk=late.pk).update(product=variant.product)
+    with transaction.atomic():
+        on_sale = locked(variant)
+        assert on_sale.variants.keys() == {variant.pk, late.pk}
+        assert (on_sale.sales(variant.pk), on_sale.sales(late.pk)) == ([sale], [other])
+        assert on_sale.sales() == sorted([sale, other], key=lambda each: each.pk)
 
 
 @pytest.mark.parametrize("round_", range(3))
@@ -100,16 +123,16 @@ def test_a_sale_opens_with_the_price_of_before_or_after_a_change_which_is_then_r
 def test_what_joins_a_sale_meanwhile_is_not_changed(make_sale: MakeSale) -> None:
     """A sale that lists the variant between the look-up and the lock would not be asked."""
     variant, draft = stocked("joins-shoe", 3), make_sale(live=False)
-    find = changes.find_selling
+    find = variant_changes._listings_of
 
-    def find_then_list(asked: int) -> list[int]:
-        found = find(asked)
+    def find_then_list(product: int) -> frozenset[tuple[int, int]]:
+        found = find(product)
         if not found:
             Listing.objects.create(sale=draft, variant=variant)
         return found
 
     refused = pytest.raises(NotPossible, match="put into a sale just now")
-    with patch.object(changes, "find_selling", find_then_list), refused:
+    with patch.object(variant_changes, "_listings_of", find_then_list), refused:
         edit(variant, 1)
     assert Variant.objects.get(pk=variant.pk).price == variant.price
 

@@ -14,6 +14,7 @@ from django.db.backends.utils import CursorWrapper
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders import audit_trail, reconciliation, replication
 from orders.models import AuditEntry, Order
 from orders.settlement import settle
@@ -177,9 +178,11 @@ def later() -> datetime:
 def rename(variant: Variant, **names: str) -> None:
     """As staff do in admin, at a later second."""
     with audit_trail.auditing(AuditEntry.Action.EDITED, variant, by="anna"):
+        if "name" in names:
+            Product.objects.filter(variants=variant).update(name=names["name"])
         for name, value in names.items():
             setattr(variant, name, value)
-        variant.save()
+        variant.save(update_fields=names.keys() - {"name"})
     latest = AuditEntry.objects.filter(variant=variant).order_by("-id")[0]
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE orders_auditentry DISABLE TRIGGER USER")

@@ -5,13 +5,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import OperationalError
+from django.utils.safestring import mark_safe
 
 from inventory.gate.entries import Answer
 from storefront import bought
 from storefront.bought import Bought
-from storefront.catalogue import SaleCard, VariantCard
+from storefront.catalogue import ProductCard, SaleCard, VariantCard
 
-SHOE = VariantCard("shoe", "Walker", "39", "", "", "", 2500, "USD", 1, 1)
+SHOES = ProductCard(1, "Walker", mark_safe(""), mark_safe(""), ())
+SHOE = VariantCard("shoe", "Walker", "39", 2500, "USD", 1, 1, SHOES)
 CARD = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,))
 ON_CARD = Bought("Walker", "39", 2500, "USD")
 IN_ORDER = Bought("Runner", "42", 12900, "EUR")

@@ -5,14 +5,18 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from django.utils.safestring import mark_safe
 
 from inventory.gate.entries import CHANGED
 from inventory.shown import FIELDS, digest_of
-from storefront.catalogue import SaleCard, VariantCard
+from storefront.catalogue import PictureCard, ProductCard, SaleCard, VariantCard
 
-SHOE = VariantCard("shoe-42", "Shoe", "42", "Light.", "/a.webp", "A shoe", 12900, "EUR", 5, 5)
+SIDE = PictureCard("/a.webp", "A shoe", 1000, 500, "/a-480.webp 480w", "/a-480.webp")
+SHOES = ProductCard(1, "Shoe", mark_safe("Light."), mark_safe("Wide."), (SIDE,))
+SHOE = VariantCard("shoe-42", "Shoe", "42", 12900, "EUR", 5, 5, SHOES)
 LARGE = replace(SHOE, sku="shoe-43", option="43")
-BOOT = replace(SHOE, sku="boot", name="Boot", option="")
+BOOTS = replace(SHOES, id=2, name="Boot")
+BOOT = replace(SHOE, sku="boot", name="Boot", option="", product=BOOTS)
 
 
 def card(*variants: VariantCard) -> SaleCard:
@@ -66,12 +70,39 @@ def test_a_click_on_what_the_card_does_not_know_is_from_after_one(ticket: bytes)
     assert NOW.shown.at_click("new", ticket) == CHANGED
 
 
-@pytest.mark.parametrize("field", ["description", "picture", "picture_text", "picture_set"])
-def test_texts_and_pictures_are_in_the_look_only(field: str) -> None:
-    other: dict[str, Any] = {field: "other"}
-    after = card(replace(SHOE, **other), LARGE, BOOT)
+BACK = replace(SIDE, url="/b.webp")
+OTHER_SIDES = [
+    BACK,
+    replace(SIDE, text="A boot"),
+    replace(SIDE, widths=""),
+    replace(SIDE, smallest="/a.webp"),
+]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"description": mark_safe("Heavy.")},
+        {"size_guide": mark_safe("Narrow.")},
+        {"pictures": ()},
+        {"pictures": (SIDE, BACK)},
+        *({"pictures": (side,)} for side in OTHER_SIDES),
+    ],
+    ids=repr,
+)
+def test_texts_and_pictures_are_in_the_look_only(other: dict[str, Any]) -> None:
+    shoes = replace(SHOES, **other)
+    after = card(replace(SHOE, product=shoes), replace(LARGE, product=shoes), BOOT)
     assert after.shown.look != NOW.shown.look
     assert after.shown.sale == NOW.shown.sale
+
+
+def test_the_order_of_pictures_is_in_the_look() -> None:
+    looks = {
+        card(replace(SHOE, product=replace(SHOES, pictures=pictures))).shown.look
+        for pictures in ((SIDE, BACK), (BACK, SIDE))
+    }
+    assert len(looks) == 2
 
 
 def test_stock_changes_nothing_that_is_compared() -> None:

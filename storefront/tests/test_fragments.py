@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+from django.utils.safestring import mark_safe
+
 from flashsale.http.shoppers import new_shopper
 from storefront import fragments
-from storefront.catalogue import SaleCard, VariantCard
+from storefront.catalogue import ProductCard, SaleCard, VariantCard
 from storefront.live_sale import LiveSale
 from tests.cast import forms
 
-SHOE = VariantCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
-BOOT = replace(SHOE, sku="boot", name="Boot")
+SHOES = ProductCard(1, "Shoe", mark_safe(""), mark_safe(""), ())
+SHOE = VariantCard("shoe", "Shoe", "42", 12900, "EUR", 5, 5, SHOES)
+BOOT = replace(SHOE, sku="boot", name="Boot", product=replace(SHOES, id=2, name="Boot"))
 SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, (SHOE,))
 
 

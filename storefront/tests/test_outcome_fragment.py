@@ -4,13 +4,15 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from django.utils.safestring import mark_safe
 
 from inventory.gate.entries import Answer
 from storefront import outcome_fragment
-from storefront.catalogue import SaleCard, VariantCard
+from storefront.catalogue import ProductCard, SaleCard, VariantCard
 from storefront.outcome_fragment import render_outcome
 
-SHOE = VariantCard("shoe", "Shoe", "42", "", "", "", 12900, "EUR", 5, 5)
+SHOES = ProductCard(1, "Shoe", mark_safe(""), mark_safe(""), ())
+SHOE = VariantCard("shoe", "Shoe", "42", 12900, "EUR", 5, 5, SHOES)
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
 

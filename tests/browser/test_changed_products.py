@@ -8,10 +8,11 @@ from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
 from dashboard.tests.test_admin_pictures import photograph
-from inventory.models import Sale
+from inventory.models import Sale, Variant
 from inventory.pictures import reencode
+from inventory.products import Product
 from orders import lifecycle
-from orders.variant_changes import announce_to_pages, check_change, lock_for_change
+from orders.variant_changes import announce_to_pages, check_change, lock_product_for_change
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button, sees_phase, sees_secured
@@ -20,16 +21,36 @@ from tests.cast import Shopper
 pytestmark = pytest.mark.browser
 
 
-def change(sale: Sale, sku: str = "", **fields: Any) -> None:
-    """As staff do in admin who have confirmed it."""
+_OF_PRODUCT = {"name", "description"}
+
+
+def change(sale: Sale, sku: str = "", picture: Any = None, **fields: Any) -> None:
+    """As staff do in admin who have confirmed it. `picture` is added to those of the product."""
     variant = sale.variants.get(sku__startswith=sku)
     with transaction.atomic():
-        present, sales = lock_for_change(variant.pk)
-        check_change(fields, sales, confirmed=True)
+        assert variant.product_id
+        on_sale = lock_product_for_change(variant.product_id)
+        check_change(fields, on_sale.sales(), confirmed=True)
+        product = Product.objects.get(pk=variant.product_id)
+        present = on_sale.variants[variant.pk]
         for name, value in fields.items():
-            setattr(present, name, value)
-        present.save()
-        announce_to_pages(fields, sales)
+            setattr(product if name in _OF_PRODUCT else present, name, value)
+        product.save()
+        present.save(update_fields=fields.keys() - _OF_PRODUCT)
+        if picture:
+            product.pictures.create(file=picture, text="A shoe")
+        announce_to_pages({*fields, "pictures"} if picture else fields, on_sale.sales())
+
+
+def part(sale: Sale, sku: str, name: str) -> None:
+    """Give a variant a product of its own."""
+    variant = sale.variants.get(sku__startswith=sku)
+    with transaction.atomic():
+        assert variant.product_id
+        on_sale = lock_product_for_change(variant.product_id)
+        other = Product.objects.create(name=name)
+        Variant.objects.filter(pk=variant.pk).update(product=other)
+        announce_to_pages({"name"}, on_sale.sales())
 
 
 def price(page: Page) -> Any:
@@ -138,7 +159,7 @@ def test_a_new_text_and_picture_come_to_the_page_of_an_open_sale_and_its_form_st
     stays(page)
     ticket = page.locator("[name=ticket]").first.input_value()
     picture = reencode(photograph("navy"))
-    change(sale, description="It is blue.", picture=picture, picture_text="A shoe")
+    change(sale, description="It is blue.", picture=picture)
     expect(page.locator(".description")).to_have_text("It is blue.")
     expect(page.get_by_role("img", name="A shoe")).to_be_visible()
     assert page.locator("[name=ticket]").first.input_value() == ticket
@@ -165,7 +186,7 @@ def test_a_product_that_falls_apart_into_two_is_shown_as_two(
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5}, opens_in=600)
     page = open_page(address(shop, sale))
     expect(page.locator(".product")).to_have_count(1)
-    change(sale, "shoe-43", name="Boot")
+    part(sale, "shoe-43", "Boot")
     expect(page.locator(".product")).to_have_count(2)
 
 

@@ -5,6 +5,7 @@ from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders import cancellation, lifecycle
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
@@ -145,13 +146,14 @@ def forms_of(sale: Sale, shop: str) -> int:
     return len(forms(Shopper(shop).client.get(address(shop, sale)).text))
 
 
-def test_a_form_whose_options_were_renamed_still_gets_a_fresh_ticket(
+def test_a_form_whose_options_were_parted_still_gets_a_fresh_ticket(
     shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:
     complaints.expect("status of 403")
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5})
     page = open_page(address(shop, sale))
-    Variant.objects.filter(pk=sale.variants.get(sku__startswith="shoe-42").pk).update(name="Boot")
+    boots = Product.objects.create(name="Boot")
+    Variant.objects.filter(pk=sale.variants.get(sku__startswith="shoe-42").pk).update(product=boots)
     stack.wait_for(lambda: forms_of(sale, shop) == 2, "the page of others has two forms")
     page.context.clear_cookies()
     page.get_by_role("radio", name="shoe-43").check()

@@ -5,11 +5,14 @@ from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
+from inventory.products import Product
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, buy_button, sees_secured
 
 pytestmark = pytest.mark.browser
 
+LONG_SKU = "Donaudampfschifffahrtsgesellschaft"
+WIDE_TABLE = f"|{'size|' * 12}\n|{'-|' * 12}\n|{'42.5|' * 12}"
 LONG_WORD = "Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz"
 PHONE = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 
@@ -23,9 +26,10 @@ def test_no_page_scrolls_sideways_on_a_phone(
     shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:
     complaints.expect("status of 404")
-    sale = make_sale(stock={"Donaudampfschifffahrtsgesellschaft": 3, "bag": 0})
+    sale = make_sale(stock={LONG_SKU: 3, f"{LONG_SKU}-b": 0})
     Sale.objects.filter(pk=sale.pk).update(name=LONG_WORD)
-    sale.variants.update(name=LONG_WORD, description=f"{LONG_WORD}{LONG_WORD}")
+    texts = {"name": LONG_WORD, "description": f"{LONG_WORD}{LONG_WORD}", "size_guide": WIDE_TABLE}
+    Product.objects.filter(variants__sales=sale).update(**texts)
     page = open_page(shop, **PHONE)
     fits(page)
     page.goto(address(shop, sale))

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, Response, Route
 from conftest import MakeSale
 from inventory.models import Sale
 from inventory.pictures import reencode
+from inventory.products import Product
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, buy_button
@@ -28,17 +29,16 @@ TEN_OPTIONS = {f"shoe-{size}": 10 for size in range(36, 46)}
 
 
 def dressed(sale: Sale) -> Sale:
-    """Gives the products the demo's texts and pictures; options of one thing get the same."""
+    """Gives the products the demo's texts and first pictures."""
     demo = tomllib.loads((DEMO / "sales.toml").read_text())["sales"]
-    planned = {variant["name"]: variant for shown in demo for variant in shown["products"]}
-    names = dict.fromkeys(sale.variants.order_by("pk").values_list("name", flat=True))
-    for name, like in zip(names, planned.values(), strict=False):
-        for variant in sale.variants.filter(name=name):
-            for what in ("name", "description", "picture_text"):
-                setattr(variant, what, like[what])
-            with (DEMO / like["picture"]).open("rb") as file:
-                variant.picture = reencode(File(file))
-            variant.save()
+    planned = {product["name"]: product for shown in demo for product in shown["products"]}
+    products = Product.objects.filter(variants__sales=sale).distinct().order_by("pk")
+    for product, like in zip(products, planned.values(), strict=False):
+        product.name, product.description = like["name"], like["description"]
+        product.save()
+        picture = like["pictures"][0]
+        with (DEMO / picture["file"]).open("rb") as file:
+            product.pictures.create(file=reencode(File(file)), text=picture["text"])
     return sale
 
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from conftest import MakeSale
 from flashsale.http import shoppers, signing
 from inventory.models import Sale, Variant
+from inventory.products import Product
 from orders import tickets
 from orders.settlement import settle
 from orders.variant_changes import announce_to_pages
@@ -60,7 +61,7 @@ def test_the_fragment_shows_what_is_sold_now_with_a_form_that_buys_it(
     assert reply.text.startswith(f'<section id="buy-{sku}"')  # in the place of the old form
     assert f'<div id="facts-{sku}" class="facts" hx-swap-oob="true">' in reply.text
     assert NOW in reply.text.partition('class="facts"')[2]
-    assert f'<div id="picture-{sku}"' in reply.text
+    assert f'<div id="pictures-{sku}"' in reply.text
     [fresh] = forms(reply.text)
     assert shopper.buy(sale, headers=HTMX, **fresh).status_code == 202
 
@@ -100,7 +101,7 @@ def test_a_form_is_bound_to_its_own_product_and_a_program_to_the_whole_sale(
     sale = make_sale({"shoe": 5, "boot": 5})
     shoe, boot = forms(shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text)
     programs = shopper.ticket(sale)
-    Variant.objects.filter(sku=boot["product"]).update(name=NOW)
+    Product.objects.filter(variants__sku=boot["product"]).update(name=NOW)
     stack.wait_for(lambda: NOW in str(shopper.sale(sale)["products"]), "it is renamed")
     assert shopper.buy(sale, programs, product=shoe["product"]).json()["reason"] == "changed"
     assert shopper.buy(sale, headers=JSON, **boot).json()["reason"] == "changed"
@@ -194,9 +195,9 @@ def test_a_page_that_looks_different_gets_all_that_has_changed_with_fresh_forms(
     other = shopper.client.get(path, headers={**HTMX, "X-Look": look})
     assert other.headers["x-look"] != look
     assert f'data-look="{other.headers["x-look"]}"' in other.text  # of its state
-    [form] = forms(other.text)  # both have one name now, and so one form
+    [form, _] = forms(other.text)
     sku = skus(sale)[0]
-    for part in f'<div id="picture-{sku}"', f'<div id="facts-{sku}"', f'<section id="buy-{sku}"':
+    for part in f'<div id="pictures-{sku}"', f'<div id="facts-{sku}"', f'<section id="buy-{sku}"':
         assert part in other.text
     assert NOW in other.text
     bought = shopper.buy(sale, headers=JSON, ticket=form["ticket"], product=sku)
@@ -205,13 +206,13 @@ def test_a_page_that_looks_different_gets_all_that_has_changed_with_fresh_forms(
     assert forms(asked.text) == []
 
 
-@pytest.mark.parametrize("field", ["description", "picture_text"])
+@pytest.mark.parametrize("field", ["description", "size_guide"])
 def test_texts_change_the_look_but_refuse_no_form(
     field: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale = make_sale()
     ticket, before = shopper.ticket(sale), catalogue.card(pk=sale.pk)
-    Variant.objects.filter(listings__sale=sale).update(**{field: "Said in other words."})
+    Product.objects.filter(variants__sales=sale).update(**{field: "Said in other words."})
     after = catalogue.card(pk=sale.pk)
     assert before
     assert after
@@ -222,7 +223,7 @@ def test_texts_change_the_look_but_refuse_no_form(
 
 def test_announcing_is_for_what_pages_show(make_sale: MakeSale) -> None:
     sale = make_sale()
-    for fields, raised in ({"stock"}, 0), ({"description"}, 1), ({"picture"}, 1), ({"name"}, 1):
+    for fields, raised in ({"stock"}, 0), ({"description"}, 1), ({"pictures"}, 1), ({"name"}, 1):
         before = Sale.objects.get(pk=sale.pk).version
         with transaction.atomic():
             announce_to_pages(fields, [Sale.objects.select_for_update().get(pk=sale.pk)])

@@ -6,14 +6,15 @@ from html import unescape
 from conftest import MakeSale
 from inventory.models import Sale
 from orders.settlement import settle
-from tests.cast import HTMX, JSON, PAGE, Shopper, forms
+from tests.cast import HTMX, JSON, PAGE, Shopper, forms, rename
 
 ARABIC = "\u0645\u0631\u062d\u0628\u0627"
 
 
 def called(sale: Sale, name: str, option: str = "") -> Sale:
     Sale.objects.filter(pk=sale.pk).update(name=name)
-    sale.variants.update(name=name, option=option)
+    rename(sale, name)
+    sale.variants.update(option=option)
     return sale
 
 

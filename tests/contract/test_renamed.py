@@ -12,7 +12,7 @@ from inventory.models import Sale, Variant
 from orders import finishing, lifecycle
 from orders.models import Order
 from orders.settlement import settle
-from tests.cast import HTMX, PAGE, Shopper
+from tests.cast import HTMX, PAGE, Shopper, rename
 from tests.operators import here
 from tests.stack import wait_for
 
@@ -36,12 +36,17 @@ class Sold:
 def sold(shopper: Shopper, make_sale: MakeSale) -> Sold:
     """An order whose product staff have renamed since, as the web process knows."""
     sale = make_sale()
-    Variant.objects.filter(sales=sale).update(name=WAS, option="42")
+    called(sale, WAS, "42")
     purchase = shopper.buy(sale).json()["purchase"]
     settle(sale.pk)
-    Variant.objects.filter(sales=sale).update(name=IS_NOW, option="39")
+    called(sale, IS_NOW, "39")
     wait_for(lambda: names_on_page(shopper, sale) == {(IS_NOW, "39")}, "the page has the new name")
     return Sold(shopper, sale, Order.objects.get(pk=purchase))
+
+
+def called(sale: Sale, name: str, option: str) -> None:
+    rename(sale, name)
+    Variant.objects.filter(sales=sale).update(option=option)
 
 
 def names_on_page(shopper: Shopper, sale: Sale) -> set[tuple[str, str]]:

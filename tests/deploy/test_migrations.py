@@ -4,8 +4,11 @@ So a column of these tables is added with a default or as optional, and taken aw
 release after the one that no longer asks for it.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from html import unescape
 from importlib import import_module
 from typing import Any
 from uuid import uuid4
@@ -14,11 +17,17 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.migrations.loader import MigrationLoader
+from django.utils import timezone
+from psycopg import sql
 
 from conftest import MakeSale
-from inventory.models import Sale, Variant
+from inventory.models import Listing, Sale, Variant
+from inventory.products import Product
+from storefront.markdown import render_markdown
+from tests.cast import stocked
 from tests.deploy import released
 
 
@@ -138,6 +147,7 @@ def test_who_could_edit_products_can_edit_variants() -> None:
     """The last release asks for the old permission, this one for the new."""
     with undone():
         of_variants = ContentType.objects.get_for_model(Variant)
+        Permission.objects.filter(codename="change_product").delete()  # this release's
         old = Permission.objects.create(content_type=of_variants, codename="change_product")
         group, anna = Group.objects.create(name="editors"), User.objects.create(username="anna")
         group.permissions.add(old)
@@ -145,6 +155,189 @@ def test_who_could_edit_products_can_edit_variants() -> None:
         import_module("inventory.migrations.0009_variant").give_permissions(apps, None)
         assert anna.has_perms(["inventory.change_product", "inventory.change_variant"])
         assert not anna.has_perm("inventory.delete_variant")
+        import_module("inventory.migrations.0012_fill_products").permissions_of_products(apps, None)
+        of_products = Permission.objects.get(codename="change_product")
+        assert of_products.content_type == ContentType.objects.get_for_model(Product)
+        assert User.objects.get(pk=anna.pk).has_perm("inventory.change_product")
+
+
+# --- Products --------------------------------------------------------------------------------
+
+INSERT_VARIANT = """
+INSERT INTO inventory_product (sku, name, option, description, picture, picture_width, picture_height,
+                               picture_text, price, currency, stock)
+VALUES (%(sku)s, %(name)s, %(option)s, %(description)s, %(picture)s, 900, 600, %(text)s, 100, 'EUR', 0)
+RETURNING id
+"""
+
+
+def insert_variant(cursor: CursorWrapper, sku: str, name: str = "Shoe", **facts: str) -> Variant:
+    """As the last release does. Its product is made by a trigger, if there is one."""
+    without = {"option": "", "description": "", "picture": "", "text": ""}
+    cursor.execute(INSERT_VARIANT, {**without, **facts, "sku": sku, "name": name})
+    return Variant.objects.get(pk=cursor.fetchone()[0])
+
+
+@contextmanager
+def before_products() -> Iterator[CursorWrapper]:
+    """A shop before `0012_fill_products`, as far as rows go: variants have no product."""
+    with undone() as cursor:
+        Variant.objects.update(product=None)
+        cursor.execute("DELETE FROM catalogue_picture")
+        cursor.execute("DELETE FROM catalogue_product")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # or the table cannot be altered
+        cursor.execute("ALTER TABLE inventory_product DISABLE TRIGGER variant_has_product")
+        yield cursor
+
+
+def fill_products() -> None:
+    migration = import_module("inventory.migrations.0012_fill_products")
+    state = MigrationLoader(connection).project_state(("inventory", "0011_product"))
+    migration.fill(state.apps, None)
+
+
+def listed(variants: list[Variant], opens_in: int) -> Sale:
+    opens_at = timezone.now() + timedelta(days=opens_in)
+    closes_at, slug = opens_at + timedelta(hours=1), uuid4().hex
+    sale = Sale.objects.create(
+        slug=slug, name="Drop", opens_at=opens_at, closes_at=closes_at, status="draft"
+    )
+    if opens_in < 0:
+        sale.finished = True
+        sale.save()
+    for position, variant in enumerate(variants):
+        Listing.objects.create(sale=sale, variant=variant, position=position)
+    return sale
+
+
+def products_of(*variants: Variant) -> list[list[str]]:
+    """The skus of each product of these variants, in its order."""
+    products = Product.objects.filter(variants__in=variants).distinct().order_by("pk")
+    return [
+        list(product.variants.order_by("position").values_list("sku", flat=True))
+        for product in products
+    ]
+
+
+def test_variants_of_one_name_in_one_sale_become_one_product() -> None:
+    with before_products() as cursor:
+        s41, s42, s43, other = (insert_variant(cursor, sku) for sku in ("41", "42", "43", "other"))
+        hat = insert_variant(cursor, "hat", "Hat")
+        listed([s42, s41, hat], -9)
+        listed([s43, hat, s42], 9)  # the latest sale's order, and what only an older one had
+        listed([other], 19)
+        fill_products()
+        assert sorted(products_of(s41, s42, s43, other, hat)) == [
+            ["43", "42", "41"],
+            ["hat"],
+            ["other"],
+        ]
+
+
+def test_what_was_never_sold_is_joined_by_name_and_text() -> None:
+    with before_products() as cursor:
+        like = {"name": "Mug", "description": "Blue"}
+        blue = [insert_variant(cursor, sku, **like) for sku in ("b1", "b2")]
+        red = insert_variant(cursor, "r1", "Mug", description="Red")
+        fill_products()
+        assert sorted(products_of(*blue, red)) == [["b1", "b2"], ["r1"]]
+
+
+def test_a_product_gets_text_slug_and_each_picture_once() -> None:
+    digest, other = "a" * 32, "b" * 32
+    with before_products() as cursor:
+        variants = [
+            insert_variant(cursor, "42", picture=f"products/{digest}.webp", text="A shoe"),
+            insert_variant(cursor, "43", picture=f"products/{digest}_x7Yz.webp", text="The same"),
+            insert_variant(cursor, "44", picture=f"products/{other}.webp", text="Its sole"),
+            insert_variant(cursor, "45", description="Of the last"),
+        ]
+        cursor.execute("UPDATE inventory_product SET description = '# <b>5*</b>' WHERE sku = '42'")
+        listed(variants, 9)
+        fill_products()
+        product = Product.objects.get(variants__sku="42")
+        assert (product.name, product.slug) == ("Shoe", "shoe")
+        assert render_markdown(product.description) == "<p># &lt;b&gt;5*&lt;/b&gt;</p>\n"
+        pictures = product.pictures.values_list("file", "text", "file_width")
+        assert list(pictures) == [
+            (f"products/{digest}.webp", "A shoe", 900),
+            (f"products/{other}.webp", "Its sole", 900),
+        ]
+
+
+def test_a_shop_is_filled_in_batches_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("inventory.migrations.0012_fill_products"), "NAMES", 2)
+    with before_products() as cursor:
+        variants = [insert_variant(cursor, f"many-{n}", f"Thing {n % 5}") for n in range(10)]
+        fill_products()
+        first = products_of(*variants)
+        fill_products()
+        assert products_of(*variants) == first
+        assert [len(skus) for skus in first] == [2] * 5
+
+
+def test_going_back_leaves_the_last_release_what_it_knows() -> None:
+    with undone() as cursor:
+        product = Product.objects.create(name="Boot", description="Warm")
+        product.pictures.create(file="products/a.webp", text="A boot")
+        variant = stocked("boot", 3, product)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        import_module("inventory.migrations.0012_fill_products").empty(apps, WithConnection())
+        read = "SELECT name, description, picture, picture_text, stock FROM inventory_product"
+        cursor.execute(f"{read} WHERE id = %s", [variant.pk])
+        assert cursor.fetchone() == ("Boot", "Warm", "products/a.webp", "A boot", 3)
+
+
+class WithConnection:
+    connection = connection
+
+
+PLAIN_TEXTS = [
+    "Breathable mesh. Runs true to size.",
+    "# 1. *not* <b>bold</b> & [no](link) _x_ `y` | - + ! ~ \\ $ % ^ '\"",
+    "1. one\n2. two\n- three\n    four\n> five\n===\nsix  \nseven",
+    "First.\n\nSecond.\r\n\r\n\r\nThird.",
+    "&copy; \\& https://example.com <https://example.com>",
+]
+
+
+@pytest.mark.parametrize("plain", PLAIN_TEXTS)
+def test_a_plain_text_looks_the_same_as_markdown(plain: str) -> None:
+    with undone() as cursor:
+        cursor.execute("SELECT catalogue_as_markdown(%s)", [plain])
+        html = str(render_markdown(cursor.fetchone()[0]))
+    assert set(re.findall(r"<(\w+)", html)) <= {"p", "br"}
+    lines = re.split(r"<br>\n|</p>\n", html)
+    shown = [unescape(line.removeprefix("<p>")) for line in lines if line]
+    assert shown == [line.strip() for line in plain.splitlines() if line.strip()]
+
+
+def test_the_last_release_inserts_variants_and_each_gets_a_product() -> None:
+    with undone() as cursor:
+        facts = {
+            "description": "1. Blue\nand *soft*",
+            "picture": "products/x.webp",
+            "text": "A hat",
+        }
+        variant = insert_variant(cursor, "a-hat", "Blue hat", **facts)
+        product = variant.product
+        assert product
+        assert (product.name, variant.name) == ("Blue hat", "Blue hat")
+        assert product.slug == f"blue-hat-product-{product.pk}"
+        assert render_markdown(product.description) == "<p>1. Blue<br>\nand *soft*</p>\n"
+        assert [(p.file.name, p.text) for p in product.pictures.all()] == [
+            ("products/x.webp", "A hat")
+        ]
+
+
+@pytest.mark.parametrize("column", ["name", "description", "picture_text"])
+def test_the_last_release_does_not_edit_what_belongs_to_the_product(column: str) -> None:
+    with undone() as cursor:
+        variant = insert_variant(cursor, "a-hat", "Hat")
+        cursor.execute("UPDATE inventory_product SET name = 'Hat', price = 200 WHERE sku = 'a-hat'")
+        update = sql.SQL("UPDATE inventory_product SET {} = 'Cap' WHERE id = %s")
+        with pytest.raises(IntegrityError, match="belong to its product"):
+            cursor.execute(update.format(sql.Identifier(column)), [variant.pk])
 
 
 def test_the_table_of_variants_has_the_name_that_the_last_release_asks_for() -> None:

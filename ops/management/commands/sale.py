@@ -22,7 +22,7 @@ from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
     find_sale,
-    find_variant,
+    find_variants,
     format_in_zone,
     format_window,
     in_zone,
@@ -96,7 +96,13 @@ class Command(LifecycleCommand):
             "--limit", default=1, type=whole_number(1), metavar="UNITS", help="units per shopper"
         )
         parser.add_argument(
-            "--product", required=True, nargs="+", action="extend", metavar="SKU", dest="skus"
+            "--product",
+            required=True,
+            nargs="+",
+            action="extend",
+            metavar="SLUG-OR-SKU",
+            dest="products",
+            help="products, with all their variants, or single variants",
         )
         self.add_change_arguments(parser)
 
@@ -176,7 +182,7 @@ class Command(LifecycleCommand):
         closes: datetime,
         zone: ZoneInfo,
         limit: int,
-        skus: list[str],
+        products: list[str],
         by: str,
         reason: str,
         **options: Any,
@@ -184,9 +190,9 @@ class Command(LifecycleCommand):
         self._note_zone(zone, opens, closes)
         planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
-        variants = [find_variant(sku) for sku in skus]
+        skus = [variant.sku for name in products for variant in find_variants(name)]
         return self.change(
-            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(variants)} products?",
+            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(skus)} variants?",
             lambda: lifecycle.create(
                 slug,
                 name,

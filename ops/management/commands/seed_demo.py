@@ -20,6 +20,7 @@ from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.names import find_each_in_any_case
 from inventory.pictures import reencode
+from inventory.products import Product
 from orders import changes, lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
@@ -93,17 +94,39 @@ def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
             closes_at=now + timedelta(minutes=planned["closes_in"]),
             limit=planned["limit"],
         )
-        for position, described in enumerate(planned["products"]):
-            Listing.objects.create(sale=sale, variant=_make_variant(**described), position=position)
+        variants = [
+            each for described in planned["products"] for each in _make_product(**described)
+        ]
+        for position, variant in enumerate(variants):
+            Listing.objects.create(sale=sale, variant=variant, position=position)
 
 
-def _make_variant(
-    *, picture: str, stock: int, price: str, currency: str, **described: Any
-) -> Variant:
-    """Make a variant as staff would: its price is typed, its picture is re-encoded like an upload."""
-    variant = Variant(price=parse_amount(price, currency), currency=currency, **described)
-    with (_DEMO / picture).open("rb") as file:
-        variant.picture = reencode(File(file))
+def _make_product(
+    *,
+    price: str,
+    currency: str,
+    pictures: list[dict[str, str]],
+    variants: list[dict[str, Any]],
+    **described: str,
+) -> list[Variant]:
+    """Make a product as staff would: its price is typed, its pictures are re-encoded like uploads. Returns
+    its variants."""
+    product = Product(**described)
+    product.full_clean()
+    product.save()
+    for position, picture in enumerate(pictures):
+        with (_DEMO / picture["file"]).open("rb") as file:
+            upload = reencode(File(file))
+        product.pictures.create(position=position, file=upload, text=picture["text"])
+    priced: dict[str, Any] = {"price": parse_amount(price, currency), "currency": currency}
+    return [
+        _make_variant(product=product, position=position, **priced, **each)
+        for position, each in enumerate(variants)
+    ]
+
+
+def _make_variant(*, stock: int, **described: Any) -> Variant:
+    variant = Variant(**described)
     variant.full_clean()
     variant.save()
     _receive(variant, stock)

@@ -1,0 +1,270 @@
+"""The forms of a product's page in admin: texts, pictures, variants, and several variants at once."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.conf import settings
+from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.utils.functional import cached_property
+from django.utils.text import slugify
+
+from dashboard import controls
+from dashboard.admin.edited import SideBySide
+from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
+from flashsale.money import parse_amount
+from inventory.models import Variant
+from inventory.names import LineFormField
+from inventory.products import Picture, Product
+from orders.changes import NotPossible
+from orders.stock_changes import MOST_MOVED
+from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_for_change
+
+_MOST_OPTIONS = 100  # typed at once
+
+
+class ProductForm(SideBySide):
+    """A product's texts, and fields from which several variants are made."""
+
+    user: Any  # set by the page
+    on_sale: OnSale | None = None  # locked, if a product that there is already is being saved
+    key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)  # sent twice, units move once
+
+    although_public = forms.BooleanField(
+        required=False,
+        label="change it although a sale is public",
+        help_text="Needed for a change of name, option, price or currency in a public sale that has not"
+        " opened: shoppers are looking at it.",
+    )
+    options = forms.CharField(
+        required=False,
+        max_length=2000,
+        help_text="With commas between them: 40, 41, 42, 43",
+        widget=AdminTextInputWidget,
+    )
+    new_price = forms.CharField(
+        required=False,
+        label="Price of each",
+        help_text="such as 129.00 or 129,00",
+        widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
+    )
+    new_currency = forms.ChoiceField(required=False, label="Currency", widget=CurrencySelect)
+    new_units = forms.CharField(
+        required=False,
+        max_length=2000,
+        label="Units",
+        help_text="of each; or a number for each option: 10, 20, 20, 10",
+    )
+    stem = forms.CharField(
+        required=False,
+        max_length=30,
+        label="Skus begin with",
+        help_text="Empty: made from the name.",
+    )
+
+    class Meta:
+        model = Product
+        fields = ["name", "slug", "description", "size_guide"]
+        widgets = {
+            "description": AdminTextareaWidget({"rows": 5}),
+            "size_guide": AdminTextareaWidget({"rows": 3}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.quick: list[tuple[Variant, int]] = []  # variants to be made, with their units
+        if "key" in self.fields:
+            self.fields["key"].show_hidden_initial = False
+            usual = self._usual_currency()
+            self.fields["new_currency"].initial = usual
+            self.fields["new_currency"].choices = list(offered_currencies(usual))  # type: ignore[attr-defined]  # a ChoiceField
+
+    @cached_property
+    def changed_data(self) -> list[str]:
+        """The changed fields of the product itself: variants have audit entries of their own."""
+        return [name for name in super().changed_data if name in ProductForm.Meta.fields]
+
+    def _usual_currency(self) -> str:
+        of_product = Variant.objects.filter(product=self.instance.pk) if self.instance.pk else None
+        latest = (of_product or Variant.objects).order_by("-pk").first()
+        return latest.currency if latest else settings.DEFAULT_CURRENCY
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
+            self._lock(self.instance)
+        options = split(cleaned.get("options", ""))
+        if options and not self.errors:
+            self._plan_variants(options)
+        return cleaned
+
+    def _lock(self, product: Any) -> None:
+        """Lock what shoppers may be looking at; refuse another name of it, or ask about it."""
+        try:
+            product.on_sale = self.on_sale = lock_product_for_change(product.pk)
+            product.although_public = self.cleaned_data.get("although_public", False)
+            present = Product.objects.get(pk=product.pk)
+            changed = changed_fields(self.changed_data, present, self.cleaned_data)
+            check_change(changed, self.on_sale.sales(), confirmed=product.although_public)
+        except AskFirst as question:
+            self.add_error("although_public", str(question))
+        except NotPossible as refusal:
+            self.add_error(None, str(refusal))
+
+    def _plan_variants(self, options: list[str]) -> None:
+        typed = dict(self.cleaned_data)  # an error takes its field out
+        currency = typed["new_currency"] or self._usual_currency()
+        try:
+            price = parse_amount(typed["new_price"], currency) if typed["new_price"] else None
+        except ValidationError as refusal:
+            self.add_error("new_price", refusal)
+            return
+        if price is None:
+            self.add_error("new_price", "What does each cost?")
+            return
+        if len(options) > _MOST_OPTIONS:
+            self.add_error("options", f"At most {_MOST_OPTIONS} at once.")
+            return
+        units = self._units_of_each(len(options))
+        for option, number in zip(options, units, strict=False):
+            variant = Variant(
+                sku=f"{typed['stem'] or stem_of(typed['name'])}-{plain(option)}",
+                option=option,
+                price=price,
+                currency=currency,
+            )
+            self._check(variant)
+            self.quick.append((variant, number))
+
+    def _units_of_each(self, options: int) -> list[int]:
+        numbers = split(self.cleaned_data["new_units"]) or ["0"]
+        if not all(re.fullmatch("[0-9]{1,7}", n) and int(n) <= MOST_MOVED for n in numbers):
+            self.add_error(
+                "new_units", f"Whole numbers up to {MOST_MOVED:,}, with commas between them."
+            )
+        elif len(numbers) not in (1, options):
+            self.add_error("new_units", f"{len(numbers)} numbers for {options} options.")
+        elif any(map(int, numbers)) and not controls.Restock.permitted_to(self.user):
+            self.add_error(None, "You may not add units.")  # they are not shown the field
+        else:
+            units = [int(number) for number in numbers]
+            return units if len(units) == options else units * options
+        return []
+
+    def _check(self, variant: Variant) -> None:
+        if variant.sku in {planned.sku for planned, _ in self.quick}:
+            self.add_error("options", f"Two options would have the sku {variant.sku}.")
+        try:
+            variant.full_clean(exclude=["product"])
+        except ValidationError as error:
+            for field, words in error.message_dict.items():
+                shown = {"currency": "new_currency", "price": "new_price"}.get(field, "options")
+                self.add_error(shown, [f"{variant.sku}: {word}" for word in words])
+
+
+class Ordered(SideBySide):
+    """A row with a position; a new one goes to the end unless staff type another."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "position" in self.fields:
+            self.fields["position"].required = False
+
+    def clean_position(self) -> int:
+        return self.cleaned_data["position"] or 0
+
+
+class PictureForm(Ordered):
+    class Meta:
+        model = Picture
+        fields = ["file", "text", "position"]
+        labels = {"position": "order"}
+
+
+class VariantForm(Ordered, PriceForm):
+    """A variant. Its units are added or taken away, never set: shoppers may be buying them."""
+
+    user: Any  # set by the page
+
+    currency = forms.ChoiceField(initial=lambda: settings.DEFAULT_CURRENCY)  # a list fits a row
+    units = forms.IntegerField(
+        required=False,
+        min_value=-MOST_MOVED,
+        max_value=MOST_MOVED,
+        label="Add units",
+        help_text="-2 takes two away, for the reason beside it.",
+    )
+    reason = LineFormField(required=False, max_length=200, help_text="Kept in the ledger.")
+
+    class Meta:
+        model = Variant
+        fields = ["sku", "option", "price", "currency", "position"]
+        labels = {"position": "order"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk and "sku" in self.fields:
+            self.fields["sku"].disabled = True
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if units := cleaned.get("units"):
+            control = controls.Restock if units > 0 else controls.Correct
+            if not control.permitted_to(self.user):  # they are not shown the field
+                self.add_error(None, "You may not change the stock in this way.")
+            elif self.instance.stock + units < 0:
+                self.add_error("units", f"Only {self.instance.stock} units are in stock.")
+            elif units < 0 and not cleaned.get("reason", "").strip():
+                self.add_error("reason", "A correction needs a reason.")
+        return cleaned
+
+
+class VariantFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+    """Asks before it changes what a public sale offers, under the locks of the product's form."""
+
+    def clean(self) -> None:
+        super().clean()
+        on_sale = getattr(self.instance, "on_sale", None)
+        for row in self.initial_forms:
+            if on_sale and row.has_changed() and row not in self.deleted_forms:
+                self._check(row, on_sale)
+
+    def _check(self, row: Any, on_sale: OnSale) -> None:
+        present = on_sale.variants.get(row.instance.pk)
+        if present is None:
+            return
+        changed = changed_fields(row.fields_to_write(), present, row.cleaned_data)
+        confirmed: bool = getattr(self.instance, "although_public", False)
+        try:
+            check_change(changed, on_sale.sales(present.pk), confirmed=confirmed)
+        except NotPossible as refusal:
+            row.add_error(None, str(refusal))
+
+
+def changed_fields(names: Collection[str], present: Any, typed: Mapping[str, Any]) -> set[str]:
+    """Those of these fields whose typed value is not the present one."""
+    return {name for name in names if getattr(present, name, None) != typed.get(name)}
+
+
+def split(typed: str) -> list[str]:
+    """The parts between commas, semicolons and line breaks."""
+    return [part.strip() for part in re.split(r"[,;\n]", typed) if part.strip()]
+
+
+def plain(option: str) -> str:
+    """An option as part of a sku: `EU 42½` becomes EU-42."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", option).strip("-") or "x"
+
+
+def stem_of(name: str) -> str:
+    """What the skus of a product begin with: RIDGELINE-TRAIL for “Ridgeline trail shoe”."""
+    stem = ""
+    for word in slugify(name).upper().split("-"):
+        if len(stem) + len(word) > 16:
+            break
+        stem = f"{stem}-{word}" if stem else word
+    return stem or "ITEM"

@@ -1,0 +1,277 @@
+"""A product, its variants and their stock on one page of admin: checked, audited, and never set."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from conftest import MakeSale
+from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, form_of, listed, page_of
+from inventory.models import Sale, Variant
+from inventory.products import Product
+from orders import stock_changes
+from orders.models import AuditEntry
+from tests.cast import stocked
+
+
+@pytest.fixture
+def anna() -> Staff:
+    return Staff.with_permissions(*RUN, *WRITE, CORRECT)
+
+
+def product_form(**changed: Any) -> dict[str, Any]:
+    """What the form of a new product sends, without pictures and variants."""
+    counts = {f"{part}-{what}_FORMS": 0 for part in PARTS for what in ("TOTAL", "INITIAL")}
+    return {"name": "Shoe", "key": str(uuid4()), "new_currency": "EUR", **counts, **changed}
+
+
+PARTS = ("pictures", "variants")
+
+
+def adds(staff: Staff, **typed: Any) -> str:
+    """Sends the form of a new product. Gives the page that follows."""
+    form = product_form(**typed)
+    return staff.browser.post(f"{listed(Product)}add/", form, follow=True).content.decode()
+
+
+def edits(staff: Staff, product: Product, **typed: Any) -> str:
+    """Fills these fields of the product's form in and sends it. Gives the page that follows."""
+    form = {**form_of(staff.opens(page_of(product))), **typed}
+    return staff.browser.post(page_of(product), form, follow=True).content.decode()
+
+
+def shoes(units: int = 3) -> tuple[Product, Variant]:
+    variant = stocked(f"shoe-{uuid4().hex[:12]}", units)
+    assert variant.product
+    return variant.product, variant
+
+
+def entries(subject: Product | Variant | Sale) -> list[tuple[str, str]]:
+    return [(entry.action, entry.actor) for entry in subject.audit.order_by("id")]
+
+
+def rows(product: Product) -> list[tuple[str, str, int, str, int]]:
+    fields = ("sku", "option", "price", "currency", "stock")
+    return list(product.variants.order_by("position").values_list(*fields))
+
+
+# --- Several variants at once --------------------------------------------------------------------
+
+
+def test_six_sizes_are_typed_in_one_field(anna: Staff) -> None:
+    name = f"Six {uuid4().hex[:8]}"
+    adds(anna, name=name, options="40, 41,42", new_price="129.00", new_units="10", stem="SIX")
+    product = Product.objects.get(name=name)
+    assert rows(product) == [(f"SIX-{size}", str(size), 12900, "EUR", 10) for size in (40, 41, 42)]
+    for variant in product.variants.all():
+        assert entries(variant) == [("created", anna.name), ("restocked", anna.name)]
+        movement = variant.movements.get()
+        assert (movement.delta, movement.actor) == (10, anna.name)
+    edits(anna, product, options="43; EU 44 ½", new_price="139,00", new_units="1, 2", stem="SIX")
+    assert rows(product)[3:] == [
+        ("SIX-43", "43", 13900, "EUR", 1),
+        ("SIX-EU-44", "EU 44 ½", 13900, "EUR", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"new_price": ""}, "What does each cost?"),
+        ({"new_price": "1.299"}, "can be read in two ways"),
+        ({"new_price": "-1"}, "such as 129.00"),
+        ({"new_currency": "eur"}, "eur is not one of the available choices"),
+        ({"new_units": "1, 2, 3"}, "3 numbers for 2 options."),
+        ({"new_units": "many"}, "Whole numbers up to 1,000,000"),
+        ({"new_units": "-1"}, "Whole numbers up to 1,000,000"),
+        ({"new_units": "1000001"}, "Whole numbers up to 1,000,000"),
+        ({"options": "EU 41, EU-41"}, "Two options would have the sku"),
+        ({"options": "x" * 41}, "at most 40 characters"),
+        ({"options": ",".join(map(str, range(101)))}, "At most 100 at once."),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_stays_typed(
+    anna: Staff, wrong: dict[str, str], said: str
+) -> None:
+    name = f"Wrong {uuid4().hex[:8]}"
+    typed = {"options": "41, 42", "new_price": "100", "new_units": "5", **wrong}
+    page = adds(anna, name=name, description="Typed at length", **typed)
+    assert said in page
+    assert "Typed at length" in page
+    assert not Product.objects.filter(name=name).exists()
+
+
+def test_a_sku_that_there_is_names_its_option(anna: Staff) -> None:
+    _, variant = shoes()
+    page = adds(anna, options="41", new_price=1, stem=variant.sku.removesuffix("-41"))
+    assert "already exists" not in page
+    page = adds(anna, options="41", new_price=1, stem=variant.sku)
+    assert f"{variant.sku}-41: Variant with this Sku already exists." in page
+
+
+# --- Variants ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("price", ["-1", "0.001", "1.299", "99999999999", "NaN", ""])
+def test_a_price_that_is_none_is_an_error_of_the_form(anna: Staff, price: str) -> None:
+    product, variant = shoes()
+    page = edits(anna, product, **{"variants-0-price": price})
+    assert "errorlist" in page
+    assert Variant.objects.get(pk=variant.pk).price == 12900
+
+
+def test_a_price_is_changed_and_the_audit_tells_what_it_was(anna: Staff) -> None:
+    product, variant = shoes()
+    edits(anna, product, **{"variants-0-price": "99.00"})
+    entry = variant.audit.get()
+    assert (entry.action, entry.actor) == ("edited", anna.name)
+    assert (entry.before, entry.after) == ({"price": 12900}, {"price": 9900})
+    assert entries(product) == []
+
+
+def test_a_product_saved_as_it_was_is_no_change(anna: Staff) -> None:
+    product, variant = shoes()
+    edits(anna, product)
+    assert (entries(product), entries(variant)) == ([], [])
+
+
+def test_neither_stock_nor_sku_is_among_what_can_be_sent(anna: Staff) -> None:
+    product, variant = shoes(3)
+    forged = {"variants-0-stock": "1000", "variants-0-sku": "other"}
+    edits(anna, product, **{"variants-0-option": "42", **forged})
+    present = Variant.objects.get(pk=variant.pk)
+    assert (present.option, present.stock, present.sku) == ("42", 3, variant.sku)
+
+
+def test_a_new_row_gets_its_first_units_with_it(anna: Staff) -> None:
+    product, _ = shoes()
+    new = {"sku": f"row-{uuid4().hex[:8]}", "option": "44", "price": "100", "currency": "EUR"}
+    row = {f"variants-1-{name}": value for name, value in {**new, "units": "7"}.items()}
+    edits(anna, product, **{"variants-TOTAL_FORMS": 2, **row})
+    variant = product.variants.get(sku=new["sku"])
+    assert variant.stock == 7
+    assert entries(variant) == [("created", anna.name), ("restocked", anna.name)]
+
+
+def test_units_are_added_to_what_is_there_now(anna: Staff) -> None:
+    product, variant = shoes(3)
+    form = form_of(anna.opens(page_of(product)))
+    stock_changes.restock(variant.pk, 4, by="ben")
+    said = anna.sends(page_of(product), **{**form, "variants-0-units": "5"})
+    assert f"The stock of {variant} has grown by 5." in said
+    assert Variant.objects.get(pk=variant.pk).stock == 12
+
+
+def test_a_form_that_is_sent_twice_moves_its_units_once(anna: Staff) -> None:
+    product, variant = shoes(3)
+    form = {**form_of(anna.opens(page_of(product))), "variants-0-units": "5"}
+    anna.sends(page_of(product), **form)
+    assert any("this was done before" in words for words in anna.sends(page_of(product), **form))
+    assert Variant.objects.get(pk=variant.pk).stock == 8
+
+
+def test_units_that_are_added_in_a_sale_can_be_bought(anna: Staff, make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1)
+    variant = sale.variants.get()
+    assert variant.product
+    edits(anna, variant.product, **{"variants-0-units": "5", "variants-0-reason": "Found a box"})
+    sale.refresh_from_db()
+    assert sale.listings.get().offered == 6
+    assert variant.movements.all()[0].note == "Found a box"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"units": "-1"}, "A correction needs a reason."),
+        ({"units": "-4", "reason": "Broken"}, "Only 3 units are in stock."),
+        ({"units": "1000001"}, "less than or equal to 1000000"),
+        ({"units": "some"}, "Enter a whole number."),
+    ],
+)
+def test_units_that_cannot_be_moved_are_said_and_nothing_is_saved(
+    anna: Staff, typed: dict[str, str], said: str
+) -> None:
+    product, variant = shoes(3)
+    row = {f"variants-0-{name}": value for name, value in typed.items()}
+    page = edits(anna, product, name="Boot", **row)
+    assert said in page
+    product.refresh_from_db()
+    assert (product.name, Variant.objects.get(pk=variant.pk).stock) == ("Shoe", 3)
+
+
+def test_units_are_taken_away_for_a_reason(anna: Staff) -> None:
+    product, variant = shoes(3)
+    edits(anna, product, **{"variants-0-units": "-2", "variants-0-reason": "Broken"})
+    assert Variant.objects.get(pk=variant.pk).stock == 1
+    entry = variant.audit.get()
+    assert (entry.action, entry.reason) == ("corrected", "Broken")
+
+
+def test_who_may_not_restock_adds_no_units() -> None:
+    ben = Staff.with_permissions(*LOOK, *WRITE)
+    product, variant = shoes(3)
+    page = edits(ben, product, **{"variants-0-units": "5"})
+    assert "You may not change the stock in this way." in page
+    assert "units" not in form_of(ben.opens(page_of(product)))
+    page = adds(ben, name="None", options="1", new_price=1, new_units="5")
+    assert "You may not add units." in page
+    assert Variant.objects.get(pk=variant.pk).stock == 3
+
+
+def test_the_price_of_what_is_on_sale_stands(anna: Staff, make_sale: MakeSale) -> None:
+    variant = make_sale().variants.get()
+    assert variant.product
+    page = edits(anna, variant.product, **{"variants-0-price": "1", "variants-0-units": "5"})
+    assert "what it sells (price) cannot change" in page
+    present = Variant.objects.get(pk=variant.pk)
+    assert (present.price, present.stock) == (12900, 10)
+    assert entries(variant) == []
+
+
+def test_two_who_edit_one_product_keep_each_others_changes(anna: Staff) -> None:
+    product, variant = shoes()
+    ben = Staff.with_permissions(*LOOK, *WRITE)
+    form = form_of(anna.opens(page_of(product)))
+    edits(ben, product, description="Warm", **{"variants-0-price": "99.00"})
+    anna.sends(page_of(product), **{**form, "name": "Hat", "variants-0-option": "M"})
+    product.refresh_from_db()
+    variant.refresh_from_db()
+    assert (product.name, product.description) == ("Hat", "Warm")
+    assert (variant.name, variant.option, variant.price) == ("Hat", "M", 9900)
+    told = product.audit.all()[0]
+    assert (told.actor, told.after) == (anna.name, {"name": "Hat"})
+
+
+def test_what_has_a_history_is_not_deleted() -> None:
+    root = Staff.superuser()
+    product, variant = shoes()
+    page = root.browser.post(f"{listed(Product)}{product.pk}/delete/", {"post": "yes"})
+    assert "Cannot delete" in page.content.decode()
+    assert "would require deleting" in edits(root, product, **{"variants-0-DELETE": "on"})
+    assert Variant.objects.filter(pk=variant.pk).exists()
+
+
+def test_what_has_none_is_deleted_and_the_audit_tells() -> None:
+    root = Staff.superuser()
+    product, variant = shoes(0)
+    edits(root, product, **{"variants-0-DELETE": "on"})
+    assert AuditEntry.objects.get(subject=variant.sku).action == "deleted"
+    root.sends(f"{listed(Product)}{product.pk}/delete/", post="yes")
+    assert not Product.objects.filter(pk=product.pk).exists()
+    assert entries(product) == [("deleted", root.name)]
+
+
+def test_a_product_without_a_slug_gets_one(anna: Staff) -> None:
+    name = f"Blue {uuid4().hex[:8]}"
+    adds(anna, name=name)
+    product = Product.objects.get(name=name)
+    assert product.slug == name.lower().replace(" ", "-")
+    assert "Another product has this slug." in adds(anna, name=name, slug=product.slug.upper())
+
+
+def test_a_variants_own_page_shows_it_and_leads_to_its_product(anna: Staff) -> None:
+    product, variant = shoes()
+    page = anna.opens(page_of(variant))
+    assert page_of(product) in page
+    assert anna.browser.post(page_of(variant), {"option": "42"}).status_code == 403
