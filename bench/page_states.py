@@ -118,8 +118,8 @@ def show_orders(page: "Page") -> None:
     buy(page, _RECORD)
     page.locator(".answer").locator(find_answer(page, "confirmed")).wait_for()
     page.goto("/orders/")
-    for variant in (_JACKET, _RECORD):
-        page.get_by_text(variant).first.wait_for()
+    for product in (_JACKET, _RECORD):
+        page.get_by_text(product).first.wait_for()
 
 
 def show_dashboard(page: "Page") -> None:
@@ -135,8 +135,8 @@ def visit(page: "Page", slug: str, phase: str) -> None:
     page.locator(f"#state[data-phase='{phase}']").wait_for()
 
 
-def buy(page: "Page", variant: str, quantity: int = 1) -> None:
-    headed = page.get_by_role("heading", name=variant)
+def buy(page: "Page", product: str, quantity: int = 1) -> None:
+    headed = page.get_by_role("heading", name=product)
     form = page.locator("article.product").filter(has=headed).locator("form.buy")
     if quantity > 1:
         form.locator("[name=quantity]").fill(str(quantity))
@@ -148,7 +148,7 @@ def find_answer(page: "Page", status: str) -> "Locator":
 
 
 def show_answer(page: "Page", status: str) -> None:
-    """Scroll to the outcome, with as much of its variant as fits above it."""
+    """Scroll to the outcome, with as much of its product as fits above it."""
     find_answer(page, status).wait_for()
     find_answer(page, status).evaluate(
         "box => box.closest('.product').scrollIntoView({block: 'end'})"

@@ -62,6 +62,10 @@ def _immutable(path: str, url: str) -> bool:
     return re.search(r"\.[0-9a-f]{12}\.\w+$", url) is not None
 
 
+MOST_UPLOAD = 32 * 1024 * 1024  # bytes of a form of admin, with its pictures
+MOST_FORM = 64 * 1024  # bytes of any other form
+
+
 async def ask_django(scope: Scope, receive: Receive, send: Send) -> None:
     """Let Django answer, with a bound on the body, which it reads before anything else."""
     most = MOST_UPLOAD if scope["path"].startswith("/admin/") else MOST_FORM
@@ -78,8 +82,6 @@ static = ServeStaticASGI(
     immutable_file_test=_immutable,
     allow_all_origins=False,
 )
-MOST_UPLOAD = 32 * 1024 * 1024  # bytes of a form of admin, with its pictures
-MOST_FORM = 64 * 1024  # bytes of any other form
 _INTERNAL = ("/livez", "/readyz", "/metrics")  # for balancers and Prometheus, over plain HTTP
 _PATH_SEND = "http.response.pathsend"  # an extension of ASGI
 

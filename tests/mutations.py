@@ -224,7 +224,7 @@ MUTATIONS = (
             _SETTLEMENT,
             "        head, last = raw[0][0], raw[-1][0]\n",
             "        head, last = raw[0][0], raw[-1][0]\n"
-            "        replica.clients.client_of(0).xdel("
+            "        replica.blocking_clients.client_of(sale).xdel("
             "replica.keys(sale).line, *(e for e, _ in raw))\n",
         ),
     ),

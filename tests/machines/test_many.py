@@ -187,7 +187,7 @@ def test_a_server_of_the_cluster_that_is_away_takes_only_its_own_sales(
         assert final(shopper, clicked.json()["purchase"]) == "confirmed"
         told = httpx.get(f"http://127.0.0.1:{shop.hosts[0].port}/readyz")
         assert told.status_code == 200
-        assert told.json()["redis"].startswith("1 of 3 not reachable: 127.0.0.1:")
+        assert told.json()["redis"].startswith("1 of 3 are away: 127.0.0.1:")
     for url, sale in sold.items():
         assert final(shoppers[url], accepted[url]) == "confirmed"
         assert settled_and_balanced(sale)
