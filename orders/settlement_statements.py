@@ -23,7 +23,8 @@ GROUP BY shopper
 
 
 # One statement: one round trip, and no process can freeze in the middle of it. Names and prices are
-# read from the locked rows: arrays of names would be quoted and parsed, a value for each order.
+# read from the locked rows: arrays of names would be quoted and parsed, a value for each order. A join
+# may give its rows in any order, but orders are written in that of their decision.
 WRITE = f"""
 WITH raised AS (
     UPDATE inventory_sale SET version = %(version)s, confirmed = confirmed + %(confirmed)s
@@ -39,8 +40,9 @@ SELECT t.id, %(sale)s, t.product, coalesce(name, ''), coalesce(option, ''), coal
        to_timestamp(accepted / 1000.0::float8), clock_timestamp()
 FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
             %(statuses)s::text[], %(reasons)s::text[], %(accepted)s::bigint[])
-     AS t (id, product, shopper, quantity, status, reason, accepted)
+     WITH ORDINALITY AS t (id, product, shopper, quantity, status, reason, accepted, place)
 LEFT JOIN bought ON bought.id = t.product
+ORDER BY place
 """  # noqa: S608  # two constants
 
 

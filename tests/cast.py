@@ -229,6 +229,18 @@ def queue_up(
     return in_loop(click_all)
 
 
+def stray(sale: Sale, **fields: str) -> str:
+    """An entry that `admit` has not written."""
+    entry: dict[Any, Any] = {
+        "purchase": new_purchase(sale.pk).hex,
+        "shopper": new_shopper().hex,
+        "sku": skus(sale)[0],
+        "quantity": "1",
+        **fields,
+    }
+    return str(blocking_clients.client_of(0).xadd(keys(sale.pk).line, entry))
+
+
 def in_loop(work: Callable[[], Coroutine[None, None, T]]) -> T:
     """Runs `work` in a thread with a loop of its own, whose connections are closed after it."""
 

@@ -9,7 +9,7 @@ from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, listed, pag
 from inventory.models import Sale
 from orders import reconciliation, settlement
 from orders.models import Order
-from tests.cast import queue_up
+from tests.cast import queue_up, stray
 
 
 @pytest.fixture
@@ -78,6 +78,17 @@ def test_an_order_shows_its_reference_and_what_it_costs(anna: Staff, sold: Sale)
     for page in (anna.opens(f"{listed(Order)}?q={order.pk}"), anna.opens(page_of(order))):
         assert order.reference in page
         assert "€129.00" in page
+
+
+def test_an_order_whose_product_is_unknown_has_no_price(anna: Staff, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    stray(sale, sku="unknown")
+    settlement.settle(sale.pk)
+    order = sale.orders.get()
+    assert order.variant is None
+    for page in (anna.opens(f"{listed(Order)}?sale={sale.pk}"), anna.opens(page_of(order))):
+        assert order.reference in page
+        assert "€" not in page
 
 
 def test_a_cancelled_order_returns_its_unit_once(anna: Staff, sold: Sale) -> None:

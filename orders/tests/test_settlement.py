@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.db import DataError
+from django.db import DataError, connection, transaction
 
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
@@ -17,7 +17,7 @@ from orders import bell, caretaker, lifecycle, reconciliation, replication, sett
 from orders.allotment import Decision
 from orders.models import Order
 from orders.tickets import new_purchase
-from tests.cast import click, promise_too_much, queue_up, rename, run_caretaker, skus
+from tests.cast import click, promise_too_much, queue_up, rename, run_caretaker, skus, stray
 
 
 def line(sale: Sale) -> list[str]:
@@ -28,18 +28,6 @@ def line(sale: Sale) -> list[str]:
 
 def statuses(sale: Sale) -> dict[str, str]:
     return {order.pk.hex: order.status for order in sale.orders.all()}
-
-
-def stray(sale: Sale, **fields: str) -> str:
-    """An entry that `admit` has not written."""
-    entry: dict[Any, Any] = {
-        "purchase": new_purchase(sale.pk).hex,
-        "shopper": new_shopper().hex,
-        "sku": skus(sale)[0],
-        "quantity": "1",
-        **fields,
-    }
-    return str(blocking_clients.client_of(0).xadd(keys(sale.pk).line, entry))
 
 
 def test_first_come_first_served_over_several_batches(
@@ -55,6 +43,24 @@ def test_first_come_first_served_over_several_batches(
     assert [found[purchase] for purchase in waiting] == ["confirmed"] * 20 + ["rejected"] * 30
     assert sale.orders.filter(reason="sold_out").count() == 30
     assert reconciliation.verify(sale.pk).faults == {}
+
+
+@pytest.mark.parametrize("joined_by", ["hashjoin", "mergejoin", "nestloop"])
+def test_a_batch_of_two_variants_is_written_in_line_order(
+    make_sale: MakeSale, joined_by: str
+) -> None:
+    """However PostgreSQL joins the names to the orders."""
+    sale = make_sale(stock={f"{joined_by}-left": 20, f"{joined_by}-right": 20})
+    for turn in range(12):
+        click(sale, sku=skus(sale)[turn % 2])
+    waiting = line(sale)
+    others = {"hashjoin", "mergejoin", "nestloop"} - {joined_by}
+    with transaction.atomic(), connection.cursor() as cursor:
+        for other in others:
+            cursor.execute(f"SET LOCAL enable_{other} = off")
+        settlement.settle(sale.pk)
+    written = sale.orders.order_by("settled_at").values_list("pk", flat=True)
+    assert [purchase.hex for purchase in written] == waiting
 
 
 def digest(sale: Sale) -> str:
