@@ -2,6 +2,7 @@
 fails with 500."""
 
 import logging
+import unicodedata
 from typing import Any
 
 from django.contrib import admin
@@ -42,6 +43,13 @@ class CarefulAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django has no
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CarefulChangeList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "Rows[Any]", search_term: str
+    ) -> tuple["Rows[Any]", bool]:
+        """Search for the form in which names are kept, whichever the keyboard writes."""
+        normal = unicodedata.normalize("NFC", search_term)
+        return super().get_search_results(request, queryset, normal)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Values for an empty form, from the address: those that their fields can read."""

@@ -37,6 +37,16 @@ def test_a_variant_is_kept_in_one_form(anna: Staff) -> None:
     assert (variant.name, variant.option) == ("Caf\u00e9 runner", "42")
 
 
+def test_a_search_finds_a_name_however_it_is_typed(anna: Staff) -> None:
+    adds(anna, name="Caf\u00e9 search")
+    for typed in ("Caf\u00e9 search", "Cafe\u0301 search", " caf\u00e9  search"):
+        for model in (Product, Variant):
+            page = anna.browser.get(listed(model), {"q": typed})
+            assert [str(row) for row in page.context["cl"].result_list] == ["Caf\u00e9 search"], (
+                typed
+            )
+
+
 def test_a_hidden_character_is_named(anna: Staff) -> None:
     variant, page = adds(anna, name="Run\u202ener")
     assert variant is None
