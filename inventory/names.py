@@ -1,7 +1,7 @@
 """Names of variants and sales: how they are kept, and how they are looked up.
 
 Admin, commands and imports call `full_clean`, and so share these fields' rules. A row from before these
-rules stays as it is until it is edited; `manage.py doctor` lists those that break them.
+rules stays as it is until the name itself is edited; `manage.py doctor` lists those that break them.
 """
 
 from collections import defaultdict
