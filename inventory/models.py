@@ -19,7 +19,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from flashsale.characters import isolate, join_isolated
-from inventory.names import LineField
+from inventory.names import LineField, WithSku
 from inventory.products import Product
 
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
@@ -47,7 +47,7 @@ def sensible_moment(moment: datetime) -> None:
         raise ValidationError("The year must be from 2000 to 2999.")
 
 
-class Variant(models.Model):
+class Variant(WithSku):
     """Units of one kind, with a price and a stock. Each size of a shoe is a variant of its product.
 
     Its table, and the columns that refer to it, have the names of the last release, whose processes

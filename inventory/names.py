@@ -1,14 +1,15 @@
 """Names of variants and sales: how they are kept, and how they are looked up.
 
 Admin, commands and imports call `full_clean`, and so share these fields' rules. A row from before these
-rules stays as it is until it is edited; `manage.py doctor` lists those that break them.
+rules stays as it is until the name itself is edited; `manage.py doctor` lists those that break them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
@@ -21,25 +22,39 @@ _Row = TypeVar("_Row", bound=models.Model)
 class LineFormField(forms.CharField):
     """A line that staff type. Normalised before its length is checked."""
 
+    stored = ""  # what the row has; it may be sent back, even if it breaks the rules
+
     def to_python(self, value: Any) -> Any:
-        return clean_line(super().to_python(value) or "") or self.empty_value
+        text = super().to_python(value) or ""
+        if self.stored and _plain(text) == _plain(self.stored):
+            return self.stored
+        return self.clean_text(text) or self.empty_value
+
+    def clean_text(self, text: str) -> str:
+        return clean_line(text)
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
         return {**super().widget_attrs(widget), "dir": "auto"}
 
 
+def _plain(text: str) -> str:
+    """As a browser sends it back, whose line ends are its own."""
+    return text.replace("\r\n", "\n").strip()
+
+
 class TextFormField(LineFormField):
     """A text of several lines that staff type."""
 
-    def to_python(self, value: Any) -> Any:
-        return clean_text(forms.CharField.to_python(self, value) or "") or self.empty_value
+    def clean_text(self, text: str) -> str:
+        return clean_text(text)
 
 
 class LineField(models.CharField):  # type: ignore[type-arg]  # Django has no generics here
     """A name on one line: see `clean_line`."""
 
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
-        return super().clean(clean_line(value or ""), model_instance)
+        cleaned = _clean_or_stored(clean_line, self.attname, value or "", model_instance)
+        return super().clean(cleaned, model_instance)
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"form_class": LineFormField, **kwargs})
@@ -49,10 +64,39 @@ class TextField(models.TextField):  # type: ignore[type-arg]  # Django has no ge
     """A text of several lines: see `clean_text`."""
 
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
-        return super().clean(clean_text(value or ""), model_instance)
+        cleaned = _clean_or_stored(clean_text, self.attname, value or "", model_instance)
+        return super().clean(cleaned, model_instance)
 
     def formfield(self, **kwargs: Any) -> Any:
         return super().formfield(**{"form_class": TextFormField, **kwargs})
+
+
+def _clean_or_stored(
+    clean: Callable[[str], str], name: str, text: str, row: models.Model | None
+) -> str:
+    """The cleaned text; as it is if it breaks the rules and the row had it before them."""
+    try:
+        return clean(text)
+    except ValidationError:
+        if row and row.pk and _all(type(row)).filter(pk=row.pk, **{name: text}).exists():
+            return text
+        raise
+
+
+def _all(model: type[models.Model]) -> "QuerySet[Any]":
+    return model._default_manager.all()
+
+
+class WithSku(models.Model):
+    """A row whose sku stays. Some skus from before they were unique whatever the case differ by case only:
+    such a row is compared with others when it is added, not when something else of it is edited."""
+
+    class Meta:
+        abstract = True
+
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        stays = {"sku"} if self.pk else set()
+        super().validate_constraints(exclude={*(exclude or ()), *stays})
 
 
 def find_in_any_case(rows: "QuerySet[_Row]", field: str, name: str) -> _Row | None:

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from dashboard.admin.base import StaffAdmin
 from flashsale.database import bounded_transaction
 from inventory.constraint_messages import explain
+from inventory.names import LineFormField
 from orders.audit_trail import Action, facts, write_down
 from orders.models import AuditEntry
 
@@ -22,8 +23,10 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for field in self.fields.values():
+        for name, field in self.fields.items():
             field.show_hidden_initial = not isinstance(field, forms.FileField)
+            if self.instance.pk and isinstance(field, LineFormField):
+                field.stored = getattr(self.instance, name, "")
 
     def fields_to_write(self) -> set[str]:
         return set(self.changed_data)

@@ -4,10 +4,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 
 from conftest import MakeSale
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, listed
-from dashboard.tests.test_admin_products import product_form
+from dashboard.tests.test_admin_products import edits, product_form
 from inventory.models import Variant
 from inventory.products import Product
 from tests.cast import stocked
@@ -59,6 +60,49 @@ def test_a_sku_in_another_case_is_refused(anna: Staff) -> None:
     second, page = adds(anna, sku=first.sku.upper())
     assert second is None
     assert "Another product has this sku, with other capital letters." in page
+
+
+HIDDEN = "Zero\u200bwidth"  # as only a shop from before these rules can have it
+
+
+def test_a_name_from_before_these_rules_does_not_stop_other_edits(
+    anna: Staff, make_sale: MakeSale
+) -> None:
+    """While the sale is open the name cannot be typed again, and texts can."""
+    sale = make_sale()
+    [product] = Product.objects.filter(variants=sale.variants.get())
+    text = f"one\u202e\ntwo {HIDDEN}"
+    Product.objects.filter(pk=product.pk).update(name=HIDDEN, description=text)
+    sale.variants.update(option=HIDDEN)
+    product.refresh_from_db()
+    assert "was changed successfully" in edits(anna, product, size_guide="Runs small")
+    product.refresh_from_db()
+    assert (product.name, product.description, product.size_guide) == (HIDDEN, text, "Runs small")
+    assert sale.variants.get().option == HIDDEN
+
+
+def test_another_such_name_is_refused(anna: Staff) -> None:
+    variant, _ = adds(anna)
+    assert variant
+    assert variant.product
+    Product.objects.filter(pk=variant.product.pk).update(name=HIDDEN)
+    page = edits(anna, variant.product, name=f"{HIDDEN}!")
+    assert "U+200B ZERO WIDTH SPACE" in page
+    assert "was changed successfully" in edits(anna, variant.product, name="Zero")
+
+
+def test_a_product_whose_sku_differs_by_case_only_is_edited(anna: Staff) -> None:
+    """After the upgrade of a shop that had such skus: they are left out of the index."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("DROP INDEX product_sku_any_case")
+        first = stocked(f"clash-{uuid4().hex[:12]}", 3)
+        for variant in (first, stocked(first.sku.upper(), 3)):
+            assert variant.product
+            page = edits(anna, variant.product, **{"variants-0-price": "7"})
+            assert "was changed successfully" in page
+            assert Variant.objects.get(pk=variant.pk).price == 700
+        transaction.set_rollback(True)
 
 
 def test_a_reason_is_no_reason_if_it_cannot_be_seen(anna: Staff) -> None:

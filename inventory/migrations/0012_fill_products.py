@@ -154,7 +154,19 @@ def _move_permissions(apps, model):
     )
     if permissions.exists():  # else a new shop: Django makes them after the migrations
         belongs, _ = ContentType.objects.get_or_create(app_label="inventory", model=model)
-        permissions.update(content_type=belongs)
+        for permission in permissions.exclude(content_type=belongs):
+            _move(permission, belongs, permissions)
+
+
+def _move(permission, belongs, permissions):
+    """Django has made the other one if it migrated up to 0011 only, as `migrate orders` does."""
+    made = permissions.filter(content_type=belongs, codename=permission.codename).first()
+    if made is None:
+        permissions.filter(pk=permission.pk).update(content_type=belongs)
+        return
+    made.group_set.add(*permission.group_set.all())
+    made.user_set.add(*permission.user_set.all())
+    permission.delete()
 
 
 class Migration(migrations.Migration):

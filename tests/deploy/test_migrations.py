@@ -24,7 +24,8 @@ from django.utils import timezone
 from psycopg import sql
 
 from conftest import MakeSale
-from inventory.models import Listing, Sale, Variant
+from inventory import stock
+from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.products import Product
 from storefront.markdown import render_markdown
 from tests.cast import stocked
@@ -159,6 +160,20 @@ def test_who_could_edit_products_can_edit_variants() -> None:
         of_products = Permission.objects.get(codename="change_product")
         assert of_products.content_type == ContentType.objects.get_for_model(Product)
         assert User.objects.get(pk=anna.pk).has_perm("inventory.change_product")
+
+
+def test_they_can_where_django_made_the_permissions_of_products_before() -> None:
+    """`migrate orders` ends between both migrations, and Django adds permissions after each `migrate`."""
+    with undone():
+        made = Permission.objects.get(codename="change_product")
+        of_variants = ContentType.objects.get_for_model(Variant)
+        old = Permission.objects.create(content_type=of_variants, codename="change_product")
+        group, anna = Group.objects.create(name="editors"), User.objects.create(username="anna")
+        group.permissions.add(old)
+        anna.user_permissions.add(old)
+        import_module("inventory.migrations.0012_fill_products").permissions_of_products(apps, None)
+        assert list(Permission.objects.filter(codename="change_product")) == [made]
+        assert list(group.permissions.all()) == list(anna.user_permissions.all()) == [made]
 
 
 # --- Products --------------------------------------------------------------------------------
@@ -328,6 +343,20 @@ def test_the_last_release_inserts_variants_and_each_gets_a_product() -> None:
         assert [(p.file.name, p.text) for p in product.pictures.all()] == [
             ("products/x.webp", "A hat")
         ]
+
+
+def test_the_last_release_sells_a_variant_that_it_has_inserted() -> None:
+    """Its product keeps the name that the last release may not change, and the order has it."""
+    with undone() as cursor:
+        variant = insert_variant(cursor, "a-hat", "Blue hat", option="M")
+        [locked] = stock.lock([variant.pk])
+        stock.move(locked, 3, StockMovement.Reason.RECEIVED)
+        sale = listed([locked], 9)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute("UPDATE inventory_product SET name = 'Cap' WHERE sku = 'a-hat'")
+        assert sell_one(cursor, sale) == "confirmed"
+        [named] = sale.orders.values_list("product_name", "option", "sku")
+        assert named == ("Blue hat", "M", "a-hat")
 
 
 @pytest.mark.parametrize("column", ["name", "description", "picture_text"])
