@@ -64,7 +64,7 @@ class Chosen(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """`orders-<slug>-<status>-<date>.csv`, by the sale's calendar, without what is not chosen."""
+        """`orders-<slug>-<status>-<date>.csv`, with the date in the sale's time zone."""
         zone = ZoneInfo(self.sale.time_zone if self.sale else "UTC")
         day = timezone.localdate(timezone=zone).isoformat()
         parts = ["orders", self.sale.slug if self.sale else "", self.status, day]

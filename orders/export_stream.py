@@ -24,8 +24,8 @@ Copy = psycopg.AsyncCopy
 MOST_AT_ONCE = (
     1  # exports of a process: each takes time from its clicks, and a session of PostgreSQL's
 )
-SILENCE = 10.0  # seconds for PostgreSQL's next rows: it sorts all of them before the first
-UNREAD = 60.0  # seconds for the client to take what was sent
+SILENCE = 30.0  # seconds for PostgreSQL's next rows: it sorts all of them before the first
+UNREAD = 60.0  # seconds for the client to take the bytes that were sent
 LONGEST = "30min"  # of the statement, whose snapshot keeps PostgreSQL from cleaning its tables
 ROWS = 25  # formatted without a pause: about a millisecond
 IDLE = 3  # times as long as it works, an export leaves the event loop to others
@@ -62,7 +62,7 @@ async def _read(parameters: dict[str, object]) -> AsyncGenerator[bytes, None]:
                 await _bound(session)
                 copying = session.cursor().copy(ORDERS, parameters)
                 copy = await stack.enter_async_context(copying)
-            # Before the end of `copying`, which would ask PostgreSQL to cancel, and wait for that.
+            # Before the end of `copying`, which would ask PostgreSQL to cancel, and wait for it.
             stack.push_async_callback(session.close)
             with _given_up_after(UNREAD, session, place):
                 yield b""
