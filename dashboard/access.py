@@ -4,21 +4,24 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.cookie import parse_cookie
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.crypto import constant_time_compare
 
 from flashsale.http.request import Request
 
 LOOK, RUN, CORRECT = "inventory.watch_sales", "inventory.run_sales", "inventory.correct_stock"
+SEE_ORDERS = "orders.view_order"
 
-View = Callable[..., HttpResponse]
+Answer = TypeVar("Answer", bound=HttpResponseBase)
+View = Callable[..., Answer]
 
 
 def may(user: Any, permission: str) -> bool:
@@ -26,16 +29,18 @@ def may(user: Any, permission: str) -> bool:
     return bool(user.is_active and user.is_staff and user.has_perm(permission))
 
 
-def staff_with(*permissions: str) -> Callable[[View], View]:
+def staff_with(
+    *permissions: str,
+) -> Callable[[View[Answer]], View[Answer | HttpResponse]]:
     """Restrict a view to staff with one of these permissions.
 
     A visitor who is not logged in and opens a page is redirected to the login. All others get 403, and so
     does a request for a fragment or a change: htmx would put the login's page into the dashboard.
     """
 
-    def guard(view: View) -> View:
+    def guard(view: View[Answer]) -> View[Answer | HttpResponse]:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
+        def guarded(request: HttpRequest, *args: Any, **options: Any) -> Answer | HttpResponse:
             if any(may(request.user, permission) for permission in permissions):
                 return view(request, *args, **options)
             opens_a_page = request.method == "GET" and "HX-Request" not in request.headers

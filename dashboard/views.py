@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import charts, controls
-from dashboard.access import CORRECT, LOOK, RUN, may, staff_with
+from dashboard.access import CORRECT, LOOK, RUN, SEE_ORDERS, may, staff_with
 from dashboard.control import Control, Outcome
 from dashboard.controls import ChangeWindow
 from dashboard.reading import observer
@@ -31,6 +31,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "snapshot": observer().look(),
         "may_run": may(request.user, RUN),
         "may_correct": may(request.user, CORRECT),
+        "may_export": may(request.user, SEE_ORDERS),
         "new_key": uuid4,
     }
     return render(request, "dashboard/dashboard.html", context)

@@ -114,9 +114,9 @@ def _answer_for(request: HttpRequest, error: BaseException) -> HttpResponse | No
     return None
 
 
-def try_again(request: HttpRequest, code: str = "busy") -> HttpResponse:
-    """503 with Retry-After: as JSON, or as a page with the text of the code in `_reason.html`."""
-    headers = {"Retry-After": "2"}
+def try_again(request: HttpRequest, code: str = "busy", after: int = 2) -> HttpResponse:
+    """503 with Retry-After (seconds): as JSON, or as a page with the text of the code in `_reason.html`."""
+    headers = {"Retry-After": str(after)}
     if prefers_json(request.headers.get("Accept", "").encode()):
         return JsonResponse({"error": "busy"}, status=503, headers=headers)
     page = render_to_string("storefront/message.html", {"code": code, "status": 503})

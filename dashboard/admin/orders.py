@@ -6,12 +6,13 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters, ShowFacets
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
 
 from dashboard import controls
 from dashboard.admin.base import ReadOnly, Tool
 from dashboard.admin.history import audit_of
+from dashboard.order_export import Chosen, export_orders
 from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
 from inventory.models import Sale
@@ -100,6 +101,15 @@ class OrderAdmin(ReadOnly):
             *links,
             *audit_of(request, order=subject.pk),
         ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        tools = [Chosen.by_filters(request.GET).tool()]
+        return super().changelist_view(request, {"tools": tools, **(extra_context or {})})
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("export/", export_orders, name=self._name("export")), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Order]":
         return super().get_queryset(request).select_related("sale")

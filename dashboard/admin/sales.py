@@ -19,6 +19,7 @@ from dashboard.admin.base import Tool
 from dashboard.admin.edited import Edited, SideBySide
 from dashboard.admin.history import audit_of
 from dashboard.moment_field import MomentField, TwoInputs
+from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
 from flashsale.moments import format_moment, format_window
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
@@ -202,6 +203,8 @@ class SaleAdmin(Edited):
             found.append(
                 (f"{reverse('admin:orders_order_changelist')}?sale={subject.pk}", "Orders")
             )
+            if subject.status != Status.DRAFT:
+                found.append((Chosen(subject).address, LABEL))
         found += audit_of(request, sale=subject.pk)
         if subject.status != Status.DRAFT:
             found.append((f"/sales/{subject.slug}/", "What shoppers see"))

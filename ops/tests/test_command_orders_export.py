@@ -3,25 +3,22 @@
 import csv
 import io
 import os
-import re
 import subprocess
 import sys
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
 from inventory.products import Product
-from ops.management.commands.orders_export import _harmless
 from orders import cancellation, lifecycle, settlement
 from orders.models import AuditEntry, Order
+from orders.tests.many_orders import turn_away_very_many
+from orders.tests.test_export import BLANKS, SIGNS
 from tests.cast import promise_too_much, queue_up, run_caretaker
 from tests.operators import here, spawned, typed
 from tests.stack import DEADLINE, ROOT
-
-MANY = 50_000
 
 
 def sold(sale: Sale, shoppers: int) -> list[Order]:
@@ -44,17 +41,7 @@ def renamed(sale: Sale, name: str = "", **facts: str) -> None:
 @pytest.fixture
 def crowded(make_sale: MakeSale) -> Sale:
     """A sale that is over, in which very many were turned away."""
-    sale = make_sale(closes_in=-30, live=False)
-    Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price,"
-            " currency, status, reason, version, accepted_at, settled_at)"
-            " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 12900, 'EUR', 'rejected',"
-            " 'sold_out', 1, now() + n * interval '1 ms', now() FROM generate_series(1, %s) AS n",
-            [sale.pk, sale.variants.get().pk, MANY],
-        )
-    return sale
+    return turn_away_very_many(make_sale(closes_in=-30, live=False))
 
 
 def test_an_order_is_a_line_with_its_money_and_its_times(make_sale: MakeSale) -> None:
@@ -91,11 +78,6 @@ def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
     assert (row["unit_price_minor"], row["unit_price"]) == ("12900", "12900")
 
 
-SIGNS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
-# Spaces and characters that cannot be seen: byte order mark, zero-width space, no-break space …
-BLANKS = [" ", "\t", "\r", "\n", "\ufeff", "\u200b", "\xa0", "\u3000", "\u2060", "\u202e", "\x00"]
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -113,24 +95,6 @@ def test_no_cell_is_a_formula(make_sale: MakeSale, name: str) -> None:
     for shown in (row["product"], row["option"]):
         assert shown.startswith("'")
         assert shown.replace("'", "") == name
-
-
-@pytest.mark.parametrize("blank", ["", *BLANKS])
-@pytest.mark.parametrize("sign", SIGNS)
-@pytest.mark.parametrize("separator", [";", "\t", "\r\n"])
-def test_no_part_is_a_formula_where_another_separator_is_used(
-    separator: str, sign: str, blank: str
-) -> None:
-    text = f"Shoe{separator}{blank}{sign}1"
-    [_, *cells] = re.split(r"[;\t\r\n]", _harmless(text))
-    assert not any(cell.strip("".join(BLANKS)).startswith(tuple(SIGNS)) for cell in cells)
-
-
-@pytest.mark.parametrize(
-    "text", ["Shoe", "T-Shirt", "A+B; C", "a@b.example", "1 = 1", "", "Größe 42;5"]
-)
-def test_a_text_that_is_no_formula_stays_what_it_is(text: str) -> None:
-    assert _harmless(text) == text
 
 
 def test_a_spreadsheet_is_told_that_it_is_utf_8(make_sale: MakeSale) -> None:
