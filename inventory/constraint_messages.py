@@ -11,9 +11,9 @@ _MESSAGES = {
     "sale_window_sensible": "The year must be from 2000 to 2999.",
     "product_slug_once": "Another product has this slug.",
     "inventory_sale_slug_key": "Another sale has this slug.",
-    "sale_slug_any_case": "Another sale has this slug, with other capital letters.",
+    "sale_slug_any_case": "Another sale has this slug; capital letters make no difference.",
     "inventory_product_sku_key": "Another product has this sku.",
-    "product_sku_any_case": "Another product has this sku, with other capital letters.",
+    "product_sku_any_case": "Another product has this sku; capital letters make no difference.",
 }
 
 

@@ -88,7 +88,7 @@ class Variant(WithSku):
             models.UniqueConstraint(
                 Lower("sku"),
                 name="product_sku_any_case",
-                violation_error_message="Another product has this sku, with other capital letters.",
+                violation_error_message="Another product has this sku; capital letters make no difference.",
             ),
             models.CheckConstraint(
                 condition=Q(currency__regex="^[A-Z]{3}$"), name="product_currency_code"
@@ -148,7 +148,7 @@ class Sale(models.Model):
             models.UniqueConstraint(
                 Lower("slug"),
                 name="sale_slug_any_case",
-                violation_error_message="Another sale has this slug, with other capital letters.",
+                violation_error_message="Another sale has this slug; capital letters make no difference.",
             ),
             models.CheckConstraint(
                 condition=Q(opens_at__lt=F("closes_at")), name="sale_window_in_order"

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection
+from django.forms.utils import pretty_name
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from dashboard.admin.base import StaffAdmin
@@ -32,6 +33,16 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
         return set(self.changed_data)
 
 
+class Rows(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+    """Rows of a table. The head of a column labels nothing: each field says its name itself."""
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        for name, field in form.fields.items():
+            if not field.widget.is_hidden:
+                field.widget.attrs["aria-label"] = field.label or pretty_name(name)
+
+
 class Edited(StaffAdmin):
     """Pages that edit rows. Each change writes an audit entry in its transaction.
 
@@ -45,8 +56,6 @@ class Edited(StaffAdmin):
             with bounded_transaction():
                 return super().changeform_view(request, *args, **kwargs)
         except IntegrityError as refusal:
-            for name in request.FILES:
-                request.FILES[name].seek(0)  # type: ignore[union-attr]  # one file, to be read again
             request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
             return super().changeform_view(request, *args, **kwargs)
 

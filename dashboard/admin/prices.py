@@ -1,11 +1,15 @@
 """Edit a price as people write it, with a currency from ISO 4217's list."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from dashboard.admin.edited import SideBySide
 from flashsale.currencies import OFFERED
@@ -28,6 +32,22 @@ class CurrencySelect(forms.Select):
 
     def __init__(self) -> None:
         super().__init__({"class": "searchable"})
+
+
+class CodeSelect(forms.Select):
+    """A list of codes for one of many rows: Django would render a template for each option of each row."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        own = flatatt(self.build_attrs(self.attrs, attrs))
+        codes = tuple(str(code) for code, _ in self.choices)
+        shown = _options(codes, str(value))
+        return format_html('<select name="{}"{}>{}</select>', name, own, shown)
+
+
+@lru_cache(maxsize=64)
+def _options(codes: tuple[str, ...], chosen: str) -> SafeString:
+    rows = ((code, " selected" if code == chosen else "", code) for code in codes)
+    return format_html_join("", '<option value="{}"{}>{}</option>', rows)
 
 
 class PriceForm(SideBySide):

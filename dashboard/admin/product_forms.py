@@ -14,8 +14,8 @@ from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 from dashboard import controls
-from dashboard.admin.edited import SideBySide
-from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
+from dashboard.admin.edited import Rows, SideBySide
+from dashboard.admin.prices import CodeSelect, CurrencySelect, PriceForm, offered_currencies
 from flashsale.money import parse_amount
 from inventory.models import Variant
 from inventory.names import LineFormField
@@ -98,7 +98,7 @@ class ProductForm(SideBySide):
         if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
             self._lock(self.instance)
         options = split(cleaned.get("options", ""))
-        if options and not self.errors:
+        if options:
             self._plan_variants(options)
         return cleaned
 
@@ -116,32 +116,36 @@ class ProductForm(SideBySide):
             self.add_error(None, str(refusal))
 
     def _plan_variants(self, options: list[str]) -> None:
-        typed = dict(self.cleaned_data)  # an error takes its field out
-        currency = typed["new_currency"] or self._usual_currency()
-        try:
-            price = parse_amount(typed["new_price"], currency) if typed["new_price"] else None
-        except ValidationError as refusal:
-            self.add_error("new_price", refusal)
-            return
-        if price is None:
-            self.add_error("new_price", "What does each cost?")
-            return
+        price, units = self._price_of_each(), self._units_of_each(len(options))
         if len(options) > _MOST_OPTIONS:
             self.add_error("options", f"At most {_MOST_OPTIONS} at once.")
+        if price is None or self.errors:  # skus are made of the name, which may be one of them
             return
-        units = self._units_of_each(len(options))
-        for option, number in zip(options, units, strict=False):
+        stem = self.cleaned_data["stem"] or stem_of(self.cleaned_data["name"])
+        for option, number in zip(options, units, strict=True):
             variant = Variant(
-                sku=f"{typed['stem'] or stem_of(typed['name'])}-{plain(option)}",
+                sku=f"{stem}-{plain(option)}",
                 option=option,
                 price=price,
-                currency=currency,
+                currency=self.cleaned_data["new_currency"] or self._usual_currency(),
             )
             self._check(variant)
             self.quick.append((variant, number))
 
+    def _price_of_each(self) -> int | None:
+        typed = self.cleaned_data.get("new_price")
+        if not typed:
+            self.add_error("new_price", "What does each cost?")
+        elif "new_currency" in self.cleaned_data:
+            currency = self.cleaned_data["new_currency"] or self._usual_currency()
+            try:
+                return parse_amount(typed, currency)
+            except ValidationError as refusal:
+                self.add_error("new_price", refusal)
+        return None
+
     def _units_of_each(self, options: int) -> list[int]:
-        numbers = split(self.cleaned_data["new_units"]) or ["0"]
+        numbers = split(self.cleaned_data.get("new_units", "")) or ["0"]
         if not all(re.fullmatch("[0-9]{1,7}", n) and int(n) <= MOST_MOVED for n in numbers):
             self.add_error(
                 "new_units", f"Whole numbers up to {MOST_MOVED:,}, with commas between them."
@@ -173,9 +177,13 @@ class Ordered(SideBySide):
         super().__init__(*args, **kwargs)
         if "position" in self.fields:
             self.fields["position"].required = False
+        if not self.instance.pk:
+            self.initial["position"] = None
 
-    def clean_position(self) -> int:
-        return self.cleaned_data["position"] or 0
+    def clean_position(self) -> int | None:
+        """None: at the end."""
+        typed: int | None = self.cleaned_data["position"]
+        return self.instance.position if typed is None and self.instance.pk else typed
 
 
 class PictureForm(Ordered):
@@ -190,7 +198,7 @@ class VariantForm(Ordered, PriceForm):
 
     user: Any  # set by the page
 
-    currency = forms.ChoiceField(initial=lambda: settings.DEFAULT_CURRENCY)  # a list fits a row
+    currency = forms.ChoiceField(widget=CodeSelect, initial=lambda: settings.DEFAULT_CURRENCY)
     units = forms.IntegerField(
         required=False,
         min_value=-MOST_MOVED,
@@ -223,7 +231,7 @@ class VariantForm(Ordered, PriceForm):
         return cleaned
 
 
-class VariantFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+class VariantFormSet(Rows):
     """Asks before it changes what a public sale offers, under the locks of the product's form."""
 
     def clean(self) -> None:

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from dashboard import controls
 from dashboard.admin.base import LEVELS, Tool
+from dashboard.admin.edited import Rows
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
 from dashboard.admin.product_forms import PictureForm, ProductForm, VariantForm, VariantFormSet
@@ -50,6 +51,7 @@ def _may(request: HttpRequest, *actions: str) -> bool:
 class PictureInline(_PartOfProduct):
     model = Picture
     form = PictureForm
+    formset = Rows
     extra = 2
     fields = ["file", "text", "position"]
     verbose_name_plural = "Pictures, in the order in which the page shows them"
@@ -163,7 +165,7 @@ class ProductAdmin(WithPictures):
         formset.save(commit=False)
         for picture in formset.new_objects:
             last += 1
-            picture.position = picture.position or last
+            picture.position = last if picture.position is None else picture.position
             picture.save()
         for picture, _ in formset.changed_objects:
             picture.save()
@@ -187,9 +189,11 @@ class ProductAdmin(WithPictures):
         last = max((row.position for row in present.values()), default=-1)
         new = [row for row in formset.extra_forms if row.has_changed()]
         added = [(row.instance, row.cleaned_data.get("units")) for row in new]
-        for variant, units in [*added, *form.quick]:
+        places = [*(row.instance.position for row in new), *(None for _ in form.quick)]
+        for place, (variant, units) in zip(places, [*added, *form.quick], strict=True):
             last += 1
-            variant.product, variant.position = product, variant.position or last
+            variant.product = product
+            variant.position = last if place is None else place
             variant.save()
             write_down(Action.CREATED, variant, {}, by=by)
             if units:

@@ -7,7 +7,6 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelectMultiple
-from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -18,6 +17,7 @@ from dashboard import controls
 from dashboard.admin.base import Tool
 from dashboard.admin.edited import Edited, SideBySide
 from dashboard.admin.history import audit_of
+from dashboard.admin.listings import MOST_LISTED, ListingInline
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
@@ -26,62 +26,9 @@ from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
 
 Status = Sale.Status
-MOST_LISTED = 200  # variants of a sale
 
 
 # --- Drafts --------------------------------------------------------------------------------------
-
-
-class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
-    def clean(self) -> None:
-        super().clean()
-        listed = {form.cleaned_data["variant"]: form for form in self._kept()}
-        if len({variant.currency for variant in listed}) > 1:
-            raise ValidationError("The prices of a sale must be in one currency.")
-        elsewhere = Listing.objects.filter(variant__in=listed, finished=False)
-        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
-            form = listed[listing.variant]
-            form.add_error("variant", f"It is in “{listing.sale}”, which has not finished.")
-
-    def _kept(self) -> list[forms.ModelForm]:  # type: ignore[type-arg]  # Django has no generics here
-        gone = self.deleted_forms
-        return [
-            f for f in self.forms if f not in gone and getattr(f, "cleaned_data", {}).get("variant")
-        ]
-
-
-class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
-    """The variants of a draft, for all users who may edit the draft."""
-
-    model = Listing
-    formset = ListingFormSet
-    autocomplete_fields = ["variant"]
-    extra = 0
-    max_num = MOST_LISTED
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        # By default Django makes a thousand forms more, if a request claims to have them.
-        formset = super().get_formset(request, obj, absolute_max=MOST_LISTED, **options)
-        if variant := formset.form.base_fields.get("variant"):
-            # Beside a listing, "delete" would look as if it took the variant off the sale.
-            variant.widget.can_delete_related = False
-        return formset
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return request.user.has_perm("inventory.view_sale") or self._may_write(request)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may_write(request)
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may_write(request)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may_write(request)
-
-    def _may_write(self, request: HttpRequest) -> bool:
-        """Whether the user may edit drafts at all; the sale's own page decides about this one."""
-        return any(request.user.has_perm(f"inventory.{may}_sale") for may in ("add", "change"))
 
 
 class SaleForm(SideBySide):

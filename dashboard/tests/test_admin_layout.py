@@ -72,6 +72,24 @@ def test_no_page_is_cut_off_on_a_phone(shop: str, open_page: OpenPage, make_sale
         fits(page)
 
 
+def test_the_rows_of_a_product_are_blocks_on_a_phone(shop: str, open_page: OpenPage) -> None:
+    product = stocked("Donaudampfschifffahrtsgesellschaft-1", 3).product
+    assert product
+    page = logged_in(open_page, shop, Staff.with_permissions(*WRITE, CORRECT), **PHONE)
+    page.goto(shop + page_of(product))
+    fits(page)
+    too_wide = "tables => tables.filter((table) => table.scrollWidth > table.clientWidth).length"
+    assert page.locator(".inline-group .tabular").evaluate_all(too_wide) == 0
+    fields = page.locator("#variants-0").locator(
+        "input:not([type=hidden], [type=checkbox]), select"
+    )
+    heights = "fields => fields.map((field) => Math.round(field.getBoundingClientRect().height))"
+    assert min(fields.evaluate_all(heights)) >= 44
+    assert fields.count() == 7
+    for said in ("Price", "Add units", "Reason"):
+        expect(page.locator("#variants-0").get_by_label(said, exact=True)).to_be_visible()
+
+
 def test_a_sale_is_paused_without_a_mouse(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
@@ -101,9 +119,9 @@ def test_a_draft_is_written_with_what_the_browser_offers(shop: str, open_page: O
         page.locator(f"#id_{moment}_0").fill(date)
         page.locator(f"#id_{moment}_1").fill("18:00")
     page.locator(".field-time_zone .select2-selection").click()
-    page.locator(".select2-container--open .select2-search__field").fill("st john")
+    page.locator(".select2-dropdown .select2-search__field").fill("st john")
     page.get_by_role("option", name="America/St_Johns", exact=True).click()
-    page.locator(".field-products .select2-search__field").fill("layout")
+    page.locator(".field-products .select2-search__field").press_sequentially("layout")
     page.get_by_role("option", name=str(product), exact=True).click()
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()

@@ -59,7 +59,7 @@ def test_a_sku_in_another_case_is_refused(anna: Staff) -> None:
     assert first
     second, page = adds(anna, sku=first.sku.upper())
     assert second is None
-    assert "Another product has this sku, with other capital letters." in page
+    assert "Another product has this sku; capital letters make no difference." in page
 
 
 HIDDEN = "Zero\u200bwidth"  # as only a shop from before these rules can have it

@@ -15,7 +15,7 @@ from django.utils.html import escape
 
 from conftest import MakeSale
 from dashboard import controls
-from dashboard.admin.sales import MOST_LISTED
+from dashboard.admin.listings import MOST_LISTED
 from dashboard.control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ

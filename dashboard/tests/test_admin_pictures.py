@@ -252,3 +252,29 @@ def test_a_file_that_the_last_release_shows_stays(anna: Staff) -> None:
         remove_unused()
         let_pass(days=2)
     assert kept(before.file.names) == [True, True, True]
+
+
+def two_of_one_sku(sku: str) -> dict[str, object]:
+    """A new row, and an option of which a variant is made, whose skus are the same."""
+    fields = {"sku": f"{sku}-41", "option": "41", "price": "100", "currency": "EUR"}
+    new = {f"variants-1-{name}": value for name, value in fields.items()}
+    quick = {"options": "41", "new_price": "100", "new_currency": "EUR", "stem": sku}
+    return {"variants-TOTAL_FORMS": 2, **new, **quick}
+
+
+def test_a_sku_that_postgresql_refuses_keeps_the_chosen_pictures(anna: Staff) -> None:
+    shoe, sku = product("pictures-refused"), f"refused-{secrets.token_hex(4)}"
+    pictures = row(0, file=photograph("red"), text="A shoe")
+    pictures |= row(1, file=photograph("pink", width=500), text="Its sole")
+    page = answer(anna, shoe, **pictures, **two_of_one_sku(sku))
+    assert page.count("Chosen, not saved yet.") == 2
+    assert page.count('src="data:image/webp;base64,') == 2
+    assert not shoe.pictures.exists()
+    tokens = {name: value for name, value in form_of(page).items() if name.endswith("-kept")}
+    other = {"variants-1-sku": f"{sku}-42", "variants-1-option": "42"}
+    typed = form_of(page) | other
+    send_again = {n: v for n, v in typed.items() if not n.endswith("-file")}
+    anna.sends(page_of(shoe), **send_again)
+    assert len(tokens) == 2
+    assert [picture.file_width for picture in shoe.pictures.all()] == [1000, 500]
+    assert {f"{sku}-41", f"{sku}-42"} <= {variant.sku for variant in shoe.variants.all()}

@@ -101,12 +101,32 @@ def test_what_makes_no_sense_is_said_and_stays_typed(
     assert not Product.objects.filter(name=name).exists()
 
 
+def test_all_that_is_wrong_is_said_at_once(anna: Staff) -> None:
+    page = adds(anna, name="", options="41, 42", new_price="1.299", new_units="1, 2, 3")
+    for said in ("This field is required.", "can be read in two ways", "3 numbers for 2 options."):
+        assert said in page
+
+
 def test_a_sku_that_there_is_names_its_option(anna: Staff) -> None:
     _, variant = shoes()
     page = adds(anna, options="41", new_price=1, stem=variant.sku.removesuffix("-41"))
     assert "already exists" not in page
     page = adds(anna, options="41", new_price=1, stem=variant.sku)
     assert f"{variant.sku}-41: Variant with this Sku already exists." in page
+
+
+def test_a_new_row_goes_to_the_end_unless_a_place_is_typed(anna: Staff) -> None:
+    product, present = shoes()
+    new = {"price": "100", "currency": "EUR"}
+    first, last = f"first-{uuid4().hex[:8]}", f"last-{uuid4().hex[:8]}"
+    rows = {1: {"sku": last, "position": "", **new}, 2: {"sku": first, "position": "0", **new}}
+    Variant.objects.filter(pk=present.pk).update(position=1)
+    typed = {
+        f"variants-{n}-{name}": value for n, row in rows.items() for name, value in row.items()
+    }
+    edits(anna, product, **{"variants-TOTAL_FORMS": 3, **typed})
+    skus = product.variants.order_by("position").values_list("sku", flat=True)
+    assert list(skus) == [first, present.sku, last]
 
 
 # --- Variants ------------------------------------------------------------------------------------

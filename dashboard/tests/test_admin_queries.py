@@ -4,7 +4,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from conftest import MakeSale
-from dashboard.tests.admin_pages import CORRECT, RUN, Staff, asking, listed
+from dashboard.tests.admin_pages import CORRECT, RUN, WRITE, Staff, asking, listed, page_of
 from inventory.models import Sale, StockMovement, Variant
 from orders import cancellation, settlement, stock_changes
 from orders.models import AuditEntry, Order
@@ -49,6 +49,13 @@ def test_the_page_that_asks_about_many_asks_no_more_than_about_one(make_sale: Ma
     anna, orders = Staff.with_permissions(*RUN), busy(make_sale).orders.all()
     one, many = asking("cancel", orders[0]), asking("cancel", *orders)
     assert asked(anna, one) == asked(anna, many) <= MOST
+
+
+def test_a_draft_asks_no_more_for_more_variants(make_sale: MakeSale) -> None:
+    anna = Staff.with_permissions(*RUN, *WRITE)
+    few, many = (make_sale(live=False, stock={f"{n}-{i}": 1 for i in range(n)}) for n in (2, 12))
+    asked(anna, page_of(few))  # what a process remembers is asked once
+    assert asked(anna, page_of(few)) == asked(anna, page_of(many)) <= MOST
 
 
 def asked(staff: Staff, address: str) -> int:

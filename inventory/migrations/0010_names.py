@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                     constraint=models.UniqueConstraint(
                         django.db.models.functions.text.Lower("sku"),
                         name="product_sku_any_case",
-                        violation_error_message="Another product has this sku, with other capital letters.",
+                        violation_error_message="Another product has this sku; capital letters make no difference.",
                     ),
                 ),
                 migrations.AddConstraint(
@@ -85,7 +85,7 @@ class Migration(migrations.Migration):
                     constraint=models.UniqueConstraint(
                         django.db.models.functions.text.Lower("slug"),
                         name="sale_slug_any_case",
-                        violation_error_message="Another sale has this slug, with other capital letters.",
+                        violation_error_message="Another sale has this slug; capital letters make no difference.",
                     ),
                 ),
             ],
