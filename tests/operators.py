@@ -5,10 +5,11 @@ import io
 import json
 import os
 import pty
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +20,8 @@ from django.core.management import (
     load_command_class,
 )
 
-from tests.stack import DEADLINE, ROOT, wait_for
+from tests import forks
+from tests.stack import DEADLINE, wait_for
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,21 @@ def typed(*words: str) -> Ran:
 
 
 def spawned(*words: str, **env: str) -> Ran:
-    """A command in a process of its own, with pipes instead of a terminal."""
-    done = subprocess.run(
-        _manage(*words),
-        cwd=ROOT,
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=DEADLINE,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    """A command in a process of its own, with files instead of a terminal."""
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+        Path(os.devnull).open() as nothing,
+    ):
+        streams = (nothing.fileno(), out.fileno(), err.fileno())
+        process = forks.start(_manage(*words), {**os.environ, **env}, streams)
+        try:
+            code = process.wait(DEADLINE)
+        finally:
+            process.kill()
+        out.seek(0)
+        err.seek(0)
+        return Ran(code, out.read(), err.read())
 
 
 class Terminal:
@@ -87,15 +92,7 @@ class Terminal:
     def __init__(self, *words: str) -> None:
         self._us, theirs = pty.openpty()
         os.set_blocking(self._us, False)
-        self._process = subprocess.Popen(
-            _manage(*words),
-            cwd=ROOT,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
+        self._process = forks.start(_manage(*words), os.environ, (theirs, theirs, theirs))
         os.close(theirs)
         self.screen = ""
 
@@ -146,11 +143,3 @@ def at_a_terminal(*words: str) -> Iterator[Terminal]:
 
 def _manage(*words: str) -> list[str]:
     return [sys.executable, "manage.py", *words]
-
-
-def _take_terminal() -> None:
-    """In the new process: Ctrl-C on standard input is meant for it."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

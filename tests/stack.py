@@ -15,7 +15,7 @@ from typing import IO, Self, TypeVar
 import httpx
 
 from flashsale import queues
-from tests import deadlines
+from tests import deadlines, forks
 
 ROOT = Path(__file__).resolve().parent.parent
 PREPARED = ROOT / "var" / "tests"  # what takes long to make is made once, for all runs
@@ -51,18 +51,13 @@ class Process:
     command: list[str]
     env: dict[str, str] = field(default_factory=dict)
     pass_fds: tuple[int, ...] = ()
-    popen: "subprocess.Popen[bytes] | None" = None
+    popen: forks.Started | None = None
     stderr: IO[bytes] | None = None  # where it goes, if not where ours goes
 
     def start(self) -> "Process":
-        self.popen = subprocess.Popen(
-            self.command,
-            cwd=ROOT,
-            env={**os.environ, **self.env},
-            pass_fds=self.pass_fds,
-            start_new_session=True,
-            stderr=self.stderr,
-        )
+        error = 2 if self.stderr is None else self.stderr.fileno()
+        env = {**os.environ, **self.env}
+        self.popen = forks.start(self.command, env, (0, 1, error), self.pass_fds)
         return self
 
     def signal(self, number: signal.Signals) -> None:

@@ -12,26 +12,27 @@ import threading
 import time
 from functools import cache
 from pathlib import Path
-from types import CodeType, FrameType
+from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("flashsale", "inventory", "orders", "storefront")
 
 
-@cache
-def place(code: CodeType) -> str:
+@cache  # by names: the codes of two empty modules are equal
+def place(filename: str, function: str) -> str:
     """File and function, separated by a tab; empty for code that is not the product's."""
-    path = Path(code.co_filename)
+    path = Path(filename)
     if not path.is_relative_to(ROOT) or path.relative_to(ROOT).parts[0] not in PRODUCT:
         return ""
-    return f"{path.relative_to(ROOT)}\t{code.co_qualname}"
+    return f"{path.relative_to(ROOT)}\t{function}"
 
 
 def trace(file: int) -> None:
     """Write down the calls of this thread and of all that start later."""
 
     def write(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and (called := place(frame.f_code)):
+        code = frame.f_code
+        if event == "call" and (called := place(code.co_filename, code.co_qualname)):
             thread = threading.current_thread().name
             os.write(file, f"{time.monotonic()}\t{thread}\t{called}\n".encode())
 

@@ -51,8 +51,12 @@ def _python(name: str, *arguments: str, **env: str) -> Stage:
     return Stage(name, [sys.executable, *arguments], env)
 
 
+# Hundreds of processes import the same files, and four collect the same tests.
+_COMPILED_ONCE = {"PYTHONDONTWRITEBYTECODE": ""}
+
+
 def _tests(name: str, *arguments: str, **env: str) -> Stage:
-    return _python(name, "-m", "pytest", "--durations=25", *arguments, **env)
+    return _python(name, "-m", "pytest", "--durations=25", *arguments, **_COMPILED_ONCE, **env)
 
 
 # The browser's event loop and the ORM do not share a process otherwise.

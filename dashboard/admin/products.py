@@ -27,9 +27,17 @@ from orders import stock_changes
 from orders.audit_trail import Action, facts, write_down
 from orders.variant_changes import announce_to_pages
 
+MOST_ROWS = 200  # pictures of a product, and variants
+
 
 class _PartOfProduct(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
     """Rows of a product's page, for all users who may edit the product."""
+
+    max_num = MOST_ROWS
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        # By default Django makes two thousand forms, if a request claims to have them: ten seconds.
+        return super().get_formset(request, obj, absolute_max=MOST_ROWS, **options)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may(request, "view", "add", "change")

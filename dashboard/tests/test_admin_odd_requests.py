@@ -16,6 +16,7 @@ from django.utils.html import escape
 from conftest import MakeSale
 from dashboard import controls
 from dashboard.admin.listings import MOST_LISTED
+from dashboard.admin.products import MOST_ROWS
 from dashboard.control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
@@ -196,10 +197,20 @@ def test_a_form_with_odd_values_is_shown_again(model: type[Model], root: Client)
         assert answer.status_code < 500, value
 
 
-def test_a_sale_with_more_lines_than_it_may_have_is_shown_again(root: Client) -> None:
-    form = form_of(root.get(f"{listed(Sale)}add/").content.decode())
-    answer = root.post(f"{listed(Sale)}add/", {**form, "listings-TOTAL_FORMS": "9" * 25})
-    assert f"at most {MOST_LISTED} forms" in answer.content.decode()
+@pytest.mark.parametrize(
+    ("model", "rows", "most"),
+    [
+        (Sale, "listings", MOST_LISTED),
+        (Product, "pictures", MOST_ROWS),
+        (Product, "variants", MOST_ROWS),
+    ],
+)
+def test_a_form_with_more_rows_than_it_may_have_is_shown_again(
+    model: type[Model], rows: str, most: int, root: Client
+) -> None:
+    form = form_of(root.get(f"{listed(model)}add/").content.decode())
+    answer = root.post(f"{listed(model)}add/", {**form, f"{rows}-TOTAL_FORMS": f"{most + 1}"})
+    assert f"at most {most} forms" in answer.content.decode()
 
 
 def test_a_file_that_is_too_large_is_a_form_with_the_status_413(root: Client) -> None:
