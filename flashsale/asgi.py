@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,8 @@ django = cast(Any, get_asgi_application())
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.template import engines
-from django.urls import re_path
+from django.urls import is_valid_path, re_path
+from django.utils.encoding import escape_uri_path
 from servestatic import ServeStaticASGI
 
 from dashboard.consumers import DashboardConsumer
@@ -48,10 +50,7 @@ EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
     (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{NAME})\Z"), media.picture),
-    (
-        re.compile(r"\A/orders/(?P<purchase>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\Z"),
-        outcome,
-    ),
+    (re.compile(r"\A/orders/(?P<purchase>[^/]+)/\Z"), outcome),
     (re.compile(r"\A/\Z"), sale_list),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),
 )
@@ -97,7 +96,7 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
         await send_static_file(scope, receive, shield_send(scope, send, files=True))
     elif scope["path"] in _INTERNAL:
         await ask_django(_with_own_host(scope), receive, shield_send(scope, send))
-    elif await _answer_with_other_slash(scope, receive, send):
+    elif await _answer_other_spelling(scope, receive, send):
         return
     elif not _readable_by_others(scope):
         await ask_django(scope, receive, shield_send(scope, send))
@@ -105,28 +104,45 @@ async def http(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint.answer(scope, receive, send, refuse_insecure)
 
 
-async def _answer_with_other_slash(scope: Scope, receive: Receive, send: Send) -> bool:
-    """Answer at an address of the express lane that was written without its last slash, or with one too
-    many: redirect a GET, and take a form as it is, since a redirect would lose it."""
+async def _answer_other_spelling(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Answer at an address that is spelt otherwise: without its last slash or with one too many, with a
+    slash twice, or in capitals. Redirect a GET; take a form as it is, since a redirect would lose it."""
     path = scope["path"]
-    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-    if other in _INTERNAL:
-        await endpoint.answer(_with_own_host(scope), receive, send, redirect_to, path=other)
-        return True
-    for pattern, decide in EXPRESS:
-        if match := pattern.match(other):
-            if scope["method"] in ("GET", "HEAD"):
-                await endpoint.answer(scope, receive, send, redirect_to, path=other)
-            else:
-                await endpoint.answer(scope, receive, send, decide, **match.groupdict())
+    for other in _other_spellings(path):
+        if other in _INTERNAL:
+            await endpoint.answer(_with_own_host(scope), receive, send, redirect_to, path=other)
             return True
+        for pattern, decide in EXPRESS:
+            if match := pattern.match(other):
+                if scope["method"] in ("GET", "HEAD"):
+                    await endpoint.answer(scope, receive, send, redirect_to, path=other)
+                else:
+                    await endpoint.answer(scope, receive, send, decide, **match.groupdict())
+                return True
+    # Forms for Django are taken at their own address only: a proxy may protect /admin/ by its name.
+    other = _with_single_slashes(path)
+    if other != path and scope["method"] in ("GET", "HEAD") and is_valid_path(other):
+        await endpoint.answer(scope, receive, send, redirect_to, path=other)
+        return True
     return False
+
+
+def _other_spellings(path: str) -> Iterator[str]:
+    single = _with_single_slashes(path)
+    for each in (single, single.lower()):
+        if each != path:
+            yield each
+        yield each.removesuffix("/") if each.endswith("/") else f"{each}/"
+
+
+def _with_single_slashes(path: str) -> str:
+    return re.sub("/{2,}", "/", path)
 
 
 async def redirect_to(request: Request, path: str) -> Response:
     """Redirect (301) to another path with the same query."""
     query = request.scope["query_string"]
-    location = path.encode() + (b"?" + query if query else b"")
+    location = escape_uri_path(path).encode() + (b"?" + query if query else b"")
     return Response(301, b"", PLAIN, ((b"location", location),))
 
 

@@ -231,6 +231,9 @@ LOGIN_URL = "admin:login"
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+# Nothing sets it. Django's own name for it may be set by another site of the domain, and the express lane
+# reads no such cookie.
+LANGUAGE_COOKIE_NAME = "flashsale_language"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

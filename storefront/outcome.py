@@ -33,9 +33,9 @@ async def outcome(request: Request, purchase: str) -> Response:
         return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     if not request.trustworthy:
         return failure(request, ClickAnswer.INSECURE)
-    if request.shopper is None:
+    number = _read_number(purchase)
+    if request.shopper is None or number is None:
         return _not_found(request)
-    number = UUID(purchase)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
         logs.bind_purchase(number)  # not before: the feed may start tasks that serve all requests
@@ -53,6 +53,14 @@ async def outcome(request: Request, purchase: str) -> Response:
         return render_settled(request, live, number, answer, bought=found.bought)
     page = fragments.render_order_page(live, request.language, number, *found)
     return Response(200, page)
+
+
+def _read_number(purchase: str) -> UUID | None:
+    """The id of a purchase, however it is spelt; None if it is none, such as one of a cut-off link."""
+    try:
+        return UUID(purchase)
+    except ValueError:
+        return None
 
 
 def _not_found(request: Request) -> Response:

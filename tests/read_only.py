@@ -131,6 +131,17 @@ def without_replicas() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def without_permission() -> Iterator[None]:
+    """A server whose user may only read, as some providers set it for a replica."""
+    server = blocking_clients.client_of(0)
+    server.execute_command("ACL", "SETUSER", "default", "-@write")  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        server.execute_command("ACL", "SETUSER", "default", "+@all")  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
 def after_a_failed_snapshot() -> Iterator[None]:
     """A server whose snapshot has failed, and which takes no writes until one succeeds."""
     server = blocking_clients.client_of(0)

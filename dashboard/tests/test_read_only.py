@@ -133,6 +133,7 @@ def test_the_dashboard_shows_its_figures_and_names_a_postgresql_that_can_only_be
     [
         (read_only.as_replica, "it is a replica"),
         (read_only.without_replicas, "it has fewer replicas"),
+        (read_only.without_permission, "its user may not write"),
         (read_only.after_a_failed_snapshot, "its last write to disk has failed"),
     ],
 )

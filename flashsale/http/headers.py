@@ -15,8 +15,8 @@ _QUALITY = re.compile(r";\s*q\s*=\s*(0?\.\d+|[01](?:\.\d*)?)\s*(?:;|\Z)", re.IGN
 @lru_cache(maxsize=256)
 def canonical_host(host: str, *default_ports: str) -> str:
     """Write a host as browsers write it in `Origin` (RFC 6454, section 4): in lower case, without a final
-    dot and without a default port. Returns a malformed host unchanged."""
-    domain, port = split_domain_port(host)
+    dot and without a default or an empty port. Returns a malformed host unchanged."""
+    domain, port = split_domain_port(host.removesuffix(":"))
     if not domain:
         return host
     return f"{domain}:{port}" if port and port not in default_ports else domain

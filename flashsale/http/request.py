@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http.cookie import parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils.functional import cached_property
 from django.utils.translation import get_supported_language_variant
@@ -84,9 +83,7 @@ class Request:
     @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies, by name. Empty if the shopper's is not among them."""
-        raw = self.header(b"cookie")
-        # Not `http.cookies`: it stops at the first malformed cookie, which another program may have set.
-        return parse_cookie(raw) if shoppers.cookie_name(self.secure) in raw else {}
+        return shoppers.parse_cookies(self.header(b"cookie"), self.secure)
 
     @cached_property
     def shopper(self) -> UUID | None:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from uuid import UUID
 
+from django.http.cookie import parse_cookie
+
 from flashsale.http import signing
 
 KEPT_FOR = 400 * 24 * 3600  # seconds; browsers keep no cookie longer
@@ -47,6 +49,23 @@ def shopper_in(value: str | None) -> UUID | None:
     if not signing.is_signed("shopper", raw[:_ID], raw[_ID:]):
         return None
     return UUID(bytes=raw[:_ID])
+
+
+def parse_cookies(header: str, secure: bool) -> dict[str, str]:
+    """The cookies of a Cookie header, by name. Empty if the shopper's is not among them.
+
+    Another program of the host may have set one of the same name, for a path or a domain: a valid one
+    counts, wherever it stands.
+    """
+    name = cookie_name(secure)
+    if name not in header:
+        return {}
+    # Not `http.cookies`: it stops at the first malformed cookie, which another program may have set.
+    cookies = parse_cookie(header)
+    if header.count(f"{name}=") > 1 and shopper_in(cookies.get(name)) is None:
+        values = (parse_cookie(cookie).get(name, "") for cookie in header.split(";"))
+        cookies[name] = next((value for value in values if shopper_in(value)), "")
+    return cookies
 
 
 def shopper_of(cookies: Mapping[str, str], secure: bool) -> UUID | None:

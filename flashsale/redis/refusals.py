@@ -25,6 +25,9 @@ _REFUSALS = {
     "READONLY": Refusal("it is a replica", _TO_THE_PRIMARY),
     "UNBLOCKED": Refusal("it has become a replica", _TO_THE_PRIMARY),
     "MASTERDOWN": Refusal("it is a replica without its primary", _TO_THE_PRIMARY),
+    "NOPERM": Refusal(
+        "its user may not write", "Point the URL to its primary, or look at its ACL."
+    ),
     "NOREPLICAS": Refusal(
         "it has fewer replicas than min-replicas-to-write",
         "Bring its replicas back, or lower min-replicas-to-write.",
@@ -38,6 +41,9 @@ _REFUSALS = {
 # At the beginning, or where redis-py names the command of a pipeline first.
 _WORD = re.compile(r"(?:\A|caused error: )([A-Z]+) ")
 
+# How the server words NOPERM for a command inside a script: for the first write, if its user may only read.
+_ACL_IN_SCRIPT = "ACL failure in script: "
+
 _KEY = "writable"  # does not exist
 
 
@@ -45,6 +51,8 @@ def refusal(error: BaseException) -> Refusal | None:
     """Why the server refuses to be written to; None if the error says something else."""
     if not isinstance(error, redis.RedisError):
         return None
+    if _ACL_IN_SCRIPT in str(error):
+        return _REFUSALS["NOPERM"]
     found = _WORD.search(str(error))
     return _REFUSALS.get(error.status_code or (found[1] if found else ""))
 

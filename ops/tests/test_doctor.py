@@ -242,6 +242,7 @@ def test_a_replica_that_can_be_written_to_fails(settings: Settings, tmp_path: Pa
     [
         (read_only.as_replica, "it is a replica"),
         (read_only.without_replicas, "fewer replicas than min-replicas-to-write"),
+        (read_only.without_permission, "its user may not write"),
         (read_only.after_a_failed_snapshot, "its last write to disk has failed"),
     ],
 )

@@ -185,6 +185,12 @@ def test_another_method_is_told_which_ones_there_are(
             failed(reply, shape, 405, "method")
 
 
+def test_the_list_of_orders_takes_no_form(shopper: Shopper) -> None:
+    for path in ("/orders/", "/orders"):
+        reply = shopper.client.post(path, headers=SHAPES["json"])
+        assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD")
+
+
 FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Origin": "https://evil.example"},

@@ -211,6 +211,26 @@ def test_a_purchase_of_no_sale_is_not_found(
     not_on_this_device(shopper.order(str(uuid4()), SHAPES[shape]), shape)
 
 
+@pytest.mark.parametrize("spelt", [str.upper, lambda number: number.replace("-", "")])
+def test_the_number_of_an_order_is_read_however_it_is_spelt(
+    spelt: Callable[[str], str], shopper: Shopper, make_sale: MakeSale
+) -> None:
+    purchase = shopper.buy(make_sale()).json()["purchase"]
+    assert shopper.order(spelt(purchase)).json() == shopper.order(purchase).json()
+
+
+@pytest.mark.parametrize(
+    "number", ["{}x", "{:.30}", "{:.7}G", "1", "K7M2P9", "%3C{}%3E", "é", "%00"]
+)
+@in_each_shape
+def test_a_number_that_is_none_is_not_found_on_this_device(
+    shape: str, number: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    """A link that was cut off in a mail, or the short reference of an order."""
+    purchase = shopper.buy(make_sale()).json()["purchase"]
+    not_on_this_device(shopper.order(number.format(purchase), SHAPES[shape]), shape)
+
+
 def test_where_else_to_look_is_said_in_the_shoppers_language(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:

@@ -67,15 +67,51 @@ def test_no_redirect_leaves_the_shop(path: str, web: Web) -> None:
     assert (reply.status_code, reply.headers.get("location")) == (404, None)
 
 
+@pytest.mark.parametrize("path", [*EXPRESS, "/orders/", "/dashboard/", "/admin/inventory/sale/"])
+def test_a_page_is_found_with_slashes_twice(
+    path: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    path = path.format(slug=make_sale().slug)
+    for doubled in (f"/{path}", path.replace("/", "//")):
+        # The whole address: `//sales` alone would be read as a host.
+        reply = shopper.client.get(f"{shopper.url}{doubled}?q=1", headers=PAGE)
+        assert (reply.status_code, reply.headers["location"]) == (301, f"{path}?q=1")
+
+
+# Where letters are few, as in the most compact QR code, a whole address is in capitals.
+@pytest.mark.parametrize("path", ["/SALES/{}", "/SALES/{}/", "/Sales/{}/", "//SALES//{}//"])
+def test_a_sale_is_found_by_an_address_in_capitals(
+    path: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    written = path.format(sale.slug.upper())
+    reply = shopper.client.get(f"{shopper.url}{written}", headers=PAGE, follow_redirects=True)
+    assert (reply.status_code, sale.name in reply.text) == (200, True)
+
+
+def test_staff_pages_are_found_in_one_case_only(web: Web) -> None:
+    assert httpx.get(f"{web.url}/ADMIN/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/sales/{}/buy/", "//sales/{}/buy", "/SALES/{}/BUY", "/sales/{}//buy//"]
+)
 @in_each_shape
-def test_a_click_at_an_address_with_a_slash_too_many_buys(
-    shape: str, shopper: Shopper, make_sale: MakeSale
+def test_a_click_at_an_address_that_is_spelt_otherwise_buys(
+    shape: str, path: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale = make_sale()
     form = {"ticket": shopper.ticket(sale), "product": skus(sale)[0]}
-    reply = shopper.client.post(f"/sales/{sale.slug}/buy/", data=form, headers=SHAPES[shape])
+    address = f"{shopper.url}{path.format(sale.slug)}"
+    reply = shopper.client.post(address, data=form, headers=SHAPES[shape])
     assert reply.status_code == (303 if shape == "form" else 202)
     assert waiting(sale) == 1
+
+
+def test_a_form_for_staff_is_not_taken_at_another_spelling(web: Web) -> None:
+    """A proxy that protects /admin/ does not know other spellings of it."""
+    form = {"username": "anna", "password": "wrong"}
+    assert httpx.post(f"{web.url}//admin/login/", data=form).status_code == 404
 
 
 def test_a_socket_opens_without_the_last_slash(web: Web, make_sale: MakeSale) -> None:
@@ -93,7 +129,9 @@ def click(shopper: Shopper, sale: Sale, **headers: str) -> int:
     return shopper.buy(sale, ticket, {**JSON, **headers}).status_code
 
 
-@pytest.mark.parametrize("host", ["localhost:80", "LOCALHOST", "localhost.", "Localhost.:80"])
+@pytest.mark.parametrize(
+    "host", ["localhost:80", "LOCALHOST", "localhost.", "Localhost.:80", "localhost:"]
+)
 def test_a_click_through_a_proxy_that_spells_the_host_otherwise_buys(
     host: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
@@ -173,6 +211,36 @@ def test_the_list_of_orders_knows_her_too(shopper: Shopper, make_sale: MakeSale)
     others = ("cookie", "theme=dark")
     for lines in ([ours, others], [others, ours]):
         assert purchase in shopper.client.get("/orders/", headers=lines).text
+
+
+def test_a_shopper_is_known_beside_an_invalid_cookie_of_the_same_name(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    """Another program of the host may have set one, for a path or a domain."""
+    from orders import settlement
+
+    sale = make_sale()
+    purchase = shopper.buy(sale).json()["purchase"]
+    settlement.settle(sale.pk)
+    ticket = shopper.ticket(sale)
+    valid = f"shopper={shopper.client.cookies.pop('shopper')}"
+    for cookies in (f"{valid}; shopper=x", f"shopper=x; {valid}", f"shopper=; {valid}; shopper=x"):
+        for lines in ([cookies], cookies.split("; ")):
+            headers = [("cookie", line) for line in lines]
+            assert purchase in shopper.client.get("/orders/", headers=headers).text
+            page = shopper.client.get(f"/orders/{purchase}/", headers=headers)
+            assert (page.status_code, page.headers.get("set-cookie")) == (200, None)
+        form = {"ticket": ticket, "product": skus(sale)[0]}
+        headers = [("cookie", cookies), *JSON.items()]
+        reply = shopper.client.post(f"/sales/{sale.slug}/buy", data=form, headers=headers)
+        assert (reply.status_code, reply.json()["reason"]) == (409, "limit")
+
+
+def test_another_programs_language_decides_no_page(shopper: Shopper) -> None:
+    """Django's own cookie, which another site of the same domain may have set."""
+    for path in ("/", "/orders/", "/nothing/"):
+        page = shopper.client.get(path, headers={**PAGE, "Cookie": "django_language=de"})
+        assert '<html lang="en"' in page.text
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,12 @@ def own_orders(web: stack.Web) -> int:
 @pytest.mark.matrix("Redis", "cannot be written to")
 @pytest.mark.parametrize(
     "unwritable",
-    [read_only.as_replica, read_only.without_replicas, read_only.after_a_failed_snapshot],
+    [
+        read_only.as_replica,
+        read_only.without_replicas,
+        read_only.without_permission,
+        read_only.after_a_failed_snapshot,
+    ],
 )
 def test_a_redis_that_refuses_writes_takes_no_click_and_settles_afterwards(
     web: stack.Web, worker: stack.Process, make_sale: MakeSale, unwritable: ReadOnly

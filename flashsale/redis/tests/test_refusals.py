@@ -17,6 +17,7 @@ from tests.read_only import ReadOnly
 UNWRITABLE = {
     "it is a replica": read_only.as_replica,
     "it has fewer replicas than min-replicas-to-write": read_only.without_replicas,
+    "its user may not write": read_only.without_permission,
     "its last write to disk has failed": read_only.after_a_failed_snapshot,
 }
 
