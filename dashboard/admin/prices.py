@@ -1,11 +1,15 @@
 """Edit a price as people write it, with a currency from ISO 4217's list."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from dashboard.admin.edited import SideBySide
 from flashsale.currencies import OFFERED
@@ -14,8 +18,23 @@ from flashsale.money import format_digits, parse_amount
 _PAIR = {"price", "currency"}
 
 
-class CurrencySelect(forms.Select):
-    """A list of currencies, with a search field where JavaScript runs."""
+class CurrencyList(forms.Select):
+    """A list of currencies. Its options are rendered once: a product's page has the list in each row."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        given = flatatt(self.build_attrs(self.attrs, attrs))
+        options = _render_options(tuple(self.choices), str(value or ""))
+        return format_html('<select name="{}"{}>{}</select>', name, given, options)
+
+
+@lru_cache(maxsize=256)
+def _render_options(choices: tuple[tuple[str, str], ...], chosen: str) -> SafeString:
+    rows = ((code, " selected" if code == chosen else "", label) for code, label in choices)
+    return format_html_join("", '<option value="{}"{}>{}</option>', rows)
+
+
+class CurrencySelect(CurrencyList):
+    """The list with a search field, where JavaScript runs."""
 
     class Media:
         css = {"screen": ["admin/css/vendor/select2/select2.css", "admin/css/autocomplete.css"]}
@@ -30,6 +49,18 @@ class CurrencySelect(forms.Select):
         super().__init__({"class": "searchable"})
 
 
+def offered_currencies(present: str = "") -> Iterator[tuple[str, str]]:
+    """The choices, the shop's own currency first. A present code that is not offered may stay."""
+    if present and present not in OFFERED:
+        yield present, f"{present}, which is no currency of ISO 4217"
+    yield settings.DEFAULT_CURRENCY, _name(settings.DEFAULT_CURRENCY)
+    yield from ((code, _name(code)) for code in OFFERED if code != settings.DEFAULT_CURRENCY)
+
+
+def _name(code: str) -> str:
+    return f"{code} {OFFERED[code].name}"
+
+
 class PriceForm(SideBySide):
     """A form of a model with `price`, in minor units, and `currency`.
 
@@ -40,12 +71,17 @@ class PriceForm(SideBySide):
         help_text="such as 129.00 or 129,00",
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )
-    currency = forms.ChoiceField(widget=CurrencySelect, initial=lambda: settings.DEFAULT_CURRENCY)
+    currency = forms.ChoiceField(
+        choices=list(offered_currencies()),
+        initial=lambda: settings.DEFAULT_CURRENCY,
+        widget=CurrencyList,  # without a search field it fits a row
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         present = self.instance.currency
-        if "currency" in self.fields:
+        # Only then, because Django inspects each choice: a product has a hundred of these forms.
+        if "currency" in self.fields and present and present not in OFFERED:
             self.fields["currency"].choices = list(offered_currencies(present))  # type: ignore[attr-defined]  # a ChoiceField
         if self.instance.price is not None and present:
             self.initial["price"] = format_digits(self.instance.price, present)
@@ -64,15 +100,3 @@ class PriceForm(SideBySide):
     def fields_to_write(self) -> set[str]:
         written = super().fields_to_write()
         return written | _PAIR if written & _PAIR else written
-
-
-def offered_currencies(present: str = "") -> Iterator[tuple[str, str]]:
-    """The choices, the shop's own currency first. A present code that is not offered may stay."""
-    if present and present not in OFFERED:
-        yield present, f"{present}, which is no currency of ISO 4217"
-    yield settings.DEFAULT_CURRENCY, _name(settings.DEFAULT_CURRENCY)
-    yield from ((code, _name(code)) for code in OFFERED if code != settings.DEFAULT_CURRENCY)
-
-
-def _name(code: str) -> str:
-    return f"{code} {OFFERED[code].name}"

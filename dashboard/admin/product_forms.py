@@ -9,7 +9,6 @@ from django import forms
 from django.conf import settings
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.utils.functional import cached_property
 from django.utils.text import slugify
 
@@ -24,7 +23,8 @@ from orders.changes import NotPossible
 from orders.stock_changes import MOST_MOVED
 from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_for_change
 
-_MOST_OPTIONS = 100  # typed at once
+MOST_VARIANTS = 100  # of one product
+MOST_PICTURES = 30
 
 
 class ProductForm(SideBySide):
@@ -95,11 +95,13 @@ class ProductForm(SideBySide):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
-            self._lock(self.instance)
         options = split(cleaned.get("options", ""))
         if options and not self.errors:
             self._plan_variants(options)
+        if (
+            self.instance.pk
+        ):  # last: each planned variant asks PostgreSQL, and shoppers may be waiting
+            self._lock(self.instance)
         return cleaned
 
     def _lock(self, product: Any) -> None:
@@ -126,8 +128,9 @@ class ProductForm(SideBySide):
         if price is None:
             self.add_error("new_price", "What does each cost?")
             return
-        if len(options) > _MOST_OPTIONS:
-            self.add_error("options", f"At most {_MOST_OPTIONS} at once.")
+        present = self.instance.variants.count() if self.instance.pk else 0
+        if present + len(options) > MOST_VARIANTS:
+            self.add_error("options", f"A product has at most {MOST_VARIANTS} variants.")
             return
         units = self._units_of_each(len(options))
         for option, number in zip(options, units, strict=False):
@@ -173,6 +176,8 @@ class Ordered(SideBySide):
         super().__init__(*args, **kwargs)
         if "position" in self.fields:
             self.fields["position"].required = False
+        # An unchanged row is not checked: each check asks PostgreSQL, while the product's sales are locked.
+        self.empty_permitted = self.empty_permitted or bool(self.instance.pk)
 
     def clean_position(self) -> int:
         return self.cleaned_data["position"] or 0
@@ -190,7 +195,6 @@ class VariantForm(Ordered, PriceForm):
 
     user: Any  # set by the page
 
-    currency = forms.ChoiceField(initial=lambda: settings.DEFAULT_CURRENCY)  # a list fits a row
     units = forms.IntegerField(
         required=False,
         min_value=-MOST_MOVED,

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
-from dashboard.admin.edited import Edited, SideBySide
+from dashboard.admin.edited import BoundedRows, Edited, SideBySide, positions_after
 from dashboard.admin.history import audit_of
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.zone_select import ZoneSelect, zones_in_use
@@ -49,18 +49,18 @@ class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Djan
         ]
 
 
-class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+class ListingInline(BoundedRows):
     """The variants of a draft, for all users who may edit the draft."""
 
     model = Listing
+    fk_name = "sale"
     formset = ListingFormSet
     autocomplete_fields = ["variant"]
     extra = 0
     max_num = MOST_LISTED
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        # By default Django makes a thousand forms more, if a request claims to have them.
-        formset = super().get_formset(request, obj, absolute_max=MOST_LISTED, **options)
+        formset = super().get_formset(request, obj, **options)
         if variant := formset.form.base_fields.get("variant"):
             # Beside a listing, "delete" would look as if it took the variant off the sale.
             variant.widget.can_delete_related = False
@@ -266,11 +266,9 @@ class SaleAdmin(Edited):
 def _list_variants(sale: Sale, variants: list[Variant], besides: list[int]) -> None:
     """List the variants that are not listed yet, after the others."""
     listed = dict(sale.listings.values_list("variant", "position"))
-    last = max(listed.values(), default=-1)
-    for variant in variants:
-        if variant.pk not in listed and variant.pk not in besides:
-            last += 1
-            Listing.objects.create(sale=sale, variant=variant, position=last)
+    added = [each for each in variants if each.pk not in listed and each.pk not in besides]
+    for variant, position in zip(added, positions_after(listed.values()), strict=False):
+        Listing.objects.create(sale=sale, variant=variant, position=position)
 
 
 def _may_be_edited(sale: Sale | None) -> bool:
