@@ -1,6 +1,5 @@
 """Edit drafts of sales; a scheduled sale changes by controls only."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -32,15 +31,22 @@ MOST_LISTED = 200  # variants of a sale
 
 
 class ListingFormSet(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+    """Checks the rows together with the variants of the products that the sale's form adds."""
+
     def clean(self) -> None:
         super().clean()
-        listed = {form.cleaned_data["variant"]: form for form in self._kept()}
+        rows = {form.cleaned_data["variant"]: form for form in self._kept()}
+        listed = {*rows, *getattr(self.instance, "added_variants", ())}
+        if len(listed) > MOST_LISTED:
+            raise ValidationError(f"A sale lists at most {MOST_LISTED} variants.")
         if len({variant.currency for variant in listed}) > 1:
             raise ValidationError("The prices of a sale must be in one currency.")
         elsewhere = Listing.objects.filter(variant__in=listed, finished=False)
         for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
-            form = listed[listing.variant]
-            form.add_error("variant", f"It is in “{listing.sale}”, which has not finished.")
+            words = f"{listing.variant} is in “{listing.sale}”, which has not finished."
+            if listing.variant not in rows:
+                raise ValidationError(words)
+            rows[listing.variant].add_error("variant", words)
 
     def _kept(self) -> list[forms.ModelForm]:  # type: ignore[type-arg]  # Django has no generics here
         gone = self.deleted_forms
@@ -135,34 +141,22 @@ class SaleForm(SideBySide):
         elif closes_at and closes_at <= now:
             words = f"It is {format_moment(now, self._zone)} now in {self._zone}."
             self.add_error("closes_at", f"This is in the past: no shopper could buy. {words}")
-        for problem in self._problems_of_products():
-            self.add_error("products", problem)
+        self.instance.added_variants = self._find_added_variants()  # for the rows below
         return cleaned
 
-    def added_variants(self) -> list[Variant]:
+    def _find_added_variants(self) -> list[Variant]:
         """The variants of the chosen products, in the order in which staff chose them."""
-        chosen = self.cleaned_data.get("products", Product.objects.none())
+        if "products" not in self.cleaned_data:
+            return []
         order = self["products"].data
-        products = sorted(chosen.prefetch_related("variants"), key=lambda p: order.index(str(p.pk)))
-        return [
-            variant
-            for product in products
-            for variant in sorted(product.variants.all(), key=lambda v: (v.position, v.pk))
-        ]
-
-    def _problems_of_products(self) -> Iterator[str]:
-        added = self.added_variants()
-        listed = self.instance.variants.all() if self.instance.pk else []
-        if len({variant.pk for variant in [*added, *listed]}) > MOST_LISTED:
-            yield f"A sale lists at most {MOST_LISTED} variants."
-        if added and len({variant.currency for variant in [*added, *listed]}) > 1:
-            yield "The prices of a sale must be in one currency."
-        for product in self.cleaned_data.get("products", ()):
-            if not product.variants.exists():
-                yield f"{product} has no variants."
-        elsewhere = Listing.objects.filter(variant__in=added, finished=False)
-        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
-            yield f"{listing.variant} is in “{listing.sale}”, which has not finished."
+        products = self.cleaned_data["products"].prefetch_related("variants")
+        found = []
+        for product in sorted(products, key=lambda product: order.index(str(product.pk))):
+            variants = sorted(product.variants.all(), key=lambda v: (v.position, v.pk))
+            if not variants:
+                self.add_error("products", f"{product} has no variants.")
+            found += variants
+        return found
 
 
 @admin.register(Sale)
@@ -210,7 +204,7 @@ class SaleAdmin(Edited):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         [listings] = formsets
         added = [form_.instance.variant_id for form_ in listings.forms if form_.has_changed()]
-        _list_variants(form.instance, form.added_variants(), besides=added)
+        _list_variants(form.instance, form.instance.added_variants, besides=added)
         super().save_related(request, form, formsets, change)
 
     def history_view(
