@@ -171,13 +171,16 @@ class ProductAdmin(WithPictures):
             self._save_pictures(form.instance, formset)
 
     def _save_pictures(self, product: Product, formset: Any) -> None:
-        positions = positions_after(product.pictures.values_list("position", flat=True))
+        present = dict(product.pictures.values_list("pk", "position"))
+        positions = positions_after(present.values())
         formset.save(commit=False)
         for picture, position in zip(formset.new_objects, positions, strict=False):
             picture.position = picture.position or position
             picture.save()
-        for picture, _ in formset.changed_objects:
-            picture.save()
+        for picture, changed in formset.changed_objects:
+            if picture.pk in present:  # otherwise it was deleted while the form was open
+                size = ["file_width", "file_height"] if "file" in changed else []
+                picture.save(update_fields=[*changed, *size])
         for picture in formset.deleted_objects:
             picture.delete()
 
