@@ -121,7 +121,8 @@ def test_a_picture_that_is_deleted_while_its_form_is_read_stays_deleted(
 
     def delete_and_lock(page: ProductAdmin, subject: Product) -> Product:
         subject.pictures.all().delete()
-        return lock(page, subject)
+        locked: Product = lock(page, subject)
+        return locked
 
     monkeypatch.setattr(ProductAdmin, "lock", delete_and_lock)
     assert sends(anna, shoe, **row(0, position=7)) == []
