@@ -24,7 +24,7 @@ _LONGEST = 60  # characters
 _WHOLE = re.compile(
     r"[0-9]*|[0-9]{1,3}([.,' ])[0-9]{3}(?:\1[0-9]{3})*|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}"
 )
-_VARIANTS = str.maketrans("\u2018\u2019\u02bc\u00b4\uff0c\uff0e\uffe5", "'''',.¥")
+_LOOKALIKES = str.maketrans("\u2018\u2019\u02bc\u00b4\uff0c\uff0e\uffe5", "'''',.¥")
 
 
 # --- What people type -----------------------------------------------------------------------------
@@ -66,7 +66,7 @@ def _strip_currency(text: str, currency: str) -> str:
 
 def _plain(text: str) -> str:
     """The text with ASCII for digits of any script, single spaces, and no invisible characters."""
-    visible = (c for c in text.translate(_VARIANTS) if unicodedata.category(c) != "Cf")
+    visible = (c for c in text.translate(_LOOKALIKES) if unicodedata.category(c) != "Cf")
     digits = (str(unicodedata.decimal(c)) if c.isdecimal() else c for c in visible)
     return " ".join("".join(digits).split())
 

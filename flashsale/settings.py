@@ -238,6 +238,9 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+# A product's page sends 16 fields for each of 100 variants, a sale's 5 for each of 200.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 4000
+
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"

@@ -63,7 +63,7 @@ def names_of(name: str, width: int | None) -> list[str]:
     return [name, *(_copy_name(name, copy) for copy in _widths_below(width))]
 
 
-class Picture(ImageFieldFile):
+class PictureFile(ImageFieldFile):
     """A picture and its smaller copies. Pages compute from the picture's width, which is in the
     database, which copies exist; they do not ask the storage."""
 
@@ -129,11 +129,11 @@ class PictureField(ImageField):
     reads the row, though the file may be missing or on a remote storage.
     """
 
-    attr_class = Picture
+    attr_class = PictureFile
 
     if TYPE_CHECKING:  # what a picture's file is, to mypy
 
-        def __get__(self, instance: object, owner: Any) -> Picture: ...  # type: ignore[override]  # of an instance only
+        def __get__(self, instance: object, owner: Any) -> PictureFile: ...  # type: ignore[override]  # of an instance only
 
     def pre_save(self, model_instance: Model, add: bool) -> Any:
         picture = super().pre_save(model_instance, add)

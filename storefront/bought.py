@@ -4,6 +4,7 @@ Staff may rename a product or change its price after it was sold. The gate does 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from flashsale.database import in_thread
 from inventory.gate.entries import Answer
 from orders.models import Order
 from storefront.catalogue import SaleCard
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = 0.5  # seconds: pages have answers of the gate, and show them even if PostgreSQL hangs
 _PAUSE = 1.0  # seconds without a question after one that failed: a crowd must not wait each time
@@ -70,7 +73,8 @@ async def _read_missing(purchases: Collection[UUID]) -> None:
     try:
         async with asyncio.timeout(_PATIENCE):
             found = await in_thread(_read, purchases)
-    except (DatabaseError, TimeoutError):
+    except (DatabaseError, TimeoutError) as error:
+        log.warning("purchases are named by the sale's card, not by their orders (%r)", error)
         _ask_again_at = time.monotonic() + _PAUSE
         return
     if len(_kept) >= _MOST_KEPT:

@@ -148,6 +148,8 @@ def public_sales() -> list[Sale]:
         *public.filter(over).order_by("-closes_at", "-id")[:_ENDED_SHOWN],
     ]
     listings = Listing.objects.select_related("variant__product").order_by("position", "id")
+    # Long texts, which the list does not show; it is read each second, a row for each variant.
+    listings = listings.defer("variant__product__description", "variant__product__size_guide")
     pictures = listings.prefetch_related("variant__product__pictures")
     prefetch_related_objects(sales, Prefetch("listings", pictures))
     return sales

@@ -29,6 +29,7 @@ LEVELS = {
     "asked": messages.WARNING,
     "refused": messages.ERROR,
     "unsure": messages.ERROR,
+    "read_only": messages.ERROR,
 }
 
 Tool = tuple[str, str]  # a URL, and the text of its link
@@ -109,8 +110,9 @@ class StaffAdmin(CarefulAdmin):
         )
         if not form.is_valid():
             return self._question(request, form, subjects)
-        answer = self._carry_out(request, form, subjects)
-        return answer or HttpResponseRedirect(self._back(request, subjects))
+        if not self.carry_out(request, [(form, subject) for subject in subjects]):
+            return try_again(request, "read_only")
+        return HttpResponseRedirect(self._back(request, subjects))
 
     def _subjects(self, request: HttpRequest) -> list[Any]:
         try:
@@ -135,21 +137,20 @@ class StaffAdmin(CarefulAdmin):
     def _describe(self, request: HttpRequest, form: Control, subject: Any) -> tuple[Any, ...]:
         return self._page(request, subject), self.described(subject), form.warnings(subject)
 
-    def _carry_out(
-        self, request: HttpRequest, form: Control, subjects: Sequence[Any]
-    ) -> HttpResponse | None:
-        """Carry the control out on each subject. Returns an answer if PostgreSQL can only be read."""
+    def carry_out(self, request: HttpRequest, changes: Sequence[tuple[Control, Any]]) -> bool:
+        """Carry each valid form out on its subject, and say what happened. False if PostgreSQL can only
+        be read: then no other is tried."""
         end = time.monotonic() + PATIENCE
-        for done, subject in enumerate(subjects):
+        for done, (form, subject) in enumerate(changes):
             if time.monotonic() > end:
-                words = f"{len(subjects) - done} more were not tried: the others took too long."
+                words = f"{len(changes) - done} more were not tried: the others took too long."
                 self.message_user(request, words, messages.ERROR)
                 break
             outcome = form.carry_out(subject, by=request.user.get_username())
-            if outcome.kind == "read_only":
-                return try_again(request, "read_only")
             self.message_user(request, outcome.words, LEVELS[outcome.kind])
-        return None
+            if outcome.kind == "read_only":
+                return False
+        return True
 
     def _back(self, request: HttpRequest, subjects: Sequence[Any]) -> str:
         """The URL of the only subject's page, else of the list with its filters."""

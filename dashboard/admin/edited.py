@@ -1,10 +1,12 @@
 """Base classes of admin pages that edit rows: explained refusals, the audit."""
 
 import json
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection
@@ -43,6 +45,26 @@ class Rows(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no 
                 field.widget.attrs["aria-label"] = field.label or pretty_name(name)
 
 
+class BoundedRows(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+    """Rows of a page, at most `max_num`, or as many as there are already. Subclasses name `fk_name`."""
+
+    fk_name: str
+    max_num: int
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        present = self.model._default_manager.filter(**{self.fk_name: obj}).count() if obj else 0
+        # By default Django makes a thousand forms more, if a request claims to have them.
+        return super().get_formset(request, obj, absolute_max=max(self.max_num, present), **options)
+
+
+_LAST_POSITION = 32_767  # that a column holds
+
+
+def positions_after(taken: Iterable[int]) -> Iterator[int]:
+    """Positions of new rows behind these. The last is given again and again: keys decide among its rows."""
+    return (min(position, _LAST_POSITION) for position in count(max(taken, default=-1) + 1))
+
+
 class Edited(StaffAdmin):
     """Pages that edit rows. Each change writes an audit entry in its transaction.
 
@@ -57,6 +79,7 @@ class Edited(StaffAdmin):
                 return super().changeform_view(request, *args, **kwargs)
         except IntegrityError as refusal:
             request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
+        with bounded_transaction():
             return super().changeform_view(request, *args, **kwargs)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

@@ -3,28 +3,34 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from dashboard.admin.edited import Rows
+from dashboard.admin.edited import BoundedRows, Rows
 from inventory.models import Listing, Variant
 
 MOST_LISTED = 200  # variants of a sale
 
 
 class ListingFormSet(Rows):
+    """Checks the rows together with the variants of the products that the sale's form adds."""
+
     def clean(self) -> None:
         super().clean()
-        listed = {form.cleaned_data["variant"]: form for form in self._kept()}
+        rows = {form.cleaned_data["variant"]: form for form in self._kept()}
+        listed = {*rows, *getattr(self.instance, "added_variants", ())}
+        if len(listed) > MOST_LISTED:
+            raise ValidationError(f"A sale lists at most {MOST_LISTED} variants.")
         if len({variant.currency for variant in listed}) > 1:
             raise ValidationError("The prices of a sale must be in one currency.")
         elsewhere = Listing.objects.filter(variant__in=listed, finished=False)
         for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
-            form = listed[listing.variant]
-            form.add_error("variant", f"It is in “{listing.sale}”, which has not finished.")
+            words = f"{listing.variant} is in “{listing.sale}”, which has not finished."
+            if listing.variant not in rows:
+                raise ValidationError(words)
+            rows[listing.variant].add_error("variant", words)
 
     def _kept(self) -> list[forms.ModelForm]:  # type: ignore[type-arg]  # Django has no generics here
         gone = self.deleted_forms
@@ -52,10 +58,11 @@ class ListingForm(forms.ModelForm):  # type: ignore[type-arg]  # Django has no g
             self.fields["variant"].widget.widget.chosen = self.instance.variant
 
 
-class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+class ListingInline(BoundedRows):
     """The variants of a draft, for all users who may edit the draft."""
 
     model = Listing
+    fk_name = "sale"
     form = ListingForm
     formset = ListingFormSet
     verbose_name = "variant"
@@ -64,8 +71,7 @@ class ListingInline(admin.TabularInline):  # type: ignore[type-arg]  # Django ha
     max_num = MOST_LISTED
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        # By default Django makes a thousand forms more, if a request claims to have them.
-        formset = super().get_formset(request, obj, absolute_max=MOST_LISTED, **options)
+        formset = super().get_formset(request, obj, **options)
         if variant := formset.form.base_fields.get("variant"):
             # Beside a listing, "delete" would look as if it took the variant off the sale.
             variant.widget.can_delete_related = False

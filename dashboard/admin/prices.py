@@ -50,6 +50,18 @@ def _options(codes: tuple[str, ...], chosen: str) -> SafeString:
     return format_html_join("", '<option value="{}"{}>{}</option>', rows)
 
 
+def offered_currencies(present: str = "") -> Iterator[tuple[str, str]]:
+    """The choices, the shop's own currency first. A present code that is not offered may stay."""
+    if present and present not in OFFERED:
+        yield present, f"{present}, which is no currency of ISO 4217"
+    yield settings.DEFAULT_CURRENCY, _name(settings.DEFAULT_CURRENCY)
+    yield from ((code, _name(code)) for code in OFFERED if code != settings.DEFAULT_CURRENCY)
+
+
+def _name(code: str) -> str:
+    return f"{code} {OFFERED[code].name}"
+
+
 class PriceForm(SideBySide):
     """A form of a model with `price`, in minor units, and `currency`.
 
@@ -60,12 +72,17 @@ class PriceForm(SideBySide):
         help_text="such as 129.00 or 129,00",
         widget=forms.TextInput({"inputmode": "decimal", "autocomplete": "off"}),
     )
-    currency = forms.ChoiceField(widget=CurrencySelect, initial=lambda: settings.DEFAULT_CURRENCY)
+    currency = forms.ChoiceField(
+        choices=list(offered_currencies()),
+        initial=lambda: settings.DEFAULT_CURRENCY,
+        widget=CodeSelect,
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         present = self.instance.currency
-        if "currency" in self.fields:
+        # Only then, because Django inspects each choice: a product has a hundred of these forms.
+        if "currency" in self.fields and present and present not in OFFERED:
             self.fields["currency"].choices = list(offered_currencies(present))  # type: ignore[attr-defined]  # a ChoiceField
         if self.instance.price is not None and present:
             self.initial["price"] = format_digits(self.instance.price, present)
@@ -84,15 +101,3 @@ class PriceForm(SideBySide):
     def fields_to_write(self) -> set[str]:
         written = super().fields_to_write()
         return written | _PAIR if written & _PAIR else written
-
-
-def offered_currencies(present: str = "") -> Iterator[tuple[str, str]]:
-    """The choices, the shop's own currency first. A present code that is not offered may stay."""
-    if present and present not in OFFERED:
-        yield present, f"{present}, which is no currency of ISO 4217"
-    yield settings.DEFAULT_CURRENCY, _name(settings.DEFAULT_CURRENCY)
-    yield from ((code, _name(code)) for code in OFFERED if code != settings.DEFAULT_CURRENCY)
-
-
-def _name(code: str) -> str:
-    return f"{code} {OFFERED[code].name}"

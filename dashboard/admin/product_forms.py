@@ -9,13 +9,12 @@ from django import forms
 from django.conf import settings
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 from dashboard import controls
 from dashboard.admin.edited import Rows, SideBySide
-from dashboard.admin.prices import CodeSelect, CurrencySelect, PriceForm, offered_currencies
+from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
 from flashsale.money import parse_amount
 from inventory.models import Variant
 from inventory.names import LineFormField
@@ -24,7 +23,8 @@ from orders.changes import NotPossible
 from orders.stock_changes import MOST_MOVED
 from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_for_change
 
-_MOST_OPTIONS = 100  # typed at once
+MOST_VARIANTS = 100  # of one product
+MOST_PICTURES = 30
 
 
 class ProductForm(SideBySide):
@@ -95,11 +95,12 @@ class ProductForm(SideBySide):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and connection.in_atomic_block:  # it is saved, not only shown again
-            self._lock(self.instance)
         options = split(cleaned.get("options", ""))
         if options:
             self._plan_variants(options)
+        # Last: each planned variant asks PostgreSQL, and shoppers may be waiting for the locks.
+        if self.instance.pk:
+            self._lock(self.instance)
         return cleaned
 
     def _lock(self, product: Any) -> None:
@@ -117,8 +118,9 @@ class ProductForm(SideBySide):
 
     def _plan_variants(self, options: list[str]) -> None:
         price, units = self._price_of_each(), self._units_of_each(len(options))
-        if len(options) > _MOST_OPTIONS:
-            self.add_error("options", f"At most {_MOST_OPTIONS} at once.")
+        present = self.instance.variants.count() if self.instance.pk else 0
+        if present + len(options) > MOST_VARIANTS:
+            self.add_error("options", f"A product has at most {MOST_VARIANTS} variants.")
         if price is None or self.errors:  # skus are made of the name, which may be one of them
             return
         stem = self.cleaned_data["stem"] or stem_of(self.cleaned_data["name"])
@@ -179,6 +181,8 @@ class Ordered(SideBySide):
             self.fields["position"].required = False
         if not self.instance.pk:
             self.initial["position"] = None
+        # An unchanged row is not checked: each check asks PostgreSQL, while the product's sales are locked.
+        self.empty_permitted = self.empty_permitted or bool(self.instance.pk)
 
     def clean_position(self) -> int | None:
         """None: at the end."""
@@ -198,7 +202,6 @@ class VariantForm(Ordered, PriceForm):
 
     user: Any  # set by the page
 
-    currency = forms.ChoiceField(widget=CodeSelect, initial=lambda: settings.DEFAULT_CURRENCY)
     units = forms.IntegerField(
         required=False,
         min_value=-MOST_MOVED,

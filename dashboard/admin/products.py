@@ -13,11 +13,18 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard import controls
-from dashboard.admin.base import LEVELS, Tool
-from dashboard.admin.edited import Rows
+from dashboard.admin.base import Tool
+from dashboard.admin.edited import BoundedRows, Rows, positions_after
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
-from dashboard.admin.product_forms import PictureForm, ProductForm, VariantForm, VariantFormSet
+from dashboard.admin.product_forms import (
+    MOST_PICTURES,
+    MOST_VARIANTS,
+    PictureForm,
+    ProductForm,
+    VariantForm,
+    VariantFormSet,
+)
 from dashboard.control import Control
 from flashsale.templatetags.money import money
 from inventory import stock
@@ -27,17 +34,11 @@ from orders import stock_changes
 from orders.audit_trail import Action, facts, write_down
 from orders.variant_changes import announce_to_pages
 
-MOST_ROWS = 200  # pictures of a product, and variants
 
-
-class _PartOfProduct(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
+class _PartOfProduct(BoundedRows):
     """Rows of a product's page, for all users who may edit the product."""
 
-    max_num = MOST_ROWS
-
-    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        # By default Django makes two thousand forms, if a request claims to have them: ten seconds.
-        return super().get_formset(request, obj, absolute_max=MOST_ROWS, **options)
+    fk_name = "product"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may(request, "view", "add", "change")
@@ -61,6 +62,7 @@ class PictureInline(_PartOfProduct):
     form = PictureForm
     formset = Rows
     extra = 2
+    max_num = MOST_PICTURES
     fields = ["file", "text", "position"]
     verbose_name_plural = "Pictures, in the order in which the page shows them"
 
@@ -70,6 +72,7 @@ class VariantInline(_PartOfProduct):
     form = VariantForm
     formset = VariantFormSet
     extra = 0
+    max_num = MOST_VARIANTS
     show_change_link = True
     ordering = ["position", "pk"]
     readonly_fields = ["stock"]
@@ -169,14 +172,16 @@ class ProductAdmin(WithPictures):
             self._save_pictures(form.instance, formset)
 
     def _save_pictures(self, product: Product, formset: Any) -> None:
-        last = max((picture.position for picture in product.pictures.all()), default=-1)
+        present = dict(product.pictures.values_list("pk", "position"))
+        positions = positions_after(present.values())
         formset.save(commit=False)
-        for picture in formset.new_objects:
-            last += 1
-            picture.position = last if picture.position is None else picture.position
+        for picture, position in zip(formset.new_objects, positions, strict=False):
+            picture.position = position if picture.position is None else picture.position
             picture.save()
-        for picture, _ in formset.changed_objects:
-            picture.save()
+        for picture, changed in formset.changed_objects:
+            if picture.pk in present:  # otherwise it was deleted while the form was open
+                size = ["file_width", "file_height"] if "file" in changed else []
+                picture.save(update_fields=[*changed, *size])
         for picture in formset.deleted_objects:
             picture.delete()
 
@@ -187,21 +192,26 @@ class ProductAdmin(WithPictures):
             if locked := present.get(gone.instance.pk):
                 write_down(Action.DELETED, locked, facts(locked), by=by)
                 locked.delete()
+        moves: list[tuple[Control, Variant]] = []
         for row in formset.initial_forms:
             if (
                 row.has_changed()
                 and row not in formset.deleted_forms
                 and row.instance.pk in present
             ):
-                self._save_variant(request, row, present[row.instance.pk], form.cleaned_data["key"])
-        last = max((row.position for row in present.values()), default=-1)
+                variant = present[row.instance.pk]
+                _save_variant(variant, row, by)
+                if units := row.cleaned_data.get("units"):
+                    moves.append((_moving(variant, units, row, form.cleaned_data["key"]), variant))
+        transaction.on_commit(partial(self._move_stock, request, moves))
+        positions = positions_after(row.position for row in present.values())
         new = [row for row in formset.extra_forms if row.has_changed()]
         added = [(row.instance, row.cleaned_data.get("units")) for row in new]
-        places = [*(row.instance.position for row in new), *(None for _ in form.quick)]
-        for place, (variant, units) in zip(places, [*added, *form.quick], strict=True):
-            last += 1
+        typed = [*(row.instance.position for row in new), *(None for _ in form.quick)]
+        rows = zip([*added, *form.quick], typed, positions, strict=False)
+        for (variant, units), place, position in rows:
             variant.product = product
-            variant.position = last if place is None else place
+            variant.position = position if place is None else place
             variant.save()
             write_down(Action.CREATED, variant, {}, by=by)
             if units:
@@ -209,27 +219,29 @@ class ProductAdmin(WithPictures):
         # Variants have audit entries of their own: the product's does not tell of them.
         formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
 
-    def _save_variant(self, request: HttpRequest, row: Any, present: Variant, key: UUID) -> None:
-        """Write the changed fields; its units move after the commit, under the locks of its sales."""
-        before, by = facts(present), request.user.get_username()
-        changed = [name for name in row.fields_to_write() if name in VariantForm.Meta.fields]
-        for name in changed:
-            setattr(present, name, row.cleaned_data[name])
-        if changed:
-            present.save(update_fields=changed)
-            write_down(Action.EDITED, present, before, by=by)
-        if units := row.cleaned_data.get("units"):
-            control = controls.Restock if units > 0 else controls.Correct
-            sent = {"units": units, "reason": row.cleaned_data["reason"], "key": key}
-            form = control([present], sent)
-            transaction.on_commit(partial(self._move_stock, request, form, present))
+    def _move_stock(self, request: HttpRequest, moves: list[tuple[Control, Variant]]) -> None:
+        """After the commit: each move is a transaction that locks the sales of its variant."""
+        for form, variant in moves:
+            if not form.is_valid():
+                self.message_user(request, f"{variant}: {form.errors.as_text()}", messages.ERROR)
+        self.carry_out(request, [move for move in moves if move[0].is_valid()])
 
-    def _move_stock(self, request: HttpRequest, form: Control, variant: Variant) -> None:
-        if not form.is_valid():
-            self.message_user(request, f"{variant}: {form.errors.as_text()}", messages.ERROR)
-            return
-        outcome = form.carry_out(variant, by=request.user.get_username())
-        self.message_user(request, outcome.words, LEVELS[outcome.kind])
+
+def _save_variant(present: Variant, row: Any, by: str) -> None:
+    """Write the changed fields of a locked variant."""
+    before = facts(present)
+    changed = [name for name in row.fields_to_write() if name in VariantForm.Meta.fields]
+    for name in changed:
+        setattr(present, name, row.cleaned_data[name])
+    if changed:
+        present.save(update_fields=changed)
+        write_down(Action.EDITED, present, before, by=by)
+
+
+def _moving(variant: Variant, units: int, row: Any, key: UUID) -> Control:
+    """The form that adds these units, or takes them away."""
+    control = controls.Restock if units > 0 else controls.Correct
+    return control([variant], {"units": units, "reason": row.cleaned_data["reason"], "key": key})
 
 
 def _thumbnail(picture: Picture) -> SafeString:

@@ -1,6 +1,5 @@
 """Edit drafts of sales; a scheduled sale changes by controls only."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -15,9 +14,9 @@ from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
-from dashboard.admin.edited import Edited, SideBySide
+from dashboard.admin.edited import Edited, SideBySide, positions_after
 from dashboard.admin.history import audit_of
-from dashboard.admin.listings import MOST_LISTED, ListingInline
+from dashboard.admin.listings import ListingInline
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
@@ -83,34 +82,22 @@ class SaleForm(SideBySide):
         elif closes_at and closes_at <= now:
             words = f"It is {format_moment(now, self._zone)} now in {self._zone}."
             self.add_error("closes_at", f"This is in the past: no shopper could buy. {words}")
-        for problem in self._problems_of_products():
-            self.add_error("products", problem)
+        self.instance.added_variants = self._find_added_variants()  # for the rows below
         return cleaned
 
-    def added_variants(self) -> list[Variant]:
+    def _find_added_variants(self) -> list[Variant]:
         """The variants of the chosen products, in the order in which staff chose them."""
-        chosen = self.cleaned_data.get("products", Product.objects.none())
+        if "products" not in self.cleaned_data:
+            return []
         order = self["products"].data
-        products = sorted(chosen.prefetch_related("variants"), key=lambda p: order.index(str(p.pk)))
-        return [
-            variant
-            for product in products
-            for variant in sorted(product.variants.all(), key=lambda v: (v.position, v.pk))
-        ]
-
-    def _problems_of_products(self) -> Iterator[str]:
-        added = self.added_variants()
-        listed = self.instance.variants.all() if self.instance.pk else []
-        if len({variant.pk for variant in [*added, *listed]}) > MOST_LISTED:
-            yield f"A sale lists at most {MOST_LISTED} variants."
-        if added and len({variant.currency for variant in [*added, *listed]}) > 1:
-            yield "The prices of a sale must be in one currency."
-        for product in self.cleaned_data.get("products", ()):
-            if not product.variants.exists():
-                yield f"{product} has no variants."
-        elsewhere = Listing.objects.filter(variant__in=added, finished=False)
-        for listing in elsewhere.exclude(sale=self.instance.pk).select_related("sale", "variant"):
-            yield f"{listing.variant} is in “{listing.sale}”, which has not finished."
+        products = self.cleaned_data["products"].prefetch_related("variants")
+        found = []
+        for product in sorted(products, key=lambda product: order.index(str(product.pk))):
+            variants = sorted(product.variants.all(), key=lambda v: (v.position, v.pk))
+            if not variants:
+                self.add_error("products", f"{product} has no variants.")
+            found += variants
+        return found
 
 
 @admin.register(Sale)
@@ -160,7 +147,7 @@ class SaleAdmin(Edited):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         [listings] = formsets
         added = [form_.instance.variant_id for form_ in listings.forms if form_.has_changed()]
-        _list_variants(form.instance, form.added_variants(), besides=added)
+        _list_variants(form.instance, form.instance.added_variants, besides=added)
         super().save_related(request, form, formsets, change)
 
     def history_view(
@@ -216,11 +203,9 @@ class SaleAdmin(Edited):
 def _list_variants(sale: Sale, variants: list[Variant], besides: list[int]) -> None:
     """List the variants that are not listed yet, after the others."""
     listed = dict(sale.listings.values_list("variant", "position"))
-    last = max(listed.values(), default=-1)
-    for variant in variants:
-        if variant.pk not in listed and variant.pk not in besides:
-            last += 1
-            Listing.objects.create(sale=sale, variant=variant, position=last)
+    added = [each for each in variants if each.pk not in listed and each.pk not in besides]
+    for variant, position in zip(added, positions_after(listed.values()), strict=False):
+        Listing.objects.create(sale=sale, variant=variant, position=position)
 
 
 def _may_be_edited(sale: Sale | None) -> bool:

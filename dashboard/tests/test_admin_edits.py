@@ -102,7 +102,7 @@ def test_what_makes_no_sense_is_an_error_of_the_form(
 def test_a_variant_is_in_one_unfinished_sale_only(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale()
     form = draft_form(sale.variants.get())
-    assert f"It is in “{sale}”, which has not finished." in adds(anna, form)
+    assert f"is in “{sale}”, which has not finished." in adds(anna, form)
     assert not Sale.objects.filter(slug=form["slug"]).exists()
 
 
@@ -110,8 +110,12 @@ def test_the_prices_of_a_draft_are_in_one_currency(anna: Staff) -> None:
     euros = stocked("edits-euros", 1)
     yen = Variant.objects.create(sku="edits-yen", name="Shoe", price=100, currency="JPY")
     assert "The prices of a sale must be in one currency." in adds(anna, draft_form(euros, yen))
-    page = adds(anna, draft_form(products=[euros.product_id, yen_shoe(yen)]))
-    assert "The prices of a sale must be in one currency." in page
+    for mixed in (
+        draft_form(products=[euros.product_id, yen_shoe(yen)]),
+        draft_form(euros, products=[yen_shoe(yen)]),
+    ):
+        assert "The prices of a sale must be in one currency." in adds(anna, mixed)
+        assert not Sale.objects.filter(slug=mixed["slug"]).exists()
 
 
 def test_what_only_postgresql_knows_is_an_error_of_the_form_too(
@@ -143,6 +147,12 @@ def test_a_product_is_listed_with_all_its_variants_in_its_order(anna: Staff) -> 
     anna.sends(page_of(sale), **{**form_of(anna.opens(page_of(sale))), "products": [shoes.pk]})
     assert skus(sale)[-1] == "edits-xl"
     assert len(skus(sale)) == 5
+
+
+def test_a_product_without_variants_is_not_picked(anna: Staff) -> None:
+    empty = Product.objects.create(name="Nothing yet")
+    page = adds(anna, draft_form(products=[empty.pk]))
+    assert f"{empty} has no variants." in page
 
 
 def test_a_product_in_an_unfinished_sale_is_not_picked(anna: Staff, make_sale: MakeSale) -> None:

@@ -3,6 +3,7 @@ them: each is answered with a page, a redirect or a refusal, never with an error
 
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -15,8 +16,9 @@ from django.utils.html import escape
 
 from conftest import MakeSale
 from dashboard import controls
+from dashboard.admin.edited import BoundedRows
 from dashboard.admin.listings import MOST_LISTED
-from dashboard.admin.products import MOST_ROWS
+from dashboard.admin.product_forms import MOST_PICTURES, MOST_VARIANTS
 from dashboard.control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
@@ -25,7 +27,7 @@ from inventory.picture_uploads import MOST_BYTES
 from inventory.products import Product
 from orders import settlement
 from orders.models import Order
-from tests.cast import queue_up
+from tests.cast import queue_up, stocked
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 # One is tried with every change, where there are many addresses; `./check deep` tries all.
@@ -138,6 +140,19 @@ def test_a_page_of_a_row_with_odd_parameters_is_no_error(
     assert failed(root, tried) == {}
 
 
+# The choices of a sale's form: its variants, and its products.
+CHOICES_OF = [
+    f"/admin/autocomplete/?app_label=inventory&model_name={model}&field_name={field}"
+    for model, field in (("listing", "variant"), ("variant", "product"))
+]
+
+
+@pytest.mark.parametrize("address", CHOICES_OF)
+def test_the_choices_of_a_form_are_found(address: str, root: Client) -> None:
+    stocked(f"choice-{uuid4().hex[:8]}", 0)
+    assert root.get(address).json()["results"]
+
+
 OF_NOTHING = [
     *(
         "/admin/r/{type}/{value}/",
@@ -145,10 +160,10 @@ OF_NOTHING = [
         "/admin/{value}/",
         "/admin/inventory/{value}/",
     ),
-    "/admin/autocomplete/?app_label=inventory&model_name=listing&field_name=product&term={value}",
-    "/admin/autocomplete/?app_label=inventory&model_name=listing&field_name=product&page={value}",
-    "/admin/autocomplete/?app_label={value}&model_name=listing&field_name=product",
-    "/admin/autocomplete/?app_label=inventory&model_name={value}&field_name=product",
+    *(f"{choices}&term={{value}}" for choices in CHOICES_OF),
+    *(f"{choices}&page={{value}}" for choices in CHOICES_OF),
+    "/admin/autocomplete/?app_label={value}&model_name=listing&field_name=variant",
+    "/admin/autocomplete/?app_label=inventory&model_name={value}&field_name=variant",
     "/admin/autocomplete/?app_label=inventory&model_name=listing&field_name={value}",
     *("/admin/jsi18n/?{value}", "/admin/?next={value}", "/admin/password_change/?next={value}"),
     *("/admin/login/?next={value}", "/admin/logout/?next={value}"),
@@ -201,16 +216,26 @@ def test_a_form_with_odd_values_is_shown_again(model: type[Model], root: Client)
     ("model", "rows", "most"),
     [
         (Sale, "listings", MOST_LISTED),
-        (Product, "pictures", MOST_ROWS),
-        (Product, "variants", MOST_ROWS),
+        (Product, "variants", MOST_VARIANTS),
+        (Product, "pictures", MOST_PICTURES),
     ],
 )
 def test_a_form_with_more_rows_than_it_may_have_is_shown_again(
     model: type[Model], rows: str, most: int, root: Client
 ) -> None:
     form = form_of(root.get(f"{listed(model)}add/").content.decode())
-    answer = root.post(f"{listed(model)}add/", {**form, f"{rows}-TOTAL_FORMS": f"{most + 1}"})
-    assert f"at most {most} forms" in answer.content.decode()
+    answer = root.post(f"{listed(model)}add/", {**form, f"{rows}-TOTAL_FORMS": "9" * 25})
+    page = answer.content.decode()
+    assert f"at most {most} forms" in page
+    assert f'name="{rows}-{most - 1}-' in page
+    assert f'name="{rows}-{most}-' not in page
+
+
+def test_the_rows_of_every_form_are_bounded() -> None:
+    """Otherwise one small request makes a thousand forms, while a transaction waits."""
+    inlines = [inline for page in admin.site._registry.values() for inline in page.inlines]
+    assert inlines
+    assert [i for i in inlines if not (issubclass(i, BoundedRows) and i.max_num)] == []
 
 
 def test_a_file_that_is_too_large_is_a_form_with_the_status_413(root: Client) -> None:

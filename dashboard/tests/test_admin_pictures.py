@@ -13,6 +13,7 @@ from django.db import connection
 from PIL import Image
 
 from bench.picture_samples import png
+from dashboard.admin.products import ProductAdmin
 from dashboard.tests.admin_pages import CORRECT, LOOK, WRITE, Staff, form_of, page_of
 from inventory import picture_forms
 from inventory.picture_retention import remove_unused
@@ -98,6 +99,33 @@ def test_uploads_are_kept_in_their_order_and_in_several_widths(anna: Staff) -> N
     assert f'<img src="{one.file.url}"' in page
     turned = row(0, position=2) | row(1, position=1)
     assert sends(anna, shoe, **turned) == [second, one]
+
+
+def test_two_who_edit_one_picture_keep_each_others_changes(anna: Staff) -> None:
+    shoe = product("pictures-two")
+    sends(anna, shoe, **first(photograph("red")))
+    form = fills(anna, shoe, **row(0, position=7))
+    [before] = sends(anna, shoe, **row(0, file=photograph("blue"), text="A blue shoe"))
+    anna.sends(page_of(shoe), **form)
+    after = shoe.pictures.get()
+    assert (after.position, after.text) == (7, "A blue shoe")
+    assert (after.file.name, after.file_width) == (before.file.name, 1000)
+
+
+def test_a_picture_that_is_deleted_while_its_form_is_read_stays_deleted(
+    anna: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shoe = product("pictures-gone")
+    sends(anna, shoe, **first(photograph("red")))
+    lock = ProductAdmin.lock
+
+    def delete_and_lock(page: ProductAdmin, subject: Product) -> Product:
+        subject.pictures.all().delete()
+        locked: Product = lock(page, subject)
+        return locked
+
+    monkeypatch.setattr(ProductAdmin, "lock", delete_and_lock)
+    assert sends(anna, shoe, **row(0, position=7)) == []
 
 
 def test_a_picture_without_a_text_is_refused(anna: Staff) -> None:

@@ -4,8 +4,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from conftest import MakeSale
+from dashboard import controls
+from dashboard.admin import base
+from dashboard.admin.product_forms import MOST_VARIANTS
+from dashboard.control import Outcome
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Sale, Variant
 from inventory.products import Product
@@ -87,7 +93,7 @@ def test_six_sizes_are_typed_in_one_field(anna: Staff) -> None:
         ({"new_units": "1000001"}, "Whole numbers up to 1,000,000"),
         ({"options": "EU 41, EU-41"}, "Two options would have the sku"),
         ({"options": "x" * 41}, "at most 40 characters"),
-        ({"options": ",".join(map(str, range(101)))}, "At most 100 at once."),
+        ({"options": ",".join(map(str, range(101)))}, "A product has at most 100 variants."),
     ],
 )
 def test_what_makes_no_sense_is_said_and_stays_typed(
@@ -127,6 +133,49 @@ def test_a_new_row_goes_to_the_end_unless_a_place_is_typed(anna: Staff) -> None:
     edits(anna, product, **{"variants-TOTAL_FORMS": 3, **typed})
     skus = product.variants.order_by("position").values_list("sku", flat=True)
     assert list(skus) == [first, present.sku, last]
+
+
+# --- How many ------------------------------------------------------------------------------------
+
+
+def with_variants(count: int) -> Product:
+    product = Product.objects.create(name=f"Many {uuid4().hex[:8]}")
+    for number in range(count):
+        stocked(f"{product.slug}-{number}", 0, product)
+    return product
+
+
+def test_a_product_with_all_its_variants_is_edited_and_gets_no_more(anna: Staff) -> None:
+    product = with_variants(MOST_VARIANTS)
+    edits(anna, product, **{f"variants-{MOST_VARIANTS - 1}-option": "the last"})
+    assert product.variants.filter(option="the last").count() == 1
+    page = edits(anna, product, options="one more", new_price="1")
+    assert f"A product has at most {MOST_VARIANTS} variants." in page
+
+
+def test_a_product_that_has_more_variants_than_a_form_adds_is_edited(anna: Staff) -> None:
+    product = with_variants(MOST_VARIANTS + 1)
+    edits(anna, product, **{f"variants-{MOST_VARIANTS}-option": "the last"})
+    assert product.variants.filter(option="the last").count() == 1
+
+
+def test_rows_that_stay_as_they_were_ask_postgresql_nothing(anna: Staff) -> None:
+    """The form is checked under the locks of the product's sales: their settlement waits."""
+    asked = []
+    for count in (1, 9):
+        product = with_variants(count)
+        form = form_of(anna.opens(page_of(product)))
+        with CaptureQueriesContext(connection) as queries:
+            anna.browser.post(page_of(product), {**form, "variants-0-option": "L"})
+        asked.append(len(queries))
+    assert asked[0] == asked[1]
+
+
+def test_a_row_behind_the_last_position_is_saved(anna: Staff) -> None:
+    product, _ = shoes()
+    edits(anna, product, **{"variants-0-position": "32767"})
+    edits(anna, product, options="behind", new_price="1", stem=f"B{uuid4().hex[:8]}")
+    assert [row.option for row in product.variants.order_by("position", "pk")][-1] == "behind"
 
 
 # --- Variants ------------------------------------------------------------------------------------
@@ -188,6 +237,26 @@ def test_a_form_that_is_sent_twice_moves_its_units_once(anna: Staff) -> None:
     anna.sends(page_of(product), **form)
     assert any("this was done before" in words for words in anna.sends(page_of(product), **form))
     assert Variant.objects.get(pk=variant.pk).stock == 8
+
+
+def test_units_that_postgresql_does_not_take_are_said(
+    anna: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL changes to a standby after the form is saved, before its units move."""
+    product, _ = shoes()
+    lost = Outcome("read_only", "PostgreSQL can only be read.")
+    monkeypatch.setattr(controls.Restock, "carry_out", lambda *args, **options: lost)
+    assert lost.words in edits(anna, product, **{"variants-0-units": "5"})
+
+
+def test_units_that_take_too_long_are_not_tried_for_ever(
+    anna: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = with_variants(2)
+    monkeypatch.setattr(base, "PATIENCE", -1.0)
+    page = edits(anna, product, **{"variants-0-units": "5", "variants-1-units": "5"})
+    assert "2 more were not tried: the others took too long." in page
+    assert [row.stock for row in product.variants.all()] == [0, 0]
 
 
 def test_units_that_are_added_in_a_sale_can_be_bought(anna: Staff, make_sale: MakeSale) -> None:
