@@ -10,12 +10,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 from rich.console import Console
 
+from flashsale.moments import find_zone
 from flashsale.money import as_decimal
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
@@ -148,7 +148,7 @@ class Command(OperatorCommand):
     ) -> dict[str, object]:
         """The parameters of the query."""
         only = None if sale is None else find_sale(sale)
-        zone = ZoneInfo(only.time_zone if only else "UTC")
+        zone = find_zone(only.time_zone if only else "UTC")
         if any(time is not None and time.tzinfo is None for time in (since, until)):
             self.note(f"Times without an offset are read in {zone.key}.")
         return {
@@ -213,7 +213,7 @@ def _local(moment: str, zone: str) -> str:
 
     Not by PostgreSQL, whose zones may be older than Python's, and which would refuse a new name.
     """
-    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
+    local = datetime.fromisoformat(moment).astimezone(find_zone(zone))
     return local.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
