@@ -1,20 +1,36 @@
 """Edit a price as people write it, with a currency from ISO 4217's list."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from dashboard.admin.edited import SideBySide
 from flashsale.currencies import OFFERED
 from flashsale.money import format_digits, parse_amount
 
+_SELECTED = mark_safe(" selected")  # no one's text
 _PAIR = {"price", "currency"}
 
 
-class CurrencySelect(forms.Select):
+class CurrencyList(forms.Select):
+    """A list of currencies."""
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        """As Django does. Its templates take 30 ms for all currencies, and a product has many rows."""
+        own = flatatt(self.build_attrs(self.attrs, attrs))
+        choices: Any = self.choices
+        options = _options(tuple(choices), frozenset(self.format_value(value)))
+        return format_html('<select name="{}"{}>{}</select>', name, own, options)
+
+
+class CurrencySelect(CurrencyList):
     """A list of currencies, with a search field where JavaScript runs."""
 
     class Media:
@@ -28,6 +44,12 @@ class CurrencySelect(forms.Select):
 
     def __init__(self) -> None:
         super().__init__({"class": "searchable"})
+
+
+@lru_cache(maxsize=64)
+def _options(choices: tuple[tuple[str, str], ...], chosen: frozenset[str]) -> SafeString:
+    written = ((code, _SELECTED if code in chosen else "", name) for code, name in choices)
+    return format_html_join("\n", '<option value="{}"{}>{}</option>', written)
 
 
 class PriceForm(SideBySide):

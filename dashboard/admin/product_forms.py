@@ -1,7 +1,8 @@
 """The forms of a product's page in admin: texts, pictures, variants, and several variants at once."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from django.utils.text import slugify
 
 from dashboard import controls
 from dashboard.admin.edited import SideBySide
-from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
+from dashboard.admin.prices import CurrencyList, CurrencySelect, PriceForm, offered_currencies
 from flashsale.money import parse_amount
 from inventory.models import Variant
 from inventory.names import LineFormField
@@ -25,6 +26,7 @@ from orders.stock_changes import MOST_MOVED
 from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_for_change
 
 _MOST_OPTIONS = 100  # typed at once
+_HALVES = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".33", "⅔": ".67"})
 
 
 class ProductForm(SideBySide):
@@ -130,9 +132,10 @@ class ProductForm(SideBySide):
             self.add_error("options", f"At most {_MOST_OPTIONS} at once.")
             return
         units = self._units_of_each(len(options))
-        for option, number in zip(options, units, strict=False):
+        stem = typed["stem"] or stem_of(typed["name"])
+        for option, sku, number in zip(options, skus_of(stem, options), units, strict=False):
             variant = Variant(
-                sku=f"{typed['stem'] or stem_of(typed['name'])}-{plain(option)}",
+                sku=sku,
                 option=option,
                 price=price,
                 currency=currency,
@@ -157,7 +160,7 @@ class ProductForm(SideBySide):
 
     def _check(self, variant: Variant) -> None:
         if variant.sku in {planned.sku for planned, _ in self.quick}:
-            self.add_error("options", f"Two options would have the sku {variant.sku}.")
+            self.add_error("options", f"“{variant.option}” is there twice.")
         try:
             variant.full_clean(exclude=["product"])
         except ValidationError as error:
@@ -190,7 +193,7 @@ class VariantForm(Ordered, PriceForm):
 
     user: Any  # set by the page
 
-    currency = forms.ChoiceField(initial=lambda: settings.DEFAULT_CURRENCY)  # a list fits a row
+    currency = forms.ChoiceField(widget=CurrencyList, initial=lambda: settings.DEFAULT_CURRENCY)
     units = forms.IntegerField(
         required=False,
         min_value=-MOST_MOVED,
@@ -255,9 +258,25 @@ def split(typed: str) -> list[str]:
     return [part.strip() for part in re.split(r"[,;\n]", typed) if part.strip()]
 
 
+def skus_of(stem: str, options: Sequence[str]) -> list[str]:
+    """A sku for each option. Options that differ in other characters only get a number: A-x, A-x-2;
+    equal options get equal skus."""
+    skus: dict[str, str] = {}
+    taken = set[str]()
+    for option in options:
+        if option.casefold() not in skus:
+            first = f"{stem}-{plain(option)}"
+            numbered = (f"{first}-{number}" for number in count(2))
+            sku = next(sku for sku in chain([first], numbered) if sku.lower() not in taken)
+            taken.add(sku.lower())
+            skus[option.casefold()] = sku
+    return [skus[option.casefold()] for option in options]
+
+
 def plain(option: str) -> str:
-    """An option as part of a sku: `EU 42½` becomes EU-42."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", option).strip("-") or "x"
+    """An option as part of a sku: `EU 42½` becomes EU-42.5, `42 2/3` becomes 42-2-3."""
+    ascii_only = re.sub(r"\s+\.", ".", option.translate(_HALVES))
+    return re.sub(r"[^A-Za-z0-9._]+", "-", ascii_only).strip("-") or "x"
 
 
 def stem_of(name: str) -> str:

@@ -26,9 +26,17 @@ from orders import stock_changes
 from orders.audit_trail import Action, facts, write_down
 from orders.variant_changes import announce_to_pages
 
+_MOST_NEW = 200  # rows of a kind in one form, besides those that there are
+
 
 class _PartOfProduct(admin.TabularInline):  # type: ignore[type-arg]  # Django has no generics here
     """Rows of a product's page, for all users who may edit the product."""
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        # By default Django makes a thousand forms more, if a request claims to have them.
+        present = self.model._default_manager.filter(product=obj).count() if obj else 0
+        most = present + _MOST_NEW
+        return super().get_formset(request, obj, max_num=most, absolute_max=most, **options)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may(request, "view", "add", "change")

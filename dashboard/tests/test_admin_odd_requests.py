@@ -202,6 +202,13 @@ def test_a_sale_with_more_lines_than_it_may_have_is_shown_again(root: Client) ->
     assert f"at most {MOST_LISTED} forms" in answer.content.decode()
 
 
+@pytest.mark.parametrize("part", ["variants", "pictures"])
+def test_a_product_with_more_rows_than_can_be_typed_is_shown_again(root: Client, part: str) -> None:
+    form = form_of(root.get(f"{listed(Product)}add/").content.decode())
+    answer = root.post(f"{listed(Product)}add/", {**form, f"{part}-TOTAL_FORMS": "100000"})
+    assert "at most 200 forms" in answer.content.decode()
+
+
 def test_a_file_that_is_too_large_is_a_form_with_the_status_413(root: Client) -> None:
     huge = SimpleUploadedFile("huge.png", b"x" * (MOST_BYTES + 1), "image/png")
     form = form_of(root.get(f"{listed(Product)}add/").content.decode())
