@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.exceptions import ValidationError
 
-from flashsale.moments import ClockChange, name_choices, read_clock
+from flashsale.moments import ClockChange, find_zone, name_choices, read_clock
 from inventory.models import sensible_moment
 
 _UTC = ZoneInfo("UTC")
@@ -100,7 +100,7 @@ class MomentField(forms.Field):
 
     def read_in(self, zone: str) -> None:
         """Read and show the clocks of this time zone."""
-        self.zone = self.widget.zone = ZoneInfo(zone)
+        self.zone = self.widget.zone = find_zone(zone)
 
     def to_python(self, value: Any) -> datetime | None:
         if isinstance(value, datetime | None):

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from asgiref.sync import async_to_sync
 from django.http import Http404, HttpRequest, StreamingHttpResponse
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_GET
 
 from dashboard.access import SEE_ORDERS, staff_with
 from flashsale.middleware import try_again
+from flashsale.moments import find_zone
 from inventory.models import Sale
 from orders.export import choose
 from orders.export_stream import ExportRunning, start_export
@@ -65,7 +65,7 @@ class Chosen(NamedTuple):
     @property
     def file_name(self) -> str:
         """`orders-<slug>-<status>-<date>.csv`, with the date in the sale's time zone."""
-        zone = ZoneInfo(self.sale.time_zone if self.sale else "UTC")
+        zone = find_zone(self.sale.time_zone if self.sale else "UTC")
         day = timezone.localdate(timezone=zone).isoformat()
         parts = ["orders", self.sale.slug if self.sale else "", self.status, day]
         return f"{'-'.join(filter(None, parts))}.csv"

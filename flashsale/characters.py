@@ -52,6 +52,8 @@ _UNSEEN = re.compile(
     r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\ufffc"
     r"\U0001d159\U000e0100-\U000e01ef]"
 )
+# Marks above or below one letter: more would cover the lines around it. Myanmar needs five.
+_MOST_MARKS = 6
 # Unicode adds emoji and Han here every year; Python's tables are some years older.
 _GROWING = re.compile(r"[\U0001f000-\U0001faff\U00020000-\U0003fffd]")
 
@@ -91,8 +93,24 @@ def _refuse_hidden(text: str) -> None:
     if hidden := find_hidden(text):
         named = ", ".join(map(describe, hidden[:5]))
         raise ValidationError(f"This cannot be seen, or changes the text around it: {named}.")
+    if piled := _find_pile(text):
+        raise ValidationError(
+            f"More than {_MOST_MARKS} marks on one letter cover the text around it: {describe(piled)}."
+        )
     if text and all(unicodedata.category(char)[0] in "MZ" for char in text):  # marks, blanks
         raise ValidationError("There is nothing in it that can be seen.")
+
+
+def _find_pile(text: str) -> str:
+    """The last of too many marks on one letter; an empty string if there is no such letter. Tibetan
+    letters below each other count as marks, and are none."""
+    marks = 0
+    for char in unicodedata.normalize("NFD", text):
+        is_mark = unicodedata.category(char) in ("Mn", "Me") and not "\u0f00" <= char <= "\u0fff"
+        marks = marks + 1 if is_mark else 0
+        if marks > _MOST_MARKS:
+            return char
+    return ""
 
 
 def _is_hidden(char: str) -> bool:

@@ -2,11 +2,13 @@
 read from them."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils.formats import date_format
 
 _MINUTE = timedelta(minutes=1)
+_UTC = ZoneInfo("UTC")
 
 
 class ClockChange(ValueError):
@@ -21,18 +23,35 @@ class NeverShown(ClockChange):
     """The clocks are set forward, and skip this time."""
 
 
+@lru_cache(maxsize=1024)
+def find_zone(name: str) -> ZoneInfo:
+    """The time zone of this name; UTC if this machine does not know it.
+
+    A sale's zone may be missing from another machine's data, or from a later release of it. Its
+    times are still right in UTC, and say so. `manage.py doctor` names such sales.
+    """
+    try:
+        return ZoneInfo(name)
+    except (
+        ZoneInfoNotFoundError,
+        ValueError,
+        OSError,
+    ):  # as zoneinfo raises for "America", a folder
+        return _UTC
+
+
 # --- Writing -------------------------------------------------------------------------------------
 
 
 def format_moment(moment: datetime, zone: str = "UTC") -> str:
     """Format a moment in a time zone: `27 Nov 2026, 18:00:00 CET`."""
-    local = moment.astimezone(ZoneInfo(zone))
+    local = moment.astimezone(find_zone(zone))
     return f"{_format_clock(local)} {_abbreviation(local)}"
 
 
 def format_time(moment: datetime, zone: str) -> str:
     """Format the time of day in a time zone: `18:00:00 CET`."""
-    local = moment.astimezone(ZoneInfo(zone))
+    local = moment.astimezone(find_zone(zone))
     return f"{local:%H:%M:%S} {_abbreviation(local)}"
 
 
@@ -44,7 +63,7 @@ def format_window(opens_at: datetime, closes_at: datetime, zone: str) -> str:
 
 def name_zone(moment: datetime, zone: str) -> str:
     """A zone with its offset at that moment: `Europe/Berlin, UTC+1`; `UTC` alone."""
-    offset = utc_offset(moment.astimezone(ZoneInfo(zone)))
+    offset = utc_offset(moment.astimezone(find_zone(zone)))
     return zone if zone == offset else f"{zone}, {offset}"
 
 

@@ -141,6 +141,7 @@ def _render(opened: Image.Image, notes: list[str]) -> Image.Image:
     opened.info.update(_scaled_transparency(opened))
     opened.load()
     small = _convert_to_srgb(_resample(opened, size), opened, notes)
+    small.info.clear()  # of malformed EXIF, Pillow raises an error each time that it reads it
     small.getexif()[0x0112] = _orientation(opened)
     return ImageOps.exif_transpose(small)
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from flashsale.characters import clean_line
 from flashsale.currencies import OFFERED
-from flashsale.moments import NeverShown, read_clock, shown_twice
+from flashsale.moments import NeverShown, find_zone, read_clock, shown_twice
 from flashsale.money import parse_amount
 from inventory import announce
 from inventory.models import Sale, Variant, sensible_moment
@@ -226,7 +226,7 @@ def format_in_zone(moment: datetime, zone: ZoneInfo) -> str:
 
 def format_window(sale: Sale, zone: ZoneInfo | None = None) -> str:
     """Format opening and close, in the sale's own zone by default."""
-    zone = zone or ZoneInfo(sale.time_zone)
+    zone = zone or find_zone(sale.time_zone)
     return f"{format_in_zone(sale.opens_at, zone)} to {format_in_zone(sale.closes_at, zone)} {zone.key}"
 
 
@@ -238,8 +238,8 @@ def sale_facts(sale: Sale) -> Facts:
         "status": sale.status,
         "phase": sale.phase(timezone.now()),
         "state": sale.state(timezone.now()),
-        "opens_at": sale.opens_at.astimezone(ZoneInfo(sale.time_zone)),
-        "closes_at": sale.closes_at.astimezone(ZoneInfo(sale.time_zone)),
+        "opens_at": sale.opens_at.astimezone(find_zone(sale.time_zone)),
+        "closes_at": sale.closes_at.astimezone(find_zone(sale.time_zone)),
         "time_zone": sale.time_zone,
         "limit": sale.limit,
         "confirmed": sale.confirmed,
@@ -252,7 +252,7 @@ def audit_facts(entries: Iterable[AuditEntry]) -> list[Facts]:
     """Entries of the audit, for JSON, with their sales selected."""
     return [
         {
-            "at": entry.at.astimezone(ZoneInfo(zone_of(entry))),
+            "at": entry.at.astimezone(find_zone(zone_of(entry))),
             "by": entry.actor,
             "action": entry.action,
             "subject": entry.subject,

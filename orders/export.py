@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import connection
 
+from flashsale.moments import find_zone
 from flashsale.money import as_decimal
 from orders.reference import reference
 
@@ -137,7 +137,7 @@ def _local(moment: str, zone: str) -> str:
 
     Not by PostgreSQL, whose zones may be older than Python's, and which would refuse a new name.
     """
-    local = datetime.fromisoformat(moment).astimezone(ZoneInfo(zone))
+    local = datetime.fromisoformat(moment).astimezone(find_zone(zone))
     return local.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -2,6 +2,7 @@
 the sale is scheduled or opened."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from flashsale.currencies import OFFERED, decimals_of
@@ -16,6 +17,7 @@ def list_warnings(sale: Sale) -> list[str]:
     """Sentences for staff; none if nothing is odd."""
     variants = [listing.variant for listing in sale.listings.select_related("variant")]
     found = [_warn_of_price(variant) for variant in variants]
+    found.append(_warn_of_equal_options(variants))
     found.append(_warn_of_currencies(variants) or _warn_of_spread(variants))
     return [warning for warning in found if warning]
 
@@ -27,7 +29,7 @@ def digest_of(sale: Sale, warnings: Iterable[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-# --- Prices. Each function returns "" if nothing is odd. -------------------------------------------
+# --- Each function returns "" if nothing is odd. -------------------------------------------
 
 
 def _warn_of_price(variant: Variant) -> str:
@@ -60,6 +62,18 @@ def _warn_of_spread(variants: Sequence[Variant]) -> str:
         f"{_name(high)} costs {format_money(high.price, high.currency)}, {_TIMES} times as much as"
         f" {_name(low)} or more ({format_money(low.price, low.currency)})."
     )
+
+
+def _warn_of_equal_options(variants: Sequence[Variant]) -> str:
+    """Of those without an option, pages show the skus."""
+    alike: dict[tuple[int | None, str], list[Variant]] = defaultdict(list)
+    for variant in variants:
+        if variant.option:
+            alike[variant.product_id, variant.option.casefold()].append(variant)
+    groups = [" and ".join(map(_name, group)) for group in alike.values() if len(group) > 1]
+    if not groups:
+        return ""
+    return f"Shoppers cannot tell these options apart: {'; '.join(groups)}."
 
 
 def _name(variant: Variant) -> str:

@@ -1,5 +1,6 @@
 """Staff's Markdown as HTML that is safe on a shopper's page."""
 
+import re
 from functools import lru_cache
 
 import nh3
@@ -10,6 +11,8 @@ _TAGS = {
     *("p", "br", "strong", "em", "code", "a", "ul", "ol", "li", "h3", "h4"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
+# Fields refuse them as characters, Markdown makes them of `&#8238;`.
+_DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _parser = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -28,4 +31,4 @@ def render_markdown(text: str) -> SafeString:
         url_relative="deny",
         link_rel="noopener nofollow",
     )
-    return mark_safe(html)  # noqa: S308  # sanitised by nh3
+    return mark_safe(_DIRECTION.sub("", html))  # noqa: S308  # sanitised by nh3

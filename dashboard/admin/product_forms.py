@@ -1,7 +1,8 @@
 """The forms of a product's page in admin: texts, pictures, variants, and several variants at once."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_
 
 MOST_VARIANTS = 100  # of one product
 MOST_PICTURES = 30
+_HALVES = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".33", "⅔": ".67"})
 
 
 class ProductForm(SideBySide):
@@ -124,9 +126,9 @@ class ProductForm(SideBySide):
         if price is None or self.errors:  # skus are made of the name, which may be one of them
             return
         stem = self.cleaned_data["stem"] or stem_of(self.cleaned_data["name"])
-        for option, number in zip(options, units, strict=True):
+        for option, sku, number in zip(options, skus_of(stem, options), units, strict=True):
             variant = Variant(
-                sku=f"{stem}-{plain(option)}",
+                sku=sku,
                 option=option,
                 price=price,
                 currency=self.cleaned_data["new_currency"] or self._usual_currency(),
@@ -163,7 +165,7 @@ class ProductForm(SideBySide):
 
     def _check(self, variant: Variant) -> None:
         if variant.sku in {planned.sku for planned, _ in self.quick}:
-            self.add_error("options", f"Two options would have the sku {variant.sku}.")
+            self.add_error("options", f"“{variant.option}” is there twice.")
         try:
             variant.full_clean(exclude=["product"])
         except ValidationError as error:
@@ -266,9 +268,25 @@ def split(typed: str) -> list[str]:
     return [part.strip() for part in re.split(r"[,;\n]", typed) if part.strip()]
 
 
+def skus_of(stem: str, options: Sequence[str]) -> list[str]:
+    """A sku for each option. Options that differ in other characters only get a number: A-x, A-x-2;
+    equal options get equal skus."""
+    skus: dict[str, str] = {}
+    taken = set[str]()
+    for option in options:
+        if option.casefold() not in skus:
+            first = f"{stem}-{plain(option)}"
+            numbered = (f"{first}-{number}" for number in count(2))
+            sku = next(sku for sku in chain([first], numbered) if sku.lower() not in taken)
+            taken.add(sku.lower())
+            skus[option.casefold()] = sku
+    return [skus[option.casefold()] for option in options]
+
+
 def plain(option: str) -> str:
-    """An option as part of a sku: `EU 42½` becomes EU-42."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", option).strip("-") or "x"
+    """An option as part of a sku: `EU 42½` becomes EU-42.5, `42 2/3` becomes 42-2-3."""
+    ascii_only = re.sub(r"\s+\.", ".", option.translate(_HALVES))
+    return re.sub(r"[^A-Za-z0-9._]+", "-", ascii_only).strip("-") or "x"
 
 
 def stem_of(name: str) -> str:

@@ -20,7 +20,7 @@ from dashboard.admin.listings import ListingInline
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
-from flashsale.moments import format_moment, format_window
+from flashsale.moments import find_zone, format_moment, format_window
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
 
@@ -155,7 +155,7 @@ class SaleAdmin(Edited):
     ) -> HttpResponse:
         """Django's own log of the pages' changes, in the sale's time zone."""
         zone = getattr(self.get_object(request, unquote(object_id)), "time_zone", "UTC")
-        with timezone.override(zone):
+        with timezone.override(find_zone(zone)):
             page = super().history_view(request, object_id, {"subtitle": f"Times in {zone}"})
             return page.render() if isinstance(page, TemplateResponse) else page
 

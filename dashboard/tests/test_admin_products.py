@@ -76,8 +76,23 @@ def test_six_sizes_are_typed_in_one_field(anna: Staff) -> None:
     edits(anna, product, options="43; EU 44 ½", new_price="139,00", new_units="1, 2", stem="SIX")
     assert rows(product)[3:] == [
         ("SIX-43", "43", 13900, "EUR", 1),
-        ("SIX-EU-44", "EU 44 ½", 13900, "EUR", 2),
+        ("SIX-EU-44.5", "EU 44 ½", 13900, "EUR", 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "skus"),
+    [
+        ("42, 42½, 42 2/3", ["42", "42.5", "42-2-3"]),
+        ("大, 小, 中", ["x", "x-2", "x-3"]),
+        ("EU 41, EU-41", ["EU-41", "EU-41-2"]),
+        ("x, -, x-2, +", ["x", "x-2", "x-2-2", "x-3"]),
+    ],
+)
+def test_each_option_gets_a_sku_of_its_own(anna: Staff, options: str, skus: list[str]) -> None:
+    stem = f"S{uuid4().hex[:8]}"
+    adds(anna, name=stem, options=options, new_price="1", stem=stem)
+    assert [row[0] for row in rows(Product.objects.get(name=stem))] == [f"{stem}-{s}" for s in skus]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +106,7 @@ def test_six_sizes_are_typed_in_one_field(anna: Staff) -> None:
         ({"new_units": "many"}, "Whole numbers up to 1,000,000"),
         ({"new_units": "-1"}, "Whole numbers up to 1,000,000"),
         ({"new_units": "1000001"}, "Whole numbers up to 1,000,000"),
-        ({"options": "EU 41, EU-41"}, "Two options would have the sku"),
+        ({"options": "EU 41, eu 41"}, "“eu 41” is there twice."),
         ({"options": "x" * 41}, "at most 40 characters"),
         ({"options": ",".join(map(str, range(101)))}, "A product has at most 100 variants."),
     ],

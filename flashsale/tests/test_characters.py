@@ -90,6 +90,21 @@ def test_a_name_of_blanks_alone_is_empty(nothing: str) -> None:
     assert clean_line(nothing) == ""
 
 
+@pytest.mark.parametrize("mark", ["\u0301", "\u0334", "\u20dd", "\u0e47"])
+def test_a_pile_of_marks_is_refused(mark: str) -> None:
+    assert clean_line(f"Z{mark * 5}o")
+    for clean in (clean_line, clean_text):
+        with pytest.raises(ValidationError, match="cover the text around it: U"):
+            clean(f"Runner Z{mark * 9}")
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0f67" + "\u0fb1" * 7, "\u1019\u103c\u103d\u103e\u102d\u102f\u1037"]
+)
+def test_scripts_with_many_marks_are_taken(name: str) -> None:  # Tibetan, Myanmar
+    assert clean_line(name) == name
+
+
 def test_an_accent_alone_is_no_name() -> None:
     with pytest.raises(ValidationError, match="nothing in it that can be seen"):
         clean_line("\u0301")

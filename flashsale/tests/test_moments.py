@@ -1,6 +1,8 @@
 """Moments are written as the clocks of a time zone show them, and read back from it."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -32,6 +34,29 @@ def around(clock: datetime) -> list[datetime]:
     """Every moment at which clocks with an offset of quarters of an hour can show it."""
     quarter = timedelta(minutes=15)
     return [clock.replace(tzinfo=UTC) + number * quarter for number in range(-60, 61)]
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "America", "../UTC", "", "US/Pacific-New"])
+def test_an_unknown_zone_is_shown_in_utc(name: str) -> None:
+    assert moments.format_moment(FIRST, name) == moments.format_moment(FIRST, "UTC")
+    assert moments.format_time(FIRST, name).endswith("UTC")
+    assert moments.name_zone(FIRST, name) == f"{name}, UTC"
+
+
+def test_zones_are_found_in_one_place() -> None:
+    """`ZoneInfo` raises an error for a name that this machine does not know."""
+    home = Path(moments.__file__).parent
+    product = [
+        home.parent / app for app in ["storefront", "dashboard", "ops", "orders", "inventory"]
+    ]
+    found = {
+        path.name
+        for folder in [home, *product]
+        for path in folder.rglob("*.py")
+        if "tests" not in path.parts
+        and re.search(r"(?<!= )ZoneInfo\((?!\"UTC\")", path.read_text())
+    }
+    assert found == {"moments.py", "lifecycle_command.py"}  # the second refuses what is typed
 
 
 @given(instants, zones)

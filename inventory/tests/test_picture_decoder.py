@@ -209,6 +209,15 @@ def test_a_picture_of_a_turned_camera_is_upright(kind: str) -> None:
     assert top[0] > 200
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("size", [(30, 20), (1300, 1300)])
+def test_exif_that_is_none_counts_as_upright(kind: str, size: tuple[int, int]) -> None:
+    picture = Image.new("RGB", size)
+    shown = kept(saved(picture, kind, exif=b"Exif\0\0no TIFF, and long enough"))
+    assert (shown.width > shown.height) == (size[0] > size[1])
+    assert not shown.getexif()
+
+
 def test_malformed_exif_counts_as_upright() -> None:
     picture = Image.new("RGB", (30, 20))
     assert kept(saved(picture, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")).size == (30, 20)

@@ -15,7 +15,7 @@ from dashboard.alarms import WAITS_LONG
 from flashsale.currencies import KNOWN
 from inventory.gate import replica
 from inventory.gate.state import Pulse
-from inventory.models import Sale, Variant
+from inventory.models import Sale, Variant, time_zones
 from ops.doctor.findings import Finding, failed, ok, warning
 from orders.models import Order
 
@@ -141,6 +141,17 @@ def check_currencies() -> Iterator[Finding]:
         yield ok("currencies", "ISO 4217 lists those of all prices.")
 
 
+def check_time_zones() -> Iterator[Finding]:
+    """Find sales whose time zone this machine does not know: their times are shown in UTC."""
+    unknown = list(Sale.objects.exclude(time_zone__in=time_zones()).order_by("pk"))
+    if unknown:
+        seen = f"This machine does not know those of some sales: {_name(unknown)}."
+        advice = "Their times are shown in UTC. Update the package `tzdata`, or end these sales."
+        yield warning("time zones", seen, advice)
+    else:
+        yield ok("time zones", "Those of all sales are known.")
+
+
 def _undrained() -> QuerySet[Sale]:
     """Sales that have a gate: neither drafts nor finished."""
     return Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
@@ -161,4 +172,5 @@ CHECKS = (
     check_drafts,
     check_paused_before_opening,
     check_currencies,
+    check_time_zones,
 )

@@ -40,6 +40,27 @@ def test_usual_prices_are_not_asked_about(
 
 
 @pytest.mark.parametrize(
+    ("options", "same_product", "asked"),
+    [
+        (("M", "m"), True, True),
+        (("M", "L"), True, False),
+        (("M", "M"), False, False),
+        (("", ""), True, False),  # pages show their skus
+    ],
+)
+def test_options_that_look_alike_are_asked_about(
+    draft: Sale, options: tuple[str, str], same_product: bool, asked: bool
+) -> None:
+    first, second = (listing.variant for listing in draft.listings.order_by("position", "id"))
+    Variant.objects.filter(pk=first.pk).update(option=options[0])
+    product = first.product if same_product else second.product
+    Variant.objects.filter(pk=second.pk).update(option=options[1], product=product)
+    said = [words for words in list_warnings(draft) if "tell these options apart" in words]
+    assert len(said) == asked
+    assert not said or (first.sku in said[0] and second.sku in said[0])
+
+
+@pytest.mark.parametrize(
     ("prices", "currency", "said"),
     [
         ((0, 12900), "EUR", "costs nothing."),

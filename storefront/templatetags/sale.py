@@ -1,12 +1,11 @@
 """Template filters for a live sale."""
 
 from collections.abc import Iterable
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime, tzinfo
 
 from django import template
 
-from flashsale.moments import name_zone
+from flashsale.moments import find_zone, name_zone
 from storefront.catalogue import VariantCard, stock_level
 from storefront.live_sale import LiveSale
 
@@ -28,7 +27,13 @@ def gone(live: LiveSale, variants: Iterable[VariantCard]) -> bool:
 @register.filter
 def moment(milliseconds: int, zone: str) -> datetime:
     """A time in ms since 1970, as a datetime in the sale's time zone."""
-    return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(zone))
+    return datetime.fromtimestamp(milliseconds / 1000, find_zone(zone))
+
+
+@register.filter
+def known_zone(name: str) -> tzinfo:
+    """The time zone of this name, for Django's `timezone` tag; UTC if it is unknown here."""
+    return find_zone(name)
 
 
 @register.filter

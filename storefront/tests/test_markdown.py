@@ -32,6 +32,10 @@ def test_a_link_leads_to_an_https_address_or_nowhere(link: str) -> None:
     assert "href" not in render_markdown(f"[fit]({link})")
 
 
+def test_an_entity_turns_no_direction() -> None:
+    assert render_markdown("a&#8238;b&#x2066;c") == "<p>abc</p>\n"
+
+
 def test_pictures_are_not_loaded_from_elsewhere() -> None:
     assert "example" not in render_markdown("![shoe](https://example.com/a.png)")
 

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.db import DatabaseError, InterfaceError
 
 from flashsale.characters import isolate
 from flashsale.database import only_reads
+from flashsale.moments import find_zone
 from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
@@ -172,7 +172,7 @@ def _format_line(order: Order) -> str:
 
 
 def _order_facts(order: Order) -> Facts:
-    zone = ZoneInfo(order.sale.time_zone)
+    zone = find_zone(order.sale.time_zone)
     return {
         "id": order.pk,
         "reference": order.reference,

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandParser
 from django.db import DatabaseError, InterfaceError
 from rich.console import Console
 
+from flashsale.moments import find_zone
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
 from orders.export import BYTE_ORDER_MARK, COLUMNS, as_csv, choose, copy_orders
@@ -80,7 +80,7 @@ class Command(OperatorCommand):
     ) -> dict[str, object]:
         """The parameters of the query."""
         only = None if sale is None else find_sale(sale)
-        zone = ZoneInfo(only.time_zone if only else "UTC")
+        zone = find_zone(only.time_zone if only else "UTC")
         if any(time is not None and time.tzinfo is None for time in (since, until)):
             self.note(f"Times without an offset are read in {zone.key}.")
         return choose(

@@ -14,6 +14,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 
 from flashsale.characters import join_isolated
+from flashsale.moments import find_zone
 from flashsale.templatetags.money import money
 from inventory.models import Sale
 from ops import overview
@@ -157,7 +158,7 @@ class Command(LifecycleCommand):
         return self.table(headings, rows)
 
     def _format_audit(self, seen: Overview) -> str:
-        zone = ZoneInfo(seen.sale.time_zone)
+        zone = find_zone(seen.sale.time_zone)
         rows = [
             (
                 format_in_zone(entry.at.replace(microsecond=0), zone),
@@ -233,7 +234,7 @@ class Command(LifecycleCommand):
         if opens is None and closes is None:
             raise UsageError("Say what to move: --opens, --closes or both.")
         sale = find_sale(slug)
-        zone = ZoneInfo(sale.time_zone)
+        zone = find_zone(sale.time_zone)
         self._note_zone(zone, opens, closes)
         opens_at, closes_at = (in_zone(time, zone) if time else None for time in (opens, closes))
         planned = Sale(time_zone=sale.time_zone)

@@ -3,12 +3,11 @@
 from argparse import ArgumentTypeError
 from collections import Counter
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import redis
 
 from flashsale.characters import isolate, join_isolated
-from flashsale.moments import format_moment
+from flashsale.moments import find_zone, format_moment
 from inventory.gate import replica
 from inventory.models import Sale, StockMovement, Variant
 from ops.base_command import FAILED, describe_failure
@@ -149,7 +148,7 @@ def _facts(variant: Variant, flight: Flight | None) -> Facts:
 
 def _movement_facts(moved: StockMovement) -> Facts:
     return {
-        "at": moved.at.astimezone(ZoneInfo(_zone(moved))),
+        "at": moved.at.astimezone(find_zone(_zone(moved))),
         "delta": moved.delta,
         "balance": moved.balance,
         "reason": moved.reason,
