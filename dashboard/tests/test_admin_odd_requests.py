@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Model
@@ -131,9 +132,9 @@ def test_a_page_of_a_row_with_odd_parameters_is_no_error(
     sale = make_sale()
     queue_up(sale, 1)
     settlement.settle(sale.pk)
+    Group.objects.get_or_create(name="drivers")
     row = model._default_manager.first()
-    if row is None:
-        pytest.skip("there is no row")
+    assert row
     pages = [page_of(row).removesuffix("change/") + page for page in PAGES]
     names = ("p", "_popup", "_to_field", "_changelist_filters", "e")
     tried = [f"{page}?{query}" for page in pages for query in with_some_values(names, 2)]
