@@ -140,8 +140,10 @@ class LiveSale:
         run_in_background(self.refresh())
 
     def _read_card_if_due(self) -> None:
-        # A gate of another version may have new rules; a missing gate may mean a finished sale.
+        # A gate of another version may have new rules; a missing gate may mean a finished sale, which
+        # stays without one.
         moved = self.view is not None and self.view.version != self.card.version
+        moved = moved and not self.card.finished
         self._read_card_after(TICK if moved else _CARD_KEPT)
 
     def read_card_soon(self) -> None:

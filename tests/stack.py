@@ -118,6 +118,14 @@ class Web(Process):
         return (said["postgresql"], said["redis"]) == ("ok", "ok")
 
 
+class ForgetfulWeb(Web):
+    """A server process for many tests, each with sales of its own: see `tests/forgetful.py`."""
+
+    def start(self) -> Process:
+        self.command[2] = "tests.forgetful"
+        return super().start()
+
+
 @contextlib.contextmanager
 def worker(**env: str) -> Iterator[Process]:
     process = Process(WORKER, env).start()

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
-from inventory.products import Product
+from inventory.products import Picture, Product
 from ops.base_command import _harmless, aligned
 from ops.doctor import names
 from ops.doctor.findings import State
@@ -122,5 +122,7 @@ def test_the_doctor_is_content_with_a_shop_without_such_names() -> None:
     with (
         patch.object(Variant.objects, "all", Variant.objects.none),
         patch.object(Sale.objects, "all", Sale.objects.none),
+        patch.object(Product.objects, "all", Product.objects.none),
+        patch.object(Picture.objects, "all", Picture.objects.none),
     ):
         assert all(each.state == State.OK for check in names.CHECKS for each in check())

@@ -1,13 +1,19 @@
-"""A live sale pushes each outcome to the sockets of its shopper."""
+"""A live sale pushes each outcome to the sockets of its shopper, and reads no more than it must."""
 
 import asyncio
+from dataclasses import replace
+from unittest.mock import patch
 from uuid import UUID, uuid4
+
+import pytest
 
 from flashsale.http.shoppers import new_shopper
 from flashsale.http.sockets import Subscriber
+from flashsale.redis import web_connections
 from inventory.gate.entries import Answer
+from storefront import live_sale
 from storefront.catalogue import SaleCard
-from storefront.live_sale import LiveSale
+from storefront.live_sale import TICK, LiveSale
 
 SALE = SaleCard(7, "drop", "Drop", "live", 0, 2**41, "UTC", 1, 1, False, ())
 
@@ -50,3 +56,22 @@ def test_a_malformed_outcome_does_not_stop_the_next_one() -> None:
         return socket.frames
 
     assert len(asyncio.run(push())) == 2
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_sale_without_a_gate_is_read_each_second_until_it_is_finished(finished: bool) -> None:
+    async def refresh() -> int:
+        live = LiveSale(replace(SALE, finished=finished))
+        await live.refresh()
+        assert live.view
+        assert live.view.version != SALE.version
+        live._card_at -= TICK
+        try:
+            with patch("storefront.catalogue.card", return_value=None) as read:
+                await live.refresh()
+                await asyncio.gather(*live_sale._background)
+                return read.call_count
+        finally:
+            await web_connections.close_pipes()
+
+    assert asyncio.run(refresh()) == (0 if finished else 1)

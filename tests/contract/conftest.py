@@ -21,7 +21,7 @@ from tests.contract.wire import Wire
 
 
 @dataclass
-class Web(stack.Web):
+class Web(stack.ForgetfulWeb):
     """A web process whose standard error is kept."""
 
     stderr: IO[bytes] | None = field(default_factory=tempfile.TemporaryFile)

@@ -29,7 +29,7 @@ class Hasty(stack.Web):
 @pytest.fixture(scope="package")
 def web() -> Iterator[stack.Web]:
     """Browsers reach it directly."""
-    with stack.Web.running(RATE_PER_SHOPPER="0") as web:
+    with stack.ForgetfulWeb.running(RATE_PER_SHOPPER="0") as web:
         yield web
 
 
@@ -42,7 +42,7 @@ def hasty() -> Iterator[Hasty]:
 @pytest.fixture(scope="package")
 def production() -> Iterator[stack.Web]:
     """Behind a proxy; with room for one purchase in line."""
-    with stack.Web.running(RATE_PER_SHOPPER="0", LINE_BOUND="1", **PRODUCTION) as web:
+    with stack.ForgetfulWeb.running(RATE_PER_SHOPPER="0", LINE_BOUND="1", **PRODUCTION) as web:
         yield web
 
 
