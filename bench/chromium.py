@@ -9,9 +9,20 @@ if TYPE_CHECKING:
 
 INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 ABSENT = f"no browser: neither playwright's own nor any of {', '.join(INSTALLED)}"
+# A window keeps two hidden pages for what its address bar could show, and a process for the next page. They
+# cost more processor time than a small page.
+_COSTLY = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "SpareRendererForSitePerProcess")
+# What Playwright turns off, too: Chromium reads only the last list.
+_OFF = (
+    *("AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
+    *("HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding"),
+    *("ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "AimEnabled"),
+    *("OptimizationHints", "NetworkTimeServiceQuerying", "PreconnectToSearch"),
+)
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
+    f"--disable-features={','.join(_COSTLY + _OFF)}",
     "--renderer-process-limit=8",  # limits hundreds of pages
 ]
 

@@ -71,6 +71,19 @@ def test_each_kind_of_test_is_run_by_a_stage() -> None:
                 assert len(runs) == 1, (given, runs)
 
 
+def test_browser_tests_are_in_the_folder_that_their_stage_collects(
+    pytestconfig: pytest.Config,
+) -> None:
+    tests = [
+        path
+        for name in pytestconfig.getini("testpaths")
+        for path in (ROOT / name).rglob("test_*.py")
+    ]
+    marked = [path for path in tests if "pytest.mark.browser\n" in path.read_text()]
+    assert marked
+    assert [path for path in marked if path.parent != ROOT / check.BROWSER_TESTS] == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_its_stages_end_with_it(tmp_path: Path, number: signal.Signals) -> None:
     code = (

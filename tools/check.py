@@ -61,6 +61,7 @@ def _tests(name: str, *arguments: str, **env: str) -> Stage:
 
 # The browser's event loop and the ORM do not share a process otherwise.
 _BROWSER = {"DJANGO_ALLOW_ASYNC_UNSAFE": "1"}
+BROWSER_TESTS = "tests/browser"  # each process would import all other tests, to leave them out
 
 
 def usual() -> list[Lane]:
@@ -74,6 +75,7 @@ def usual() -> list[Lane]:
                 "-n",
                 "3",
                 *parallel,
+                BROWSER_TESTS,
                 "-m",
                 "browser and not deep and not alone",
                 **_BROWSER,
@@ -106,7 +108,13 @@ def deep() -> list[Lane]:
             ),
             _python("chaos", "manage.py", "chaos", "--minutes", "2"),
             _tests(
-                "deep browser tests", "-n", "3", "-m", "browser and deep and not alone", **_BROWSER
+                "deep browser tests",
+                "-n",
+                "3",
+                BROWSER_TESTS,
+                "-m",
+                "browser and deep and not alone",
+                **_BROWSER,
             ),
             _tests("alone", "-m", "alone"),
             _python("mutations", "-m", "tests.mutations"),

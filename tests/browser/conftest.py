@@ -28,7 +28,7 @@ SLOW_PATIENCE = deadlines.seconds(90_000)  # ms; a page without its socket asks 
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def driver() -> Iterator[Playwright]:
     with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
         # Playwright's loop runs in this thread, and Django takes the tests for coroutines.
@@ -37,7 +37,7 @@ def driver() -> Iterator[Playwright]:
         yield playwright
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def program(driver: Playwright) -> Path:
     """The browser's."""
     path = executable(driver)
@@ -48,7 +48,7 @@ def program(driver: Playwright) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium(driver: Playwright, program: Path) -> Iterator[Browser]:
     browser = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
     yield browser
@@ -113,14 +113,37 @@ def open_page(
     assert complaints.unexpected == []
 
 
-@pytest.fixture(scope="module")
-def web() -> Iterator[stack.Web]:
+@pytest.fixture(scope="session")
+def server() -> Iterator[stack.Web]:
     with stack.Web.running() as web:
         yield web
 
 
-@pytest.fixture(scope="module")
-def shop(web: stack.Web) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def worker() -> Iterator[stack.Process]:
+    """Started by `shop`, ended by `no_worker`: tests in a row that need the same share it."""
+    process = stack.Process(stack.WORKER)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def no_worker(worker: stack.Process) -> None:
+    worker.stop()
+    worker.popen = None
+
+
+@pytest.fixture
+def web(server: stack.Web, no_worker: None) -> stack.Web:
+    """A server of a shop in which nothing is settled, unless the test starts a worker."""
+    return server
+
+
+@pytest.fixture
+def shop(server: stack.Web, worker: stack.Process) -> str:
     """The address of a shop in which everything runs."""
-    with stack.worker():
-        yield web.url
+    if worker.popen is None:
+        worker.start()
+    assert worker.popen is not None
+    assert worker.popen.poll() is None, "the worker ended by itself"
+    return server.url

@@ -44,6 +44,7 @@ def busy(route: Route) -> None:
 
 
 @pytest.mark.deep
+@pytest.mark.usefixtures("no_worker")
 def test_the_server_is_killed_and_started_again_while_a_shopper_is_in_line(
     open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:
@@ -65,6 +66,7 @@ def test_the_server_is_killed_and_started_again_while_a_shopper_is_in_line(
     assert sale.orders.count() == 1
 
 
+@pytest.mark.usefixtures("no_worker")
 def test_a_click_into_a_server_that_is_gone_is_kept_until_it_is_back(
     open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:

@@ -8,20 +8,9 @@ from playwright.sync_api import Page, expect
 
 from bench.picture_samples import png
 from dashboard.tests.admin_pages import CORRECT, WRITE, Staff, page_of
-from dashboard.tests.test_admin_layout import PHONE, fits, logged_in
-from tests.browser.conftest import (
-    OpenPage,
-    chromium,
-    complaints,
-    driver,
-    open_page,
-    program,
-    shop,
-    web,
-)
+from tests.browser.conftest import OpenPage
+from tests.browser.test_admin_layout import PHONE, fits, logged_in
 from tests.cast import stocked
-
-__all__ = ["chromium", "complaints", "driver", "open_page", "program", "shop", "web"]  # fixtures
 
 pytestmark = pytest.mark.browser
 

@@ -11,19 +11,8 @@ from inventory.models import Sale, StockMovement, Variant
 from inventory.products import Product
 from orders import cancellation, settlement
 from orders.models import AuditEntry, Order
-from tests.browser.conftest import (
-    OpenPage,
-    chromium,
-    complaints,
-    driver,
-    open_page,
-    program,
-    shop,
-    web,
-)
+from tests.browser.conftest import OpenPage
 from tests.cast import queue_up, stocked
-
-__all__ = ["chromium", "complaints", "driver", "open_page", "program", "shop", "web"]  # fixtures
 
 pytestmark = pytest.mark.browser
 
