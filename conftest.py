@@ -47,7 +47,7 @@ def make_sale() -> Iterator[MakeSale]:
     from inventory.models import Listing, Sale
     from inventory.products import Product
     from orders import lifecycle
-    from tests.cast import make_ready, stocked
+    from tests.cast import run_caretaker, stocked
 
     made = []
 
@@ -76,7 +76,7 @@ def make_sale() -> Iterator[MakeSale]:
             Listing.objects.create(sale=sale, variant=variant)
         if live:
             lifecycle.schedule(sale.pk, by="staff")
-            make_ready(sale.pk)
+            run_caretaker()
             sale.refresh_from_db()
         return sale
 

@@ -56,12 +56,6 @@ def run_caretaker() -> None:
     caretaker.settle_waiting()
 
 
-def make_ready(sale: int) -> None:
-    """The caretaker's round for this sale alone, which costs the same however many there are."""
-    for server, sales in blocking_clients.group_by_server([sale]):
-        caretaker._heal_all(server, sales)
-
-
 def owned_units(sale: Sale) -> int:
     """Units of the sale that are taken: with the stock they make what came in."""
     units: int = sale.orders.aggregate(units=Coalesce(Sum("owned"), 0))["units"]

@@ -31,7 +31,7 @@ def page(url: str, path: str, language: str) -> str:
 def test_a_sale_is_read_in_german(url: str, make_sale: MakeSale) -> None:
     html = page(url, f"/sales/{make_sale(stock=10, limit=2).slug}/", "de-AT,de;q=0.9,en;q=0.5")
     assert '<html lang="de">' in html
-    assert "noch 10" in html
+    assert "Noch 10" in html
     assert "129,00\N{NO-BREAK SPACE}€" in html
     assert "Höchstens 2 pro Person" in html
 
@@ -97,7 +97,7 @@ def test_a_page_is_kept_up_to_date_in_its_own_language(url: str, make_sale: Make
     sale, ada = make_sale(stock=10), Shopper(url)
     ticket = ada.ticket(sale)
     with live(url, sale.slug, ada, "de") as german, live(url, sale.slug, ada, "en") as english:
-        assert "noch 10" in str(german.recv(SOON))
+        assert "Noch 10" in str(german.recv(SOON))
         assert "10 left" in str(english.recv(SOON))
         ada.buy(sale, ticket)
         assert heard(german, "Gesichert!")

@@ -120,7 +120,7 @@ def asked(web: stack.Web, request: str, length: int) -> bytes:
         ("POST /admin/inventory/product/add/ HTTP/1.1", asgi.MOST_UPLOAD + 1, [413]),
         ("POST /sales/drop/ HTTP/1.1", 10, [405]),
         (f"{CLICK} HTTP/1.1", 10, [100, 422]),
-        ("POST /orders/ HTTP/1.1", 10, [100, 403]),
+        ("POST /admin/login/ HTTP/1.1", 10, [100, 403]),
     ],
 )
 def test_a_client_that_waits_is_told_whether_to_send(
