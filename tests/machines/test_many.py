@@ -147,7 +147,10 @@ def test_where_no_host_is_left_the_proxy_says_when_to_come_again(shop: Machines)
         for host in shop.hosts:
             host.back()
         front = partial(httpx.get, shop.url, headers=PAGE)
-        stack.wait_for(lambda: front().status_code == 200, "the proxy tries them again")
+        stack.wait_for(
+            lambda: front().status_code == 200 and all(map(is_connected, shop.hosts)),
+            "the proxy tries each of them again",
+        )
 
 
 def test_a_host_that_stands_still_is_passed_over(shop: Machines, make_sale: MakeSale) -> None:
@@ -330,14 +333,14 @@ def restarts(shop: Machines) -> Iterator[Steps]:
 
 def is_asked_again(host: Host) -> None:
     """The proxy passes over a host for two seconds after it has refused; then the next one may go."""
+    stack.wait_for(partial(is_connected, host), "the proxy asks the host again")
+
+
+def is_connected(host: Host) -> bool:
+    """Whether the proxy, which is asked for pages meanwhile, has a connection to the host."""
     here = f":{host.port:04X}"
-
-    def connected() -> bool:
-        """Whether the proxy, which pages are asked of all the time, has a connection to it."""
-        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return any(local.endswith(here) and state == "01" for _, local, _, state, *_ in rows)
-
-    stack.wait_for(connected, "the proxy asks the host again")
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(local.endswith(here) and state == "01" for _, local, _, state, *_ in rows)
 
 
 def accidents(shop: Machines, chance: random.Random) -> list[Steps]:
