@@ -32,11 +32,7 @@ def find_zone(name: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(name)
-    except (
-        ZoneInfoNotFoundError,
-        ValueError,
-        OSError,
-    ):  # as zoneinfo raises for "America", a folder
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "America" is a folder
         return _UTC
 
 

@@ -21,9 +21,8 @@ from orders.export import BYTE_ORDER_MARK, COLUMNS, ORDERS, as_csv, as_row
 Session = psycopg.AsyncConnection[Any]
 Copy = psycopg.AsyncCopy
 
-MOST_AT_ONCE = (
-    1  # exports of a process: each takes time from its clicks, and a session of PostgreSQL's
-)
+# Exports of a process: each takes time from its clicks, and a session of PostgreSQL's.
+MOST_AT_ONCE = 1
 SILENCE = 30.0  # seconds for PostgreSQL's next rows: it sorts all of them before the first
 UNREAD = 60.0  # seconds for the client to take the bytes that were sent
 LONGEST = "30min"  # of the statement, whose snapshot keeps PostgreSQL from cleaning its tables

@@ -35,7 +35,7 @@ class SideBySide(forms.ModelForm):  # type: ignore[type-arg]  # Django has no ge
         return set(self.changed_data)
 
 
-class Rows(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
+class LabelledRows(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # Django has no generics here
     """Rows of a table. The head of a column labels nothing: each field says its name itself."""
 
     def add_fields(self, form: Any, index: int | None) -> None:

@@ -8,13 +8,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from dashboard.admin.edited import BoundedRows, Rows
+from dashboard.admin.edited import BoundedRows, LabelledRows
 from inventory.models import Listing, Variant
 
 MOST_LISTED = 200  # variants of a sale
 
 
-class ListingFormSet(Rows):
+class ListingFormSet(LabelledRows):
     """Checks the rows together with the variants of the products that the sale's form adds."""
 
     def clean(self) -> None:

@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 from django.utils.text import slugify
 
 from dashboard import controls
-from dashboard.admin.edited import Rows, SideBySide
+from dashboard.admin.edited import LabelledRows, SideBySide
 from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
 from flashsale.money import parse_amount
 from inventory.models import Variant
@@ -236,7 +236,7 @@ class VariantForm(Ordered, PriceForm):
         return cleaned
 
 
-class VariantFormSet(Rows):
+class VariantFormSet(LabelledRows):
     """Asks before it changes what a public sale offers, under the locks of the product's form."""
 
     def clean(self) -> None:

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from dashboard import controls
 from dashboard.admin.base import Tool
-from dashboard.admin.edited import BoundedRows, Rows, positions_after
+from dashboard.admin.edited import BoundedRows, LabelledRows, positions_after
 from dashboard.admin.history import audit_of
 from dashboard.admin.pictures import WithPictures
 from dashboard.admin.product_forms import (
@@ -60,7 +60,7 @@ def _may(request: HttpRequest, *actions: str) -> bool:
 class PictureInline(_PartOfProduct):
     model = Picture
     form = PictureForm
-    formset = Rows
+    formset = LabelledRows
     extra = 2
     max_num = MOST_PICTURES
     fields = ["file", "text", "position"]
