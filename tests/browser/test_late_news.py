@@ -152,6 +152,7 @@ def test_a_form_whose_options_were_parted_still_gets_a_fresh_ticket(
     complaints.expect("status of 403")
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5})
     page = open_page(address(shop, sale))
+    hears_nothing(page)
     boots = Product.objects.create(name="Boot")
     Variant.objects.filter(pk=sale.variants.get(sku__startswith="shoe-42").pk).update(product=boots)
     stack.wait_for(lambda: forms_of(sale, shop) == 2, "the page of others has two forms")
