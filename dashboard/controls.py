@@ -14,7 +14,7 @@ from django.utils import timezone
 from dashboard.access import CORRECT, RUN
 from dashboard.control import Control, Outcome
 from dashboard.window_fields import WindowFields
-from inventory.models import MOST_UNITS, Sale, Variant
+from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
 from orders import cancellation, lifecycle, stock_changes
 from orders.models import Order
@@ -161,6 +161,28 @@ class ChangeLimit(Control):
         return {"limit": subject.limit}
 
 
+class ChangeHold(Control):
+    name = "hold"
+    label = "Change hold"
+    effect = (
+        "Sets for how many minutes units are held from a click on. A sale that is public can only"
+        " hold longer."
+    )
+    done = "{subject} holds units for {minutes:,} minutes."
+    function = lifecycle.change_hold
+
+    minutes = forms.IntegerField(min_value=0, max_value=MOST_MINUTES, label="Minutes of a hold")
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        draft = subject.status == Status.DRAFT
+        return draft or (subject.hold_minutes > 0 and not subject.ended())
+
+    @classmethod
+    def current(cls, subject: Sale) -> dict[str, Any]:
+        return {"minutes": subject.hold_minutes}
+
+
 # --- Variants ------------------------------------------------------------------------------------
 
 
@@ -224,6 +246,6 @@ class Cancel(Control):
         return subject.reference
 
 
-OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit)
+OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
 OF_VARIANTS = (Restock, Correct)
 OF_ORDERS = (Cancel,)

@@ -92,6 +92,7 @@ _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
     "gate_version": ("Version of the gate", lambda seen: seen.gate_version),
     "gate_ready": ("1 if the gate is ready, else 0", lambda seen: _READY.get(seen.gate)),
     "poison_orders": ("Purchases that could not be processed", lambda seen: seen.poison),
+    "held_orders": ("Orders whose units are held", lambda seen: seen.sale.held),
     "confirmed_orders": ("Orders confirmed and not cancelled", lambda seen: seen.sale.confirmed),
 }
 

@@ -1,7 +1,7 @@
 """The catalogue, sales and the stock ledger.
 
 PostgreSQL enforces their rules, under raw SQL too: `inventory/migrations/0002_rules.py` has those
-that a model cannot express.
+that a model cannot express. One file: a listing's rules are tied to those of its sale and its variant.
 """
 
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from flashsale.characters import isolate, join_isolated
 from inventory.names import LineField, WithSku
 from inventory.products import Product
 
+MOST_MINUTES = 7 * 24 * 60  # of a hold
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
 
@@ -122,13 +123,23 @@ class Sale(models.Model):
     limit = models.PositiveIntegerField(
         default=1, help_text="units per shopper", validators=[MaxValueValidator(MOST_UNITS)]
     )
+    # 0: an order is confirmed at once.
+    hold_minutes = models.PositiveSmallIntegerField(
+        "hold",
+        default=0,
+        db_default=0,
+        help_text="minutes for which units are held until they are paid; 0: sold at once",
+        validators=[MaxValueValidator(MOST_MINUTES)],
+    )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # Counts the changes of the sale: each transaction that changes it, its stock or its orders
     # raises it by one. Replication uses it as position: the gate stores the version that it has,
     # and gets the changes after it.
     version = models.PositiveBigIntegerField(default=1, editable=False)
-    # Orders that own units, counted with each batch, so that the dashboard need not count millions.
+    # Orders that are confirmed and held, counted with each batch, so that the dashboard need not
+    # count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
+    held = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # Fencing token: the epoch of the gate that PostgreSQL trusts, random and new whenever Redis was
     # restarted, replaced or restored. Settlement only decides a line that was read in this epoch,
     # so a line read from a gate that has been replaced since decides nothing. See
@@ -160,6 +171,9 @@ class Sale(models.Model):
             models.CheckConstraint(condition=Q(limit__gte=1), name="sale_limit_positive"),
             models.CheckConstraint(
                 condition=Q(greatest_limit__gte=F("limit")), name="sale_greatest_limit"
+            ),
+            models.CheckConstraint(
+                condition=Q(hold_minutes__lte=MOST_MINUTES), name="sale_hold_sensible"
             ),
             models.CheckConstraint(
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
@@ -259,6 +273,7 @@ class StockMovement(models.Model):
         RECEIVED = "received"
         SOLD = "sold"
         CANCELLED = "cancelled"
+        EXPIRED = "expired"
         CORRECTED = "corrected"
 
     variant = models.ForeignKey(
@@ -271,8 +286,8 @@ class StockMovement(models.Model):
     balance = models.PositiveIntegerField(help_text="stock after this movement")
     reason = models.CharField(max_length=9, choices=Reason.choices)
     note = models.CharField(max_length=200, blank=True)
-    # The cause: a batch of settlement has sale and version, a cancellation its order, staff the
-    # actor.
+    # The cause: a batch of settlement has sale and version, a cancellation its order, a batch of
+    # expired holds a note, staff the actor.
     sale = models.ForeignKey(Sale, models.PROTECT, null=True, blank=True, related_name="movements")
     sale_version = models.PositiveBigIntegerField(null=True, blank=True)
     order = models.UUIDField(null=True, blank=True)
@@ -288,6 +303,7 @@ class StockMovement(models.Model):
             models.CheckConstraint(
                 condition=(Q(reason="sold", delta__lt=0, sale__isnull=False))
                 | Q(reason="cancelled", delta__gt=0, order__isnull=False)
+                | (Q(reason="expired", delta__gt=0) & ~Q(note=""))
                 | Q(reason="received", delta__gt=0)
                 | (Q(reason="corrected") & ~Q(note="")),
                 name="movement_explained",

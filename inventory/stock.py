@@ -18,6 +18,7 @@ from inventory import shown
 from inventory.models import Listing, Sale, StockMovement, Variant
 
 Reason = StockMovement.Reason
+_RETURNED = (Reason.CANCELLED, Reason.EXPIRED)
 
 # Part of settlement's statement: lowers the stock of each locked variant in `sold` by its `units`,
 # and writes the ledger. PostgreSQL computes the new stock from the row: even without the lock, the
@@ -110,7 +111,7 @@ def move(
     sale = next((sale for sale in sales if not sale.finished), None)
     variant.stock += delta
     variant.save(update_fields=["stock"])
-    if sale and reason != Reason.CANCELLED:  # returned units were offered before
+    if sale and reason not in _RETURNED:  # returned units were offered before
         listed = Listing.objects.filter(sale=sale, variant=variant)
         listed.update(offered=Greatest(F("offered") + delta, 0))
     StockMovement.objects.create(

@@ -242,6 +242,8 @@ def sale_facts(sale: Sale) -> Facts:
         "closes_at": sale.closes_at.astimezone(find_zone(sale.time_zone)),
         "time_zone": sale.time_zone,
         "limit": sale.limit,
+        "hold_minutes": sale.hold_minutes,
+        "held": sale.held,
         "confirmed": sale.confirmed,
         "version": sale.version,
         "finished": sale.finished,

@@ -21,7 +21,7 @@ Facts = dict[str, Any]
 
 # The fields that the audit records, if they changed.
 _RECORDED: dict[type, tuple[str, ...]] = {
-    Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
+    Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit", "hold_minutes"),
     Product: ("name", "slug"),
     Variant: ("name", "option", "price", "currency", "stock"),
     Order: ("status",),
@@ -116,6 +116,7 @@ _LABELS = {
     "closes_at": "closes",
     "time_zone": "time zone",
     "limit": "units per shopper",
+    "hold_minutes": "minutes of a hold",
 }
 _MOMENTS = ("opens_at", "closes_at")
 

@@ -5,7 +5,7 @@ NotPossible, NotReplicated, DoesNotExist, and django.db.DatabaseError if Postgre
 lock is held too long.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import redis
@@ -19,6 +19,7 @@ from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.models import Sale, Variant
 from orders import replication
+from orders.models import Order
 
 
 class NotPossible(Exception):
@@ -93,6 +94,38 @@ def lock_variant(variant: int, sales: list[Sale]) -> Variant:
     if not set(find_selling(variant)) <= {sale.pk for sale in sales}:
         raise NotPossible("The product was put into a sale just now. Please try again.")
     return locked
+
+
+def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Variant]:
+    """Lock several variants, as `lock_variant` does. Unknown keys are left out."""
+    locked = stock.lock(variants)
+    selling = Sale.objects.filter(listings__variant__in=variants, finished=False)
+    if not set(selling.values_list("pk", flat=True)) <= {sale.pk for sale in sales}:
+        raise NotPossible("A product was put into a sale just now. Please try again.")
+    return locked
+
+
+def take_arrow(order: Order, to: Order.Status, sale: Sale) -> None:
+    """Give a locked order its next status, in the version of its locked sale. The caller moves the
+    units. Raises NotPossible if there is no such arrow."""
+    if not order.may_become(to):
+        was = order.get_status_display().lower()
+        raise NotPossible(
+            f"{'An' if was[0] == 'e' else 'A'} {was} order cannot be {to.label.lower()}."
+        )
+    count_orders(sale, order.status, -1)
+    count_orders(sale, to, 1)
+    order.status = to
+    order.version = sale.version
+    order.save(update_fields=["status", "version"])
+
+
+def count_orders(sale: Sale, status: str, orders: int) -> None:
+    """Count so many orders more, or less, of a status that the sale counts."""
+    if status == Order.Status.HELD:
+        sale.held += orders
+    elif status == Order.Status.CONFIRMED:
+        sale.confirmed += orders
 
 
 @contextmanager

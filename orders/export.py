@@ -38,6 +38,7 @@ COLUMNS = (
     "cancelled_at",
     "cancelled_by",
     "cancel_reason",
+    "hold_until",
 )
 
 # COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
@@ -49,7 +50,8 @@ COPY (
            to_char(o.accepted_at AT TIME ZONE 'UTC', %(iso)s),
            to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s),
            coalesce(to_char(c.at AT TIME ZONE 'UTC', %(iso)s), ''),
-           s.time_zone, coalesce(c.actor, ''), coalesce(c.reason, '')
+           s.time_zone, coalesce(c.actor, ''), coalesce(c.reason, ''),
+           coalesce(to_char(o.hold_until AT TIME ZONE 'UTC', %(iso)s), '')
     FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
     LEFT JOIN orders_auditentry AS c ON c."order" = o.id AND c.action = 'cancelled'
     WHERE (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
@@ -109,7 +111,7 @@ def copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
 def as_row(order: tuple[str, ...]) -> Row:
     """One order, in the order of COLUMNS."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
-    status, reason, accepted, settled, cancelled, zone, actor, why = rest
+    status, reason, accepted, settled, cancelled, zone, actor, why, held = rest
     total = int(quantity) * int(price)
     return (
         purchase,
@@ -129,6 +131,7 @@ def as_row(order: tuple[str, ...]) -> Row:
         zone,
         _local(cancelled, zone) if cancelled else "",
         *map(_harmless, (actor, why)),
+        _local(held, zone) if held else "",
     )
 
 

@@ -14,10 +14,10 @@ from orders.status import Status as OrderStatus
 
 
 class Order(models.Model):
-    """The final answer to a purchase: confirmed or rejected, and perhaps cancelled later.
+    """The decision on a purchase: confirmed, rejected, or held until it is paid.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0002_rules.py`) allows only the arrows of `orders/status.py`, and no
+    (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/status.py`, and no
     deletion.
     """
 
@@ -66,6 +66,8 @@ class Order(models.Model):
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=9, choices=OrderStatus.choices)
     reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
+    # The end of the last hold, by PostgreSQL's clock. Expiry grants a little more: `orders/holds.py`.
+    hold_until = models.DateTimeField(null=True, editable=False)
     # The sale's version at the order's last change: replication selects the orders above the gate's
     # version.
     version = models.PositiveBigIntegerField()
@@ -80,6 +82,8 @@ class Order(models.Model):
             models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
             # Poison entries: hardly any exist, and the dashboard queries them every second.
             models.Index(fields=["sale"], condition=Q(reason="error"), name="order_poison"),
+            # The holds that may have to expire.
+            models.Index(fields=["hold_until"], condition=Q(status="held"), name="order_due"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -90,6 +94,10 @@ class Order(models.Model):
                 condition=Q(status="rejected", reason__in=["sold_out", "limit", "changed", "error"])
                 | (~Q(status="rejected") & Q(reason="")),
                 name="order_reason_iff_rejected",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["held", "expired"]) | Q(hold_until__isnull=False),
+                name="order_hold_ends",
             ),
             models.CheckConstraint(
                 condition=Q(quantity__gte=1) | Q(reason="error"), name="order_quantity_positive"
@@ -140,6 +148,7 @@ class AuditEntry(models.Model):
         ENDED = "ended"
         WINDOW = "window", "Window changed"
         LIMIT = "limit", "Limit changed"
+        HOLD = "hold", "Hold changed"
         RESTOCKED = "restocked"
         CORRECTED = "corrected", "Stock corrected"
         CANCELLED = "cancelled", "Order cancelled"

@@ -36,9 +36,15 @@ SELECT s.finished OR s.status = 'draft', s.version,
     coalesce((SELECT json_object_agg(p.sku, p.stock)
               FROM inventory_listing AS l JOIN inventory_product AS p ON p.id = l.product_id
               WHERE l.sale_id = s.id), '{}'),
-    coalesce((SELECT json_agg(json_build_array(
-                  replace(o.id::text, '-', ''), o.status, o.reason,
-                  replace(o.shopper::text, '-', ''), o.sku, o.quantity))
+    -- Processes of the last release read an answer of six parts: only a hold has its end as well.
+    coalesce((SELECT json_agg(CASE WHEN o.status = 'held'
+                  THEN json_build_array(
+                      replace(o.id::text, '-', ''), o.status, o.reason,
+                      replace(o.shopper::text, '-', ''), o.sku, o.quantity,
+                      round(extract(epoch FROM o.hold_until) * 1000))
+                  ELSE json_build_array(
+                      replace(o.id::text, '-', ''), o.status, o.reason,
+                      replace(o.shopper::text, '-', ''), o.sku, o.quantity) END)
               FROM orders_order AS o
               WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
     coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)

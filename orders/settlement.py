@@ -28,7 +28,7 @@ from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Sale, Variant
 from orders import bell, replication, tickets
-from orders.allotment import Decision, allot, reject_as_poison
+from orders.allotment import Decision, allot, given_by, hold, reject_as_poison
 from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
@@ -224,9 +224,8 @@ def _record(
     sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
 ) -> list[Decision]:
     """Decide and write a batch as a whole."""
-    decisions = allot(entries, variants, bought, sale.limit)
-    _write(sale, decisions)
-    return decisions
+    decisions = allot(entries, variants, bought, sale.limit, given_by(sale))
+    return hold(decisions, _write(sale, decisions))
 
 
 def _record_one_by_one(
@@ -239,10 +238,10 @@ def _record_one_by_one(
     """
     decisions = []
     for entry in entries:
-        [decision] = allot([entry], variants, bought, sale.limit)
+        [decision] = allot([entry], variants, bought, sale.limit, given_by(sale))
         try:
             with transaction.atomic():
-                _write(sale, [decision])
+                [decision] = hold([decision], _write(sale, [decision]))
         except _DATA_ERRORS:
             log.exception(
                 "purchase %s cannot be settled and is rejected",
@@ -258,10 +257,13 @@ def _record_one_by_one(
     return decisions
 
 
-def _write(sale: Sale, decisions: list[Decision]) -> None:
-    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`."""
+def _write(sale: Sale, decisions: list[Decision]) -> int:
+    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`. Returns the
+    end of the holds in ms; 0 in a sale without."""
     with connection.cursor() as cursor:
         cursor.execute(*write_statement(sale, decisions))
+        [until] = cursor.fetchone() if sale.hold_minutes else (None,)
+    return round(until.timestamp() * 1000) if until else 0
 
 
 def _delta_of_batch(
@@ -276,7 +278,8 @@ def _delta_of_batch(
         sku = variant.sku if variant else ""
         status, reason = decision.status.value, str(decision.reason)
         buyer, units = entry.shopper, entry.quantity
-        answers.append([entry.purchase.hex, status, reason, buyer.hex, sku, units])
+        answer: list[Any] = [entry.purchase.hex, status, reason, buyer.hex, sku, units]
+        answers.append([*answer, decision.hold_until] if decision.hold_until else answer)
         if owned := decision.owned:
             left[sku] -= owned
             bought[buyer] = bought.get(buyer, 0) + owned

@@ -100,6 +100,7 @@ class SaleCard:
     version: int
     finished: bool
     variants: tuple[VariantCard, ...]
+    hold_minutes: int = 0  # for which units are held; 0: they are sold at once
     # Rendered from this card, and gone with it.
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -170,6 +171,7 @@ def _card(sale: Sale) -> SaleCard:
         closes_at=round(sale.closes_at.timestamp() * 1000),
         time_zone=sale.time_zone,
         limit=sale.limit,
+        hold_minutes=sale.hold_minutes,
         version=sale.version,
         finished=sale.finished,
         variants=tuple(variants),

@@ -18,7 +18,7 @@ from storefront.bought import Bought
 from storefront.catalogue import VariantCard
 from storefront.choice import Choice
 from storefront.live_sale import LiveSale
-from storefront.outcome_fragment import render_once, render_outcome
+from storefront.outcome_fragment import moment_in_words, render_once, render_outcome
 from storefront.rendered import Rendered, placeholder, render
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
@@ -236,16 +236,18 @@ def render_order_page(
 ) -> bytes:
     """Render the outcome as a page of its own."""
     context = {
-        "answer": answer._replace(shopper=""),
+        "answer": answer._replace(shopper="", hold_until=0),
         "bought": bought,
         "total": bought.unit_price * answer.quantity if bought else 0,
         "purchase": placeholder("purchase"),
         "reference": placeholder("reference"),
         "accepted": placeholder("accepted") if accepted_at else "",
         "outcome": placeholder("outcome"),
+        "now": placeholder("now"),
     }
     values = {
         "purchase": str(purchase),
+        "now": str(live.now),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
         "outcome": render_outcome(live.card, language, purchase, answer, bought=bought).decode(),
@@ -256,11 +258,4 @@ def render_order_page(
 def _accepted_in_words(accepted_at: datetime | None, time_zone: str, language: str) -> str:
     if accepted_at is None:
         return ""
-    return _moment_in_words(accepted_at.replace(microsecond=0), time_zone, language)
-
-
-@lru_cache(maxsize=4096)
-def _moment_in_words(second: datetime, time_zone: str, language: str) -> str:
-    """Cached by the second: most purchases of a rush share a few."""
-    context = {"moment": second, "time_zone": time_zone}
-    return render("storefront/_moment.html", language, context).fill({}).decode()
+    return moment_in_words(accepted_at.replace(microsecond=0), time_zone, language)

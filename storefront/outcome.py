@@ -23,6 +23,7 @@ from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
 from storefront.responses import RETRY, failure
+from storefront.sale_json import moment_of
 
 _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
@@ -33,9 +34,9 @@ async def outcome(request: Request, purchase: str) -> Response:
         return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     if not request.trustworthy:
         return failure(request, ClickAnswer.INSECURE)
-    number = _read_number(purchase)
+    number = read_number(purchase)
     if request.shopper is None or number is None:
-        return _not_found(request)
+        return not_found(request)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
         logs.bind_purchase(number)  # not before: the feed may start tasks that serve all requests
@@ -43,10 +44,10 @@ async def outcome(request: Request, purchase: str) -> Response:
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
     if live is None or found is None or found.answer.shopper != request.shopper.hex:
-        return _not_found(request)  # as for an id that does not exist
+        return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
-        return json_response(200, _as_json(number, found))
+        return json_response(200, as_json(number, found))
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
@@ -55,7 +56,7 @@ async def outcome(request: Request, purchase: str) -> Response:
     return Response(200, page)
 
 
-def _read_number(purchase: str) -> UUID | None:
+def read_number(purchase: str) -> UUID | None:
     """The id of a purchase, however it is spelt; None if it is none, such as one of a cut-off link."""
     try:
         return UUID(purchase)
@@ -63,7 +64,7 @@ def _read_number(purchase: str) -> UUID | None:
         return None
 
 
-def _not_found(request: Request) -> Response:
+def not_found(request: Request) -> Response:
     """404, the same for another shopper's purchase and for an id that does not exist. It must not say that
     nothing was bought: its shopper may be asking from another device."""
     code = "not_on_this_device"
@@ -151,12 +152,15 @@ def _has_no_form(request: Request) -> bool:
     return on_order_page or request.scope["query_string"] == b"own"
 
 
-def _as_json(purchase: UUID, found: Found) -> dict[str, object]:
+def as_json(purchase: UUID, found: Found) -> dict[str, object]:
+    """The outcome for programs."""
     answer, bought = found.answer, found.bought
     price = bought.unit_price if bought else 0
+    held = {"hold_until": moment_of(answer.hold_until)} if answer.hold_until else {}
     return {
         "purchase": str(purchase),
         "status": answer.status,
+        **held,
         "reason": answer.reason,
         "product": answer.sku,
         "quantity": answer.quantity,

@@ -13,9 +13,9 @@ def describe_sale(live: LiveSale, shopper: UUID) -> dict[str, object]:
     return {
         "sale": live.card.slug,
         "phase": live.phase,
-        "opens_at": _moment(live.opens_at),
-        "closes_at": _moment(live.closes_at),
-        "server_time": _moment(live.now),
+        "opens_at": moment_of(live.opens_at),
+        "closes_at": moment_of(live.closes_at),
+        "server_time": moment_of(live.now),
         **describe_offer(live, shopper),
     }
 
@@ -38,5 +38,6 @@ def describe_offer(live: LiveSale, shopper: UUID) -> dict[str, object]:
     }
 
 
-def _moment(milliseconds: int) -> str:
+def moment_of(milliseconds: int) -> str:
+    """A time in ms since 1970, as programs read it."""
     return format_utc(datetime.fromtimestamp(milliseconds / 1000, UTC))

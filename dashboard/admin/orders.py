@@ -59,7 +59,7 @@ class OrderAdmin(ReadOnly):
     search_help_text = "A reference, the whole id of an order or of a shopper, or part of a sku."
     fields = [
         *("reference", "id", "status", "why", "sale", "bought", "sku", "quantity", "unit"),
-        *("price", "shopper", "accepted", "settled", "version"),
+        *("price", "shopper", "accepted", "settled", "held", "version"),
     ]
 
     @admin.display(description="reason")
@@ -78,6 +78,10 @@ class OrderAdmin(ReadOnly):
     @admin.display(description="settled")
     def settled(self, order: Order) -> str:
         return format_moment(order.settled_at, order.sale.time_zone)
+
+    @admin.display(description="held until")
+    def held(self, order: Order) -> str:
+        return format_moment(order.hold_until, order.sale.time_zone) if order.hold_until else ""
 
     @admin.display(description="unit price")
     def unit(self, order: Order) -> str:

@@ -110,7 +110,7 @@ class SaleAdmin(Edited):
     search_fields = ["slug", "name"]
     ordering = ["-opens_at", "-id"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["state", "window", "confirmed", "finished", "version"]
+    readonly_fields = ["state", "window", "held", "confirmed", "finished", "version"]
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
@@ -171,12 +171,16 @@ class SaleAdmin(Edited):
         return sale
 
     def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        written_here = ["name", "slug", "time_zone", "opens_at", "closes_at", "limit", "products"]
+        written_here = [
+            *("name", "slug", "time_zone", "opens_at", "closes_at", "limit", "hold_minutes"),
+            "products",
+        ]
         if obj is None:
             return written_here
         if obj.status == Status.DRAFT:
             return [*written_here, "state", "window"]
-        return ["name", "slug", "time_zone", "opens", "closes", "limit", *self.readonly_fields]
+        rules = ("time_zone", "opens", "closes", "limit", "hold_minutes")
+        return ["name", "slug", *rules, *self.readonly_fields]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}

@@ -96,7 +96,8 @@ def count_accepted(purchase: str, clicked_at: float) -> None:
 
 
 def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
-    """Time this process' confirmed clicks from the click until now, when their outcome goes to the pages.
+    """Time this process' clicks that got units, from the click until now, when their outcome goes to the
+    pages.
 
     `outcomes` are (purchase, status), also of other processes' clicks.
     """
@@ -104,7 +105,7 @@ def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
     with _lock:
         for purchase, status in outcomes:
             clicked_at = _clicked.pop(purchase, None)
-            if clicked_at is not None and status == "confirmed":
+            if clicked_at is not None and status in ("held", "confirmed"):
                 _count_timed(f"confirm|{_bucket(now - clicked_at)}|")
 
 

@@ -41,7 +41,7 @@ class Command(LifecycleCommand):
         show = self.add_command("show", self._show, "One order; two if a reference means two.")
         show.add_argument("order", metavar="ID|REFERENCE")
         cancel = self.add_command(
-            "cancel", self._cancel, "Cancels confirmed orders: their units return to stock."
+            "cancel", self._cancel, "Cancels confirmed or held orders: their units return to stock."
         )
         cancel.add_argument("orders", nargs="+", metavar="ID|REFERENCE")
         self.add_change_arguments(cancel)
@@ -189,6 +189,7 @@ def _order_facts(order: Order) -> Facts:
         "time_zone": order.sale.time_zone,
         "accepted_at": order.accepted_at.astimezone(zone),
         "settled_at": order.settled_at.astimezone(zone),
+        "hold_until": order.hold_until.astimezone(zone) if order.hold_until else None,
         "audit": audit_facts(AuditEntry.objects.filter(order=order.pk).select_related("sale")),
     }
 

@@ -33,6 +33,13 @@ from ops.lifecycle_command import (
     whole_number,
 )
 from ops.overview import Overview
+from ops.sale_words import (
+    describe,
+    describe_gate,
+    describe_result,
+    describe_rules,
+    describe_sale,
+)
 from orders import lifecycle
 from orders.audit_trail import describe_change
 from orders.sale_warnings import list_warnings
@@ -81,6 +88,10 @@ class Command(LifecycleCommand):
             self.add_change_arguments(parser)
         self._add_window(self.add_command("window", self._window, "Moves opening or close."))
         self._add_limit(self.add_command("limit", self._limit, "Changes the units per shopper."))
+        hold = self.add_command("hold", self._hold, "Changes for how long units are held.")
+        hold.add_argument("slug")
+        hold.add_argument("minutes", type=whole_number(0))
+        self.add_change_arguments(hold)
 
     def _add_create(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="its part of the address: /sales/SLUG/")
@@ -95,6 +106,13 @@ class Command(LifecycleCommand):
         )
         parser.add_argument(
             "--limit", default=1, type=whole_number(1), metavar="UNITS", help="units per shopper"
+        )
+        parser.add_argument(
+            "--hold",
+            default=0,
+            type=whole_number(0),
+            metavar="MINUTES",
+            help="how long units are held until they are paid (default: 0, sold at once)",
         )
         parser.add_argument(
             "--product",
@@ -134,8 +152,8 @@ class Command(LifecycleCommand):
         """Exit code 1 if Redis, and so half of the figures, cannot be read."""
         seen = overview.read_overview(find_sale(slug))
         lines = [
-            *_describe_sale(seen.sale),
-            *_describe_gate(seen),
+            *describe_sale(seen.sale),
+            *describe_gate(seen),
             f"poison     {seen.poison} orders",
         ]
         words = ["\n".join(lines), self._format_variants(seen.variants), self._format_audit(seen)]
@@ -183,17 +201,19 @@ class Command(LifecycleCommand):
         closes: datetime,
         zone: ZoneInfo,
         limit: int,
+        hold: int,
         products: list[str],
         by: str,
         reason: str,
         **options: Any,
     ) -> int:
         self._note_zone(zone, opens, closes)
-        planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
+        planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit, hold_minutes=hold)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         skus = [variant.sku for name in products for variant in find_variants(name)]
         return self.change(
-            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(skus)} variants?",
+            f"Make the draft {slug}, {format_window(planned)}, {describe_rules(planned)},"
+            f" of {len(skus)} variants?",
             lambda: lifecycle.create(
                 slug,
                 name,
@@ -201,11 +221,12 @@ class Command(LifecycleCommand):
                 planned.closes_at,
                 skus=skus,
                 limit=limit,
+                hold_minutes=hold,
                 time_zone=zone.key,
                 by=by,
                 reason=reason,
             ),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
@@ -215,9 +236,9 @@ class Command(LifecycleCommand):
         for warning in odd:
             self.note(f"Odd: {warning}")
         return self.change(
-            f"{step.question.format(_describe(sale))}{' all the same' if odd else ''}?",
+            f"{step.question.format(describe(sale))}{' all the same' if odd else ''}?",
             lambda: step.act(sale.pk, by=by, reason=reason),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
@@ -241,56 +262,32 @@ class Command(LifecycleCommand):
         planned.opens_at = opens_at or sale.opens_at
         planned.closes_at = closes_at or sale.closes_at
         return self.change(
-            f"Move {_describe(sale)} to {format_window(planned)}?",
+            f"Move {describe(sale)} to {format_window(planned)}?",
             lambda: lifecycle.change_window(
                 sale.pk, opens_at=opens_at, closes_at=closes_at, by=by, reason=reason
             ),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
     def _limit(self, *, slug: str, units: int, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
         return self.change(
-            f"Change the limit of {_describe(sale)} from {sale.limit} to {units}?",
+            f"Change the limit of {describe(sale)} from {sale.limit} to {units}?",
             lambda: lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
+            **options,
+        )
+
+    def _hold(self, *, slug: str, minutes: int, by: str, reason: str, **options: Any) -> int:
+        sale = find_sale(slug)
+        return self.change(
+            f"Change the hold of {describe(sale)} from {sale.hold_minutes} to {minutes} minutes?",
+            lambda: lifecycle.change_hold(sale.pk, minutes, by=by, reason=reason),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
     def _note_zone(self, zone: ZoneInfo, *times: datetime | None) -> None:
         if any(time is not None and time.tzinfo is None for time in times):
             self.note(f"Times without an offset are read in {zone.key}.")
-
-
-def _describe(sale: Sale) -> str:
-    return f"{sale.slug} ({sale.state(timezone.now())}, {format_window(sale)})"
-
-
-def _describe_result(sale: Sale) -> tuple[Facts, str]:
-    words = f"{sale.slug}: {sale.state(timezone.now())}, {format_window(sale)}, limit {sale.limit}"
-    return {"sale": sale_facts(sale)}, words
-
-
-def _describe_sale(sale: Sale) -> list[str]:
-    lines = [
-        f"{sale.slug}  {sale}",
-        f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
-        f" {sale.confirmed} orders confirmed",
-        f"window     {format_window(sale)}",
-    ]
-    if sale.time_zone != "UTC":
-        lines.append(f"           {format_window(sale, _UTC)}")
-    return lines
-
-
-def _describe_gate(seen: Overview) -> list[str]:
-    view = seen.view
-    if view is None:
-        return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
-    state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
-    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
-    return [
-        f"gate       {state}, at version {view.version} of {seen.sale.version}",
-        f"line       {view.waiting} purchases{oldest}",
-    ]

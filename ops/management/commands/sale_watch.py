@@ -87,6 +87,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
                 "in_flight": figures.in_flight,
                 "waiting": figures.waiting,
                 "oldest_ms": figures.oldest,
+                "held": figures.sale.held,
                 "confirmed": figures.sale.confirmed,
                 "poison": figures.poison,
                 "gate": figures.gate,

@@ -1,0 +1,158 @@
+"""Holds: units that are a shopper's until a time. A hold is confirmed, given back or expires, and
+never two of these.
+
+Settlement makes holds, `orders/cancellation.py` ends one on request. Which of them comes first is
+decided by the lock of the sale and of the order's row; that a hold has ended, by PostgreSQL's clock
+under these locks.
+"""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from flashsale.observe import logs
+from inventory import stock
+from inventory.models import Listing, Sale, StockMovement
+from orders.changes import (
+    DoneBefore,
+    NotReplicated,
+    change_sales,
+    count_orders,
+    lock_variants,
+    take_arrow,
+)
+from orders.models import Order
+
+log = logging.getLogger(__name__)
+
+# Pages count down to `Order.hold_until`. A checkout that is sent in the last second is on its way
+# for a moment longer.
+GRACE = 5  # seconds
+BATCH = 2000  # orders in a transaction
+
+_FIND = """
+SELECT DISTINCT sale_id, product_id FROM orders_order
+WHERE status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+"""
+# `now()` is the begin of the transaction: a wait for the locks lets no hold end earlier. The rows are
+# locked by key, and checked again as they are then.
+_EXPIRE = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM orders_order
+    WHERE sale_id = %(sale)s AND product_id = ANY(%(variants)s)
+      AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+    ORDER BY hold_until LIMIT %(most)s
+), locked AS MATERIALIZED (
+    SELECT id FROM orders_order
+    WHERE id IN (SELECT id FROM due)
+      AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+    ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE orders_order AS o SET status = 'expired', version = %(version)s
+FROM locked WHERE o.id = locked.id
+RETURNING o.id, o.product_id, o.quantity
+"""
+
+
+def confirm_hold(order: UUID) -> bool:
+    """Confirm a held order: its units stay the shopper's. False if it is confirmed already.
+
+    A hold whose time is over is confirmed too, as long as it has not expired: its units were given
+    to no other shopper. One transaction, with the sale and the order locked. Raises Order.DoesNotExist,
+    NotPossible if the hold has expired or was cancelled, and the errors of `orders/changes.py`.
+    """
+    seen = Order.objects.get(pk=order)
+    try:
+        with change_sales([seen.sale_id]) as (sale,):
+            locked = Order.objects.select_for_update(no_key=True).get(pk=order)
+            if locked.status == Order.Status.CONFIRMED:
+                raise DoneBefore
+            take_arrow(locked, Order.Status.CONFIRMED, sale)
+    except DoneBefore:
+        return False
+    return True
+
+
+def find_due() -> dict[int, list[int]]:
+    """The sales with holds that have ended, and the variants of these holds: where to look, and not
+    yet a decision."""
+    due = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, {"grace": GRACE})
+        for sale, variant in cursor.fetchall():
+            due[sale].append(variant)
+    return due
+
+
+def expire(sale: int, variants: Collection[int]) -> int:
+    """Expire the sale's holds of these variants that have ended, in batches. Returns their number.
+
+    Each batch is a transaction and a delta of its own: others wait for its locks some 0.1 s. Several
+    processes at once share the batches. Raises NotPossible if another sale has listed a variant just
+    now, and django.db.DatabaseError; the next call goes on.
+    """
+    total = 0
+    while expired := _expire_batch(sale, variants):
+        total += expired
+        if expired < BATCH:
+            break
+    return total
+
+
+def _expire_batch(sale_id: int, variants: Collection[int]) -> int:
+    selling = dict(
+        Listing.objects.filter(variant__in=variants, sale__finished=False).values_list(
+            "variant", "sale"
+        )
+    )
+    expired: list[tuple[UUID, int, int]] = []
+    try:
+        with change_sales([sale_id, *selling.values()]) as sales:
+            by_key = {sale.pk: sale for sale in sales}
+            locked = lock_variants(variants, sales)
+            expired = _end_holds(by_key[sale_id], variants)
+            if not expired:
+                raise DoneBefore
+            units: Counter[int] = Counter()
+            for _, variant, quantity in expired:
+                units[variant] += quantity
+            for each in [variant for variant in locked if units[variant.pk]]:
+                seller = by_key.get(selling.get(each.pk, 0))
+                stock.move(
+                    each,
+                    units[each.pk],
+                    StockMovement.Reason.EXPIRED,
+                    sales=[seller] if seller else [],
+                    note=f"{by_key[sale_id].slug}, version {by_key[sale_id].version}",
+                )
+    except DoneBefore:
+        return 0
+    except NotReplicated as warning:
+        log.warning("sale %s: %s", sale_id, warning)  # the caretaker replicates it
+    _log(sale_id, expired)
+    return len(expired)
+
+
+def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, int]]:
+    """Expire a batch, under the locks of sales and variants. Returns order, variant and units."""
+    asked: dict[str, Any] = {
+        "sale": sale.pk,
+        "variants": list(variants),
+        "grace": GRACE,
+        "most": BATCH,
+        "version": sale.version,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_EXPIRE, asked)
+        expired: list[tuple[UUID, int, int]] = cursor.fetchall()
+    count_orders(sale, Order.Status.HELD, -len(expired))
+    return expired
+
+
+def _log(sale: int, expired: list[tuple[UUID, int, int]]) -> None:
+    log.info("sale %s: %d holds have expired", sale, len(expired))
+    logs.log_steps((order, "expired", {"sale": sale}) for order, _, _ in expired)
