@@ -94,10 +94,10 @@ def _has_ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 
 
 def make_sale(
-    limit: int, variants: int = 1, units: int = 1_000_000, *, wait: bool = True
+    limit: int, variants: int = 1, units: int = 1_000_000, *, hold: int = 0, wait: bool = True
 ) -> "Sale":
-    """Make an open sale of so many variants, with so many units of each. With `wait`, its gate is ready
-    when this returns."""
+    """Make an open sale of so many variants, with so many units of each, held for `hold` minutes (0: sold at
+    once). With `wait`, its gate is ready when this returns."""
     from django.db import transaction
     from django.utils import timezone
 
@@ -116,6 +116,7 @@ def make_sale(
             opens_at=now - timedelta(minutes=1),
             closes_at=now + timedelta(hours=3),
             limit=limit,
+            hold_minutes=hold,
         )
         for number in range(variants):
             sku = f"{name}-{number}"

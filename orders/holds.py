@@ -38,23 +38,19 @@ _FIND = """
 SELECT DISTINCT sale_id, product_id FROM orders_order
 WHERE status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
 """
-# `now()` is the begin of the transaction: a wait for the locks lets no hold end earlier. The rows are
-# locked by key, and checked again as they are then.
+# `now()` is the begin of the transaction: a wait for the locks lets no hold end earlier. The second look
+# is at each row as it is when its lock is held.
 _EXPIRE = """
 WITH due AS MATERIALIZED (
     SELECT id FROM orders_order
     WHERE sale_id = %(sale)s AND product_id = ANY(%(variants)s)
       AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
-    ORDER BY hold_until LIMIT %(most)s
-), locked AS MATERIALIZED (
-    SELECT id FROM orders_order
-    WHERE id IN (SELECT id FROM due)
-      AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
-    ORDER BY id FOR NO KEY UPDATE
+    ORDER BY hold_until, id LIMIT %(most)s
 )
-UPDATE orders_order AS o SET status = 'expired', version = %(version)s
-FROM locked WHERE o.id = locked.id
-RETURNING o.id, o.product_id, o.quantity
+UPDATE orders_order SET status = 'expired', version = %(version)s
+WHERE id IN (SELECT id FROM due)
+  AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+RETURNING id, product_id, quantity
 """
 
 
