@@ -96,8 +96,8 @@ def _has_ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 def make_sale(
     limit: int, variants: int = 1, units: int = 1_000_000, *, hold: int = 0, wait: bool = True
 ) -> "Sale":
-    """Make an open sale of so many variants, with so many units of each, held for `hold` minutes (0: sold at
-    once). With `wait`, its gate is ready when this returns."""
+    """Make an open sale of so many variants, with so many units of each, which are held for `hold` minutes
+    (0: sold at once). With `wait`, its gate is ready when this returns."""
     from django.db import transaction
     from django.utils import timezone
 

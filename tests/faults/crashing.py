@@ -53,6 +53,7 @@ class Point(NamedTuple):
 
 
 SERVING, SETTLING, REBUILDING = "serving", "settling", "rebuilding"
+EXPIRING = "expiring"
 BEFORE, AFTER = "before", "after"
 
 # Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
@@ -87,6 +88,11 @@ POINTS = {
         REBUILDING, "inventory.gate.replica.apply_part", AFTER, 2, not_the_last
     ),
     "before_the_opening": Point(REBUILDING, "orders.replication._apply", BEFORE, 1, opening),
+    "holds_are_found": Point(EXPIRING, "orders.holds.find_due", AFTER, 1),
+    "holds_are_ended": Point(EXPIRING, "orders.holds._end_holds", AFTER, 2),
+    "units_are_back": Point(EXPIRING, "inventory.stock.move", AFTER, 2),
+    "expiry_is_committed": Point(EXPIRING, "orders.changes.replicate_change", BEFORE, 2),
+    "expiry_is_told": Point(EXPIRING, "orders.changes.replicate_change", AFTER, 2),
     "after_the_opening": Point(REBUILDING, "orders.replication._apply", AFTER, 1, opening),
 }
 
@@ -159,6 +165,7 @@ def dying_at(point: Point | None) -> ExitStack:
         patched.enter_context(patch(point.target, deadly(point)))
         # So that also the tale of a small sale has parts.
         patched.enter_context(patch("orders.replication._PART", 5))
+        patched.enter_context(patch("orders.holds.BATCH", 10))
     return patched
 
 
