@@ -145,7 +145,8 @@ def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, i
     with connection.cursor() as cursor:
         cursor.execute(_EXPIRE, asked)
         expired: list[tuple[UUID, int, int]] = cursor.fetchall()
-    count_orders(sale, Order.Status.HELD, -len(expired))
+    if expired:
+        count_orders(sale, Order.Status.HELD, -len(expired))
     return expired
 
 

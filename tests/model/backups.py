@@ -18,7 +18,7 @@ _WRITTEN_DOWN = {
 _STANDING = {
     "inventory_sale": (
         "id = %(sale)s",
-        'status, closes_at, "limit", greatest_limit, version, confirmed, epoch, finished',
+        'status, closes_at, "limit", greatest_limit, version, confirmed, held, epoch, finished',
     ),
     "inventory_product": (f"id IN {_VARIANTS}", "id, stock"),
 }
