@@ -21,7 +21,7 @@ from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
 from flashsale.moments import find_zone, format_moment, format_window
-from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
+from inventory.models import MOST_MINUTES, MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
 
 Status = Sale.Status
@@ -40,6 +40,16 @@ class SaleForm(SideBySide):
     )
     limit = forms.IntegerField(
         min_value=1, max_value=MOST_UNITS, initial=1, help_text="units per shopper"
+    )
+
+    # Optional: a page that the last release made does not have it.
+    hold_minutes = forms.IntegerField(
+        label="Hold",
+        min_value=0,
+        max_value=MOST_MINUTES,
+        initial=0,
+        required=False,
+        help_text="minutes for which units are held until they are paid; 0: sold at once",
     )
 
     opens_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
@@ -72,6 +82,10 @@ class SaleForm(SideBySide):
     def _is_of_an_older_release(self) -> bool:
         """Whether the page was shown by a release whose pages said "in UTC" beside the times."""
         return self.add_initial_prefix("opens_at") not in self.data
+
+    def clean_hold_minutes(self) -> int:
+        typed: int | None = self.cleaned_data["hold_minutes"]
+        return self.instance.hold_minutes if typed is None else typed
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data

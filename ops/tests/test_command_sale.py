@@ -1,5 +1,6 @@
 """`manage.py sale`: an operator steers a sale, and sees what it does."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -106,6 +107,20 @@ def test_a_change_is_not_made_where_nobody_can_be_asked(make_sale: MakeSale) -> 
     assert "add --no-input" in ran.err
     sale.refresh_from_db()
     assert sale.status == "live"
+
+
+def test_a_sale_holds_units_from_its_draft_on() -> None:
+    stocked("held-shoe", 3)
+    window = ("--opens", "2035-01-01T12:00", "--closes", "2035-01-01T13:00")
+    made = ("sale", "create", "holding", "--name", "Holding", *window, "--product", "held-shoe")
+    assert here(*made, "--hold", "10", "--no-input").code == 0
+    assert Sale.objects.get(slug="holding").hold_minutes == 10
+    assert here("sale", "hold", "holding", "5", "--no-input").code == 0
+    assert here("sale", "schedule", "holding", "--no-input").code == 0
+    assert here("sale", "hold", "holding", "4", "--no-input").code == 1
+    told = here("sale", "hold", "holding", "6", "--no-input", "--json")
+    assert json.loads(told.out)["sale"]["hold_minutes"] == 6
+    assert "hold 6 min; 0 orders confirmed, 0 held" in here("sale", "show", "holding").out
 
 
 def test_the_limit_and_the_window_are_moved(make_sale: MakeSale) -> None:

@@ -1,6 +1,6 @@
 """Holds: units that are a shopper's until a time, and then confirmed, given back or on sale again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, connection
@@ -9,7 +9,16 @@ from django.utils import timezone
 from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Listing, Sale, StockMovement
-from orders import cancellation, caretaker, finishing, holds, lifecycle, reconciliation, settlement
+from orders import (
+    cancellation,
+    caretaker,
+    export,
+    finishing,
+    holds,
+    lifecycle,
+    reconciliation,
+    settlement,
+)
 from orders.changes import NotPossible
 from orders.models import AuditEntry, Order
 from orders.status import Status
@@ -237,3 +246,13 @@ def test_the_hold_of_a_draft_changes_freely(make_sale: MakeSale) -> None:
         lifecycle.change_hold(sale.pk, minutes, by="staff")
     with pytest.raises(NotPossible):
         lifecycle.change_hold(sale.pk, 7 * 24 * 60 + 1, by="staff")
+
+
+def test_the_export_has_the_end_of_a_hold(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1, hold=10)
+    [order] = hold(sale)
+    assert order.hold_until
+    with export.copy_orders(export.choose(sale=sale.pk, statuses=["held"])) as rows:
+        [row] = [dict(zip(export.COLUMNS, row, strict=True)) for row in rows]
+    assert row["status"] == "held"
+    assert datetime.fromisoformat(str(row["hold_until"])) == order.hold_until
