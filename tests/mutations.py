@@ -140,6 +140,16 @@ MUTATIONS = (
         ),
     ),
     _mutation(
+        2,
+        "an expired hold may be confirmed",
+        "orders/tests/test_status.py::test_the_arrows_are_those_that_postgresql_allows",
+        (
+            "orders/status.py",
+            "Status.EXPIRED: (Status.HELD,)",
+            "Status.EXPIRED: (Status.CONFIRMED,)",
+        ),
+    ),
+    _mutation(
         3,
         "the gate does not know a purchase again",
         "tests/test_crowd.py::test_100_posts_of_one_ticket_make_one_order",
@@ -166,6 +176,12 @@ MUTATIONS = (
         "the caretaker does not look at lines that wait",
         "orders/tests/test_settlement.py::test_the_caretaker_settles_a_line_whose_bell_was_lost",
         ("orders/caretaker.py", "if pulse.waited > _WAITED_TOO_LONG:", "if False:"),
+    ),
+    _mutation(
+        4,
+        "an expired hold keeps its units",
+        "orders/tests/test_holds.py::test_holds_expire_in_batches_each_with_its_ledger_row",
+        ("orders/holds.py", "units[variant] += quantity", "units[variant] += 0"),
     ),
     _mutation(
         5,
