@@ -112,9 +112,10 @@ class Request:
     def foreign(self) -> bool:
         """Whether the browser reports that another site's page sent this, and the site is not trusted."""
         origin = self.header(b"origin")
-        own = f"{'https' if self.secure else 'http'}://{self.host}"
-        if origin and origin != own and canonical_origin(origin) != own:
-            return not is_trusted(origin)
+        if origin:
+            own = f"{'https' if self.secure else 'http'}://{self.host}"
+            if origin != own and canonical_origin(origin) != own:
+                return not is_trusted(origin)
         return self.header(b"sec-fetch-site") == "cross-site"
 
     @property
