@@ -32,7 +32,7 @@ from inventory.models import Sale, Variant
 from inventory.products import Picture, Product
 from orders import stock_changes
 from orders.audit_trail import Action, facts, write_down
-from orders.variant_changes import announce_to_pages
+from orders.offer_changes import announce_to_pages
 
 
 class _PartOfProduct(BoundedRows):

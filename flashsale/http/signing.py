@@ -40,7 +40,4 @@ def sign(purpose: str, message: bytes) -> bytes:
 
 def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
     """Whether the signing key or a fallback key made `signature` for `message`."""
-    for key in _keys(purpose):
-        if hmac.compare_digest(_sign_with(key, message), signature):
-            return True
-    return False
+    return any(hmac.compare_digest(_sign_with(key, message), signature) for key in _keys(purpose))

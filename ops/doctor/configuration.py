@@ -1,4 +1,5 @@
-"""Check the settings."""
+"""Check the settings: run Django's checks and ours (`flashsale/checks.py`), then judge what is unwise only
+for this shop as it runs: its rates, its proxies, its hosts."""
 
 from collections.abc import Iterable, Iterator
 

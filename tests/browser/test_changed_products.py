@@ -12,7 +12,7 @@ from inventory.models import Sale, Variant
 from inventory.pictures import reencode
 from inventory.products import Product
 from orders import lifecycle
-from orders.variant_changes import announce_to_pages, check_change, lock_product_for_change
+from orders.offer_changes import announce_to_pages, check_change, lock_product_for_change
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button, sees_phase, sees_secured
