@@ -34,12 +34,28 @@ BOUNDS: Statement = (
 
 
 @contextmanager
-def bounded_transaction() -> Iterator[None]:
-    """A transaction that waits for a lock at most LOCK_TIMEOUT, and idles at most IDLE_TIMEOUT."""
+def bounded_transaction(*, prepares: bool = False) -> Iterator[None]:
+    """A transaction that waits for a lock at most LOCK_TIMEOUT, and idles at most IDLE_TIMEOUT; one that
+    `prepares` may idle for TRANSACTION_TIMEOUT until `stop_preparing`."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(*BOUNDS)
+        if prepares:
+            _bound_idling(TRANSACTION_TIMEOUT)
         yield
+
+
+def stop_preparing() -> None:
+    """Bound the transaction's idling: to be called before it takes locks for which others wait."""
+    require_transaction()
+    _bound_idling(IDLE_TIMEOUT)
+
+
+def _bound_idling(timeout: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [timeout]
+        )
 
 
 def ask_together(*statements: Statement) -> list[Rows]:

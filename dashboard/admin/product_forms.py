@@ -98,19 +98,20 @@ class ProductForm(SideBySide):
         options = split(cleaned.get("options", ""))
         if options:
             self._plan_variants(options)
-        # Last: each planned variant asks PostgreSQL, and shoppers may be waiting for the locks.
-        if self.instance.pk:
-            self._lock(self.instance)
+        self.instance.form = self  # type: ignore[attr-defined]  # for `VariantFormSet`
         return cleaned
 
-    def _lock(self, product: Any) -> None:
+    @property
+    def confirmed(self) -> bool:
+        return bool(self.cleaned_data.get("although_public"))
+
+    def lock(self) -> None:
         """Lock what shoppers may be looking at; refuse another name of it, or ask about it."""
         try:
-            product.on_sale = self.on_sale = lock_product_for_change(product.pk)
-            product.although_public = self.cleaned_data.get("although_public", False)
-            present = Product.objects.get(pk=product.pk)
+            self.on_sale = lock_product_for_change(self.instance.pk)
+            present = Product.objects.get(pk=self.instance.pk)
             changed = changed_fields(self.changed_data, present, self.cleaned_data)
-            check_change(changed, self.on_sale.sales(), confirmed=product.although_public)
+            check_change(changed, self.on_sale.sales(), confirmed=self.confirmed)
         except AskFirst as question:
             self.add_error("although_public", str(question))
         except NotPossible as refusal:
@@ -245,21 +246,29 @@ class VariantForm(Ordered, PriceForm):
 
 
 class VariantFormSet(LabelledRows):
-    """Asks before it changes what a public sale offers, under the locks of the product's form."""
+    """Has the product's form lock what a public sale offers, and asks before that changes.
+
+    Last of all checks: a hundred rows take a second to read, and shoppers would wait for the locks.
+    """
 
     def clean(self) -> None:
         super().clean()
-        on_sale = getattr(self.instance, "on_sale", None)
+        form = self.instance.form
+        if self.instance.pk:
+            form.lock()
         for row in self.initial_forms:
-            if on_sale and row.has_changed() and row not in self.deleted_forms:
-                self._check(row, on_sale)
+            if form.on_sale and row.has_changed() and row not in self.deleted_forms:
+                self._check(row, form.on_sale)
+
+    def is_valid(self) -> bool:
+        return super().is_valid() and not self.instance.form.errors  # `lock` may have added one
 
     def _check(self, row: Any, on_sale: OnSale) -> None:
         present = on_sale.variants.get(row.instance.pk)
         if present is None:
             return
         changed = changed_fields(row.fields_to_write(), present, row.cleaned_data)
-        confirmed: bool = getattr(self.instance, "although_public", False)
+        confirmed = self.instance.form.confirmed
         try:
             check_change(changed, on_sale.sales(present.pk), confirmed=confirmed)
         except NotPossible as refusal:
