@@ -25,7 +25,7 @@ from dashboard.admin.product_forms import (
     VariantForm,
     VariantFormSet,
 )
-from dashboard.control import Control
+from dashboard.base_control import Control
 from flashsale.templatetags.money import money
 from inventory import stock
 from inventory.models import Sale, Variant

@@ -20,7 +20,7 @@ from dashboard import controls
 from dashboard.admin.edited import BoundedRows
 from dashboard.admin.listings import MOST_LISTED
 from dashboard.admin.product_forms import MOST_PICTURES, MOST_VARIANTS
-from dashboard.control import Control
+from dashboard.base_control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Sale, Variant

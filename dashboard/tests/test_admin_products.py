@@ -11,7 +11,7 @@ from conftest import MakeSale
 from dashboard import controls
 from dashboard.admin import base
 from dashboard.admin.product_forms import MOST_VARIANTS
-from dashboard.control import Outcome
+from dashboard.base_control import Outcome
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Sale, Variant
 from inventory.products import Product
