@@ -192,7 +192,10 @@ def _headers_by_name(scope: Scope) -> dict[bytes, bytes]:
 
     Proxies may add a line instead of an item; two hosts or origins joined never equal the shop's own.
     """
-    headers: dict[bytes, bytes] = {}
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) == len(scope["headers"]):
+        return headers
+    headers.clear()
     for name, value in scope["headers"]:
         if name in headers:
             value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
