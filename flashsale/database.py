@@ -135,6 +135,18 @@ def why_read_only() -> str:
     return "default_transaction_read_only is on" if is_read_only else ""
 
 
+def count_connections() -> tuple[int, int]:
+    """Clients' connections to PostgreSQL: in use, and allowed without those kept for superusers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int"
+            " FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        )
+        used, allowed = cursor.fetchone() or (0, 0)
+    return used, allowed
+
+
 def _sqlstate(error: BaseException) -> str | None:
     """The code of PostgreSQL's error, which is the cause of Django's; None if it did not answer."""
     return getattr(error.__cause__, "sqlstate", None)

@@ -233,7 +233,8 @@ class TestStarting:
     def test_a_newcomer_reads_where_to_look_and_how_to_log_in(self, shop: Up) -> None:
         said = shop.written
         assert f"Dashboard:         {shop.url}dashboard/\n" in said
-        assert re.search(r"/dashboard/ and /admin/ as 'staff', password \S{16} ", said)
+        assert re.search(r"/dashboard/ and /admin/ as 'staff', password \w{16} ", said)
+        assert re.search(r"Autumn drop \(.+; products: 4\)\n", said)
         assert "A new password: ./manage.py changepassword staff\n" in said
         waited = [line for line in said.splitlines() if line.startswith("Waiting for ")]
         assert len(waited) == len(set(waited))

@@ -1,12 +1,14 @@
 """A web process that cannot sell says so, before a proxy sends shoppers there."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import patch
 
 import httpx
+import pytest
 from django.db import ProgrammingError
 
 from ops import health
@@ -48,3 +50,10 @@ def test_a_port_that_cannot_be_had_is_named() -> None:
         )
     assert ran.returncode == 1
     assert f":{port}: " in ran.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
+    with stack.Web.running() as web:
+        web.signal(number)
+        assert web.wait() == 0
