@@ -1,7 +1,7 @@
 """From the list to an order, as a shopper does it."""
 
 import pytest
-from playwright.sync_api import APIResponse, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from conftest import MakeSale
 from orders import lifecycle
@@ -156,31 +156,31 @@ def test_a_tab_whose_shopper_has_bought_all_in_another_says_so(
     expect(second.get_by_role("button", name="Limit reached")).to_be_disabled()
 
 
-@pytest.mark.parametrize("back", ["reload", "new tab", "back button", "finished"])
 def test_the_page_knows_what_its_shopper_has_bought(
-    shop: str, open_page: OpenPage, make_sale: MakeSale, back: str
+    shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
+    """After a reload, in a new tab, by the back button, and when the sale is finished."""
     sale = make_sale(limit=1)
     page = open_page(address(shop, sale))
     buy_button(page).click()
     sees_secured(page)
-    match back:
-        case "reload":
-            page.reload()
-        case "new tab":
-            page.context.new_page()
-            page.close()
-            page = page.context.pages[-1]
-            page.goto(address(shop, sale))
-        case "back button":
-            page.get_by_role("link", name="Your order", exact=True).click()
-            page.get_by_role("heading", name="Your order").wait_for()
-            page.go_back()
-        case "finished":
-            lifecycle.end(sale.pk, by="staff")
-            stack.wait_for(lambda: finish_sale(sale.pk), "the sale is finished")
-            expect(page.locator("#state .badge")).to_have_text("Ended")
-            page.reload()
+    page.reload()
+    shows_its_purchase(page)
+    page = page.context.new_page()
+    page.goto(address(shop, sale))
+    shows_its_purchase(page)
+    page.get_by_role("link", name="Your order", exact=True).click()
+    page.get_by_role("heading", name="Your order").wait_for()
+    page.go_back()
+    shows_its_purchase(page)
+    lifecycle.end(sale.pk, by="staff")
+    stack.wait_for(lambda: finish_sale(sale.pk), "the sale is finished")
+    expect(page.locator("#state .badge")).to_have_text("Ended")
+    page.reload()
+    shows_its_purchase(page)
+
+
+def shows_its_purchase(page: Page) -> None:
     expect(page.locator(".outcome[data-status='confirmed']")).to_contain_text("Secured!")
     expect(page.locator("form.buy button")).to_be_disabled()
 

@@ -12,7 +12,7 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle
 from tests import deadlines
-from tests.browser.conftest import PATIENCE, Complaints, OpenPage
+from tests.browser.conftest import Complaints, OpenPage, watched
 from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
 
 pytestmark = pytest.mark.browser
@@ -107,10 +107,11 @@ def test_pages_that_wait_send_nothing_when_it_opens(
     shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale, waiting: int
 ) -> None:
     sale = make_sale(stock=1000, opens_in=600)
-    context = chromium.new_context(
-        locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
+    context = watched(
+        chromium.new_context(
+            locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
+        )
     )
-    context.set_default_timeout(PATIENCE)
     complaints.listen_to(context)
     pages = [context.new_page() for _ in range(waiting)]
     for page in pages:

@@ -30,10 +30,10 @@ THUMB = 44  # px
 OpenDashboard = Callable[..., Page]
 
 
-def logged_in(user: User) -> dict[str, object]:
-    """What a browser keeps in which this user is logged in."""
+def logged_in(user: User) -> dict[str, str]:
+    """The cookie of a browser in which this user is logged in."""
     name, _, value = session_of(user).partition("=")
-    return {"cookies": [{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}]}
+    return {name: value}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def open_dashboard(shop: str, open_page: OpenPage) -> OpenDashboard:
     """Opens the dashboard as staff who may do everything."""
 
     def open_dashboard(url: str = shop, **options: object) -> Page:
-        return open_page(f"{url}/dashboard/", storage_state=logged_in(employ(CORRECTS)), **options)
+        return open_page(f"{url}/dashboard/", cookies=logged_in(employ(CORRECTS)), **options)
 
     return open_dashboard
 
@@ -230,7 +230,7 @@ def test_who_logs_out_in_another_tab_is_told_and_hears_no_more(
 ) -> None:
     complaints.expect("status of 403", "WebSocket connection to .* failed", "object Event")
     sale, anna = make_sale(), employ(LOOKS)
-    page = open_page(f"{shop}/dashboard/", storage_state=logged_in(anna))
+    page = open_page(f"{shop}/dashboard/", cookies=logged_in(anna))
     expect(desk(page, sale)).to_be_visible()
     another_tab = page.context.new_page()
     another_tab.goto(f"{shop}/dashboard/")
