@@ -108,7 +108,10 @@ class Shoppers:
     def take(self, **options: Any) -> BrowserContext:
         """As a shopper who has never been here."""
         free = self._free[repr(options)]
-        return free.pop() if free else watched(self._browser.new_context(**options))
+        return free.pop() if free else self.new(**options)
+
+    def new(self, **options: Any) -> BrowserContext:
+        return watched(self._browser.new_context(**options))
 
     def give_back(self, context: BrowserContext, **options: Any) -> None:
         for page in context.pages:
@@ -140,29 +143,36 @@ def open_page(
     make_sale: MakeSale,  # pages are closed before their sales are taken away
 ) -> Iterator[OpenPage]:
     """Opens an address as a shopper who has never been here, or with cookies, by name. The page runs
-    `script` before its own."""
-    taken: list[tuple[BrowserContext, dict[str, Any]]] = []
+    `script` before its own; with a `clock` it tells the time by one that tests can stop, or move: by less
+    than ten minutes, after which a page asks for the time."""
+    taken: list[tuple[BrowserContext, dict[str, Any], bool]] = []
 
     def open_page(
-        address: str, cookies: dict[str, str] | None = None, script: str = "", **options: Any
+        address: str,
+        cookies: dict[str, str] | None = None,
+        script: str = "",
+        clock: bool = False,
+        **options: Any,
     ) -> Page:
         options = {"locale": "en-GB", **options}
-        context = shoppers.take(**options)
-        taken.append((context, options))
+        context = shoppers.new(**options) if clock else shoppers.take(**options)
+        taken.append((context, options, clock))
         complaints.listen_to(context)
         for name, value in (cookies or {}).items():
             context.add_cookies(
                 [{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}]
             )
         page = context.new_page()
+        if clock:  # of the whole context, for good
+            page.clock.install()
         if script:
             page.add_init_script(script)
         page.goto(address)
         return page
 
     yield open_page
-    for context, options in taken:
-        shoppers.give_back(context, **options)
+    for context, options, spent in taken:
+        context.close() if spent else shoppers.give_back(context, **options)
         complaints.forget(context)
     assert complaints.unexpected == []
 

@@ -114,8 +114,9 @@ def test_controls_rest_where_others_have_come_to_stand_under_the_finger(
     sale, staff = make_sale(), open_dashboard()
     controls = desk(staff, sale).locator("header .controls")
     staff.evaluate(
-        "document.addEventListener('htmx:wsAfterMessage', () =>"
+        "new MutationObserver(() =>"
         " document.querySelector('header .controls[inert]') && (document.title = 'rested'))"
+        ".observe(document.body, { subtree: true, attributeFilter: ['inert'] })"
     )
     control(staff, sale, "Pause")
     expect(staff).to_have_title("rested")
