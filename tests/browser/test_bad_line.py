@@ -128,13 +128,17 @@ def test_a_lost_click_is_sent_again_less_and_less_often(
     stop_clock(page)
     buy_button(page).click()
     for count, (soonest, latest) in enumerate([(750, 1250), (1500, 2500), (3000, 5000)], 1):
-        tries = f"[...tries.values()].some(({{ count }}) => count === {count})"
-        stack.wait_for(lambda tries=tries: page.evaluate(tries), "the page knows that it is lost")
+        knows_that_it_is_lost(page, count)
         page.clock.run_for(soonest - 50)
         assert len(sent) == count
         page.clock.run_for(latest - soonest + 100)
     sees_secured(page)
     assert len(sent) == 4
+
+
+def knows_that_it_is_lost(page: Page, times: int) -> None:
+    known = f"[...tries.values()].some(({{ count }}) => count === {times})"
+    stack.wait_for(lambda: page.evaluate(known), "the page knows that its click is lost")
 
 
 def test_a_button_that_is_pressed_again_on_a_slow_line_sends_one_click(
