@@ -1,16 +1,13 @@
 """What staff and the clock change shows on pages that are open."""
 
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.utils import timezone
 from playwright.sync_api import expect
 
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle, stock_changes
-from tests import deadlines
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
     address,
@@ -72,7 +69,7 @@ def test_a_sale_opens_on_the_page_that_waits_for_it(
     page = open_page(address(shop, sale))
     sees_phase(page, "Opens soon")
     expect(buy_button(page)).to_be_disabled()
-    opens_soon(sale, seconds=deadlines.seconds(3))
+    opens_soon(sale, seconds=3)
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -81,11 +78,9 @@ def test_a_sale_opens_on_the_page_that_waits_for_it(
 def test_a_sale_closes_on_the_page_that_shows_it(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale()
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, make_sale(closes_in=500)), clock=True)
     sees_phase(page, "Open")
-    closes = timezone.now().replace(microsecond=0) + timedelta(seconds=deadlines.seconds(3))
-    lifecycle.change_window(sale.pk, closes_at=closes, by="staff")
+    page.clock.fast_forward(501_000)
     sees_phase(page, "Ended")
     expect(buy_button(page)).to_be_disabled()
 

@@ -9,7 +9,6 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from conftest import MakeSale
 from orders import lifecycle
-from tests import deadlines
 from tests.browser.conftest import Complaints, OpenPage, watched
 from tests.browser.seen import (
     address,
@@ -77,7 +76,7 @@ def test_the_shops_clock_counts_and_not_the_browsers(
     page = open_page(address(shop, sale), script=wrong)
     hears_nothing(page)
     counts_down(page)
-    opens_soon(sale, seconds=deadlines.seconds(5))
+    opens_soon(sale, seconds=5)
     page.reload()
     sees_phase(page, "Open")
     buy_button(page).click()
