@@ -96,6 +96,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const hint = document.querySelector(".connection");
   if (!hint) return;
   const look = () => { if (!hint.hidden) sessionStorage.hints = "shown"; };
+  look();
   new MutationObserver(look).observe(hint, { attributes: true });
 });
 """
