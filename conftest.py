@@ -6,12 +6,16 @@ A test makes sales of its own instead of flushing tables: what it asserts must h
 import itertools
 import signal
 from collections.abc import Callable, Iterator
+from copy import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
 from django.db.models import F
+from django.template import Context
+from django.test.utils import ContextList
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -37,6 +41,20 @@ def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """The real database, committed to: locks, triggers and other processes are what is tested."""
     with django_db_blocker.unblock():
         call_command("migrate", verbosity=0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contexts_of_pages() -> Iterator[None]:
+    """Django's test client copies the context of every template that a page includes, and of each field of
+    its forms, which takes as long as to render them. The first is the page's own, and tests read no other.
+    """
+
+    def store(kept: dict[str, Any], context: Context, **_: object) -> None:
+        if "context" not in kept:
+            kept["context"] = ContextList([copy(context)])
+
+    with patch("django.test.client.store_rendered_templates", store):
         yield
 
 
