@@ -6,6 +6,7 @@ A test makes sales of its own instead of flushing tables: what it asserts must h
 import itertools
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,9 @@ def contexts_of_pages() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def make_sale() -> Iterator[MakeSale]:
-    """Makes a sale that can be bought from at once, and ends it after the test."""
+@contextmanager
+def sales() -> Iterator[MakeSale]:
+    """Makes sales that can be bought from at once, and ends them."""
     from inventory.gate import replica
     from inventory.models import Listing, Sale
     from inventory.products import Product
@@ -103,6 +104,20 @@ def make_sale() -> Iterator[MakeSale]:
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
     replica.remove(made)
+
+
+@pytest.fixture
+def make_sale() -> Iterator[MakeSale]:
+    """Makes a sale that can be bought from at once, and ends it after the test."""
+    with sales() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_sale() -> Iterator[MakeSale]:
+    """The same for a sale that all tests of a file look at and none changes."""
+    with sales() as make:
+        yield make
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def _only_distributes(config: pytest.Config) -> bool:
 
 
 def start() -> None:
-    _copy_prepared(POSTGRES)
+    copy_prepared(POSTGRES)
     POSTGRES.start()
     VALKEY.start()
     os.environ.update(_environment(POSTGRES), REDIS_URL=VALKEY.url)
@@ -122,7 +122,7 @@ def _environment(postgres: Postgres) -> dict[str, str]:
     }
 
 
-def _copy_prepared(postgres: Postgres) -> None:
+def copy_prepared(postgres: Postgres) -> None:
     """Gives the server a migrated database, made once for all runs with these migrations.
 
     Without the file `url`, so that the server chooses a port and a password of its own.
@@ -133,7 +133,7 @@ def _copy_prepared(postgres: Postgres) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not prepared.exists():
             _prepare(prepared)
-        postgres.folder.mkdir(mode=0o700)
+        postgres.folder.mkdir(mode=0o700, parents=True)
         shutil.copytree(prepared, postgres.data)
 
 

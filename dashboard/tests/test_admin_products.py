@@ -160,6 +160,7 @@ def with_variants(count: int) -> Product:
     return product
 
 
+@pytest.mark.deep
 def test_a_product_with_all_its_variants_is_edited_and_gets_no_more(anna: Staff) -> None:
     product = with_variants(MOST_VARIANTS)
     edits(anna, product, **{f"variants-{MOST_VARIANTS - 1}-option": "the last"})

@@ -38,10 +38,10 @@ def renamed(sale: Sale, name: str = "", **facts: str) -> None:
     Product.objects.filter(variants__sales=sale).update(name=name or "Shoe")
 
 
-@pytest.fixture
-def crowded(make_sale: MakeSale) -> Sale:
+@pytest.fixture(scope="module")
+def crowded(make_shared_sale: MakeSale) -> Sale:
     """A sale that is over, in which very many were turned away."""
-    return turn_away_very_many(make_sale(closes_in=-30, live=False))
+    return turn_away_very_many(make_shared_sale(closes_in=-30, live=False))
 
 
 def test_an_order_is_a_line_with_its_money_and_its_times(make_sale: MakeSale) -> None:
