@@ -250,6 +250,7 @@ class TestStarting:
         assert f"127.0.0.1:{port}: Address already in use. Choose another with PORT." in said
         assert not embedded.postgres_folder(tmp_path).exists()
 
+    @pytest.mark.deep
     def test_a_malformed_port_is_named(self, tmp_path: Path) -> None:
         assert "PORT" in fails(tmp_path, PORT="eighty")
 
