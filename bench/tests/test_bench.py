@@ -26,7 +26,7 @@ from bench.figures import (
     Results,
 )
 from tests import deadlines, stack
-from tests.operators import typed
+from tests.operators import spawned, typed
 
 
 def find_figure(name: str) -> Figure:
@@ -150,11 +150,10 @@ def test_a_day_is_drawn(drawn: Path) -> None:
     assert all(words in picture for words in ("confirmed p99", "Valkey connections", "minutes"))
 
 
-def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def bench(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "bench", *options],
         cwd=stack.ROOT,
-        env=os.environ | ({} if path is None else {"PATH": path}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -164,9 +163,9 @@ def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess
 
 
 def test_without_wrk_the_error_names_its_package(tmp_path: Path) -> None:
-    done = bench(path=str(tmp_path))
-    assert done.returncode == 1
-    assert "apt install wrk" in done.stderr
+    done = spawned("bench", PATH=str(tmp_path))
+    assert done.code == 1
+    assert "apt install wrk" in done.err
 
 
 @pytest.mark.parametrize("options", [("--rounds", "0"), ("--seconds", "x"), ("--out", "/no/such")])
