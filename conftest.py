@@ -15,7 +15,6 @@ from unittest.mock import patch
 import pytest
 from django.core.management import call_command
 from django.db.models import F
-from django.template import Context
 from django.test.utils import ContextList
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
@@ -51,7 +50,7 @@ def contexts_of_pages() -> Iterator[None]:
     its forms, which takes as long as to render them. The first is the page's own, and tests read no other.
     """
 
-    def store(kept: dict[str, Any], context: Context, **_: object) -> None:
+    def store(kept: dict[str, Any], context: Any, **_: object) -> None:
         if "context" not in kept:
             kept["context"] = ContextList([copy(context)])
 
