@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import patch
@@ -14,19 +13,15 @@ from django.db import ProgrammingError
 from ops import health
 from tests import stack
 from tests.cast import in_loop
+from tests.operators import run
+
+SERVER = [sys.executable, "-m", "flashsale.web"]
 
 
 def test_without_static_files_it_does_not_start(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "flashsale.web"],
-        env={**os.environ, "VAR_DIR": str(tmp_path), "PORT": "0"},
-        cwd=stack.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=stack.DEADLINE,
-    )
-    assert ran.returncode != 0
-    assert "run `manage.py prepare --static`" in ran.stderr
+    ran = run(SERVER, {**os.environ, "VAR_DIR": str(tmp_path), "PORT": "0"})
+    assert ran.code != 0
+    assert "run `manage.py prepare --static`" in ran.err
 
 
 def test_without_tables_it_is_not_ready() -> None:
@@ -40,16 +35,9 @@ def test_without_tables_it_is_not_ready() -> None:
 def test_a_port_that_cannot_be_had_is_named() -> None:
     with stack.Web.running() as web:
         port = httpx.URL(web.url).port
-        ran = subprocess.run(
-            [sys.executable, "-m", "flashsale.web"],
-            env={**os.environ, "PORT": str(port)},
-            cwd=stack.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=stack.DEADLINE,
-        )
-    assert ran.returncode == 1
-    assert f":{port}: " in ran.stderr
+        ran = run(SERVER, {**os.environ, "PORT": str(port)})
+    assert ran.code == 1
+    assert f":{port}: " in ran.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
