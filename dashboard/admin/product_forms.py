@@ -98,7 +98,7 @@ class ProductForm(SideBySide):
         options = split(cleaned.get("options", ""))
         if options:
             self._plan_variants(options)
-        self.instance.form = self  # type: ignore[attr-defined]  # for `VariantFormSet`
+        self.instance.form = self  # for `VariantFormSet`
         return cleaned
 
     @property
