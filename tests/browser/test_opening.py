@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from conftest import MakeSale
 from orders import lifecycle
+from tests import stack
 from tests.browser.conftest import Complaints, OpenPage, watched
 from tests.browser.seen import (
     address,
@@ -76,8 +77,14 @@ def test_the_shops_clock_counts_and_not_the_browsers(
     page = open_page(address(shop, sale), script=wrong)
     hears_nothing(page)
     counts_down(page)
+    before = page.locator("#state").get_attribute("data-until")
     opens_soon(sale, seconds=5)
-    page.reload()
+
+    def knows_the_new_time() -> bool:
+        page.reload()  # the web process learns it a moment later
+        return page.locator("#state").get_attribute("data-until") != before
+
+    stack.wait_for(knows_the_new_time, "the page is told the new time")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)  # nobody was told that it has not opened
