@@ -6,12 +6,16 @@ A test makes sales of its own instead of flushing tables: what it asserts must h
 import itertools
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
 from django.db.models import F
+from django.test.utils import ContextList
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -40,9 +44,23 @@ def database(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def make_sale() -> Iterator[MakeSale]:
-    """Makes a sale that can be bought from at once, and ends it after the test."""
+@pytest.fixture(scope="session", autouse=True)
+def contexts_of_pages() -> Iterator[None]:
+    """Django's test client copies the context of every template that a page includes, and of each field of
+    its forms, which takes as long as to render them. The first is the page's own, and tests read no other.
+    """
+
+    def store(kept: dict[str, Any], context: Any, **_: object) -> None:
+        if "context" not in kept:
+            kept["context"] = ContextList([copy(context)])
+
+    with patch("django.test.client.store_rendered_templates", store):
+        yield
+
+
+@contextmanager
+def sales() -> Iterator[MakeSale]:
+    """Makes sales that can be bought from at once, and ends them."""
     from inventory.gate import replica
     from inventory.models import Listing, Sale
     from inventory.products import Product
@@ -87,6 +105,20 @@ def make_sale() -> Iterator[MakeSale]:
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
     replica.remove(made)
+
+
+@pytest.fixture
+def make_sale() -> Iterator[MakeSale]:
+    """Makes a sale that can be bought from at once, and ends it after the test."""
+    with sales() as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_sale() -> Iterator[MakeSale]:
+    """The same for a sale that all tests of a file look at and none changes."""
+    with sales() as make:
+        yield make
 
 
 @pytest.fixture

@@ -102,10 +102,10 @@ def main() -> int:
 
 def _run_sale(ready: Stage, seconds: float, staff: str, report: dict[str, Any]) -> Iterator[Point]:
     """Run one sale from opening to end, and yield a point per measurement."""
-    from drills import consistency
+    from drills import log_check
 
     with ready.open_sale(limit=2) as sale:
-        before = consistency.read_stock(sale)
+        before = log_check.read_stock(sale)
         visitors = Visitors(ready, sale)
         over = time.monotonic() + seconds
         with _open_pages(ready, sale), visitors.arrive(), _simulate_staff(sale, report["faults"]):
@@ -113,8 +113,8 @@ def _run_sale(ready: Stage, seconds: float, staff: str, report: dict[str, Any]) 
                 point = _measure_loads(ready, sale, report["answers"]) | visitors.take_outcomes()
                 yield point | _measure_order_list(ready, staff) | _measure_resources(ready)
         wait_for_empty_line(sale)
-        state = consistency.DatabaseState.read(sale, before, visitors.logs)
-        report["faults"] += [one._asdict() for one in consistency.find_faults(visitors.logs, state)]
+        state = log_check.DatabaseState.read(sale, before, visitors.logs)
+        report["faults"] += [one._asdict() for one in log_check.find_faults(visitors.logs, state)]
 
 
 def _measure_loads(ready: Stage, sale: "Sale", answers: Counter[str]) -> Point:

@@ -19,7 +19,7 @@ from drills.private_shop import ROOT
 # The decoder, which then says its peak.
 _DECODER = """
 import re, runpy, sys
-runpy.run_module("inventory.picture_decoder", run_name="__main__")
+runpy.run_module("inventory.picture_reencoder", run_name="__main__")
 print("VmHWM", re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
 """
 

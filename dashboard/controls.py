@@ -1,6 +1,7 @@
 """Define the controls of staff over sales, variants and orders.
 
-The dashboard shows them in place; admin asks on a separate page before a control changes anything.
+The dashboard shows them in place, where `templates/dashboard/_sale.html` has their buttons; admin asks on a
+separate page before a control changes anything.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
-from dashboard.control import Control, Outcome
+from dashboard.base_control import Control, Outcome
 from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField

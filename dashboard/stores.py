@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import redis
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import Count, Q
 from django.utils import timezone
 
 from dashboard.snapshot import Part
-from flashsale.database import drop_broken_connections, why_read_only
+from flashsale.database import count_connections, drop_broken_connections, why_read_only
 from flashsale.observe import telemetry, telemetry_reader
 from flashsale.observe.telemetry_reader import Process, Second
 from flashsale.redis import blocking_clients
@@ -64,7 +64,7 @@ def read_postgresql(only: int | None) -> Stored:
 
 def _read_stored(only: int | None) -> Stored:
     began = time.perf_counter()
-    used, allowed = _count_connections()
+    used, allowed = count_connections()
     words = f"{_format_duration(began)}, {used} of {allowed} connections"
     sales, hidden = _choose_sales(only)
     poisoned = Order.objects.filter(reason=Order.Reason.ERROR, sale__in=sales)
@@ -78,17 +78,6 @@ def _read_stored(only: int | None) -> Stored:
         words=words,
         read_only=why_read_only(),
     )
-
-
-def _count_connections() -> tuple[int, int]:
-    """Client connections to PostgreSQL: in use, and allowed."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
-            " WHERE backend_type = 'client backend'"
-        )
-        used, allowed = cursor.fetchone() or (0, 0)
-    return used, allowed
 
 
 def _choose_sales(only: int | None) -> tuple[list[Sale], int]:

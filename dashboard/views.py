@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from dashboard import charts, controls
 from dashboard.access import CORRECT, LOOK, RUN, SEE_ORDERS, may, staff_with
-from dashboard.control import Control, Outcome
+from dashboard.base_control import Control, Outcome
 from dashboard.controls import ChangeWindow
 from dashboard.reading import observer
 from flashsale.middleware import try_again

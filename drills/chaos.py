@@ -54,7 +54,7 @@ def drill(
     folder: Path, port: int, seconds: float, seed: int, shoppers: int, say: "Say"
 ) -> "Aftermath":
     """Carry out the faults while shoppers buy, and return the results."""
-    from drills import consistency
+    from drills import log_check
     from drills.aftermath import Aftermath
     from drills.crowd import EndlessCrowd
     from drills.http import Site
@@ -66,7 +66,7 @@ def drill(
 
     logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
     sale = make_sale(LIMIT, VARIANTS, UNITS)
-    before = consistency.read_stock(sale)
+    before = log_check.read_stock(sale)
     crowd = EndlessCrowd(Site(f"http://{HOST}:{port}"), sale.slug, shoppers, seconds, seed)
     saboteur, staff = Saboteur(folder, schedule(seed, seconds)), Staff(sale)
 
@@ -82,8 +82,8 @@ def drill(
     say("comparing the logs with PostgreSQL")
     drop_broken_connections()
     wait_for(lambda: replica.read_view(sale.pk).ready)
-    state = consistency.DatabaseState.read(sale, before, logs)
-    found = Report(logs, consistency.find_faults(logs, state), reconciliation.verify(sale.pk))
+    state = log_check.DatabaseState.read(sale, before, logs)
+    found = Report(logs, log_check.find_faults(logs, state), reconciliation.verify(sale.pk))
     return Aftermath(
         seed, seconds, crowd.interrupted, saboteur.began, saboteur.injections, staff.log, found
     )

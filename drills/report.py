@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drills.consistency import Fault
+from drills.log_check import Fault
 from drills.shopper_log import ASKED, CLICKED, LEFT, LOST, SOCKET, Log
 from orders import reconciliation
 

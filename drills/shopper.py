@@ -2,7 +2,7 @@
 
 The shopper keeps a cookie, loads the page, holds its socket open, clicks with a ticket, sends the same
 ticket again if no reply arrives, waits for the outcome, and logs everything. A shopper never reads the
-database: `drills/consistency.py` compares the log with it.
+database: `drills/log_check.py` compares the log with it.
 """
 
 import asyncio

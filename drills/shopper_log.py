@@ -1,6 +1,6 @@
 """The log of one simulated shopper: page loads, replies to clicks, updates about purchases.
 
-`drills/consistency.py` compares logs with PostgreSQL, `drills/report.py` counts them. All times are of the
+`drills/log_check.py` compares logs with PostgreSQL, `drills/report.py` counts them. All times are of the
 monotonic clock, in seconds.
 """
 

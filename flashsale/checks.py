@@ -1,4 +1,4 @@
-"""Start-up checks: refuse settings that would break a sale.
+"""Start-up checks: refuse settings that would break a sale, and warn of those that are unwise anywhere.
 
 `manage.py check` contacts no server. `manage.py check --deploy --tag redis` reads Redis' persistence
 settings; commands that work without Redis never wait for it.

@@ -34,12 +34,28 @@ BOUNDS: Statement = (
 
 
 @contextmanager
-def bounded_transaction() -> Iterator[None]:
-    """A transaction that waits for a lock at most LOCK_TIMEOUT, and idles at most IDLE_TIMEOUT."""
+def bounded_transaction(*, prepares: bool = False) -> Iterator[None]:
+    """A transaction that waits for a lock at most LOCK_TIMEOUT, and idles at most IDLE_TIMEOUT; one that
+    `prepares` may idle for TRANSACTION_TIMEOUT until `stop_preparing`."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(*BOUNDS)
+        if prepares:
+            _bound_idling(TRANSACTION_TIMEOUT)
         yield
+
+
+def stop_preparing() -> None:
+    """Bound the transaction's idling: to be called before it takes locks for which others wait."""
+    require_transaction()
+    _bound_idling(IDLE_TIMEOUT)
+
+
+def _bound_idling(timeout: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [timeout]
+        )
 
 
 def ask_together(*statements: Statement) -> list[Rows]:
@@ -117,6 +133,18 @@ def why_read_only() -> str:
     if is_standby:
         return "it is a standby"
     return "default_transaction_read_only is on" if is_read_only else ""
+
+
+def count_connections() -> tuple[int, int]:
+    """Clients' connections to PostgreSQL: in use, and allowed without those kept for superusers."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int"
+            " FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        )
+        used, allowed = cursor.fetchone() or (0, 0)
+    return used, allowed
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -115,7 +115,7 @@ def _answer_for(request: HttpRequest, error: BaseException) -> HttpResponse | No
 
 
 def try_again(request: HttpRequest, code: str = "busy", after: int = 2) -> HttpResponse:
-    """503 with Retry-After (seconds): as JSON, or as a page with the text of the code in `_reason.html`."""
+    """503 with Retry-After (seconds): as JSON, or as a page with the text of the code."""
     headers = {"Retry-After": str(after)}
     if prefers_json(request.headers.get("Accept", "").encode()):
         return JsonResponse({"error": "busy"}, status=503, headers=headers)

@@ -10,7 +10,7 @@ from enum import Enum
 class ClickAnswer(Enum):
     """One answer to a click. Pages that cannot be shown give some of these answers, too.
 
-    `code` is the code in JSON and of the text in `templates/storefront/_reason.html`. `status` is the
+    `code` is the code in JSON and of the text in `templates/storefront/_message_text.html`. `status` is the
     HTTP status. `counted` is one of `telemetry.ANSWERS`. `retry` is true if the answer leaves the
     ticket unused: it may still buy. `gate_codes` are the codes and reasons in `lua/admit.lua` that
     lead to this answer.

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 
-from inventory.picture_decoder import LONGEST_EDGE, MOST_PIXELS, READABLE, Encoded, Refused
+from inventory.picture_reencoder import LONGEST_EDGE, MOST_PIXELS, READABLE, Encoded, Refused
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _one_at_a_time(work: Callable[[], bytes]) -> bytes:
 
 def _run_decoder(spooled: IO[bytes]) -> bytes:
     """Raises Refused if the process does not end well: the kernel ends one that exceeds its bounds."""
-    command = [sys.executable, "-m", "inventory.picture_decoder"]
+    command = [sys.executable, "-m", "inventory.picture_reencoder"]
     try:
         ended = subprocess.run(
             command,

@@ -13,8 +13,8 @@ from django.db.models import ImageField, Model
 from django.db.models.fields.files import ImageFieldFile
 from PIL import Image
 
-from inventory.picture_decoder import COPY_WIDTHS, encode_webp, shrink
-from inventory.picture_forms import PictureInput, PictureUpload
+from inventory.picture_field import PictureInput, PictureUpload
+from inventory.picture_reencoder import COPY_WIDTHS, encode_webp, shrink
 from inventory.picture_uploads import Reencoded
 from inventory.picture_uploads import reencode as reencode
 

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from flashsale.database import drop_broken_connections_soon, in_thread, why_read_only
 from flashsale.redis import web_connections
 from flashsale.redis.refusals import describe
-from orders.readiness import FirstReadiness
+from orders.process_readiness import FirstReadiness
 
 _first_readiness = FirstReadiness()
 

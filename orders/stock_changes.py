@@ -62,14 +62,19 @@ def _move(
             locked = lock_variant(variant, sales)
             if is_written_down(key):
                 raise DoneBefore
-            if locked.stock + units < 0:
-                raise NotPossible(f"Only {locked.stock} units are in stock.")
+            check_left(locked, units)
             sale = next(iter(sales), None)
             with auditing(action, locked, by=by, reason=reason, sale=sale, key=key):
                 stock.move(locked, units, movement, sales=sales, actor=by, note=reason)
     except DoneBefore:
         return False
     return True
+
+
+def check_left(variant: Variant, units: int) -> None:
+    """Raises NotPossible if fewer units are left than `units`, which are negative, would remove."""
+    if variant.stock + units < 0:
+        raise NotPossible(f"Only {variant.stock} units are in stock.")
 
 
 def _refuse_too_many(units: int) -> None:

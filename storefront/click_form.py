@@ -1,6 +1,6 @@
 """Reading a click: the form of `POST /sales/<slug>/buy`, its ticket and its shopper."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -28,8 +28,7 @@ class EarlyAnswer(Exception):
         self.answer, self.headers = answer, headers
 
 
-@dataclass(frozen=True, slots=True)
-class Click:
+class Click(NamedTuple):
     """A click with a valid ticket, sent by the shopper of the ticket. `quantity` is 0 if invalid."""
 
     request: Request

@@ -153,7 +153,9 @@ def render_notice(code: str, language: str) -> str:
 @lru_cache(maxsize=256)
 def render_reason(code: str, language: str) -> str:
     """Render the text of a code as plain text."""
-    return render("storefront/_reason.html", language, {"code": code}).fill({}).decode().strip()
+    return (
+        render("storefront/_message_text.html", language, {"code": code}).fill({}).decode().strip()
+    )
 
 
 def render_fresh_form(

@@ -1,7 +1,8 @@
-"""A web process that soon forgets a sale that is not in use: `python -m tests.forgetful ARGUMENTS`.
+"""A web process that soon forgets a sale that is not in use, and soon reads again what it shows of one:
+`python -m tests.forgetful ARGUMENTS`.
 
 It refreshes each sale that it has shown once a second. With a sale per test, that would take most of its
-processor time.
+processor time. Tests that rename a product would wait for seconds, and ask for the page meanwhile.
 """
 
 import os
@@ -14,5 +15,5 @@ if __name__ == "__main__":
     django.setup()
     from flashsale.web import main
 
-    with patch("storefront.feed._UNUSED", 3.0):
+    with patch("storefront.feed._UNUSED", 3.0), patch("storefront.live_sale._CARD_KEPT", 2.0):
         main()

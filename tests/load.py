@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from drills import consistency
+from drills import log_check
 from drills.http import Site
 from drills.shopper import Shopper
 from drills.shopper_log import Log
@@ -36,7 +36,7 @@ class Load:
         self._sockets = sockets
         self._patience = patience
         self._site, self._sale = Site(url), sale
-        self._before = consistency.read_stock(sale)
+        self._before = log_check.read_stock(sale)
         self._over = threading.Event()
         self._thread = ThreadPoolExecutor(1)
         self.logs: list[Log] = []
@@ -84,8 +84,8 @@ class Load:
         faults: dict[str, list[Any]] = defaultdict(
             list, reconciliation.verify(self._sale.pk).faults
         )
-        told = consistency.DatabaseState.read(self._sale, self._before, self.logs)
-        for fault in consistency.find_faults(self.logs, told):
+        told = log_check.DatabaseState.read(self._sale, self._before, self.logs)
+        for fault in log_check.find_faults(self.logs, told):
             faults[fault.kind].append(fault.what)
         if len(accepted) < len(self.logs):
             faults["did_not_get_to_buy"].append(len(self.logs) - len(accepted))

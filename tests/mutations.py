@@ -406,7 +406,7 @@ MUTATIONS = (
         "staff change what an open sale offers",
         "dashboard/tests/test_admin_public_products.py::test_what_a_sale_that_has_opened_offers_stands",
         (
-            "orders/variant_changes.py",
+            "orders/offer_changes.py",
             'if phase not in ("draft", "upcoming"):',
             "if False:",
         ),

@@ -7,7 +7,7 @@ import os
 import pty
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,18 @@ def typed(*words: str) -> Ran:
 
 def spawned(*words: str, **env: str) -> Ran:
     """A command in a process of its own, with files instead of a terminal."""
+    return run(manage(*words), {**os.environ, **env})
+
+
+def run(command: list[str], env: Mapping[str, str]) -> Ran:
+    """The same for any program of the product, with all of its environment."""
     with (
         tempfile.TemporaryFile("w+") as out,
         tempfile.TemporaryFile("w+") as err,
         Path(os.devnull).open() as nothing,
     ):
         streams = (nothing.fileno(), out.fileno(), err.fileno())
-        process = forks.start(_manage(*words), {**os.environ, **env}, streams)
+        process = forks.start(command, env, streams)
         try:
             code = process.wait(DEADLINE)
         finally:
@@ -92,7 +97,7 @@ class Terminal:
     def __init__(self, *words: str) -> None:
         self._us, theirs = pty.openpty()
         os.set_blocking(self._us, False)
-        self._process = forks.start(_manage(*words), os.environ, (theirs, theirs, theirs))
+        self._process = forks.start(manage(*words), os.environ, (theirs, theirs, theirs))
         os.close(theirs)
         self.screen = ""
 
@@ -141,5 +146,5 @@ def at_a_terminal(*words: str) -> Iterator[Terminal]:
         terminal.close()
 
 
-def _manage(*words: str) -> list[str]:
+def manage(*words: str) -> list[str]:
     return [sys.executable, "manage.py", *words]

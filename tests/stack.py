@@ -34,14 +34,16 @@ def wait_for(condition: Callable[[], T], what: str, seconds: float = FAR) -> T:
     """The first true value of `condition`. Fails after so many seconds, or more on a slow machine, naming
     what was waited for."""
     seconds = deadlines.seconds(seconds)
-    end = time.monotonic() + seconds
+    began = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+        # Rarely after a while: a question may be a page, and dozens of them a second keep a core busy.
+        time.sleep(min(max(waited / 10, 0.02), 0.1))
 
 
 @dataclass

@@ -157,7 +157,7 @@ SOURCES = {
         "deploy/prometheus/alerts.yml", r'answer="(\w+)"', COUNTED, partial=True
     ),
     "texts": Source(
-        "templates/storefront/_reason.html",
+        "templates/storefront/_message_text.html",
         r'code == "(\w+)"',
         (CODES - {"queued"}) | REASONS | TEXTS_OF_PAGES,
     ),
@@ -219,7 +219,7 @@ SOURCES = {
         part=r"^const BOUGHT = \{.*?\};|^function saidBy.*?^\}",
     ),
     "what a button can say": Source(
-        "templates/storefront/_words.html",
+        "templates/storefront/_script_texts.html",
         r'data-when="(\w+)"',
         BUTTON,
         part=r'id="button-words".*?</template>',
@@ -228,7 +228,7 @@ SOURCES = {
         "drills/shopper_log.py", r'"(\w+)"', FINAL, part=r"^FINAL = \(.*?\)"
     ),
     "the order of statuses in drills": Source(
-        "drills/consistency.py", r'"(\w+)":', STATUSES, part=r"^_STEPS = \{.*?\}"
+        "drills/log_check.py", r'"(\w+)":', STATUSES, part=r"^_STEPS = \{.*?\}"
     ),
     "the documented answers": Source(
         "docs/purchase-path.md",

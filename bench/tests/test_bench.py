@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench import steadiness
+from bench.__main__ import main
 from bench.figures import (
     ACCEPTED,
     COMMITTED,
@@ -25,7 +26,7 @@ from bench.figures import (
     Results,
 )
 from tests import deadlines, stack
-from tests.operators import typed
+from tests.operators import spawned, typed
 
 
 def find_figure(name: str) -> Figure:
@@ -83,28 +84,42 @@ def test_aim_and_ratio_must_both_be_met(accepted: float, limit: float, met: bool
     assert results.met(find_figure(ACCEPTED[256])) is met
 
 
-def draw(folder: Path, **reports: Any) -> None:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures that `tools/plots.py` draws of all kinds of reports."""
+    folder = tmp_path_factory.mktemp("drawn")
+    figures = [{"name": one.name, "median": 4000} for one in FIGURES]
+    reports: dict[str, Any] = {"growth": growth_report(), "day": {"day": day_points()}}
+    reports |= {f"web{n}": {"web": n, "figures": figures} for n in (1, 2)}
     for name, content in reports.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     files = [str(folder / f"{name}.json") for name in reports]
     drawing = [sys.executable, "tools/plots.py", *files, str(folder)]
     subprocess.run(drawing, cwd=stack.ROOT, check=True, timeout=deadlines.seconds(60))
+    return folder
 
 
-def test_growth_is_drawn_with_its_figures(tmp_path: Path) -> None:
+def growth_report() -> dict[str, Any]:
     loaded = [{"x": 1, "per_second": 4000, "p99": 20.5}, {"x": 1000, "per_second": 1234, "p99": 77}]
     held = [{"x": n, "Valkey": n * 400, "web": 1e8} for n in (0, 100_000)]
-    report = {"series": {"products in the sale": loaded, "purchases, and memory": held}}
-    draw(tmp_path, growth=report)
-    picture = (tmp_path / "growth-products-in-the-sale.svg").read_text()
+    return {"series": {"products in the sale": loaded, "purchases, and memory": held}}
+
+
+def day_points() -> list[dict[str, float]]:
+    return [
+        {"minute": n} | dict.fromkeys((*steadiness.MOST, *steadiness.LEAST), 1e6 * n) | {"sale": n}
+        for n in (1, 2)
+    ]
+
+
+def test_growth_is_drawn_with_its_figures(drawn: Path) -> None:
+    picture = (drawn / "growth-products-in-the-sale.svg").read_text()
     assert all(words in picture for words in ("1,000", "p99, ms", "products in the sale"))
-    assert "Valkey" in (tmp_path / "growth-purchases-and-memory.svg").read_text()
+    assert "Valkey" in (drawn / "growth-purchases-and-memory.svg").read_text()
 
 
-def test_web_processes_are_drawn_side_by_side(tmp_path: Path) -> None:
-    figures = [{"name": one.name, "median": 4000} for one in FIGURES]
-    draw(tmp_path, **{f"web{n}": {"web": n, "figures": figures} for n in (1, 2)})
-    picture = (tmp_path / "growth-web-processes.svg").read_text()
+def test_web_processes_are_drawn_side_by_side(drawn: Path) -> None:
+    picture = (drawn / "growth-web-processes.svg").read_text()
     assert all(words in picture for words in ("1 web process<", "2 web processes", "refused"))
 
 
@@ -130,21 +145,15 @@ def test_a_day_names_the_figures_that_grow() -> None:
     assert steadiness.growth(make_points(steady, [50, 100, 120, 1, 1, 150, 180]))["web"] == 1.5
 
 
-def test_a_day_is_drawn(tmp_path: Path) -> None:
-    points = [
-        {"minute": n} | dict.fromkeys((*steadiness.MOST, *steadiness.LEAST), 1e6 * n) | {"sale": n}
-        for n in (1, 2)
-    ]
-    draw(tmp_path, day={"day": points})
-    picture = (tmp_path / "day.svg").read_text()
+def test_a_day_is_drawn(drawn: Path) -> None:
+    picture = (drawn / "day.svg").read_text()
     assert all(words in picture for words in ("confirmed p99", "Valkey connections", "minutes"))
 
 
-def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def bench(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", "bench", *options],
         cwd=stack.ROOT,
-        env=os.environ | ({} if path is None else {"PATH": path}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -154,9 +163,9 @@ def bench(*options: str, path: str | None = None) -> subprocess.CompletedProcess
 
 
 def test_without_wrk_the_error_names_its_package(tmp_path: Path) -> None:
-    done = bench(path=str(tmp_path))
-    assert done.returncode == 1
-    assert "apt install wrk" in done.stderr
+    done = spawned("bench", PATH=str(tmp_path))
+    assert done.code == 1
+    assert "apt install wrk" in done.err
 
 
 @pytest.mark.parametrize("options", [("--rounds", "0"), ("--seconds", "x"), ("--out", "/no/such")])
@@ -167,8 +176,11 @@ def test_invalid_options_are_refused(
     assert typed("bench", *options).code == 2
 
 
-def test_an_unknown_part_is_refused() -> None:
-    assert bench("--only", "nothing").returncode == 2
+def test_an_unknown_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "nothing"])
+    with pytest.raises(SystemExit) as refused:
+        main()
+    assert refused.value.code == 2
 
 
 @pytest.mark.deep

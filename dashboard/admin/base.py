@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from dashboard.admin.odd_requests import CarefulAdmin
-from dashboard.control import Control
+from dashboard.base_control import Control
 from flashsale.middleware import try_again
 
 MOST_AT_ONCE = 100  # subjects in one confirmation, whose URL names them all

@@ -14,7 +14,7 @@ from django.forms.utils import pretty_name
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from dashboard.admin.base import StaffAdmin
-from flashsale.database import bounded_transaction
+from flashsale.database import bounded_transaction, stop_preparing
 from inventory.constraint_messages import explain
 from inventory.names import LineFormField
 from orders.audit_trail import Action, facts, write_down
@@ -75,11 +75,11 @@ class Edited(StaffAdmin):
         if request.method != "POST":
             return super().changeform_view(request, *args, **kwargs)
         try:
-            with bounded_transaction():
+            with bounded_transaction(prepares=True):
                 return super().changeform_view(request, *args, **kwargs)
         except IntegrityError as refusal:
             request.refusal = explain(refusal)  # type: ignore[attr-defined]  # for `get_form`
-        with bounded_transaction():
+        with bounded_transaction(prepares=True):
             return super().changeform_view(request, *args, **kwargs)
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -101,6 +101,7 @@ class Edited(StaffAdmin):
 
     def lock(self, subject: Any) -> Any:
         """Lock the subject's row until the transaction ends, and return its present state."""
+        stop_preparing()
         return self.model._default_manager.select_for_update(no_key=True).get(pk=subject.pk)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:

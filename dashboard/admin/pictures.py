@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from dashboard.admin.edited import Edited
 from inventory import pending_pictures
-from inventory.picture_forms import take_pictures
+from inventory.picture_field import take_pictures
 
 
 class WithPictures(Edited):

@@ -1,8 +1,7 @@
 """The forms of a product's page in admin: texts, pictures, variants, and several variants at once."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -11,22 +10,21 @@ from django.conf import settings
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.utils.functional import cached_property
-from django.utils.text import slugify
 
 from dashboard import controls
 from dashboard.admin.edited import LabelledRows, SideBySide
 from dashboard.admin.prices import CurrencySelect, PriceForm, offered_currencies
+from dashboard.admin.typed_options import skus_of, split, stem_of
 from flashsale.money import parse_amount
 from inventory.models import Variant
 from inventory.names import LineFormField
 from inventory.products import Picture, Product
+from orders import stock_changes
 from orders.changes import NotPossible
-from orders.stock_changes import MOST_MOVED
-from orders.variant_changes import AskFirst, OnSale, check_change, lock_product_for_change
+from orders.offer_changes import AskFirst, OnSale, check_change, lock_product_for_change
 
 MOST_VARIANTS = 100  # of one product
 MOST_PICTURES = 30
-_HALVES = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".33", "⅔": ".67"})
 
 
 class ProductForm(SideBySide):
@@ -45,7 +43,7 @@ class ProductForm(SideBySide):
     options = forms.CharField(
         required=False,
         max_length=2000,
-        help_text="With commas between them: 40, 41, 42, 43",
+        help_text="With commas between them: 40, 41, 42. With semicolons if one has a comma: 42,5; 43",
         widget=AdminTextInputWidget,
     )
     new_price = forms.CharField(
@@ -100,19 +98,20 @@ class ProductForm(SideBySide):
         options = split(cleaned.get("options", ""))
         if options:
             self._plan_variants(options)
-        # Last: each planned variant asks PostgreSQL, and shoppers may be waiting for the locks.
-        if self.instance.pk:
-            self._lock(self.instance)
+        self.instance.form = self  # for `VariantFormSet`
         return cleaned
 
-    def _lock(self, product: Any) -> None:
+    @property
+    def confirmed(self) -> bool:
+        return bool(self.cleaned_data.get("although_public"))
+
+    def lock(self) -> None:
         """Lock what shoppers may be looking at; refuse another name of it, or ask about it."""
         try:
-            product.on_sale = self.on_sale = lock_product_for_change(product.pk)
-            product.although_public = self.cleaned_data.get("although_public", False)
-            present = Product.objects.get(pk=product.pk)
+            self.on_sale = lock_product_for_change(self.instance.pk)
+            present = Product.objects.get(pk=self.instance.pk)
             changed = changed_fields(self.changed_data, present, self.cleaned_data)
-            check_change(changed, self.on_sale.sales(), confirmed=product.although_public)
+            check_change(changed, self.on_sale.sales(), confirmed=self.confirmed)
         except AskFirst as question:
             self.add_error("although_public", str(question))
         except NotPossible as refusal:
@@ -150,9 +149,12 @@ class ProductForm(SideBySide):
 
     def _units_of_each(self, options: int) -> list[int]:
         numbers = split(self.cleaned_data.get("new_units", "")) or ["0"]
-        if not all(re.fullmatch("[0-9]{1,7}", n) and int(n) <= MOST_MOVED for n in numbers):
+        if not all(
+            re.fullmatch("[0-9]{1,7}", n) and int(n) <= stock_changes.MOST_MOVED for n in numbers
+        ):
             self.add_error(
-                "new_units", f"Whole numbers up to {MOST_MOVED:,}, with commas between them."
+                "new_units",
+                f"Whole numbers up to {stock_changes.MOST_MOVED:,}, with commas between them.",
             )
         elif len(numbers) not in (1, options):
             self.add_error("new_units", f"{len(numbers)} numbers for {options} options.")
@@ -206,8 +208,8 @@ class VariantForm(Ordered, PriceForm):
 
     units = forms.IntegerField(
         required=False,
-        min_value=-MOST_MOVED,
-        max_value=MOST_MOVED,
+        min_value=-stock_changes.MOST_MOVED,
+        max_value=stock_changes.MOST_MOVED,
         label="Add units",
         help_text="-2 takes two away, for the reason beside it.",
     )
@@ -229,29 +231,44 @@ class VariantForm(Ordered, PriceForm):
             control = controls.Restock if units > 0 else controls.Correct
             if not control.permitted_to(self.user):  # they are not shown the field
                 self.add_error(None, "You may not change the stock in this way.")
-            elif self.instance.stock + units < 0:
-                self.add_error("units", f"Only {self.instance.stock} units are in stock.")
-            elif units < 0 and not cleaned.get("reason", "").strip():
-                self.add_error("reason", "A correction needs a reason.")
+            elif units < 0:
+                self._check_removal(units, cleaned.get("reason", ""))
         return cleaned
+
+    def _check_removal(self, units: int, reason: str) -> None:
+        try:
+            stock_changes.check_left(self.instance, units)
+        except NotPossible as error:
+            self.add_error("units", str(error))
+            return
+        if not reason.strip():
+            self.add_error("reason", "A correction needs a reason.")
 
 
 class VariantFormSet(LabelledRows):
-    """Asks before it changes what a public sale offers, under the locks of the product's form."""
+    """Has the product's form lock what a public sale offers, and asks before that changes.
+
+    Last of all checks: a hundred rows take a second to read, and shoppers would wait for the locks.
+    """
 
     def clean(self) -> None:
         super().clean()
-        on_sale = getattr(self.instance, "on_sale", None)
+        form = self.instance.form
+        if self.instance.pk:
+            form.lock()
         for row in self.initial_forms:
-            if on_sale and row.has_changed() and row not in self.deleted_forms:
-                self._check(row, on_sale)
+            if form.on_sale and row.has_changed() and row not in self.deleted_forms:
+                self._check(row, form.on_sale)
+
+    def is_valid(self) -> bool:
+        return super().is_valid() and not self.instance.form.errors  # `lock` may have added one
 
     def _check(self, row: Any, on_sale: OnSale) -> None:
         present = on_sale.variants.get(row.instance.pk)
         if present is None:
             return
         changed = changed_fields(row.fields_to_write(), present, row.cleaned_data)
-        confirmed: bool = getattr(self.instance, "although_public", False)
+        confirmed = self.instance.form.confirmed
         try:
             check_change(changed, on_sale.sales(present.pk), confirmed=confirmed)
         except NotPossible as refusal:
@@ -261,39 +278,3 @@ class VariantFormSet(LabelledRows):
 def changed_fields(names: Collection[str], present: Any, typed: Mapping[str, Any]) -> set[str]:
     """Those of these fields whose typed value is not the present one."""
     return {name for name in names if getattr(present, name, None) != typed.get(name)}
-
-
-def split(typed: str) -> list[str]:
-    """The parts between commas, semicolons and line breaks."""
-    return [part.strip() for part in re.split(r"[,;\n]", typed) if part.strip()]
-
-
-def skus_of(stem: str, options: Sequence[str]) -> list[str]:
-    """A sku for each option. Options that differ in other characters only get a number: A-x, A-x-2;
-    equal options get equal skus."""
-    skus: dict[str, str] = {}
-    taken = set[str]()
-    for option in options:
-        if option.casefold() not in skus:
-            first = f"{stem}-{plain(option)}"
-            numbered = (f"{first}-{number}" for number in count(2))
-            sku = next(sku for sku in chain([first], numbered) if sku.lower() not in taken)
-            taken.add(sku.lower())
-            skus[option.casefold()] = sku
-    return [skus[option.casefold()] for option in options]
-
-
-def plain(option: str) -> str:
-    """An option as part of a sku: `EU 42½` becomes EU-42.5, `42 2/3` becomes 42-2-3."""
-    ascii_only = re.sub(r"\s+\.", ".", option.translate(_HALVES))
-    return re.sub(r"[^A-Za-z0-9._]+", "-", ascii_only).strip("-") or "x"
-
-
-def stem_of(name: str) -> str:
-    """What the skus of a product begin with: RIDGELINE-TRAIL for “Ridgeline trail shoe”."""
-    stem = ""
-    for word in slugify(name).upper().split("-"):
-        if len(stem) + len(word) > 16:
-            break
-        stem = f"{stem}-{word}" if stem else word
-    return stem or "ITEM"

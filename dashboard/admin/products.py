@@ -25,14 +25,14 @@ from dashboard.admin.product_forms import (
     VariantForm,
     VariantFormSet,
 )
-from dashboard.control import Control
+from dashboard.base_control import Control
 from flashsale.templatetags.money import money
 from inventory import stock
 from inventory.models import Sale, Variant
 from inventory.products import Picture, Product
 from orders import stock_changes
 from orders.audit_trail import Action, facts, write_down
-from orders.variant_changes import announce_to_pages
+from orders.offer_changes import announce_to_pages
 
 
 class _PartOfProduct(BoundedRows):

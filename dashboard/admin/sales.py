@@ -20,6 +20,7 @@ from dashboard.admin.listings import ListingInline
 from dashboard.moment_field import MomentField, TwoInputs
 from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
+from flashsale.database import stop_preparing
 from flashsale.moments import find_zone, format_moment, format_window
 from inventory.models import MOST_MINUTES, MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
@@ -181,6 +182,7 @@ class SaleAdmin(Edited):
         """Lock the sale while it is edited, so that a draft is still a draft when it is saved."""
         sale: Sale | None = super().get_object(request, object_id, from_field)
         if sale and connection.in_atomic_block:
+            stop_preparing()
             return Sale.objects.select_for_update(no_key=True).filter(pk=sale.pk).first()
         return sale
 

@@ -20,7 +20,7 @@ from dashboard import controls
 from dashboard.admin.edited import BoundedRows
 from dashboard.admin.listings import MOST_LISTED
 from dashboard.admin.product_forms import MOST_PICTURES, MOST_VARIANTS
-from dashboard.control import Control
+from dashboard.base_control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Sale, Variant
@@ -38,6 +38,11 @@ DATES = ["2026-02-30", "99999-01-01", "0001-01-01 00:00+14:00", "tomorrow", "202
 LOOKUPS = ["", "__exact", "__in", "__range", "__isnull", "__gte", "__regex", "__contains"]
 LOOKUPS += ["__year", "__date", "__nonsense", "__id__exact", "__"]
 ODD = [*VALUES, *DATES]
+SOME = ["\0", "-1", "é", "9" * 25, "99999-01-01"]  # as with models: all of them in `./check deep`
+SOME_AND_ALL = [
+    pytest.param(SOME, id="some"),
+    pytest.param(ODD, id="all", marks=pytest.mark.deep),
+]
 # What the admin itself reads from an address.
 PARAMETERS = ["o", "p", "e", "q", "all", "_facets", "_popup", "_to_field", "_changelist_filters"]
 PARAMETERS += ["action", "id", "next", "sale", "__", "a__b__c", "\0", "user__password"]
@@ -118,14 +123,14 @@ def test_a_nul_character_is_refused_with_a_page(root: Client) -> None:
 PAGES = ["change/", "history/", "delete/", "", "password/", "nonsense/"]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=label)
+@pytest.mark.parametrize("model", USUAL, ids=label)
 def test_a_page_of_no_row_is_no_error(model: type[Model], root: Client) -> None:
     keys = [encoded(value) or "0" for value in (*VALUES, "..", "1/2", "_00", "a_2Fb")]
     tried = [f"{listed(model)}{key}/{page}" for key in keys for page in PAGES]
     assert failed(root, tried) == {}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=label)
+@pytest.mark.parametrize("model", USUAL, ids=label)
 def test_a_page_of_a_row_with_odd_parameters_is_no_error(
     model: type[Model], root: Client, make_sale: MakeSale
 ) -> None:
@@ -174,9 +179,12 @@ OF_NOTHING = [
 
 
 @pytest.mark.parametrize("address", OF_NOTHING)
-def test_what_surrounds_the_lists_is_no_error_either(address: str, root: Client) -> None:
+@pytest.mark.parametrize("values", SOME_AND_ALL)
+def test_what_surrounds_the_lists_is_no_error_either(
+    address: str, values: list[str], root: Client
+) -> None:
     of_orders = ContentType.objects.get_for_model(Order).pk
-    tried = [address.format(type=of_orders, value=encoded(value)) for value in VALUES]
+    tried = [address.format(type=of_orders, value=encoded(value)) for value in values]
     assert failed(root, tried) == {}
 
 
@@ -197,7 +205,7 @@ def test_a_question_about_nothing_is_no_error(model: type[Model], name: str, roo
     assert failed(root, [*tried, f"{listed(model)}{name}/"]) == {}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=label)
+@pytest.mark.parametrize("model", USUAL, ids=label)
 def test_an_action_on_no_row_is_no_error(model: type[Model], root: Client) -> None:
     action = OFFERED[model][0].name if model in OFFERED else "delete_selected"
     for key in VALUES:
@@ -206,9 +214,12 @@ def test_an_action_on_no_row_is_no_error(model: type[Model], root: Client) -> No
 
 
 @pytest.mark.parametrize("model", [Sale, Product], ids=label)
-def test_a_form_with_odd_values_is_shown_again(model: type[Model], root: Client) -> None:
+@pytest.mark.parametrize("values", SOME_AND_ALL)
+def test_a_form_with_odd_values_is_shown_again(
+    model: type[Model], values: list[str], root: Client
+) -> None:
     form = form_of(root.get(f"{listed(model)}add/").content.decode())
-    for value in ODD:
+    for value in values:
         answer = root.post(f"{listed(model)}add/", dict.fromkeys(form, value))
         assert answer.status_code < 500, value
 
@@ -248,10 +259,13 @@ def test_a_file_that_is_too_large_is_a_form_with_the_status_413(root: Client) ->
     assert (answer.status_code, 'value="typed"' in page, "errorlist" in page) == (413, True, True)
 
 
-def test_the_dashboards_controls_take_odd_values_without_an_error(make_sale: MakeSale) -> None:
+@pytest.mark.parametrize("values", SOME_AND_ALL)
+def test_the_dashboards_controls_take_odd_values_without_an_error(
+    values: list[str], make_sale: MakeSale
+) -> None:
     browser, sale = browser_of(employ(RUNS)), make_sale()
     browser.raise_request_exception = False
-    for value in ODD:
+    for value in values:
         fields = dict.fromkeys(("units", "limit", "opens_at", "closes_at", "reason", "key"), value)
         for number in (sale.pk, "9" * 25):
             for name in ("limit", "window", "nonsense"):

@@ -15,7 +15,7 @@ from PIL import Image
 from bench.picture_samples import png
 from dashboard.admin.products import ProductAdmin
 from dashboard.tests.admin_pages import CORRECT, LOOK, WRITE, Staff, form_of, page_of
-from inventory import picture_forms
+from inventory import picture_field
 from inventory.picture_retention import remove_unused
 from inventory.picture_uploads import HELP, reencode
 from inventory.products import Picture, Product
@@ -201,14 +201,14 @@ def test_a_picture_is_decoded_outside_the_transaction(
         inside.append(connection.in_atomic_block)
         return reencode(upload)
 
-    monkeypatch.setattr(picture_forms, "reencode", watched)
+    monkeypatch.setattr(picture_field, "reencode", watched)
     sends(anna, product("pictures-apart"), **first(photograph("grey")))
     assert inside == [False]
 
 
 def test_staff_who_may_not_edit_have_nothing_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     shoe, boris = product("pictures-look"), Staff.with_permissions("inventory.view_product")
-    monkeypatch.setattr(picture_forms, "reencode", pytest.fail)
+    monkeypatch.setattr(picture_field, "reencode", pytest.fail)
     page = boris.browser.post(page_of(shoe), first(photograph("red")))
     assert page.status_code == 403
 

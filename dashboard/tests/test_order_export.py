@@ -54,9 +54,9 @@ def sold(make_sale: MakeSale) -> Sale:
     return sale
 
 
-@pytest.fixture
-def crowded(make_sale: MakeSale) -> Sale:
-    return turn_away_very_many(make_sale(closes_in=-30, live=False))
+@pytest.fixture(scope="module")
+def crowded(make_shared_sale: MakeSale) -> Sale:
+    return turn_away_very_many(make_shared_sale(closes_in=-30, live=False))
 
 
 def address(sale: Sale | None = None, status: str = "") -> str:

@@ -44,6 +44,13 @@ def alarms(observer: Observer) -> set[str]:
     return {alarm.code for alarm in observer.look().alarms}
 
 
+def test_every_answer_has_a_colour_of_its_own_in_the_charts_light_and_dark() -> None:
+    style = (ROOT / "static/css/dashboard.css").read_text()
+    colours = re.findall(r"--series-(\d+): (#\w+);", style)
+    assert [int(number) for number, _ in colours] == [*range(len(telemetry.ANSWERS))] * 2
+    assert len({colour for _, colour in colours}) == len(colours)
+
+
 def test_what_is_in_the_line_is_in_flight_and_not_left(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     queue_up(sale, 2)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from drills.aftermath import Aftermath
-from drills.consistency import Fault as Wrong
 from drills.faults import KILL, VALKEY, Fault, Injection
+from drills.log_check import Fault as Wrong
 from drills.report import Report
 from drills.shopper_log import SOCKET, Log, Reply, Update
 from drills.staff import StaffLog

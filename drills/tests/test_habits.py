@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from conftest import MakeSale
-from drills import consistency, habits
-from drills.consistency import DatabaseState
+from drills import habits, log_check
 from drills.crowd import draw_habits
+from drills.log_check import DatabaseState
 from drills.shopper_log import ASKED, LEFT, SOCKET
 from drills.tests.conftest import Visit
 from inventory.models import Sale
@@ -93,11 +93,11 @@ def test_a_bot_gets_no_more_than_the_limit_and_an_answer_to_everything(
     visit: Visit, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock=50, limit=2)
-    before = consistency.read_stock(sale)
+    before = log_check.read_stock(sale)
     log = visit("bot", sale, lambda log: len(log.replies) > 300)
     codes = {reply.code for reply in log.replies}
     assert {"ticket", "product", "quantity", "body", "too_large", "content_type", "limit"} <= codes
-    assert consistency.find_faults([log], DatabaseState.read(sale, before, [log])) == []
+    assert log_check.find_faults([log], DatabaseState.read(sale, before, [log])) == []
     confirmed = Order.objects.filter(sale=sale, status="confirmed")
     assert sum(order.quantity for order in confirmed) == 2
 

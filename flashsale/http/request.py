@@ -112,9 +112,10 @@ class Request:
     def foreign(self) -> bool:
         """Whether the browser reports that another site's page sent this, and the site is not trusted."""
         origin = self.header(b"origin")
-        own = f"{'https' if self.secure else 'http'}://{self.host}"
-        if origin and origin != own and canonical_origin(origin) != own:
-            return not is_trusted(origin)
+        if origin:
+            own = f"{'https' if self.secure else 'http'}://{self.host}"
+            if origin != own and canonical_origin(origin) != own:
+                return not is_trusted(origin)
         return self.header(b"sec-fetch-site") == "cross-site"
 
     @property
@@ -191,7 +192,10 @@ def _headers_by_name(scope: Scope) -> dict[bytes, bytes]:
 
     Proxies may add a line instead of an item; two hosts or origins joined never equal the shop's own.
     """
-    headers: dict[bytes, bytes] = {}
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) == len(scope["headers"]):
+        return headers
+    headers.clear()
     for name, value in scope["headers"]:
         if name in headers:
             value = headers[name] + (b"; " if name == b"cookie" else b", ") + value

@@ -274,11 +274,12 @@ class BoundedSocket(WebSocketsSansIOProtocol):
 
 
 def serve(listener: socket.socket, application: Any = APPLICATION) -> None:
-    """Serve until SIGTERM. Returns when open requests have finished, or after GRACEFUL_SECONDS."""
+    """Serve until SIGTERM or SIGINT. Exits when open requests have finished, or after GRACEFUL_SECONDS."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux only
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED)
-    signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when it has finished
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)  # uvicorn raises the signal again when it has finished
     Server(configuration(application)).run(sockets=[listener])
 
 

@@ -70,6 +70,7 @@ def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict
             "django.request": {"filters": ["of_errors"]},
             "django.server": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
+            "markdown_it": {"level": "WARNING"},  # at DEBUG ten lines for each text that it renders
             purchase_steps.name: {"level": "INFO" if purchases else "CRITICAL"},
         },
     }

@@ -24,6 +24,7 @@ from flashsale.database import (
     ask_together,
     bounded_transaction,
     in_thread,
+    stop_preparing,
 )
 from tests.stack import wait_for
 
@@ -50,6 +51,14 @@ def test_a_bound_ends_with_its_transaction(name: str, bound: str) -> None:
     with bounded_transaction():
         assert setting(name) == bound
     assert setting(name) == before != bound
+
+
+def test_what_prepares_may_idle_until_it_stops_preparing() -> None:
+    idling = "idle_in_transaction_session_timeout"
+    with bounded_transaction(prepares=True):
+        assert setting(idling) == TRANSACTION_TIMEOUT
+        stop_preparing()
+        assert setting(idling) == IDLE_TIMEOUT
 
 
 @transaction.atomic

@@ -19,9 +19,12 @@ class Cycle:
 @pytest.fixture(autouse=True)
 def collector_is_again_as_it_was() -> Iterator[None]:
     thresholds = gc.get_threshold()
+    gc.unfreeze()  # `tests.servers` has frozen what was loaded
     yield
-    gc.set_threshold(*thresholds)
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*thresholds)
 
 
 def test_what_was_loaded_is_not_looked_at_again() -> None:

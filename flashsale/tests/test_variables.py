@@ -1,18 +1,15 @@
 """A malformed variable stops start-up with its name, and without its value: it may be a password."""
 
-import os
-import subprocess
-import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from flashsale import variables
+from tests.operators import spawned
 
 NAME = "SHOP_VARIABLE"
 POSTGRES = "postgres://anna:secret@db:5432/shop"
@@ -183,29 +180,18 @@ def test_a_malformed_variable_is_named_and_its_value_kept_quiet(
 
 
 def test_start_up_stops_at_a_malformed_variable() -> None:
-    command = [sys.executable, "manage.py", "check"]
-    environment = {**os.environ, "LOG_LEVEL": "hunter2"}
-    ran = subprocess.run(
-        command, env=environment, cwd=settings.BASE_DIR, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode != 0
-    assert "LOG_LEVEL is malformed" in ran.stderr
-    assert "hunter2" not in ran.stderr
+    ran = spawned("check", LOG_LEVEL="hunter2")
+    assert ran.code != 0
+    assert "LOG_LEVEL is malformed" in ran.err
+    assert "hunter2" not in ran.err
 
 
 @pytest.mark.parametrize(
     "variable", ["LINE_BOUND", "DATABASE_URL", "LOG_LEVEL", "CSRF_TRUSTED_ORIGINS"]
 )
 def test_a_malformed_variable_ends_every_command_with_one_line(variable: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "verify"],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, variable: "-nonsense-"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    [line] = done.stderr.strip().splitlines()
+    done = spawned("verify", **{variable: "-nonsense-"})
+    assert done.code == 1
+    [line] = done.err.strip().splitlines()
     assert variable in line
     assert "nonsense" not in line

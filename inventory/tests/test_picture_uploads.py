@@ -12,7 +12,7 @@ from django.core.files.base import ContentFile
 
 from bench.picture_samples import REFUSED, TAKEN, png
 from inventory import picture_uploads
-from inventory.picture_decoder import MOST_MEMORY, READABLE, Encoded
+from inventory.picture_reencoder import MOST_MEMORY, READABLE, Encoded
 from inventory.picture_uploads import HELP, reencode
 from tests.stack import wait_for
 
@@ -91,7 +91,7 @@ def test_the_largest_picture_is_taken() -> None:
 def test_the_decoder_cannot_take_more_memory_than_its_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    code = "from inventory.picture_decoder import *; import json, resource; bound_process();"
+    code = "from inventory.picture_reencoder import *; import json, resource; bound_process();"
     code += "print(json.dumps({'refused': str(resource.getrlimit(resource.RLIMIT_AS))}))"
     program(monkeypatch, code)
     assert refusal(SMALL) == str((MOST_MEMORY, MOST_MEMORY))
@@ -99,7 +99,7 @@ def test_the_decoder_cannot_take_more_memory_than_its_bound(
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import sys, inventory.picture_decoder as d; d.MOST_MEMORY = 130_000_000; d.bound_process();"
+    code = "import sys, inventory.picture_reencoder as d; d.MOST_MEMORY = 130_000_000; d.bound_process();"
     code += "sys.stdout.buffer.write(d.answer(sys.stdin.buffer))"
     program(monkeypatch, code)
     assert refusal(png(5000, 5000, 8, 6)) == "The picture takes too much memory. Save it smaller."

@@ -1,4 +1,5 @@
-"""Check the settings."""
+"""Check the settings: run Django's checks and ours (`flashsale/checks.py`), then judge what is unwise only
+for this shop as it runs: its rates, its proxies, its hosts."""
 
 from collections.abc import Iterable, Iterator
 
@@ -49,7 +50,7 @@ def check_hosts() -> Iterator[Finding]:
 
 def check_rates() -> Iterator[Finding]:
     shopper, address = settings.RATE_PER_SHOPPER, settings.RATE_PER_ADDRESS
-    seen = f"{shopper} per shopper, {address} per address and second; 0 is no limit."
+    seen = f"{shopper} per shopper, {address} per address and second are set here; 0 is no limit."
     if settings.PRODUCTION and not (shopper and address):
         yield warning("rates", seen, "Set RATE_PER_SHOPPER and RATE_PER_ADDRESS against bots.")
     else:

@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 
 from flashsale import variables
+from flashsale.database import count_connections
 from flashsale.http import signing
 from flashsale.observe import telemetry_reader
 from flashsale.observe.telemetry_reader import Process
 from ops.doctor.findings import NEARLY_FULL, Finding, State, failed, ok, warning
-from ops.doctor.postgresql import query
 
 # By role: how bad it is that none is alive, and its effect.
 _ROLES = {
@@ -52,11 +52,7 @@ def check_keys() -> Iterator[Finding]:
 
 def check_database_connections() -> Iterator[Finding]:
     """Compare PostgreSQL's limit with the pools of all web and worker processes."""
-    [(allowed, used)] = query(
-        "SELECT current_setting('max_connections')::int"
-        " - current_setting('superuser_reserved_connections')::int,"
-        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
-    )
+    used, allowed = count_connections()
     pool: dict[str, Any] = settings.DATABASES["default"]["OPTIONS"].get("pool") or {}
     each = pool.get("max_size") or variables.whole("DATABASE_POOL", 12, least=1)
     pools = sum(process.role != "beat" for process in _list_alive())

@@ -7,8 +7,8 @@ from inventory.models import Sale
 MANY = 50_000
 
 
-def turn_away_very_many(sale: Sale) -> Sale:
-    """Write MANY rejected orders, by SQL: the purchase path would take minutes."""
+def turn_away_very_many(sale: Sale, many: int = MANY) -> Sale:
+    """Write so many rejected orders, by SQL: the purchase path would take minutes."""
     Sale.objects.filter(pk=sale.pk).update(status="ended", finished=True)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -16,7 +16,7 @@ def turn_away_very_many(sale: Sale) -> Sale:
             " currency, status, reason, version, accepted_at, settled_at)"
             " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 12900, 'EUR', 'rejected',"
             " 'sold_out', 1, now() + n * interval '1 ms', now() FROM generate_series(1, %s) AS n",
-            [sale.pk, sale.variants.get().pk, MANY],
+            [sale.pk, sale.variants.get().pk, many],
         )
     return sale
 

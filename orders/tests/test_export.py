@@ -1,6 +1,7 @@
 """A value of the export is a text, never a formula of a spreadsheet."""
 
 import re
+from itertools import product
 
 import pytest
 
@@ -11,15 +12,13 @@ SIGNS = ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
 BLANKS = [" ", "\t", "\r", "\n", "\ufeff", "\u200b", "\xa0", "\u3000", "\u2060", "\u202e", "\x00"]
 
 
-@pytest.mark.parametrize("blank", ["", *BLANKS])
-@pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("separator", [";", "\t", "\r\n"])
-def test_no_part_is_a_formula_where_another_separator_is_used(
-    separator: str, sign: str, blank: str
-) -> None:
-    text = f"Shoe{separator}{blank}{sign}1"
-    [_, *cells] = re.split(r"[;\t\r\n]", _harmless(text))
-    assert not any(cell.strip("".join(BLANKS)).startswith(tuple(SIGNS)) for cell in cells)
+def test_no_part_is_a_formula_where_another_separator_is_used(separator: str) -> None:
+    for sign, blank in product(SIGNS, ["", *BLANKS]):
+        text = f"Shoe{separator}{blank}{sign}1"
+        [_, *cells] = re.split(r"[;\t\r\n]", _harmless(text))
+        for cell in cells:
+            assert not cell.strip("".join(BLANKS)).startswith(tuple(SIGNS)), repr(text)
 
 
 @pytest.mark.parametrize(

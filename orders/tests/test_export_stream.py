@@ -28,9 +28,9 @@ from tests.stack import DEADLINE, wait_for
 Chunks = AsyncGenerator[bytes, None]
 
 
-@pytest.fixture
-def crowded(make_sale: MakeSale) -> Sale:
-    return turn_away_very_many(make_sale(closes_in=-30, live=False))
+@pytest.fixture(scope="module")
+def crowded(make_shared_sale: MakeSale) -> Sale:
+    return turn_away_very_many(make_shared_sale(closes_in=-30, live=False))
 
 
 @pytest.fixture

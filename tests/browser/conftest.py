@@ -1,7 +1,8 @@
-"""A real Chromium, a fresh context for each shopper, and a list of all that it complains about."""
+"""A real Chromium, a context for each shopper, and a list of all that it complains about."""
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     Playwright,
+    WebError,
     expect,
     sync_playwright,
 )
@@ -68,16 +70,20 @@ class Complaints:
         self.expected.extend(patterns)
 
     def listen_to(self, context: BrowserContext) -> None:
-        context.add_init_script(
-            "document.addEventListener('securitypolicyviolation', (event) =>"
-            " console.error(`forbidden by ${event.violatedDirective}: ${event.blockedURI}`));"
-        )
+        """Until `forget`. The context was made by `new_context`."""
         context.on("console", self._hear)
-        context.on("weberror", lambda failed: self.heard.append(str(failed.error)))
+        context.on("weberror", self._note)
+
+    def forget(self, context: BrowserContext) -> None:
+        context.remove_listener("console", self._hear)
+        context.remove_listener("weberror", self._note)
 
     def _hear(self, said: ConsoleMessage) -> None:
         if said.type == "error":
             self.heard.append(f"{said.text} ({said.location['url']})")
+
+    def _note(self, failed: WebError) -> None:
+        self.heard.append(str(failed.error))
 
     @property
     def unexpected(self) -> list[str]:
@@ -89,27 +95,85 @@ def complaints() -> Complaints:
     return Complaints()
 
 
+class Shoppers:
+    """Contexts of one browser, which tests use in turn: a new one takes more processor time than a page.
+
+    Between two tests a context loses its pages and cookies, and keeps its copies of styles and scripts.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._free: dict[str, list[BrowserContext]] = defaultdict(list)
+
+    def take(self, **options: Any) -> BrowserContext:
+        """As a shopper who has never been here."""
+        free = self._free[repr(options)]
+        return free.pop() if free else self.new(**options)
+
+    def new(self, **options: Any) -> BrowserContext:
+        return watched(self._browser.new_context(**options))
+
+    def give_back(self, context: BrowserContext, **options: Any) -> None:
+        for page in context.pages:
+            page.close()
+        context.set_offline(False)
+        context.clear_cookies()
+        self._free[repr(options)].append(context)
+
+
+def watched(context: BrowserContext) -> BrowserContext:
+    """Has its pages log what their content policy forbids."""
+    context.set_default_timeout(PATIENCE)
+    context.add_init_script(
+        "document.addEventListener('securitypolicyviolation', (event) =>"
+        " console.error(`forbidden by ${event.violatedDirective}: ${event.blockedURI}`));"
+    )
+    return context
+
+
+@pytest.fixture(scope="session")
+def shoppers(chromium: Browser) -> Shoppers:
+    return Shoppers(chromium)
+
+
 @pytest.fixture
 def open_page(
-    chromium: Browser,
+    shoppers: Shoppers,
     complaints: Complaints,
     make_sale: MakeSale,  # pages are closed before their sales are taken away
 ) -> Iterator[OpenPage]:
-    """Opens an address as a shopper who has never been here."""
-    contexts = []
+    """Opens an address as a shopper who has never been here, or with cookies, by name. The page runs
+    `script` before its own; with a `clock` it tells the time by one that tests can stop, or move: by less
+    than ten minutes, after which a page asks for the time."""
+    taken: list[tuple[BrowserContext, dict[str, Any], bool]] = []
 
-    def open_page(address: str, **options: Any) -> Page:
-        context = chromium.new_context(**{"locale": "en-GB", **options})
-        contexts.append(context)
+    def open_page(
+        address: str,
+        cookies: dict[str, str] | None = None,
+        script: str = "",
+        clock: bool = False,
+        **options: Any,
+    ) -> Page:
+        options = {"locale": "en-GB", **options}
+        context = shoppers.new(**options) if clock else shoppers.take(**options)
+        taken.append((context, options, clock))
         complaints.listen_to(context)
-        context.set_default_timeout(PATIENCE)
+        for name, value in (cookies or {}).items():
+            context.add_cookies(
+                [{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}]
+            )
         page = context.new_page()
+        if clock:  # of the whole context, for good
+            page.clock.install()
+        if script:
+            page.add_init_script(script)
         page.goto(address)
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for context, options, spent in taken:
+        context.close() if spent else shoppers.give_back(context, **options)
+        complaints.forget(context)
     assert complaints.unexpected == []
 
 

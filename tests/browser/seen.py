@@ -1,8 +1,16 @@
 """What a shopper looks for on a page."""
 
+from datetime import timedelta
+
+from django.utils import timezone
 from playwright.sync_api import Locator, Page, Request, expect
 
 from inventory.models import Sale
+from orders import lifecycle
+from tests import stack
+
+# Without the random pauses after which the pages of a crowd ask.
+AT_ONCE = "Math.random = () => 0"
 
 
 def address(url: str, sale: Sale) -> str:
@@ -36,7 +44,8 @@ def sees_phase(page: Page, words: str) -> None:
 
 
 def questions(page: Page) -> list[str]:
-    """Fills up with the addresses that scripts of the page ask for by GET."""
+    """Fills up with the addresses that scripts of the page ask for by GET. Its socket is open."""
+    is_live(page)
     asked: list[str] = []
 
     def note(request: Request) -> None:
@@ -47,7 +56,23 @@ def questions(page: Page) -> list[str]:
     return asked
 
 
+def is_live(page: Page) -> None:
+    stack.wait_for(lambda: page.evaluate("asking === undefined"), "its socket is open")
+
+
+def stop_clock(page: Page) -> None:
+    """Nothing happens on the page by itself from now on. Its clock was installed before it was loaded."""
+    page.clock.pause_at(page.evaluate("Date.now() / 1000") + 60)
+
+
 def hears_nothing(page: Page) -> None:
     """Loads the page again with a socket that is open and silent."""
     page.route_web_socket("**/ws/**", lambda socket: None)
     page.reload()
+
+
+def opens_soon(sale: Sale, seconds: float) -> None:
+    """A page that shows the sale learns it by its socket."""
+    opens = timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
+    lifecycle.change_window(sale.pk, opens_at=opens, by="staff")
+    sale.refresh_from_db()

@@ -1,10 +1,11 @@
 """In a browser: a chosen picture survives errors of the form, and one that is too large is said at once."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from bench.picture_samples import png
 from dashboard.tests.admin_pages import CORRECT, WRITE, Staff, page_of
@@ -19,7 +20,11 @@ DRAWN = "image => image.complete && image.naturalWidth > 0"
 
 def chosen(page: Page, content: bytes) -> None:
     picture: Any = {"name": "shoe.png", "mimeType": "image/png", "buffer": content}
-    page.locator("input[name=pictures-0-file]").set_input_files(picture)
+    file_input(page).set_input_files(picture)
+
+
+def file_input(page: Page) -> Locator:
+    return page.locator("input[name=pictures-0-file]")
 
 
 def test_a_form_with_errors_shows_the_chosen_picture_and_saves_it_then(
@@ -27,8 +32,8 @@ def test_a_form_with_errors_shows_the_chosen_picture_and_saves_it_then(
 ) -> None:
     product = stocked("pictures-browser", 1).product
     assert product
-    page = logged_in(open_page, shop, Staff.with_permissions(*WRITE, CORRECT), **PHONE)
-    page.goto(shop + page_of(product))
+    anna = Staff.with_permissions(*WRITE, CORRECT)
+    page = logged_in(open_page, shop + page_of(product), anna, **PHONE)
     chosen(page, png(900, 600, 8, 2, byte=200))
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.locator(".field-text .errorlist")).to_be_visible()
@@ -45,16 +50,19 @@ def test_a_form_with_errors_shows_the_chosen_picture_and_saves_it_then(
 
 
 def test_a_picture_that_is_too_large_is_said_before_it_is_sent(
-    shop: str, open_page: OpenPage
+    shop: str, open_page: OpenPage, tmp_path: Path
 ) -> None:
     product = stocked("pictures-large", 1).product
     assert product
-    page = logged_in(open_page, shop, Staff.with_permissions(*WRITE, CORRECT))
-    page.goto(shop + page_of(product))
-    chosen(page, bytes(17_200_000))
+    anna = Staff.with_permissions(*WRITE, CORRECT)
+    page = logged_in(open_page, shop + page_of(product), anna)
+    # From a file: Playwright takes seconds to encode so many bytes.
+    with (large := tmp_path / "shoe.png").open("wb") as file:
+        file.truncate(17_200_000)
+    file_input(page).set_input_files(large)
     said = page.get_by_text("The picture has 17.2 MB. At most 16 MB are taken.")
     expect(said).to_be_visible()
-    assert page.locator("input[name=pictures-0-file]").input_value() == ""
+    assert file_input(page).input_value() == ""
     chosen(page, png(30, 20, 8, 2))
     expect(said).to_be_hidden()
-    assert page.locator("input[name=pictures-0-file]").input_value() != ""
+    assert file_input(page).input_value() != ""

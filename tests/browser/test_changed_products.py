@@ -12,10 +12,10 @@ from inventory.models import Sale, Variant
 from inventory.pictures import reencode
 from inventory.products import Product
 from orders import lifecycle
-from orders.variant_changes import announce_to_pages, check_change, lock_product_for_change
+from orders.offer_changes import announce_to_pages, check_change, lock_product_for_change
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
-from tests.browser.seen import address, answer, buy_button, sees_phase, sees_secured
+from tests.browser.seen import AT_ONCE, address, answer, buy_button, sees_phase, sees_secured
 from tests.cast import Shopper
 
 pytestmark = pytest.mark.browser
@@ -88,7 +88,7 @@ def test_what_was_chosen_stays_chosen_in_the_fresh_form(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5}, limit=5, opens_in=600)
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, sale), script=AT_ONCE)
     page.get_by_role("radio", name="shoe-43").check()
     page.get_by_role("spinbutton", name="Quantity").fill("3")
     change(sale, "shoe-42", price=2500)
@@ -155,7 +155,7 @@ def test_a_new_text_and_picture_come_to_the_page_of_an_open_sale_and_its_form_st
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
     sale = make_sale()
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, sale), script=AT_ONCE)
     stays(page)
     ticket = page.locator("[name=ticket]").first.input_value()
     picture = reencode(photograph("navy"))
@@ -172,7 +172,7 @@ def test_a_page_without_a_socket_learns_it_too(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
     sale = make_sale(opens_in=600)
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, sale), script=AT_ONCE)
     page.route_web_socket("**/ws/**", lambda socket: socket.close())
     page.reload()
     change(sale, price=2500)
@@ -184,7 +184,7 @@ def test_a_product_that_falls_apart_into_two_is_shown_as_two(
 ) -> None:
     """The page has no place for the other one, and loads again."""
     sale = make_sale(stock={"shoe-42": 5, "shoe-43": 5}, opens_in=600)
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, sale), script=AT_ONCE)
     expect(page.locator(".product")).to_have_count(1)
     part(sale, "shoe-43", "Boot")
     expect(page.locator(".product")).to_have_count(2)
@@ -194,7 +194,7 @@ def test_a_form_that_has_bought_stays_with_its_answer(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
     sale = make_sale(limit=2)
-    page = open_page(address(shop, sale))
+    page = open_page(address(shop, sale), script=AT_ONCE)
     buy_button(page).click()
     sees_secured(page)
     change(sale, description="It is blue.")

@@ -8,11 +8,11 @@ from playwright.sync_api import expect
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle, stock_changes
-from tests import deadlines
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
     address,
     buy_button,
+    opens_soon,
     questions,
     sees_phase,
     sees_secured,
@@ -65,9 +65,11 @@ def test_a_click_in_a_pause_is_told_so(shop: str, open_page: OpenPage, make_sale
 def test_a_sale_opens_on_the_page_that_waits_for_it(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    page = open_page(address(shop, make_sale(opens_in=deadlines.ahead(4))))
+    sale = make_sale(opens_in=600)
+    page = open_page(address(shop, sale))
     sees_phase(page, "Opens soon")
     expect(buy_button(page)).to_be_disabled()
+    opens_soon(sale, seconds=3)
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -76,8 +78,9 @@ def test_a_sale_opens_on_the_page_that_waits_for_it(
 def test_a_sale_closes_on_the_page_that_shows_it(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    page = open_page(address(shop, make_sale(closes_in=deadlines.ahead(4))))
+    page = open_page(address(shop, make_sale(closes_in=500)), clock=True)
     sees_phase(page, "Open")
+    page.clock.fast_forward(501_000)
     sees_phase(page, "Ended")
     expect(buy_button(page)).to_be_disabled()
 
@@ -119,13 +122,12 @@ Intl.DateTimeFormat.prototype.resolvedOptions = function () {
 def test_a_browser_that_does_not_know_the_zone_of_the_sale_shows_its_offset_and_counts_down(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=6, closes_in=7200)
+    sale = make_sale(opens_in=500, closes_in=7200)
     Sale.objects.filter(pk=sale.pk).update(time_zone="Europe/Kyiv")
-    page = open_page("about:blank", timezone_id="America/New_York")
-    page.add_init_script(OLD)
-    page.goto(address(shop, sale))
+    page = open_page(address(shop, sale), script=OLD, clock=True, timezone_id="America/New_York")
     expect(page.locator("#state .when")).to_contain_text("(Europe/Kyiv, UTC+")
     expect(page.locator(".your-time span")).to_be_visible()
+    page.clock.fast_forward(501_000)
     sees_phase(page, "Open")
     timer = page.get_by_role("timer")
     expect(timer).to_contain_text("Ends in")
@@ -133,14 +135,12 @@ def test_a_browser_that_does_not_know_the_zone_of_the_sale_shows_its_offset_and_
     expect(timer).not_to_have_text(shown, use_inner_text=True)
 
 
-@pytest.mark.parametrize("unknown", ["Etc/Unknown", ""])
+@pytest.mark.parametrize("unknown", ["Etc/Unknown", pytest.param("", marks=pytest.mark.deep)])
 def test_a_browser_that_does_not_know_its_own_zone_claims_no_time_of_the_reader(
     shop: str, open_page: OpenPage, make_sale: MakeSale, unknown: str
 ) -> None:
     sale = make_sale(opens_in=3600, closes_in=7200)
     Sale.objects.filter(pk=sale.pk).update(time_zone="Asia/Tokyo")
-    page = open_page("about:blank", timezone_id="UTC")
-    page.add_init_script(LOST % unknown)
-    page.goto(address(shop, sale))
+    page = open_page(address(shop, sale), script=LOST % unknown, timezone_id="UTC")
     expect(page.get_by_role("timer")).to_contain_text("Opens in")
     expect(page.locator(".your-time span")).to_be_hidden()

@@ -17,6 +17,7 @@ from tests.browser.seen import (
     own,
     sees_phase,
     sees_secured,
+    stop_clock,
 )
 from tests.cast import Shopper, forms, promise_too_much, queue_up
 
@@ -168,9 +169,8 @@ def test_nobody_waits_for_days_because_a_proxy_says_so(
     shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:
     complaints.expect("status of 503")
-    page = open_page("about:blank")
-    page.clock.install()
-    page.goto(address(shop, make_sale()))
+    page = open_page(address(shop, make_sale()), clock=True)
+    stop_clock(page)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
     days = {"Retry-After": "3000000"}
@@ -180,6 +180,7 @@ def test_nobody_waits_for_days_because_a_proxy_says_so(
     page.clock.run_for(50_000)
     assert sent.count("POST") == 1
     page.clock.run_for(15_000)
+    page.clock.resume()
     sees_secured(page)
     assert sent.count("POST") == 2
 
@@ -253,9 +254,7 @@ def test_a_page_says_when_it_has_given_up_and_can_still_be_asked(
 ) -> None:
     complaints.expect("ERR_FAILED", "^htmx:")
     sale = make_sale()
-    page = open_page("about:blank")
-    page.clock.install()
-    page.goto(address(shop, sale))
+    page = open_page(address(shop, sale), clock=True)
     page.route("**/buy", lambda route: route.abort())
     buy_button(page).click()
 

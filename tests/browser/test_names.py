@@ -68,7 +68,7 @@ def nothing_is_cut_off(page: Page) -> None:
         assert page.evaluate(CUT_OFF) == [], (page.url, width)
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("locale", ["de-DE", pytest.param("en-GB", marks=pytest.mark.deep)])
 def test_the_longest_names_are_read_as_a_whole(
     shop: str, open_page: OpenPage, make_sale: MakeSale, locale: str
 ) -> None:

@@ -2,18 +2,23 @@
 
 import re
 import time
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, Request, expect
 
 from conftest import MakeSale
-from inventory.models import Sale
 from orders import lifecycle
-from tests import deadlines
-from tests.browser.conftest import PATIENCE, Complaints, OpenPage
-from tests.browser.seen import address, buy_button, hears_nothing, sees_phase, sees_secured
+from tests import stack
+from tests.browser.conftest import Complaints, OpenPage, watched
+from tests.browser.seen import (
+    address,
+    buy_button,
+    hears_nothing,
+    opens_soon,
+    sees_phase,
+    sees_secured,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -33,13 +38,15 @@ def everything_sent(page: Page) -> list[str]:
 def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=deadlines.ahead(12))
-    page = open_page(address(shop, sale))
+    sale = make_sale(opens_in=500)
+    page = open_page(address(shop, sale), clock=True)
     hears_nothing(page)
     counts_down(page)
     page.wait_for_load_state("networkidle")
     sent = everything_sent(page)
     expect(buy_button(page)).to_be_disabled()
+    lifecycle.go_live(sale.pk, by="staff")
+    page.clock.fast_forward(501_000)
     sees_phase(page, "Open")
     expect(buy_button(page)).to_be_enabled()
     assert sent == []
@@ -48,13 +55,14 @@ def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
 
 
 def test_it_closes_by_itself_too(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
-    page = open_page(
-        address(shop, make_sale(opens_in=deadlines.ahead(10), closes_in=deadlines.ahead(10) + 4))
-    )
+    sale = make_sale(opens_in=200, closes_in=400)
+    page = open_page(address(shop, sale), clock=True)
     hears_nothing(page)
     sees_phase(page, "Opens soon")
+    page.clock.fast_forward(201_000)
     sees_phase(page, "Open")
     expect(page.get_by_role("link", name="Put it in your calendar")).to_have_count(0)
+    page.clock.fast_forward(201_000)
     sees_phase(page, "Ended")
     expect(page.get_by_role("button", name="Sale over")).to_be_disabled()
 
@@ -64,11 +72,19 @@ def test_it_closes_by_itself_too(shop: str, open_page: OpenPage, make_sale: Make
 def test_the_shops_clock_counts_and_not_the_browsers(
     shop: str, open_page: OpenPage, make_sale: MakeSale, wrong_by: int
 ) -> None:
-    page = open_page(shop)
-    page.add_init_script(f"const right = Date.now; Date.now = () => right() + {wrong_by};")
-    page.goto(address(shop, make_sale(opens_in=deadlines.ahead(6))))
+    sale = make_sale(opens_in=500)
+    wrong = f"const right = Date.now; Date.now = () => right() + {wrong_by};"
+    page = open_page(address(shop, sale), script=wrong)
     hears_nothing(page)
     counts_down(page)
+    before = page.locator("#state").get_attribute("data-until")
+    opens_soon(sale, seconds=5)
+
+    def knows_the_new_time() -> bool:
+        page.reload()  # the web process learns it a moment later
+        return page.locator("#state").get_attribute("data-until") != before
+
+    stack.wait_for(knows_the_new_time, "the page is told the new time")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)  # nobody was told that it has not opened
@@ -89,28 +105,32 @@ def test_a_machine_that_slept_asks_once_for_the_time(
 def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
     shop: str, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    sale = make_sale(opens_in=deadlines.ahead(12))
-    page = open_page(address(shop, sale))
+    sale = make_sale(opens_in=500)
+    page = open_page(address(shop, sale), clock=True)
     sees_phase(page, "Opens soon")
     lifecycle.pause(sale.pk, by="staff")  # while the page waits
+    expect(page.locator("#state template[data-phase=paused]")).to_be_attached()
+    page.clock.fast_forward(501_000)
     sees_phase(page, "Paused")
     expect(page.locator("#state")).to_contain_text("opens again by itself")
     lifecycle.resume(sale.pk, by="staff")
+    lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("waiting", [8, pytest.param(200, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("waiting", [4, pytest.param(200, marks=pytest.mark.deep)])
 def test_pages_that_wait_send_nothing_when_it_opens(
     shop: str, chromium: Browser, complaints: Complaints, make_sale: MakeSale, waiting: int
 ) -> None:
     sale = make_sale(stock=1000, opens_in=600)
-    context = chromium.new_context(
-        locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
+    context = watched(
+        chromium.new_context(
+            locale="en-GB", viewport={"width": 320, "height": 240}, reduced_motion="reduce"
+        )
     )
-    context.set_default_timeout(PATIENCE)
     complaints.listen_to(context)
     pages = [context.new_page() for _ in range(waiting)]
     for page in pages:
@@ -138,12 +158,6 @@ def test_pages_that_wait_send_nothing_when_it_opens(
     assert sent == []
     context.close()
     assert complaints.unexpected == []
-
-
-def opens_soon(sale: Sale, seconds: float) -> None:
-    opens = timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
-    lifecycle.change_window(sale.pk, opens_at=opens, by="staff")
-    sale.refresh_from_db()
 
 
 def test_the_waiting_page_has_a_calendar_entry(

@@ -30,10 +30,10 @@ THUMB = 44  # px
 OpenDashboard = Callable[..., Page]
 
 
-def logged_in(user: User) -> dict[str, object]:
-    """What a browser keeps in which this user is logged in."""
+def logged_in(user: User) -> dict[str, str]:
+    """The cookie of a browser in which this user is logged in."""
     name, _, value = session_of(user).partition("=")
-    return {"cookies": [{"name": name, "value": value, "domain": "127.0.0.1", "path": "/"}]}
+    return {name: value}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def open_dashboard(shop: str, open_page: OpenPage) -> OpenDashboard:
     """Opens the dashboard as staff who may do everything."""
 
     def open_dashboard(url: str = shop, **options: object) -> Page:
-        return open_page(f"{url}/dashboard/", storage_state=logged_in(employ(CORRECTS)), **options)
+        return open_page(f"{url}/dashboard/", cookies=logged_in(employ(CORRECTS)), **options)
 
     return open_dashboard
 
@@ -114,8 +114,9 @@ def test_controls_rest_where_others_have_come_to_stand_under_the_finger(
     sale, staff = make_sale(), open_dashboard()
     controls = desk(staff, sale).locator("header .controls")
     staff.evaluate(
-        "document.addEventListener('htmx:wsAfterMessage', () =>"
+        "new MutationObserver(() =>"
         " document.querySelector('header .controls[inert]') && (document.title = 'rested'))"
+        ".observe(document.body, { subtree: true, attributeFilter: ['inert'] })"
     )
     control(staff, sale, "Pause")
     expect(staff).to_have_title("rested")
@@ -230,7 +231,7 @@ def test_who_logs_out_in_another_tab_is_told_and_hears_no_more(
 ) -> None:
     complaints.expect("status of 403", "WebSocket connection to .* failed", "object Event")
     sale, anna = make_sale(), employ(LOOKS)
-    page = open_page(f"{shop}/dashboard/", storage_state=logged_in(anna))
+    page = open_page(f"{shop}/dashboard/", cookies=logged_in(anna))
     expect(desk(page, sale)).to_be_visible()
     another_tab = page.context.new_page()
     another_tab.goto(f"{shop}/dashboard/")

@@ -9,10 +9,11 @@ from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Sale
 from orders import stock_changes
+from orders.settlement import settle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button, hears_nothing, own, sees_secured
-from tests.cast import Shopper, promise_too_much, queue_up
+from tests.cast import Shopper, promise_too_much, queue_up, run_caretaker
 
 pytestmark = pytest.mark.browser
 
@@ -31,8 +32,8 @@ def test_buying_needs_no_javascript(
     is_in_line(page)
     order = page.url
     assert order.startswith(f"{web.url}/orders/")
-    with stack.worker():
-        sees_secured(page)  # the page has loaded itself again
+    settle(sale.pk)
+    sees_secured(page)  # the page has loaded itself again
     page.get_by_role("link", name="All your orders").click()
     expect(page.get_by_role("row", name="Shoe")).to_contain_text("Confirmed")
     assert f"{web.url}/orders/{sale.orders.get().pk}/" == order
@@ -47,19 +48,20 @@ def test_who_stands_in_line_is_shown_so_after_a_reload(
     is_in_line(page)
     page.reload()
     expect(own(page, "queued")).to_contain_text("You are in line.")
-    with stack.worker():
-        expect(own(page, "confirmed")).to_contain_text("Secured!")
+    settle(sale.pk)
+    expect(own(page, "confirmed")).to_contain_text("Secured!")
 
 
 def test_an_order_page_turns_final_by_itself(
     web: stack.Web, open_page: OpenPage, make_sale: MakeSale
 ) -> None:
-    page = open_page(address(web.url, make_sale()))
+    sale = make_sale()
+    page = open_page(address(web.url, sale))
     buy_button(page).click()
     answer(page, "queued").get_by_role("link", name="Your order").click()
     is_in_line(page)
-    with stack.worker():
-        sees_secured(page)
+    settle(sale.pk)
+    sees_secured(page)
 
 
 def test_a_place_in_line_that_is_lost_with_redis_disk_is_taken_again(
@@ -88,9 +90,9 @@ def test_a_place_that_is_lost_and_cannot_be_taken_again_is_told_so(
     is_in_line(page)
     replica.remove([sale.pk])
     stock_changes.correct(sale.variants.get().pk, -1, by="staff", reason="broken")
-    with stack.worker():
-        expect(answer(page, "refused")).to_contain_text("Sold out")
-        expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
+    run_caretaker()
+    expect(answer(page, "refused")).to_contain_text("Sold out")
+    expect(page.get_by_role("button", name="Sold out")).to_be_disabled()
     assert not sale.orders.exists()
 
 
@@ -104,8 +106,8 @@ def test_an_order_page_says_that_a_place_in_line_was_lost(
     answer(page, "queued").get_by_role("link", name="Your order").click()
     is_in_line(page)
     replica.remove([sale.pk])
-    with stack.worker():
-        expect(page.get_by_text("your place may be lost")).to_be_visible()
+    run_caretaker()
+    expect(page.get_by_text("your place may be lost")).to_be_visible()
 
 
 def left(web: stack.Web, sale: Sale) -> int:

@@ -11,8 +11,8 @@ from flashsale.http import shoppers, signing
 from inventory.models import Sale, Variant
 from inventory.products import Product
 from orders import tickets
+from orders.offer_changes import announce_to_pages
 from orders.settlement import settle
-from orders.variant_changes import announce_to_pages
 from storefront import catalogue
 from tests import stack
 from tests.cast import HTMX, JSON, PAGE, Shopper, click, forms, rename, shown_in, skus

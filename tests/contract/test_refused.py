@@ -7,7 +7,7 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import lifecycle, stock_changes
-from tests import stack
+from tests import deadlines, stack
 from tests.cast import PAGE, Shopper, rename, skus
 from tests.contract.shapes import buy, in_each_shape, refused, state
 
@@ -31,7 +31,7 @@ def not_open(make_sale: MakeSale, shopper: Shopper) -> Sale:
 
 
 def closed(make_sale: MakeSale, shopper: Shopper) -> Sale:
-    sale = make_sale(closes_in=0.5)
+    sale = make_sale(closes_in=deadlines.ahead(0.5))
     stack.wait_for(lambda: shopper.sale(sale)["phase"] == "ended", "the sale is over")
     return sale
 

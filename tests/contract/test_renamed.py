@@ -59,8 +59,8 @@ def staff_page(address: Callable[[Sold], str]) -> Callable[[Sold], str]:
 
 def own_box_on_the_sales_page(sold: Sold) -> str:
     page = sold.gets(f"/sales/{sold.sale.slug}/", PAGE)
-    [box] = re.findall(rf'id="purchase-{sold.order.pk}".*?</div>', page, re.S)
-    return str(box)
+    box = re.search(rf'id="purchase-{sold.order.pk}".*?</div>', page, re.S)
+    return box[0] if box else ""  # for a moment the page does not know what was bought
 
 
 READERS: dict[str, Callable[[Sold], str]] = {

@@ -2,6 +2,7 @@
 with qualities. Each means the same, on the express lane and on Django's pages."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import httpx
 import pytest
@@ -31,15 +32,16 @@ def other(path: str) -> str:
     return path[:-1] if path.endswith("/") else f"{path}/"
 
 
-@pytest.mark.parametrize("path", EXPRESS + DJANGO)
 def test_a_page_is_found_with_and_without_its_last_slash(
-    path: str, shopper: Shopper, make_sale: MakeSale
+    shopper: Shopper, make_sale: MakeSale
 ) -> None:
-    path = path.format(slug=make_sale().slug)
-    for method in ("GET", "HEAD"):
-        reply = shopper.client.request(method, f"{other(path)}?utm_source=a%20b&x=é", headers=PAGE)
-        assert reply.status_code == 301
-        assert reply.headers["location"] == f"{path}?utm_source=a%20b&x=%C3%A9"
+    slug = make_sale().slug
+    for path, method in product(EXPRESS + DJANGO, ("GET", "HEAD")):
+        there = path.format(slug=slug)
+        asked = f"{other(there)}?utm_source=a%20b&x=é"
+        reply = shopper.client.request(method, asked, headers=PAGE)
+        moved = (301, f"{there}?utm_source=a%20b&x=%C3%A9")
+        assert (reply.status_code, reply.headers["location"]) == moved, path
 
 
 def test_each_address_of_the_shop_is_tried_here(make_sale: MakeSale) -> None:
@@ -67,26 +69,23 @@ def test_no_redirect_leaves_the_shop(path: str, web: Web) -> None:
     assert (reply.status_code, reply.headers.get("location")) == (404, None)
 
 
-@pytest.mark.parametrize("path", [*EXPRESS, "/orders/", "/dashboard/", "/admin/inventory/sale/"])
-def test_a_page_is_found_with_slashes_twice(
-    path: str, shopper: Shopper, make_sale: MakeSale
-) -> None:
-    path = path.format(slug=make_sale().slug)
-    for doubled in (f"/{path}", path.replace("/", "//")):
-        # The whole address: `//sales` alone would be read as a host.
-        reply = shopper.client.get(f"{shopper.url}{doubled}?q=1", headers=PAGE)
-        assert (reply.status_code, reply.headers["location"]) == (301, f"{path}?q=1")
+def test_a_page_is_found_with_slashes_twice(shopper: Shopper, make_sale: MakeSale) -> None:
+    slug = make_sale().slug
+    for path in (*EXPRESS, "/orders/", "/dashboard/", "/admin/inventory/sale/"):
+        path = path.format(slug=slug)
+        for doubled in (f"/{path}", path.replace("/", "//")):
+            # The whole address: `//sales` alone would be read as a host.
+            reply = shopper.client.get(f"{shopper.url}{doubled}?q=1", headers=PAGE)
+            assert (reply.status_code, reply.headers["location"]) == (301, f"{path}?q=1")
 
 
 # Where letters are few, as in the most compact QR code, a whole address is in capitals.
-@pytest.mark.parametrize("path", ["/SALES/{}", "/SALES/{}/", "/Sales/{}/", "//SALES//{}//"])
-def test_a_sale_is_found_by_an_address_in_capitals(
-    path: str, shopper: Shopper, make_sale: MakeSale
-) -> None:
+def test_a_sale_is_found_by_an_address_in_capitals(shopper: Shopper, make_sale: MakeSale) -> None:
     sale = make_sale()
-    written = path.format(sale.slug.upper())
-    reply = shopper.client.get(f"{shopper.url}{written}", headers=PAGE, follow_redirects=True)
-    assert (reply.status_code, sale.name in reply.text) == (200, True)
+    for path in ("/SALES/{}", "/SALES/{}/", "/Sales/{}/", "//SALES//{}//"):
+        written = path.format(sale.slug.upper())
+        reply = shopper.client.get(f"{shopper.url}{written}", headers=PAGE, follow_redirects=True)
+        assert (reply.status_code, sale.name in reply.text) == (200, True), path
 
 
 def test_staff_pages_are_found_in_one_case_only(web: Web) -> None:
@@ -243,19 +242,15 @@ def test_another_programs_language_decides_no_page(shopper: Shopper) -> None:
         assert '<html lang="en"' in page.text
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/sales/{slug}/", "/sales/none/", "/nothing/", "/orders/%00/"]
-)
-def test_every_page_reads_accept_by_its_grammar(
-    path: str, shopper: Shopper, make_sale: MakeSale
-) -> None:
-    path = path.format(slug=make_sale().slug)
-    for accept, kind in {
+def test_every_page_reads_accept_by_its_grammar(shopper: Shopper, make_sale: MakeSale) -> None:
+    paths = ("/", f"/sales/{make_sale().slug}/", "/sales/none/", "/nothing/", "/orders/%00/")
+    kinds = {
         "APPLICATION/JSON": "application/json",
         "text/html;q=0.5, application/json": "application/json",
         "text/html;q=0, */*": "application/json",
         "application/json;q=0, */*": "text/html",
         "application/json;q=0.5, text/html": "text/html",
-    }.items():
+    }
+    for path, (accept, kind) in product(paths, kinds.items()):
         reply = shopper.client.get(path, headers={"Accept": accept})
-        assert reply.headers["content-type"].partition(";")[0] == kind
+        assert reply.headers["content-type"].partition(";")[0] == kind, (path, accept)

@@ -20,7 +20,7 @@ from tests.load import BURST, Load
 pytestmark = pytest.mark.usefixtures("impatient_shoppers")
 
 # One of each kind is tried with every change; `./check deep` tries all.
-USUAL = {"after_admit", "before_commit", "after_commit", "before_tell", "scripts_are_loaded"}
+USUAL = {"after_admit", "before_commit", "scripts_are_loaded"}
 
 HELD = 25  # in batches of ten, in the process that dies
 UNITS = 5000  # more than they will ask for: who is refused reaches no point
@@ -63,6 +63,7 @@ class TestServers:
                 assert load.faults() == {}
 
 
+@pytest.mark.deep
 def test_without_a_caretaker_a_lost_bell_would_strand_them(
     make_sale: MakeSale, door: socket.socket
 ) -> None:

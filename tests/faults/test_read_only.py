@@ -45,7 +45,10 @@ def web(redis: Proxy, worker: stack.Process) -> Iterator[stack.Web]:
 
 
 @pytest.mark.matrix("PostgreSQL", "can only be read")
-@pytest.mark.parametrize("postgresql", [read_only.by_role, read_only.by_configuration])
+@pytest.mark.parametrize(
+    "postgresql",
+    [read_only.by_role, pytest.param(read_only.by_configuration, marks=pytest.mark.deep)],
+)
 def test_the_line_grows_while_postgresql_can_only_be_read_and_drains_after(
     web: stack.Web, make_sale: MakeSale, postgresql: ReadOnly, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,8 +110,8 @@ def own_orders(web: stack.Web) -> int:
     [
         read_only.as_replica,
         read_only.without_replicas,
-        read_only.without_permission,
-        read_only.after_a_failed_snapshot,
+        pytest.param(read_only.without_permission, marks=pytest.mark.deep),
+        pytest.param(read_only.after_a_failed_snapshot, marks=pytest.mark.deep),
     ],
 )
 def test_a_redis_that_refuses_writes_takes_no_click_and_settles_afterwards(

@@ -17,7 +17,7 @@ from tests import deadlines, servers, stack
 from tests.cast import HTMX, JSON, Shopper, at_once
 
 DEBUG = {"LOG_LEVEL": "DEBUG", "LOG_PURCHASES": "1"}
-formats = pytest.mark.parametrize("as_what", ["line", "json"])
+formats = pytest.mark.parametrize("as_what", ["line", pytest.param("json", marks=pytest.mark.deep)])
 PASSWORD = "a-password-of-staff-8c2f"
 WRONG = "a-wrong-password-5d1e"
 

@@ -14,7 +14,7 @@ from django.http.request import validate_host
 from django.utils import timezone
 from rich.console import Console
 
-from drills import consistency
+from drills import log_check
 from drills.arguments import number_between, shopper_count
 from drills.crowd import Crowd, Say
 from drills.habits import SHARES
@@ -91,11 +91,11 @@ class Command(OperatorCommand):
         return INTERRUPTED if crowd.interrupted else 0
 
     def _send_crowd(self, crowd: Crowd, sale: Sale) -> Report:
-        before = consistency.read_stock(sale)
+        before = log_check.read_stock(sale)
         with self._progress() as say:
             logs = crowd.shop(say)
-        state = consistency.DatabaseState.read(sale, before, logs)
-        return Report(logs, consistency.find_faults(logs, state), reconciliation.verify(sale.pk))
+        state = log_check.DatabaseState.read(sale, before, logs)
+        return Report(logs, log_check.find_faults(logs, state), reconciliation.verify(sale.pk))
 
     @contextmanager
     def _progress(self) -> Iterator[Say | None]:

@@ -1,30 +1,27 @@
 """A web process that cannot sell says so, before a proxy sends shoppers there."""
 
 import os
-import subprocess
+import signal
 import sys
 from pathlib import Path
 from unittest.mock import patch
 
 import httpx
+import pytest
 from django.db import ProgrammingError
 
 from ops import health
 from tests import stack
 from tests.cast import in_loop
+from tests.operators import run
+
+SERVER = [sys.executable, "-m", "flashsale.web"]
 
 
 def test_without_static_files_it_does_not_start(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "flashsale.web"],
-        env={**os.environ, "VAR_DIR": str(tmp_path), "PORT": "0"},
-        cwd=stack.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=stack.DEADLINE,
-    )
-    assert ran.returncode != 0
-    assert "run `manage.py prepare --static`" in ran.stderr
+    ran = run(SERVER, {**os.environ, "VAR_DIR": str(tmp_path), "PORT": "0"})
+    assert ran.code != 0
+    assert "run `manage.py prepare --static`" in ran.err
 
 
 def test_without_tables_it_is_not_ready() -> None:
@@ -38,13 +35,13 @@ def test_without_tables_it_is_not_ready() -> None:
 def test_a_port_that_cannot_be_had_is_named() -> None:
     with stack.Web.running() as web:
         port = httpx.URL(web.url).port
-        ran = subprocess.run(
-            [sys.executable, "-m", "flashsale.web"],
-            env={**os.environ, "PORT": str(port)},
-            cwd=stack.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=stack.DEADLINE,
-        )
-    assert ran.returncode == 1
-    assert f":{port}: " in ran.stderr
+        ran = run(SERVER, {**os.environ, "PORT": str(port)})
+    assert ran.code == 1
+    assert f":{port}: " in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_traceback(number: signal.Signals) -> None:
+    with stack.Web.running() as web:
+        web.signal(number)
+        assert web.wait() == 0

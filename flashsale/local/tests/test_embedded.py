@@ -21,6 +21,7 @@ from flashsale.local import embedded, ordinary_user
 from flashsale.local.postgres import Postgres
 from flashsale.local.server import Server, ServerError
 from flashsale.local.valkey import Valkey
+from tests import servers
 from tests.stack import ROOT, wait_for
 
 Make = Callable[[], Server]
@@ -35,7 +36,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=[Postgres, Valkey])
 def make(request: pytest.FixtureRequest, folder: Path) -> Iterator[Make]:
-    """Each call is what a new process would make of the same folder."""
+    """Each call is what a new process would make of the same folder. A cluster of PostgreSQL is a copy:
+    `database` makes one."""
+    if request.param is Postgres:
+        servers.copy_prepared(Postgres(folder))
     yield lambda: request.param(folder)
     request.param(folder).stop()
 
@@ -257,10 +261,10 @@ class TestSecrets:
 
 
 class TestDurability:
-    @pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes"])
-    def test_postgres_writes_before_it_confirms(self, database: Postgres, setting: str) -> None:
+    def test_postgres_writes_before_it_confirms(self, database: Postgres) -> None:
         database.start()
-        assert ask(database, f"SHOW {setting}") == "on"
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            assert ask(database, f"SHOW {setting}") == "on", setting
 
     def test_valkey_writes_before_it_confirms(self, folder: Path) -> None:
         server = Valkey(folder)

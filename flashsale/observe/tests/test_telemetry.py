@@ -104,13 +104,13 @@ def test_a_second_stays_where_it_was_counted() -> None:
     telemetry.count_settled(SALE, 7)
     [second] = telemetry._seconds
     telemetry.flush(ME)
-    history = telemetry_reader.History(seconds=5)
+    history = telemetry_reader.History(seconds=120)  # on a busy machine seconds pass in here
 
     def found() -> list[int]:
         return [s.at for s in history.read() if s.settled[SALE] == 7]
 
     assert wait_for(found, "the second is over") == [second]
-    assert len(history.read()) == 5
+    assert len(history.read()) == 120
 
 
 def test_what_was_counted_is_forgotten_after_its_time() -> None:

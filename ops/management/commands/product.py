@@ -23,7 +23,7 @@ from ops.lifecycle_command import (
     read_price,
     whole_number,
 )
-from orders.product_changes import NewPicture, NewVariant, create_product
+from orders.product_creation import NewPicture, NewVariant, create_product
 
 
 class Command(LifecycleCommand):

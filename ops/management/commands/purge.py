@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ops.base_command import OperatorCommand
-from orders import retention
+from orders import purging
 
 
 class Command(OperatorCommand):
@@ -20,7 +20,7 @@ class Command(OperatorCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def run(self, **options: Any) -> int:
-        found = retention.purge(really=not options["dry_run"])
+        found = purging.purge(really=not options["dry_run"])
         verb = "Would remove" if options["dry_run"] else "Removed"
         words = (
             f"{verb} {found.gates} gates of sales that are over, {found.sessions} ended logins, "

@@ -1,6 +1,5 @@
 """`manage.py seed_demo`: make three demo sales and a staff account."""
 
-import secrets
 import tomllib
 from collections.abc import Iterable
 from datetime import timedelta
@@ -13,6 +12,7 @@ from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from flashsale.moments import format_time
 from flashsale.money import parse_amount
@@ -60,8 +60,8 @@ class Command(BaseCommand):
             )
             if not sale.ended() and sale.opens_at <= timezone.now():
                 state = f"open until {format_time(sale.closes_at, sale.time_zone)}"
-            variants = len(sale.variants.all())
-            self.stdout.write(f"  /sales/{sale.slug}/  {sale} ({state}; products: {variants})")
+            products = len({variant.product_id for variant in sale.variants.all()})
+            self.stdout.write(f"  /sales/{sale.slug}/  {sale} ({state}; products: {products})")
         if settings.RATE_PER_ADDRESS == 0:
             self.stdout.write("RATE_PER_ADDRESS is 0: clicks are not limited by address.")
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Staff: the account '{_STAFF}' exists and keeps its password.")
             self.stdout.write(_NEW_PASSWORD)
             return
-        password = secrets.token_urlsafe(12)
+        password = get_random_string(16)  # letters and digits only: a double click selects it
         User.objects.create_superuser(_STAFF, password=password)
         self.stdout.write(
             f"Staff: /dashboard/ and /admin/ as '{_STAFF}', password {password} (shown only now)"

@@ -12,9 +12,9 @@ from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Listing, Sale, Variant
 from inventory.shown import FIELDS
-from orders import changes, lifecycle, variant_changes
+from orders import changes, lifecycle, offer_changes
 from orders.changes import NotPossible
-from orders.variant_changes import (
+from orders.offer_changes import (
     AskFirst,
     OnSale,
     announce_to_pages,
@@ -123,7 +123,7 @@ def test_a_sale_opens_with_the_price_of_before_or_after_a_change_which_is_then_r
 def test_what_joins_a_sale_meanwhile_is_not_changed(make_sale: MakeSale) -> None:
     """A sale that lists the variant between the look-up and the lock would not be asked."""
     variant, draft = stocked("joins-shoe", 3), make_sale(live=False)
-    find = variant_changes._listings_of
+    find = offer_changes._listings_of
 
     def find_then_list(product: int) -> frozenset[tuple[int, int]]:
         found = find(product)
@@ -132,14 +132,14 @@ def test_what_joins_a_sale_meanwhile_is_not_changed(make_sale: MakeSale) -> None
         return found
 
     refused = pytest.raises(NotPossible, match="put into a sale just now")
-    with patch.object(variant_changes, "_listings_of", find_then_list), refused:
+    with patch.object(offer_changes, "_listings_of", find_then_list), refused:
         edit(variant, 1)
     assert Variant.objects.get(pk=variant.pk).price == variant.price
 
 
 def opened_amid_an_edit(draft: Sale) -> tuple[object, Sale]:
     """What a change comes to that has looked at the sale's status just before it is scheduled."""
-    variant, results, check = draft.variants.get(), list[object](), variant_changes.check_change
+    variant, results, check = draft.variants.get(), list[object](), offer_changes.check_change
 
     def schedule_then_check(*args: object, **how: bool) -> None:
         check(*args, **how)  # type: ignore[arg-type]  # passed on

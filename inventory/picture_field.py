@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from inventory import pending_pictures
-from inventory.picture_decoder import NAMES
+from inventory.picture_reencoder import NAMES
 from inventory.picture_uploads import HELP, MOST_BYTES, Reencoded, reencode
 
 _KEPT = "-kept"  # the end of the name of the field with the token

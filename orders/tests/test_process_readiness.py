@@ -17,7 +17,7 @@ from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import caretaker, readiness
+from orders import caretaker, process_readiness
 from tests import servers, stack
 from tests.cast import Shopper, all_that_opening_needs, in_loop
 
@@ -25,7 +25,7 @@ from tests.cast import Shopper, all_that_opening_needs, in_loop
 APART = urlsplit(servers.VALKEY.url)._replace(path="/7").geturl()
 
 
-def missing(first_readiness: readiness.FirstReadiness) -> dict[str, str]:
+def missing(first_readiness: process_readiness.FirstReadiness) -> dict[str, str]:
     return in_loop(first_readiness.missing)
 
 
@@ -39,10 +39,10 @@ def apart() -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def first_readiness() -> Iterator[readiness.FirstReadiness]:
+def first_readiness() -> Iterator[process_readiness.FirstReadiness]:
     """Of a process that has everything it needs and has not checked yet."""
     with all_that_opening_needs():
-        yield readiness.FirstReadiness()
+        yield process_readiness.FirstReadiness()
 
 
 class TestProcesses:
@@ -76,14 +76,14 @@ def ready(web: stack.Web) -> bool:
 
 class TestGates:
     def test_nothing_is_missing_where_all_is_there(
-        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
+        self, first_readiness: process_readiness.FirstReadiness, make_sale: MakeSale
     ) -> None:
         make_sale()
         assert missing(first_readiness) == {}
 
     @pytest.mark.parametrize("what", ["not_ready", "another epoch", "behind", "ahead", "corrupt"])
     def test_one_that_is_not_ready_is_named(
-        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale, what: str
+        self, first_readiness: process_readiness.FirstReadiness, make_sale: MakeSale, what: str
     ) -> None:
         sale = make_sale()
         key, server = keys(sale.pk).gate, blocking_clients.client_of(sale.pk)
@@ -100,7 +100,7 @@ class TestGates:
         assert missing(first_readiness) == {}
 
     def test_none_is_believed_before_redis_knows_the_scripts(
-        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
+        self, first_readiness: process_readiness.FirstReadiness, make_sale: MakeSale
     ) -> None:
         """After a restart gates look as before, but every click gets 503."""
         sale = make_sale()
@@ -111,7 +111,7 @@ class TestGates:
 
     @pytest.mark.parametrize("when", ["draft", "upcoming", "ended"])
     def test_only_those_of_open_sales_are_waited_for(
-        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale, when: str
+        self, first_readiness: process_readiness.FirstReadiness, make_sale: MakeSale, when: str
     ) -> None:
         sale = make_sale(live=when != "draft", opens_in=60 if when == "upcoming" else -60)
         if when == "ended":
@@ -120,7 +120,7 @@ class TestGates:
         assert missing(first_readiness) == {}
 
     def test_each_is_waited_for_once(
-        self, first_readiness: readiness.FirstReadiness, make_sale: MakeSale
+        self, first_readiness: process_readiness.FirstReadiness, make_sale: MakeSale
     ) -> None:
         """In a rush some gate is always a moment behind."""
         first, second = make_sale(), make_sale()
@@ -132,7 +132,7 @@ class TestGates:
 
     def test_a_server_of_a_cluster_that_is_away_keeps_nobody_else_waiting(
         self,
-        first_readiness: readiness.FirstReadiness,
+        first_readiness: process_readiness.FirstReadiness,
         make_sale: MakeSale,
         monkeypatch: pytest.MonkeyPatch,
         settings: Settings,
@@ -142,7 +142,7 @@ class TestGates:
         assert missing(first_readiness) == {"gates": "not known (ConnectionError)"}
         server = blocking_clients.client_of(sale.pk)
         settings.REDIS_CLUSTER = True
-        assert readiness._ready_of(server, [sale.pk]) == {sale.pk}
+        assert process_readiness._ready_of(server, [sale.pk]) == {sale.pk}
 
 
 def away(*_: object) -> bool:
@@ -151,7 +151,7 @@ def away(*_: object) -> bool:
 
 class TestWorker:
     def test_one_that_was_heard_of_too_long_ago_is_none(
-        self, first_readiness: readiness.FirstReadiness, monkeypatch: pytest.MonkeyPatch
+        self, first_readiness: process_readiness.FirstReadiness, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         heard = [
             telemetry_reader.Process(
@@ -166,7 +166,7 @@ class TestWorker:
 
     def test_where_nobody_can_be_heard_of_it_says_so_and_logs_it_once(
         self,
-        first_readiness: readiness.FirstReadiness,
+        first_readiness: process_readiness.FirstReadiness,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:

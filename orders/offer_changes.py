@@ -13,7 +13,7 @@ from functools import partial
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from flashsale.database import require_transaction
+from flashsale.database import require_transaction, stop_preparing
 from inventory import shown, stock
 from inventory.models import Listing, Sale, Variant
 from orders import changes
@@ -46,7 +46,7 @@ class OnSale:
 def lock_product_for_change(product: int) -> OnSale:
     """Lock the unfinished sales that list variants of the product, then its variants, until the
     transaction ends. Raises NotPossible if a sale has listed one meanwhile."""
-    require_transaction()
+    stop_preparing()
     before = _listings_of(product)
     selling = Sale.objects.select_for_update(no_key=True).filter(pk__in={s for s, _ in before})
     sales = {sale.pk: sale for sale in selling.order_by("pk")}

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageCms, ImageDraw
 
 from bench.picture_samples import png
-from inventory.picture_decoder import READABLE, Refused, encode
 from inventory.picture_formats import name_format
+from inventory.picture_reencoder import READABLE, Refused, encode
 
 CLEAR, RED, GREEN = (0, 0, 0, 0), (255, 0, 0, 255), (0, 255, 0, 255)
 NEAR = 6  # of 255: WebP is lossy

@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from conftest import MakeSale
-from drills import consistency
-from drills.consistency import DatabaseState, Units
+from drills import log_check
+from drills.log_check import DatabaseState, Units
 from drills.shopper_log import ASKED, CLICKED, LOST, SOCKET, Log, Reply, Update
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
@@ -49,7 +49,7 @@ def kinds(sale: Sale, *logs: Log, before: dict[str, Units] | None = None) -> lis
     if before is None:
         before = {sku: Units(10, 0) for sku in skus(sale)}
     state = DatabaseState.read(sale, before, logs)
-    return [fault.kind for fault in consistency.find_faults(logs, state)]
+    return [fault.kind for fault in log_check.find_faults(logs, state)]
 
 
 def test_an_undisturbed_purchase_is_consistent(sale: Sale, order: Order) -> None:
@@ -180,11 +180,11 @@ def test_more_than_the_limit_is_found(make_sale: MakeSale) -> None:
         log.sent |= of_one.sent
         log.accepted |= of_one.accepted
         log.final |= of_one.final
-    state = DatabaseState.read(sale, consistency.read_stock(sale), [log])
+    state = DatabaseState.read(sale, log_check.read_stock(sale), [log])
     available = dict.fromkeys(skus(sale), 10)
     for limit, found in ((2, []), (1, ["over_the_limit"])):
         seen = replace(state, limit=limit, available=available)
-        assert [fault.kind for fault in consistency.find_faults([log], seen)] == found
+        assert [fault.kind for fault in log_check.find_faults([log], seen)] == found
 
 
 def test_a_cancelled_order_makes_room_for_another(sale: Sale, order: Order) -> None:
@@ -202,12 +202,12 @@ def test_a_cancelled_order_makes_room_for_another(sale: Sale, order: Order) -> N
 
 def test_more_units_than_there_were_are_found(sale: Sale, order: Order) -> None:
     [sku] = skus(sale)
-    latest = consistency.read_stock(sale)[sku].movement
+    latest = log_check.read_stock(sale)[sku].movement
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == ["oversold"]
 
 
 def test_units_restocked_meanwhile_may_be_sold(sale: Sale, order: Order) -> None:
     [sku] = skus(sale)
-    latest = consistency.read_stock(sale)[sku].movement
+    latest = log_check.read_stock(sale)[sku].movement
     stock_changes.restock(order.variant_id or 0, 1, by="staff")
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == []
