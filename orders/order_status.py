@@ -2,7 +2,7 @@
 
 A trigger enforces the same arrows under raw SQL (`orders/migrations/0002_rules.py`), and PostgreSQL
 computes `Order.owned` from the same set (`orders/migrations/0005_owned.py`).
-`orders/tests/test_status.py` compares both with this file.
+`orders/tests/test_order_status.py` compares both with this file.
 """
 
 from django.db.models import TextChoices
