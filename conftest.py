@@ -64,7 +64,7 @@ def sales() -> Iterator[MakeSale]:
     from inventory.gate import replica
     from inventory.models import Listing, Sale
     from inventory.products import Product
-    from orders import lifecycle
+    from orders import sale_lifecycle
     from tests.cast import run_caretaker, stocked
 
     made = []
@@ -95,7 +95,7 @@ def sales() -> Iterator[MakeSale]:
             products[name.partition("-")[0]] = variant.product
             Listing.objects.create(sale=sale, variant=variant)
         if live:
-            lifecycle.schedule(sale.pk, by="staff")
+            sale_lifecycle.schedule(sale.pk, by="staff")
             run_caretaker()
             sale.refresh_from_db()
         return sale

@@ -135,7 +135,7 @@ def make_sold_sale(orders: int) -> "Sale":
     from inventory import stock
     from inventory.gate import replica
     from inventory.models import Sale
-    from orders import lifecycle
+    from orders import sale_lifecycle
 
     with transaction.atomic(), connection.cursor() as cursor:
         variants = [make_variant(number, orders) for number in range(VARIANTS)]
@@ -164,7 +164,7 @@ def make_sold_sale(orders: int) -> "Sale":
         make_draft(f"draft-{number}", [])
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    lifecycle.schedule(sale.pk, by="bench")
+    sale_lifecycle.schedule(sale.pk, by="bench")
     wait_for(lambda: replica.read_view(sale.pk).ready)
     sale.refresh_from_db()
     return sale

@@ -127,14 +127,14 @@ FROM unnest(%s::uuid[], %s::uuid[]) AS t (id, shopper)
 def measure_refused(stage: Stage) -> None:
     """Measure refusals: of shoppers at their limit, in a pause, after the stock is gone, and of too many
     clicks."""
-    from orders import lifecycle
+    from orders import sale_lifecycle
 
     prepare_bare()
     stage.results.add(READS, _load_bare(stage, "/read", 256).per_second(409))
     stage.results.add(READS_LITTLE, _load_bare(stage, "/read-little", 256).per_second(409))
     with stage.open_sale() as sale:
         _measure_refusal(stage, "limit", sale, _buy_all(stage, sale))
-        lifecycle.pause(sale.pk, by="staff")
+        sale_lifecycle.pause(sale.pk, by="staff")
         _measure_refusal(stage, "paused", sale, _new_shoppers())
     with replace(stage, units=1).open_sale() as sale:
         _buy_all(stage, sale)

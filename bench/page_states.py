@@ -183,11 +183,11 @@ def sell_all(shop: Shop) -> Iterator[None]:
 
 @contextmanager
 def pause_sale(shop: Shop) -> Iterator[None]:
-    from orders import lifecycle
+    from orders import sale_lifecycle
 
-    lifecycle.pause(get_sale().pk, by=_STAFF, reason="the courier is late")
+    sale_lifecycle.pause(get_sale().pk, by=_STAFF, reason="the courier is late")
     yield
-    lifecycle.resume(get_sale().pk, by=_STAFF)
+    sale_lifecycle.resume(get_sale().pk, by=_STAFF)
 
 
 @contextmanager

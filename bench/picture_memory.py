@@ -59,7 +59,8 @@ def take(path: Path) -> dict[str, object]:
     from django.core.exceptions import ValidationError
     from django.core.files import File
 
-    from inventory.picture_uploads import MOST_BYTES, reencode
+    from inventory.picture_limits import MOST_BYTES
+    from inventory.picture_uploads import reencode
 
     began = time.perf_counter()
     with path.open("rb") as upload:

@@ -94,11 +94,11 @@ def prepare_bare() -> None:
 
 def end_sale(sale: "Sale") -> None:
     """End a sale and wait until it is finished, so that it does not disturb the next measurement."""
-    from orders import finishing, lifecycle
+    from orders import finishing, sale_lifecycle
 
     sale.refresh_from_db()
     if not sale.ended():
-        lifecycle.end(sale.pk, by="staff")
+        sale_lifecycle.end(sale.pk, by="staff")
     wait_for(lambda: finishing.finish_sale(sale.pk))
 
 

@@ -17,7 +17,7 @@ from dashboard.base_control import Control, Outcome
 from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
-from orders import cancellation, lifecycle, stock_changes
+from orders import cancellation, sale_lifecycle, stock_changes
 from orders.models import Order
 from orders.sale_warnings import digest_of, list_warnings
 
@@ -58,7 +58,7 @@ class Schedule(PutsOnSale):
     label = "Schedule"
     effect = "It opens and closes by the clock, and everybody can see it from now on."
     done = "{subject} is scheduled."
-    function = lifecycle.schedule
+    function = sale_lifecycle.schedule
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -70,7 +70,7 @@ class OpenNow(PutsOnSale):
     label = "Open now"
     effect = "It sells from now on, and closes by the clock."
     done = "{subject} is open."
-    function = lifecycle.go_live
+    function = sale_lifecycle.go_live
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -83,7 +83,7 @@ class Pause(Control):
     label = "Pause"
     effect = "Every click is refused from now on. Accepted purchases are still decided."
     done = "{subject} is paused."
-    function = lifecycle.pause
+    function = sale_lifecycle.pause
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -95,7 +95,7 @@ class Resume(Control):
     label = "Resume"
     effect = "It sells again, as long as its window lasts."
     done = "{subject} goes on."
-    function = lifecycle.resume
+    function = sale_lifecycle.resume
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -107,7 +107,7 @@ class End(Control):
     label = "End"
     effect = "It closes now and for good. Accepted purchases are still decided."
     done = "{subject} has ended."
-    function = lifecycle.end
+    function = sale_lifecycle.end
 
     @classmethod
     def fits(cls, subject: Sale) -> bool:
@@ -119,7 +119,7 @@ class ChangeWindow(WindowFields, Control):
     label = "Change window"
     effect = "Moves the opening, if it has not opened, or the close. Empty: it stays."
     done = "{subject} has another window."
-    function = lifecycle.change_window
+    function = sale_lifecycle.change_window
 
     def __init__(self, subjects: Sequence[Sale], *args: Any, **kwargs: Any) -> None:
         super().__init__(subjects, *args, **kwargs)
@@ -149,7 +149,7 @@ class ChangeLimit(Control):
     label = "Change limit"
     effect = "Sets how many units each shopper may buy. Units that are bought stay bought."
     done = "{subject}: at most {limit:,} units per shopper."
-    function = lifecycle.change_limit
+    function = sale_lifecycle.change_limit
 
     limit = forms.IntegerField(min_value=1, max_value=MOST_UNITS, label="Units per shopper")
 
@@ -170,7 +170,7 @@ class ChangeHold(Control):
         " hold longer."
     )
     done = "{subject} holds units for {minutes:,} minutes."
-    function = lifecycle.change_hold
+    function = sale_lifecycle.change_hold
 
     minutes = forms.IntegerField(min_value=0, max_value=MOST_MINUTES, label="Minutes of a hold")
 

@@ -17,7 +17,7 @@ from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
 from inventory.click_answers import ClickAnswer
 from inventory.models import Sale, StockMovement, Variant
 from orders.models import Order
-from orders.status import ARROWS, Status
+from orders.order_status import ARROWS, Status
 
 # No habit provokes these.
 _NEVER = (

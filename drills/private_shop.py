@@ -105,7 +105,7 @@ def make_sale(
     from inventory.gate import replica
     from inventory.models import Listing, Sale, StockMovement, Variant
     from inventory.products import Product
-    from orders import lifecycle
+    from orders import sale_lifecycle
 
     now = timezone.now()
     name = f"drill-{time.time_ns()}"
@@ -124,7 +124,7 @@ def make_sale(
             variant = Variant.objects.create(product=product, sku=sku, price=100, currency="EUR")
             stock.move(variant, units, StockMovement.Reason.RECEIVED, actor="drill")
             Listing.objects.create(sale=sale, variant=variant, position=number)
-    lifecycle.schedule(sale.pk, by="drill")
+    sale_lifecycle.schedule(sale.pk, by="drill")
     if wait:
         wait_for(lambda: replica.read_view(sale.pk).ready)
     sale.refresh_from_db()

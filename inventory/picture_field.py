@@ -11,8 +11,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from inventory import pending_pictures
+from inventory.picture_limits import MOST_BYTES
 from inventory.picture_reencoder import NAMES
-from inventory.picture_uploads import HELP, MOST_BYTES, Reencoded, reencode
+from inventory.picture_uploads import HELP, Reencoded, reencode
 
 _KEPT = "-kept"  # the end of the name of the field with the token
 

@@ -27,12 +27,13 @@ from PIL import (
 )
 
 from inventory.picture_formats import HEAD, name_format
-
-LONGEST_EDGE = 1200  # pixels
-COPY_WIDTHS = (480, 800)  # pixels; those that are narrower than the picture
-MOST_PIXELS = 25_000_000  # a small file can unpack to a huge picture
-MOST_MEMORY = 640 * 1024 * 1024  # bytes of address space
-MOST_SECONDS = 20  # of processor time
+from inventory.picture_limits import (
+    COPY_WIDTHS,
+    LONGEST_EDGE,
+    MOST_MEMORY,
+    MOST_PIXELS,
+    MOST_SECONDS,
+)
 
 # Only these decoders ever see an upload. Importing them registers them with Pillow.
 _PLUGINS = [JpegImagePlugin, PngImagePlugin, WebPImagePlugin, GifImagePlugin]

@@ -14,11 +14,11 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 
-from inventory.picture_reencoder import LONGEST_EDGE, MOST_PIXELS, READABLE, Encoded, Refused
+from inventory.picture_limits import LONGEST_EDGE, MOST_BYTES, MOST_PIXELS
+from inventory.picture_reencoder import READABLE, Encoded, Refused
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 16_000_000  # the server takes requests of 16 MiB, of which the rest is the form's
 HELP = (
     f"{READABLE}, at most {MOST_BYTES // 10**6} MB and {MOST_PIXELS // 10**6} megapixels. "
     f"Kept at most {LONGEST_EDGE:,} pixels wide and high."

@@ -14,7 +14,8 @@ from django.db.models.fields.files import ImageFieldFile
 from PIL import Image
 
 from inventory.picture_field import PictureInput, PictureUpload
-from inventory.picture_reencoder import COPY_WIDTHS, encode_webp, shrink
+from inventory.picture_limits import COPY_WIDTHS
+from inventory.picture_reencoder import encode_webp, shrink
 from inventory.picture_uploads import Reencoded
 from inventory.picture_uploads import reencode as reencode
 

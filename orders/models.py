@@ -8,16 +8,16 @@ from django.db.models import Case, F, Q, When
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
 from inventory.products import Product
+from orders.order_status import OWNING
+from orders.order_status import Status as OrderStatus
 from orders.reference import reference
-from orders.status import OWNING
-from orders.status import Status as OrderStatus
 
 
 class Order(models.Model):
     """The decision on a purchase: confirmed, rejected, or held until it is paid.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/status.py`, and no
+    (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/order_status.py`, and no
     deletion.
     """
 
@@ -129,7 +129,7 @@ class Order(models.Model):
         return self.unit_price * self.quantity
 
     def may_become(self, other: OrderStatus) -> bool:
-        """Whether there is an arrow to `other`: see `orders/status.py`."""
+        """Whether there is an arrow to `other`: see `orders/order_status.py`."""
         return OrderStatus(self.status).may_become(other)
 
 

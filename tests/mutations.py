@@ -142,9 +142,9 @@ MUTATIONS = (
     _mutation(
         2,
         "an expired hold may be confirmed",
-        "orders/tests/test_status.py::test_the_arrows_are_those_that_postgresql_allows",
+        "orders/tests/test_order_status.py::test_the_arrows_are_those_that_postgresql_allows",
         (
-            "orders/status.py",
+            "orders/order_status.py",
             "Status.EXPIRED: (Status.HELD,)",
             "Status.EXPIRED: (Status.CONFIRMED,)",
         ),

@@ -16,7 +16,7 @@ from django.db.models import QuerySet as Rows
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from inventory.picture_uploads import MOST_BYTES
+from inventory.picture_limits import MOST_BYTES
 
 log = logging.getLogger(__name__)
 

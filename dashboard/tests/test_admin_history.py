@@ -3,7 +3,7 @@
 from conftest import MakeSale
 from dashboard.tests.admin_pages import LOOK, RUN, Staff, form_of, listed, page_of
 from inventory.models import StockMovement, Variant
-from orders import cancellation, lifecycle, settlement, stock_changes
+from orders import cancellation, sale_lifecycle, settlement, stock_changes
 from orders.audit_trail import describe_change
 from orders.models import AuditEntry
 from tests.cast import queue_up, stocked
@@ -20,8 +20,8 @@ def test_nobody_writes_in_the_ledger_or_the_audit(make_sale: MakeSale) -> None:
 def test_a_change_is_told_in_words(make_sale: MakeSale) -> None:
     sale = make_sale(stock=3)
     stock_changes.restock(sale.variants.get().pk, 1400, by="anna")
-    lifecycle.change_limit(sale.pk, 2, by="anna")
-    lifecycle.pause(sale.pk, by="anna")
+    sale_lifecycle.change_limit(sale.pk, 2, by="anna")
+    sale_lifecycle.pause(sale.pk, by="anna")
     told = [describe_change(entry) for entry in sale.audit.all()[:3]]
     assert told == ["status live → paused", "units per shopper 1 → 2", "stock 3 → 1,403"]
 

@@ -24,7 +24,7 @@ from dashboard.base_control import Control
 from dashboard.tests.admin_pages import Staff, form_of, listed, page_of
 from dashboard.tests.staff import RUNS, browser_of, employ
 from inventory.models import Sale, Variant
-from inventory.picture_uploads import MOST_BYTES
+from inventory.picture_limits import MOST_BYTES
 from inventory.products import Product
 from orders import settlement
 from orders.models import Order

@@ -10,7 +10,7 @@ from dashboard.tests.test_admin_products import edits, entries
 from inventory.gate import replica
 from inventory.models import Sale, Variant
 from inventory.products import Product
-from orders import finishing, lifecycle
+from orders import finishing, sale_lifecycle
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ OFFERED: dict[str, Any] = {
 OPENED = [
     pytest.param(field, then, marks=pytest.mark.deep if then and field != "name" else ())
     for field in OFFERED
-    for then in (None, lifecycle.pause, lifecycle.end)
+    for then in (None, sale_lifecycle.pause, sale_lifecycle.end)
 ]
 
 
@@ -86,7 +86,7 @@ def test_a_sale_that_opens_while_its_product_is_edited_refuses_the_change(
     sale = make_sale(opens_in=3600, closes_in=7200)
     product, variant = on_sale(sale)
     form = form_of(anna.opens(page_of(product)))
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     changed = {**form, "variants-0-price": "1", "although_public": "on"}
     assert "has opened" in anna.browser.post(page_of(product), changed).content.decode()
     assert Variant.objects.get(pk=variant.pk).price == variant.price
@@ -123,7 +123,7 @@ def test_what_no_shopper_can_buy_changes_freely(
 ) -> None:
     sale = make_sale(live=not draft)
     if not draft:
-        lifecycle.end(sale.pk, by="staff")
+        sale_lifecycle.end(sale.pk, by="staff")
         assert finishing.finish_sale(sale.pk)
     page = edits(anna, on_sale(sale)[0], name="Toaster")
     assert "was changed successfully" in page

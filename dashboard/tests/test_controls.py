@@ -15,7 +15,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from dashboard.tests.staff import CORRECTS, browser_of, employ
 from inventory.models import Sale
-from orders import lifecycle, stock_changes
+from orders import sale_lifecycle, stock_changes
 from orders.models import AuditEntry
 from tests.cast import click
 
@@ -108,7 +108,7 @@ def test_a_form_that_is_sent_back_unchanged_changes_nothing(
     browser: Client, make_sale: MakeSale
 ) -> None:
     sale = make_sale(opens_in=600)
-    lifecycle.go_live(sale.pk, by="staff")  # its opening is written to the millisecond now
+    sale_lifecycle.go_live(sale.pk, by="staff")  # its opening is written to the millisecond now
     page = browser.get(reverse("dashboard")).content.decode()
     form = page[page.index(f"/dashboard/sales/{sale.pk}/window/") :]
     fields = dict(re.findall(r'name="([a-z-]*(?:opens|closes)_at)" value="([^"]+)"', form)[:4])
@@ -176,7 +176,7 @@ def test_a_change_that_postgresql_does_not_answer_is_not_called_done(
         raise DatabaseError("the connection was lost at COMMIT")
 
     sale = make_sale()
-    monkeypatch.setattr(lifecycle, "change_sales", lost)
+    monkeypatch.setattr(sale_lifecycle, "change_sales", lost)
     answer = send(browser, sale, "pause")
     assert said(answer) == (503, "unsure")
 

@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, RUNS, browser_of, employ, session_of
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import deadlines, stack
 from tests.cast import Shopper, skus
 from tests.stack import wait_for
@@ -87,7 +87,7 @@ def test_the_figures_are_what_an_outside_client_has_counted(
             note("sold_out", Shopper(web.url).buy(sale, product=bag).status_code, 409)
             note("invalid", anna.buy(sale, product="nothing").status_code, 422)
             note("invalid", anna.buy(sale, "A" * 43).status_code, 403)
-        lifecycle.pause(sale.pk, by="staff")
+        sale_lifecycle.pause(sale.pk, by="staff")
         note("closed", Shopper(web.url).buy(sale, product=shoe).status_code, 409)
 
         def settled_down() -> str:

@@ -19,7 +19,7 @@ from dashboard.tests.admin_pages import (
     page_of,
 )
 from inventory.models import Listing, Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from orders.models import AuditEntry
 from tests.cast import stocked
 
@@ -66,7 +66,7 @@ def draft(opens_at: datetime, zone: str = BERLIN) -> Sale:
     slug = f"times-{Sale.objects.count()}"
     closes_at = datetime(2035, 1, 1, tzinfo=UTC)
     skus = [stocked(slug, 1).sku]
-    return lifecycle.create(
+    return sale_lifecycle.create(
         slug, "Drop", opens_at, closes_at, skus=skus, time_zone=zone, by="tests"
     )
 
@@ -105,7 +105,7 @@ def test_what_is_typed_is_what_every_page_shows(
     form = form_of(anna.opens(page_of(sale)))
     assert (form["opens_at_0"], form["opens_at_1"]) == ("2034-12-01", "18:00:00")
     Listing.objects.create(sale=sale, variant=stocked(slug, 1))
-    lifecycle.schedule(sale.pk, by="anna")
+    sale_lifecycle.schedule(sale.pk, by="anna")
     for address in (
         *(listed(Sale) + f"?q={slug}", page_of(sale), asking("pause", sale)),
         f"{listed(AuditEntry)}?sale={sale.pk}",
@@ -250,7 +250,7 @@ def berlin(make_sale: MakeSale) -> Sale:
     Sale.objects.filter(pk=sale.pk).update(
         time_zone=BERLIN, opens_at=SECOND, closes_at=datetime(2035, 1, 1, 17, tzinfo=UTC)
     )
-    lifecycle.schedule(sale.pk, by="tests")
+    sale_lifecycle.schedule(sale.pk, by="tests")
     sale.refresh_from_db()
     return sale
 
@@ -275,7 +275,7 @@ def test_a_close_is_moved_while_the_opening_comes_twice(anna: Staff, berlin: Sal
 
 
 def test_the_dashboard_asks_which_of_the_two(anna: Staff, berlin: Sale) -> None:
-    lifecycle.change_window(berlin.pk, opens_at=FIRST - timedelta(days=1), by="tests")
+    sale_lifecycle.change_window(berlin.pk, opens_at=FIRST - timedelta(days=1), by="tests")
     address, form = window_on_the_dashboard(anna, berlin)
     assert "opens_at_pass" not in form
     asked = anna.browser.post(address, {**form, "opens_at": "2034-10-29T02:30"}, headers=HTMX)

@@ -21,7 +21,7 @@ from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import cancellation, finishing, lifecycle, replication, settlement
+from orders import cancellation, finishing, replication, sale_lifecycle, settlement
 from orders.models import Order
 from tests import deadlines
 from tests.cast import click, queue_up
@@ -71,7 +71,7 @@ def test_a_cancelled_order_is_not_confirmed_any_more(make_sale: MakeSale) -> Non
 
 def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     draft, over = make_sale(live=False), make_sale()
-    lifecycle.end(over.pk, by="staff")
+    sale_lifecycle.end(over.pk, by="staff")
     assert (of(draft).phase, of(draft).gate) == ("draft", "none")
     assert of(over).phase == "ended"
     finishing.finish_sale(over.pk)
@@ -115,7 +115,7 @@ def test_a_sale_that_is_paused_before_its_opening_does_not_look_as_if_it_opened(
 ) -> None:
     sale = make_sale(opens_in=600)
     assert "paused-before" not in alarms(Observer())
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     assert of(sale).state == "upcoming, paused"
     assert "paused-before" in alarms(Observer())
 
@@ -272,7 +272,7 @@ def test_a_question_that_hangs_is_asked_once_and_waited_for_once(
 
 def test_an_ended_sale_has_nothing_left_and_comes_behind_what_goes_on(make_sale: MakeSale) -> None:
     over, open_now = make_sale(stock=7, opens_in=-600), make_sale()
-    lifecycle.end(over.pk, by="staff")
+    sale_lifecycle.end(over.pk, by="staff")
     shown = [figures.sale.pk for figures in Observer().look().sales]
     assert shown.index(open_now.pk) < shown.index(over.pk)
     assert of(over).left is None

@@ -14,7 +14,7 @@ from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.gate.entries import Verdict
 from inventory.gate.scripts import GateNotReady
-from orders import lifecycle, settlement, stock_changes
+from orders import sale_lifecycle, settlement, stock_changes
 from orders.tickets import new_purchase
 from tests import stack
 from tests.cast import click, queue_up, run_caretaker, skus
@@ -178,7 +178,7 @@ def test_the_gate_of_a_running_sale_is_not_purged(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     assert not replica.purge_gate(sale.pk)
     queue_up(sale, 1)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert not replica.purge_gate(sale.pk)  # a purchase waits
     settlement.settle(sale.pk)
     assert replica.purge_gate(sale.pk)

@@ -7,7 +7,7 @@ from django.db import connection
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, lifecycle, stock_changes
+from orders import cancellation, sale_lifecycle, stock_changes
 from orders.settlement import settle
 from storefront.catalogue import card, stock_level
 from tests.cast import queue_up
@@ -44,7 +44,7 @@ def test_what_a_cancelled_order_returns_was_offered_before(make_sale: MakeSale) 
 def test_stock_that_comes_in_for_a_draft_is_offered_once(make_sale: MakeSale) -> None:
     sale = make_sale(stock=10, live=False)
     stock_changes.restock(sale.variants.get().pk, 5, by="staff")
-    lifecycle.schedule(sale.pk, by="staff")
+    sale_lifecycle.schedule(sale.pk, by="staff")
     assert offered(sale) == 15
 
 

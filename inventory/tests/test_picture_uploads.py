@@ -12,7 +12,8 @@ from django.core.files.base import ContentFile
 
 from bench.picture_samples import REFUSED, TAKEN, png
 from inventory import picture_uploads
-from inventory.picture_reencoder import MOST_MEMORY, READABLE, Encoded
+from inventory.picture_limits import MOST_MEMORY
+from inventory.picture_reencoder import READABLE, Encoded
 from inventory.picture_uploads import HELP, reencode
 from tests.stack import wait_for
 

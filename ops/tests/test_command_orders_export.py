@@ -12,7 +12,7 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Sale, Variant
 from inventory.products import Product
-from orders import cancellation, lifecycle, settlement
+from orders import cancellation, sale_lifecycle, settlement
 from orders.models import AuditEntry, Order
 from orders.tests.many_orders import turn_away_very_many
 from orders.tests.test_export import BLANKS, SIGNS
@@ -71,7 +71,7 @@ def test_orders_stand_in_the_order_in_which_they_were_accepted(make_sale: MakeSa
 def test_a_currency_without_decimals_has_none(make_sale: MakeSale) -> None:
     sale = make_sale(live=False)
     renamed(sale, currency="JPY")
-    lifecycle.schedule(sale.pk, by="staff")
+    sale_lifecycle.schedule(sale.pk, by="staff")
     run_caretaker()
     sold(sale, 1)
     [row] = exported("--sale", sale.slug)

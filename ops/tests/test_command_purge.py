@@ -10,7 +10,7 @@ from conftest import MakeSale
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
-from orders import lifecycle, settlement
+from orders import sale_lifecycle, settlement
 from tests.cast import queue_up
 from tests.operators import here, spawned
 
@@ -32,7 +32,7 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
     over = make_sale()
     here("purge")
     blocking_clients.client_of(0).hset(keys(OVER).gate, "version", 1)
-    lifecycle.end(over.pk, by="staff")
+    sale_lifecycle.end(over.pk, by="staff")
     ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
 
     counted = here("purge", "--dry-run", "--json")
@@ -54,7 +54,7 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
 def test_a_gate_whose_line_is_not_empty_stays(make_sale: MakeSale) -> None:
     sale = make_sale()
     queue_up(sale, 1)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     here("purge")
     for options in (("--dry-run",), ()):
         assert here("purge", "--json", *options).told["gates"] == 0

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle, settlement
+from orders import sale_lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up, skus, stocked
 from tests.operators import here, spawned, typed
@@ -223,7 +223,7 @@ def test_a_sale_that_somebody_holds_is_left_alone(make_sale: MakeSale) -> None:
         ran = spawned("sale", "pause", sale.slug, "--no-input")
     assert ran.code == 1
     assert "Somebody else is changing this" in ran.err
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
 
 
 @pytest.mark.parametrize("step", ["schedule", "open"])

@@ -13,7 +13,7 @@ from conftest import MakeSale
 from inventory import announce
 from inventory.models import Sale
 from ops.management.commands.sale import _STEPS
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import deadlines
 from tests.operators import at_a_terminal, here, spawned
 
@@ -99,7 +99,7 @@ def test_a_postgresql_that_is_away_is_told_in_one_line(words: tuple[str, ...]) -
 def test_whoever_lost_postgresql_half_way_is_told_to_look(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sale, pause = make_sale(), lifecycle.pause
+    sale, pause = make_sale(), sale_lifecycle.pause
 
     def pause_and_lose_it(pk: int, **who: str) -> None:
         pause(pk, **who)

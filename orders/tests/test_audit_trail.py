@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, changes, lifecycle, settlement, stock_changes
+from orders import cancellation, changes, sale_lifecycle, settlement, stock_changes
 from orders.models import AuditEntry
 from tests.cast import queue_up
 
@@ -21,7 +21,7 @@ def last_entry(sale: Sale) -> AuditEntry:
 
 def test_a_pause_says_who_and_why_and_what_it_changed(make_sale: MakeSale) -> None:
     sale = make_sale()
-    lifecycle.pause(sale.pk, by="anna", reason="wrong picture")
+    sale_lifecycle.pause(sale.pk, by="anna", reason="wrong picture")
     entry = last_entry(sale)
     assert (entry.action, entry.actor, entry.reason) == ("paused", "anna", "wrong picture")
     assert (entry.before, entry.after) == ({"status": "live"}, {"status": "paused"})
@@ -59,7 +59,7 @@ def test_a_cancellation_names_its_order_once(make_sale: MakeSale) -> None:
 def test_times_are_kept_in_utc_however_they_were_written(make_sale: MakeSale) -> None:
     sale = make_sale()
     closes_at = datetime(2099, 12, 1, 18, tzinfo=ZoneInfo("Asia/Tokyo"))
-    lifecycle.change_window(sale.pk, closes_at=closes_at, by="anna")
+    sale_lifecycle.change_window(sale.pk, closes_at=closes_at, by="anna")
     assert last_entry(sale).after == {"closes_at": "2099-12-01T09:00:00+00:00"}
 
 
@@ -67,7 +67,7 @@ def test_what_was_not_possible_is_not_written_down(make_sale: MakeSale) -> None:
     sale = make_sale()
     before = last_entry(sale)
     with pytest.raises(changes.NotPossible):
-        lifecycle.resume(sale.pk, by="anna")
+        sale_lifecycle.resume(sale.pk, by="anna")
     assert last_entry(sale) == before
 
 

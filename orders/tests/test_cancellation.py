@@ -5,7 +5,7 @@ import pytest
 from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Listing, Sale
-from orders import cancellation, finishing, lifecycle, reconciliation, settlement
+from orders import cancellation, finishing, reconciliation, sale_lifecycle, settlement
 from tests.cast import queue_up, skus, stocked
 
 
@@ -27,7 +27,7 @@ def test_a_cancelled_order_of_a_finished_sale_is_sold_by_the_next(make_sale: Mak
     sale = make_sale(stock=1)
     [purchase] = queue_up(sale, 1)
     settlement.settle(sale.pk)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     finishing.finish_sale(sale.pk)
     other = make_sale(live=False, opens_in=60)
     Listing.objects.create(sale=other, variant=sale.variants.get(), position=9)

@@ -12,7 +12,7 @@ from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Listing, Sale
-from orders import changes, finishing, lifecycle, settlement
+from orders import changes, finishing, sale_lifecycle, settlement
 from tests import deadlines
 from tests.cast import queue_up, run_caretaker
 from tests.stack import wait_for
@@ -24,7 +24,7 @@ def test_an_ended_sale_is_finished_when_its_line_is_empty(make_sale: MakeSale) -
     sale = make_sale(stock=5)
     variant = sale.variants.get()
     queue_up(sale, 1)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     finishing.finish_sales()
     assert not Sale.objects.get(pk=sale.pk).finished  # a purchase waits
     settlement.settle(sale.pk)
@@ -42,7 +42,7 @@ def test_a_sale_is_finished_only_once_its_gate_is_gone(
 ) -> None:
     """No worker settles a finished sale: a purchase in its line would wait for ever."""
     sale = make_sale()
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     with monkeypatch.context() as away:
         away.setattr(replica, "purge_gate", Mock(side_effect=redis.ConnectionError("away")))
         with pytest.raises(redis.ConnectionError):
@@ -55,7 +55,7 @@ def test_a_sale_is_finished_only_once_its_gate_is_gone(
 def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSale) -> None:
     """A caretaker has begun an epoch in the gate just after it was removed."""
     sale = make_sale(stock=5)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     replica.begin_epoch([sale.pk], "a mark")
     finishing.finish_sales()
@@ -64,7 +64,7 @@ def test_what_is_left_of_a_finished_sales_gate_is_cleared_away(make_sale: MakeSa
 
 def test_a_sale_that_is_ended_before_it_opens_leaves_its_window_free(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600, closes_in=3600)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     finishing.finish_sales()
     other = make_sale(live=False, opens_in=700, closes_in=3600)
     Listing.objects.create(sale=other, variant=sale.variants.get(), position=9)
@@ -78,7 +78,7 @@ def test_a_close_that_was_moved_at_the_last_moment_holds(
     with monkeypatch.context() as patched:
         patched.setattr(changes, "replicate_change", lambda sale: None)
         later = timezone.now() + timedelta(hours=1)
-        lifecycle.change_window(sale.pk, closes_at=later, by="staff")
+        sale_lifecycle.change_window(sale.pk, closes_at=later, by="staff")
     wait_for(
         lambda: replica.read_view(sale.pk).now > replica.read_view(sale.pk).closes_at,
         "the old close",
@@ -91,7 +91,7 @@ def test_a_ghost_that_will_not_go_keeps_no_sale_from_being_finished(
     make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sale = make_sale()
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     blocking_clients.client_of(GHOST).hset(keys(GHOST).gate, "version", 1)
     sale.refresh_from_db()
     assert not sale.finished
@@ -117,7 +117,7 @@ def test_a_draft_that_is_scheduled_keeps_the_gate_that_it_gets(
     def scheduled_meanwhile(*servers: object) -> set[int]:
         found = seen()
         assert sale.pk in found
-        lifecycle.schedule(sale.pk, by="staff")
+        sale_lifecycle.schedule(sale.pk, by="staff")
         run_caretaker()
         return found
 

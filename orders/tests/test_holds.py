@@ -15,13 +15,13 @@ from orders import (
     export,
     finishing,
     holds,
-    lifecycle,
     reconciliation,
+    sale_lifecycle,
     settlement,
 )
 from orders.changes import NotPossible
 from orders.models import AuditEntry, Order
-from orders.status import Status
+from orders.order_status import Status
 from tests.cast import end_holds, owned_units, queue_up, run_caretaker
 
 
@@ -176,11 +176,11 @@ def test_a_hold_of_a_finished_sale_expires_into_the_sale_that_has_the_product_no
     for sku in sale.listings.values_list("variant__sku", flat=True):
         [_] = queue_up(sale, 1, sku=sku)
     settlement.settle(sale.pk)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     finishing.finish_sale(sale.pk)
     shoe = sale.variants.get(sku__startswith="shoe")
     Listing.objects.create(sale=other, variant=shoe, position=9)
-    lifecycle.schedule(other.pk, by="staff")
+    sale_lifecycle.schedule(other.pk, by="staff")
     run_caretaker()
     end_holds(sale)
     caretaker.expire_holds()
@@ -231,11 +231,11 @@ def test_the_hold_of_a_public_sale_only_becomes_longer(
 ) -> None:
     sale = make_sale(stock=1, hold=was)
     if allowed:
-        lifecycle.change_hold(sale.pk, becomes, by="staff")
+        sale_lifecycle.change_hold(sale.pk, becomes, by="staff")
         assert AuditEntry.objects.get(sale=sale, action="hold").after == {"hold_minutes": becomes}
     else:
         with pytest.raises(NotPossible):
-            lifecycle.change_hold(sale.pk, becomes, by="staff")
+            sale_lifecycle.change_hold(sale.pk, becomes, by="staff")
         with pytest.raises(IntegrityError, match="cannot go back"):
             Sale.objects.filter(pk=sale.pk).update(hold_minutes=becomes)
 
@@ -243,9 +243,9 @@ def test_the_hold_of_a_public_sale_only_becomes_longer(
 def test_the_hold_of_a_draft_changes_freely(make_sale: MakeSale) -> None:
     sale = make_sale(live=False, hold=10)
     for minutes in (0, 20, 5):
-        lifecycle.change_hold(sale.pk, minutes, by="staff")
+        sale_lifecycle.change_hold(sale.pk, minutes, by="staff")
     with pytest.raises(NotPossible):
-        lifecycle.change_hold(sale.pk, 7 * 24 * 60 + 1, by="staff")
+        sale_lifecycle.change_hold(sale.pk, 7 * 24 * 60 + 1, by="staff")
 
 
 def test_the_export_has_the_end_of_a_hold(make_sale: MakeSale) -> None:

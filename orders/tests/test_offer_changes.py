@@ -12,7 +12,7 @@ from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Listing, Sale, Variant
 from inventory.shown import FIELDS
-from orders import changes, lifecycle, offer_changes
+from orders import changes, offer_changes, sale_lifecycle
 from orders.changes import NotPossible
 from orders.offer_changes import (
     AskFirst,
@@ -112,7 +112,7 @@ def test_a_sale_opens_with_the_price_of_before_or_after_a_change_which_is_then_r
     draft = make_sale(live=False)
     variant = draft.variants.get()
     edited, opened = at_once(
-        partial(edit, variant, 1), partial(lifecycle.schedule, draft.pk, by="staff")
+        partial(edit, variant, 1), partial(sale_lifecycle.schedule, draft.pk, by="staff")
     )
     assert opened is None
     assert edited is None or isinstance(edited, NotPossible)
@@ -143,7 +143,7 @@ def opened_amid_an_edit(draft: Sale) -> tuple[object, Sale]:
 
     def schedule_then_check(*args: object, **how: bool) -> None:
         check(*args, **how)  # type: ignore[arg-type]  # passed on
-        results.extend(at_once(partial(lifecycle.schedule, draft.pk, by="staff")))
+        results.extend(at_once(partial(sale_lifecycle.schedule, draft.pk, by="staff")))
 
     with patch(f"{__name__}.check_change", schedule_then_check):
         edit(variant, 1)

@@ -13,7 +13,7 @@ from inventory import announce
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import parse_line
-from orders import finishing, lifecycle, reconciliation, replication, settlement
+from orders import finishing, reconciliation, replication, sale_lifecycle, settlement
 from tests.cast import at_once, click, queue_up, run_caretaker, skus
 
 
@@ -58,7 +58,7 @@ def test_an_old_copy_does_not_bring_a_finished_sale_back(make_sale: MakeSale) ->
     sale = make_sale(stock=10)
     redis = blocking_clients.client_of(0)
     copy = {key: redis.dump(key) for key in scripts.keys(sale.pk) if redis.exists(key)}
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     for key, dumped in copy.items():
         redis.restore(key, 0, dumped or b"")
@@ -148,7 +148,7 @@ def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(
 
     def paused_before(number: int, delta: Delta) -> int:
         monkeypatch.setattr(replication, "_apply", apply)
-        at_once(partial(lifecycle.pause, sale.pk, by="staff"))
+        at_once(partial(sale_lifecycle.pause, sale.pk, by="staff"))
         return apply(number, delta)
 
     monkeypatch.setattr(replication, "_apply", paused_before)

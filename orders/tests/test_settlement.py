@@ -13,7 +13,7 @@ from inventory.gate.entries import parse_line
 from inventory.gate.scripts import keys
 from inventory.models import Sale, StockMovement
 from inventory.shown import digest_of
-from orders import bell, caretaker, lifecycle, reconciliation, replication, settlement
+from orders import bell, caretaker, reconciliation, replication, sale_lifecycle, settlement
 from orders.allotment import Decision
 from orders.models import Order
 from orders.tickets import new_purchase
@@ -127,7 +127,7 @@ def test_a_batch_is_one_version_and_one_movement(make_sale: MakeSale) -> None:
     assert (sold.delta, sold.balance, sold.sale_version) == (-12, 8, sale.version)
 
 
-@pytest.mark.parametrize("how", [lifecycle.pause, lifecycle.end])
+@pytest.mark.parametrize("how", [sale_lifecycle.pause, sale_lifecycle.end])
 def test_what_was_accepted_before_a_pause_or_the_end_is_settled(
     make_sale: MakeSale, how: object
 ) -> None:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from storefront.sale_list import RenderedList, public_sales
 from tests.cast import JSON
 
@@ -41,16 +41,16 @@ def test_a_draft_is_not_listed(make_sale: MakeSale) -> None:
 def test_a_sale_is_listed_with_its_phase(make_sale: MakeSale) -> None:
     sale = make_sale()
     assert as_json(sale)["phase"] == "open"
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     assert as_json(sale)["phase"] == "paused"
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert as_json(sale)["phase"] == "ended"
 
 
 def test_a_paused_sale_is_upcoming_until_its_opening(make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=600)
     assert as_json(sale)["phase"] == "upcoming"
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     assert as_json(sale)["phase"] == "upcoming"
 
 
@@ -80,7 +80,7 @@ def test_ended_sales_come_last_the_latest_first(make_sale: MakeSale) -> None:
     over, open_now, upcoming = make_sale(), make_sale(), make_sale(opens_in=600)
     over_later = make_sale(closes_in=4000)
     for sale in (over, over_later):
-        lifecycle.end(sale.pk, by="staff")
+        sale_lifecycle.end(sale.pk, by="staff")
     expected = [open_now.slug, upcoming.slug, over_later.slug, over.slug]
     assert in_order(over, over_later, upcoming, open_now) == expected
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, Request, expect
 
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import stack
 
 # Without the random pauses after which the pages of a crowd ask.
@@ -74,5 +74,5 @@ def hears_nothing(page: Page) -> None:
 def opens_soon(sale: Sale, seconds: float) -> None:
     """A page that shows the sale learns it by its socket."""
     opens = timezone.now().replace(microsecond=0) + timedelta(seconds=seconds)
-    lifecycle.change_window(sale.pk, opens_at=opens, by="staff")
+    sale_lifecycle.change_window(sale.pk, opens_at=opens, by="staff")
     sale.refresh_from_db()

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from conftest import MakeSale
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import cancellation, lifecycle
+from orders import cancellation, sale_lifecycle
 from orders.settlement import settle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
@@ -39,8 +39,8 @@ class Stage:
 
 
 def list_of_sales(stage: Stage) -> Page:
-    lifecycle.end(stage.make_sale().pk, by="staff")
-    lifecycle.pause(stage.make_sale(opens_in=-120).pk, by="staff")
+    sale_lifecycle.end(stage.make_sale().pk, by="staff")
+    sale_lifecycle.pause(stage.make_sale(opens_in=-120).pk, by="staff")
     stage.make_sale(opens_in=3600, closes_in=7200)
     page = stage.at("/")
     stack.wait_for(lambda: _is_listed(page, "upcoming"), "the list is read again")
@@ -79,13 +79,13 @@ def sold_out(stage: Stage) -> Page:
 
 def paused(stage: Stage) -> Page:
     sale = stage.make_sale()
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     return stage.visit(sale)
 
 
 def ended(stage: Stage) -> Page:
     sale = stage.make_sale()
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     return stage.visit(sale)
 
 

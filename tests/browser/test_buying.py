@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 from conftest import MakeSale
-from orders import lifecycle
+from orders import sale_lifecycle
 from orders.finishing import finish_sale
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage
@@ -182,7 +182,7 @@ def test_the_page_knows_what_its_shopper_has_bought(
     page.get_by_role("heading", name="Your order").wait_for()
     page.go_back()
     shows_its_purchase(page)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     stack.wait_for(lambda: finish_sale(sale.pk), "the sale is finished")
     expect(page.locator("#state .badge")).to_have_text("Ended")
     page.reload()

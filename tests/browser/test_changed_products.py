@@ -11,7 +11,7 @@ from dashboard.tests.test_admin_pictures import photograph
 from inventory.models import Sale, Variant
 from inventory.pictures import reencode
 from inventory.products import Product
-from orders import lifecycle
+from orders import sale_lifecycle
 from orders.offer_changes import announce_to_pages, check_change, lock_product_for_change
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
@@ -76,7 +76,7 @@ def test_a_page_that_waits_learns_the_new_price_and_buys_at_it(
     change(sale, price=2500)
     price(page).to_have_text("€25.00")
     expect(page.locator(".no-answer")).to_contain_text("The price or the product has changed.")
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -94,7 +94,7 @@ def test_what_was_chosen_stays_chosen_in_the_fresh_form(
     change(sale, "shoe-42", price=2500)
     price(page).to_have_text("from €25.00")
     expect(page.get_by_role("radio", name="shoe-43")).to_be_checked()
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -116,7 +116,7 @@ def test_a_click_on_an_old_price_buys_nothing_and_shows_the_new_one(
     page.route(address(shop, sale), lambda route: route.abort())
     complaints.expect("ERR_FAILED")
     change(sale, price=2500)
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
     ada = Shopper(shop)
     stack.wait_for(lambda: ada.sale(sale)["products"][0]["price"] == 2500, "the process knows it")
@@ -139,7 +139,7 @@ def test_without_javascript_the_page_comes_again_with_the_new_price(
     sale = make_sale(opens_in=600)
     page = open_page(address(shop, sale), java_script_enabled=False)
     change(sale, price=2500)
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     other = open_page(address(shop, sale))  # the process has heard of both
     price(other).to_have_text("€25.00")
     sees_phase(other, "Open")

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle, stock_changes
+from orders import sale_lifecycle, stock_changes
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import (
     address,
@@ -40,10 +40,10 @@ def test_what_is_sold_out_can_be_bought_again_after_a_restock(
 def test_a_pause_shows_and_ends(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
     sale = make_sale()
     page = open_page(address(shop, sale))
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     expect(buy_button(page)).to_be_disabled()
-    lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)
@@ -52,12 +52,12 @@ def test_a_pause_shows_and_ends(shop: str, open_page: OpenPage, make_sale: MakeS
 def test_a_click_in_a_pause_is_told_so(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
     sale = make_sale()
     page = open_page(address(shop, sale), java_script_enabled=False)
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     buy_button(page).click()
     expect(page.get_by_role("status").filter(has_text="Try again")).to_contain_text(
         "The sale is paused."
     )
-    lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
     buy_button(page).click()
     sees_secured(page)
 

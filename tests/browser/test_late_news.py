@@ -6,7 +6,7 @@ from playwright.sync_api import APIResponse, Page, Route, WebSocketRoute, expect
 from conftest import MakeSale
 from inventory.models import Sale, Variant
 from inventory.products import Product
-from orders import cancellation, lifecycle
+from orders import cancellation, sale_lifecycle
 from tests import stack
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import (
@@ -49,7 +49,7 @@ def test_a_limit_that_is_lowered_under_what_was_typed_lets_the_rest_be_bought(
     sale = make_sale(limit=5)
     page = open_page(address(shop, sale))
     page.get_by_role("spinbutton", name="Quantity").fill("4")
-    lifecycle.change_limit(sale.pk, 1, by="staff")
+    sale_lifecycle.change_limit(sale.pk, 1, by="staff")
     expect(page.get_by_role("spinbutton", name="Quantity")).to_have_count(0)
     buy_button(page).click()
     sees_secured(page)
@@ -62,10 +62,10 @@ def test_a_pause_does_not_lose_the_keyboards_place(
     sale = make_sale()
     page = open_page(address(shop, sale))
     buy_button(page).focus()
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     page.keyboard.press("Enter")  # is off
-    lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
     sees_phase(page, "Open")
     page.keyboard.press("Enter")
     sees_secured(page)
@@ -95,7 +95,7 @@ def test_a_late_reply_does_not_undo_a_newer_frame(
     sale = make_sale()
     page = open_page(address(shop, sale))
     [(route, says_open)] = held_reply(page, address(shop, sale))
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     sees_phase(page, "Paused")
     page.evaluate(
         "document.addEventListener('htmx:afterOnLoad', () => (document.body.id = 'read'))"

@@ -8,7 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, Request, expect
 
 from conftest import MakeSale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import stack
 from tests.browser.conftest import Complaints, OpenPage, watched
 from tests.browser.seen import (
@@ -45,7 +45,7 @@ def test_a_page_whose_socket_is_silent_opens_by_itself_and_asks_nobody(
     page.wait_for_load_state("networkidle")
     sent = everything_sent(page)
     expect(buy_button(page)).to_be_disabled()
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     page.clock.fast_forward(501_000)
     sees_phase(page, "Open")
     expect(buy_button(page)).to_be_enabled()
@@ -108,13 +108,13 @@ def test_a_sale_that_is_paused_at_its_opening_says_so_and_comes_back(
     sale = make_sale(opens_in=500)
     page = open_page(address(shop, sale), clock=True)
     sees_phase(page, "Opens soon")
-    lifecycle.pause(sale.pk, by="staff")  # while the page waits
+    sale_lifecycle.pause(sale.pk, by="staff")  # while the page waits
     expect(page.locator("#state template[data-phase=paused]")).to_be_attached()
     page.clock.fast_forward(501_000)
     sees_phase(page, "Paused")
     expect(page.locator("#state")).to_contain_text("opens again by itself")
-    lifecycle.resume(sale.pk, by="staff")
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     sees_phase(page, "Open")
     buy_button(page).click()
     sees_secured(page)

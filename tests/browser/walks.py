@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from playwright.sync_api import Page, expect
 
 from inventory.models import Sale
-from orders import cancellation, lifecycle
+from orders import cancellation, sale_lifecycle
 from orders.settlement import settle
 from tests.browser.seen import address, answer, buy_button, own
 from tests.browser.states import SIZES, Stage, list_of_sales
@@ -47,23 +47,23 @@ def through_a_sale(stage: Stage) -> Iterator[Step]:
     page = stage.visit(sale)
     expect(page.locator(".countdown")).to_be_visible()
     yield "upcoming", page
-    lifecycle.go_live(sale.pk, by="staff")
+    sale_lifecycle.go_live(sale.pk, by="staff")
     _sees_phase(page, "open")
     yield "open", page
     queue_up(sale, 8)
     settle(sale.pk)
     expect(page.locator(".stock[data-left='2']")).to_be_visible()
     yield "nearly gone", page
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     _sees_phase(page, "paused")
     yield "paused", page
-    lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
     _sees_phase(page, "open")
     _is_promised_too_much(page, sale)
     yield "rejected", page
     page.goto(f"{stage.url}/sales/{sale.slug}/?message=sold_out")
     yield "message", page
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     _sees_phase(page, "ended")
     yield "ended", page
     page.context.set_offline(True)

@@ -2,7 +2,7 @@
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, lifecycle
+from orders import cancellation, sale_lifecycle
 from orders.settlement import settle
 from tests.cast import Shopper, promise_too_much, rename
 from tests.contract.shapes import purchase_in
@@ -24,7 +24,7 @@ def decided(fate: str, shopper: Shopper, make_sale: MakeSale) -> tuple[Sale, str
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket, quantity=2).status_code == 202
     if fate == "over the limit":
-        lifecycle.change_limit(sale.pk, 1, by="staff")
+        sale_lifecycle.change_limit(sale.pk, 1, by="staff")
     if fate == "changed":
         rename(sale)
     settle(sale.pk)

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import MakeSale
-from orders import finishing, lifecycle, stock_changes
+from orders import finishing, sale_lifecycle, stock_changes
 from orders.settlement import settle
 from tests import stack
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms
@@ -58,7 +58,7 @@ def test_long_after_the_sale_the_same_form_still_tells_it(
     fate: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided(fate, shopper, make_sale)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)  # from here on only PostgreSQL knows
     stack.wait_for(
         lambda: shopper.buy(sale, ticket, quantity=2).status_code != 503, "the shop has noticed"

@@ -8,7 +8,7 @@ from icalendar import Alarm, Calendar, Event
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import stack
 from tests.cast import JSON, Shopper
 
@@ -92,7 +92,7 @@ def test_over_https_it_links_back_over_https(
 
 def test_what_is_over_or_a_draft_is_in_no_calendar(shopper: Shopper, make_sale: MakeSale) -> None:
     over, draft = make_sale(), make_sale(live=False)
-    lifecycle.end(over.pk, by="staff")
+    sale_lifecycle.end(over.pk, by="staff")
     for slug in (over.slug, draft.slug, "nothing"):
         assert ask(shopper, slug).status_code == 404
 

@@ -7,7 +7,7 @@ import httpx
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import deadlines, stack
 from tests.cast import JSON, PAGE, Shopper
 from tests.contract.shapes import SHAPES, failed, in_each_shape
@@ -41,7 +41,7 @@ def test_what_staff_do_is_listed_within_a_second_or_so(
 ) -> None:
     sale = make_sale()
     stack.wait_for(lambda: listed(shopper, sale), "the sale is listed")
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     stack.wait_for(lambda: listed(shopper, sale)["phase"] == "paused", "it is paused", 5)
 
 

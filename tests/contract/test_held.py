@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import caretaker, finishing, holds, lifecycle
+from orders import caretaker, finishing, holds, sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
 from tests.cast import JSON, PAGE, Shopper, end_holds, forms
@@ -180,7 +180,7 @@ def test_there_is_nothing_to_give_back(shape: str, shopper: Shopper, make_sale: 
 
 def test_a_hold_outlasts_its_sale(shopper: Shopper, make_sale: MakeSale) -> None:
     sale, ticket, order = held(shopper, make_sale)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     assert shopper.order(str(order.pk)).json()["hold_until"]
     assert "Held until" in shopper.order(str(order.pk), PAGE).text

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import finishing, lifecycle, tickets
+from orders import finishing, sale_lifecycle, tickets
 from orders.reference import reference
 from orders.settlement import settle
 from tests.cast import HTMX, JSON, PAGE, Shopper, forms, skus
@@ -56,7 +56,7 @@ def test_a_program_learns_what_was_decided(
 
 def test_the_outcome_is_known_long_after_the_sale(shopper: Shopper, make_sale: MakeSale) -> None:
     sale, ticket = decided("confirmed", shopper, make_sale)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     assert shopper.order(str(purchase_in(ticket))).json()["status"] == "confirmed"
 
@@ -79,7 +79,7 @@ def test_long_after_the_sale_the_page_still_says_when_that_was(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
     sale, ticket = decided("confirmed", shopper, make_sale)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     order = sale.orders.get(pk=purchase_in(ticket))
     page = shopper.order(str(order.pk), PAGE).text

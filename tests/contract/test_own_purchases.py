@@ -7,7 +7,7 @@ from conftest import MakeSale
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import finishing, lifecycle, replication
+from orders import finishing, replication, sale_lifecycle
 from orders.settlement import settle
 from tests import stack
 from tests.cast import HTMX, PAGE, Shopper, run_caretaker
@@ -67,7 +67,7 @@ def test_it_is_shown_when_the_sale_is_over_and_its_gate_is_gone(
     sale = make_sale()
     purchase = shopper.buy(sale).json()["purchase"]
     settle(sale.pk)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     assert finishing.finish_sale(sale.pk)
     stack.wait_for(
         lambda: shown(shopper, sale, PAGE) == [(purchase, "confirmed")], "the order is shown"

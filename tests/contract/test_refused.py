@@ -6,7 +6,7 @@ import pytest
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle, stock_changes
+from orders import sale_lifecycle, stock_changes
 from tests import deadlines, stack
 from tests.cast import PAGE, Shopper, rename, skus
 from tests.contract.shapes import buy, in_each_shape, refused, state
@@ -22,7 +22,7 @@ def not_enough(make_sale: MakeSale, shopper: Shopper) -> Sale:
 
 def paused(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale()
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     return sale
 
 
@@ -38,13 +38,13 @@ def closed(make_sale: MakeSale, shopper: Shopper) -> Sale:
 
 def ended_early(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale()
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     return sale
 
 
 def ended_before_it_opened(make_sale: MakeSale, shopper: Shopper) -> Sale:
     sale = make_sale(opens_in=60)
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     return sale
 
 
@@ -116,7 +116,7 @@ def test_the_same_form_buys_once_the_sale_goes_on(shopper: Shopper, make_sale: M
     sale = paused(make_sale, shopper)
     ticket = shopper.ticket(sale)
     assert shopper.buy(sale, ticket).status_code == 409
-    lifecycle.resume(sale.pk, by="staff")
+    sale_lifecycle.resume(sale.pk, by="staff")
     assert shopper.buy(sale, ticket).status_code == 202
 
 
@@ -143,5 +143,5 @@ def test_what_was_accepted_is_known_while_the_sale_is_paused(
     sale = make_sale()
     ticket = shopper.ticket(sale)
     shopper.buy(sale, ticket)
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     assert shopper.buy(sale, ticket).json()["status"] == "queued"

@@ -9,7 +9,7 @@ import pytest
 from conftest import MakeSale
 from dashboard.tests.admin_pages import RUN, Staff, asking, listed, page_of
 from inventory.models import Sale, Variant
-from orders import finishing, lifecycle
+from orders import finishing, sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
 from tests.cast import HTMX, PAGE, Shopper, rename
@@ -91,7 +91,7 @@ def test_it_is_read_from_the_order(reader: str, sold: Sold) -> None:
 
 @pytest.mark.parametrize("path", ["order", "sale"])
 def test_it_is_the_same_when_the_gate_is_gone(path: str, sold: Sold) -> None:
-    lifecycle.end(sold.sale.pk, by="staff")
+    sale_lifecycle.end(sold.sale.pk, by="staff")
     assert finishing.finish_sale(sold.sale.pk)
     shown = READERS["the order's page" if path == "order" else "the box on the sale's page"]
 

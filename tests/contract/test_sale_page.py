@@ -8,7 +8,7 @@ import pytest
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import stack
 from tests.cast import HTMX, PAGE, Shopper, forms, skus
 from tests.contract.shapes import SHAPES, failed, in_each_shape
@@ -46,9 +46,9 @@ def test_times_are_utc_with_milliseconds(shopper: Shopper, make_sale: MakeSale) 
 def test_the_phase_of_a_sale_is_told(phase: str, shopper: Shopper, make_sale: MakeSale) -> None:
     sale = make_sale(opens_in=60 if phase == "upcoming" else -60)
     if phase == "paused":
-        lifecycle.pause(sale.pk, by="staff")
+        sale_lifecycle.pause(sale.pk, by="staff")
     if phase == "ended":
-        lifecycle.end(sale.pk, by="staff")
+        sale_lifecycle.end(sale.pk, by="staff")
     assert as_json(shopper, sale)["phase"] == phase
     assert f'data-phase="{phase}"' in shopper.client.get(f"/sales/{sale.slug}/").text
 

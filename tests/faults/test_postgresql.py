@@ -20,7 +20,7 @@ from flashsale.http.shoppers import cookie_value, new_shopper
 from flashsale.local.processes import children
 from flashsale.redis.web_connections import TIMEOUT
 from inventory.models import Sale
-from orders import lifecycle
+from orders import sale_lifecycle
 from tests import deadlines, servers, stack
 from tests.cast import JSON, Shopper, at_once, skus
 from tests.faults.outages import Crowd, final, settled_and_balanced, within
@@ -181,7 +181,7 @@ def test_the_front_page_and_pictures_stay_while_postgresql_hangs(
             httpx.get(f"{web.url}/media/{name}", timeout=deadlines.seconds(1)).content
             == b"a picture"
         )
-    lifecycle.pause(sale.pk, by="staff")
+    sale_lifecycle.pause(sale.pk, by="staff")
     stack.wait_for(lambda: listed(web, sale) == "paused", "the list is read again")
 
 

@@ -19,7 +19,15 @@ from flashsale.redis import blocking_clients, web_connections
 from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import cancellation, caretaker, finishing, holds, lifecycle, settlement, stock_changes
+from orders import (
+    cancellation,
+    caretaker,
+    finishing,
+    holds,
+    sale_lifecycle,
+    settlement,
+    stock_changes,
+)
 from tests import deadlines, servers, stack
 from tests.cast import at_once
 from tests.model import backups
@@ -107,16 +115,16 @@ class Shop:
         cancellation.cancel_order(purchase, by="ben")
 
     def pause(self) -> None:
-        lifecycle.pause(self.sale, by="anna")
+        sale_lifecycle.pause(self.sale, by="anna")
 
     def resume(self) -> None:
-        lifecycle.resume(self.sale, by="anna")
+        sale_lifecycle.resume(self.sale, by="anna")
 
     def end(self) -> None:
-        lifecycle.end(self.sale, by="anna")
+        sale_lifecycle.end(self.sale, by="anna")
 
     def change_limit(self, limit: int) -> None:
-        lifecycle.change_limit(self.sale, limit, by="anna")
+        sale_lifecycle.change_limit(self.sale, limit, by="anna")
 
     def finish(self) -> None:
         finishing.finish_sales()

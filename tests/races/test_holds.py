@@ -16,7 +16,7 @@ from inventory.models import Sale
 from orders import cancellation, caretaker, holds, reconciliation, settlement
 from orders.changes import NotPossible
 from orders.models import Order
-from orders.status import Status
+from orders.order_status import Status
 from tests.cast import at_once, end_holds, owned_units, queue_up
 
 Job = Callable[[], object]

@@ -22,9 +22,9 @@ from orders import (
     allotment,
     cancellation,
     finishing,
-    lifecycle,
     reconciliation,
     replication,
+    sale_lifecycle,
     settlement,
     settlement_statements,
     stock_changes,
@@ -158,13 +158,17 @@ def settled(sale: Sale) -> None:
 
 
 def finished(sale: Sale) -> None:
-    lifecycle.end(sale.pk, by="staff")
+    sale_lifecycle.end(sale.pk, by="staff")
     finishing.finish_sale(sale.pk)
 
 
 # Who holds the locks of a sale, and a step that is taken under them.
 HOLDERS: dict[str, tuple[Callable[[Sale], object], object, str]] = {
-    "staff pause it": (lambda sale: lifecycle.pause(sale.pk, by="staff"), lifecycle, "_set_status"),
+    "staff pause it": (
+        lambda sale: sale_lifecycle.pause(sale.pk, by="staff"),
+        sale_lifecycle,
+        "_set_status",
+    ),
     "units come in": (
         lambda sale: stock_changes.restock(sale.variants.get().pk, 3, by="staff"),
         *(stock, "move"),

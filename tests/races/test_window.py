@@ -14,7 +14,7 @@ from flashsale.http import shoppers
 from flashsale.redis import blocking_clients
 from inventory.gate.scripts import keys, source
 from inventory.models import Sale
-from orders import lifecycle, tickets
+from orders import sale_lifecycle, tickets
 from orders.settlement import settle
 from tests import deadlines, stack
 from tests.cast import JSON, skus, ticket_of
@@ -91,7 +91,7 @@ def _opens_in_a_moment(make_sale: MakeSale) -> Sale:
     opens = timezone.now() + timedelta(seconds=BEFORE)
     opens = opens.replace(microsecond=opens.microsecond // 1000 * 1000)
     closes = opens + timedelta(seconds=OPEN_FOR)
-    lifecycle.change_window(sale.pk, opens_at=opens, closes_at=closes, by="staff")
+    sale_lifecycle.change_window(sale.pk, opens_at=opens, closes_at=closes, by="staff")
     sale.refresh_from_db()
     return sale
 

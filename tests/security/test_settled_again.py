@@ -8,7 +8,7 @@ import pytest
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
-from orders import lifecycle, reconciliation, settlement
+from orders import reconciliation, sale_lifecycle, settlement
 from orders.models import Order
 from orders.tickets import new_purchase
 from tests.cast import click, promise_too_much, queue_up, skus
@@ -58,7 +58,7 @@ def test_a_limit_lowered_after_the_click_counts(make_sale: MakeSale) -> None:
     greedy, modest = new_purchase(sale.pk), new_purchase(sale.pk)
     for purchase, units in ((greedy, 3), (modest, 2)):
         assert click(sale, purchase, quantity=units).code == "queued"
-    lifecycle.change_limit(sale.pk, 2, by="staff")
+    sale_lifecycle.change_limit(sale.pk, 2, by="staff")
     settlement.settle(sale.pk)
     assert (fate(greedy), fate(modest)) == (("rejected", "limit"), ("confirmed", ""))
 

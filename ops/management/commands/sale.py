@@ -1,4 +1,4 @@
-"""`manage.py sale`: show sales, and change them through `orders/lifecycle.py`.
+"""`manage.py sale`: show sales, and change them through `orders/sale_lifecycle.py`.
 
 A gate is a sale's replica in Redis, which decides clicks; its line holds the purchases that are accepted
 and not yet decided.
@@ -40,7 +40,7 @@ from ops.sale_words import (
     describe_rules,
     describe_sale,
 )
-from orders import lifecycle
+from orders import sale_lifecycle
 from orders.audit_trail import describe_change
 from orders.sale_warnings import list_warnings
 
@@ -58,17 +58,21 @@ class Step(NamedTuple):
 
 _STEPS = {
     "schedule": Step(
-        lifecycle.schedule,
+        sale_lifecycle.schedule,
         "Let {} open and close by the clock",
         "Lets a draft open by the clock.",
         list_warnings,
     ),
-    "open": Step(lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings),
-    "pause": Step(lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."),
-    "resume": Step(
-        lifecycle.resume, "Take clicks in {} again", "Takes clicks again after a pause."
+    "open": Step(
+        sale_lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings
     ),
-    "end": Step(lifecycle.end, "End {} for good", "Closes it now, for good."),
+    "pause": Step(
+        sale_lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."
+    ),
+    "resume": Step(
+        sale_lifecycle.resume, "Take clicks in {} again", "Takes clicks again after a pause."
+    ),
+    "end": Step(sale_lifecycle.end, "End {} for good", "Closes it now, for good."),
 }
 
 
@@ -214,7 +218,7 @@ class Command(LifecycleCommand):
         return self.change(
             f"Make the draft {slug}, {format_window(planned)}, {describe_rules(planned)},"
             f" of {len(skus)} variants?",
-            lambda: lifecycle.create(
+            lambda: sale_lifecycle.create(
                 slug,
                 name,
                 planned.opens_at,
@@ -263,7 +267,7 @@ class Command(LifecycleCommand):
         planned.closes_at = closes_at or sale.closes_at
         return self.change(
             f"Move {describe(sale)} to {format_window(planned)}?",
-            lambda: lifecycle.change_window(
+            lambda: sale_lifecycle.change_window(
                 sale.pk, opens_at=opens_at, closes_at=closes_at, by=by, reason=reason
             ),
             lambda: describe_result(find_sale(slug)),
@@ -274,7 +278,7 @@ class Command(LifecycleCommand):
         sale = find_sale(slug)
         return self.change(
             f"Change the limit of {describe(sale)} from {sale.limit} to {units}?",
-            lambda: lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
+            lambda: sale_lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
             lambda: describe_result(find_sale(slug)),
             **options,
         )
@@ -283,7 +287,7 @@ class Command(LifecycleCommand):
         sale = find_sale(slug)
         return self.change(
             f"Change the hold of {describe(sale)} from {sale.hold_minutes} to {minutes} minutes?",
-            lambda: lifecycle.change_hold(sale.pk, minutes, by=by, reason=reason),
+            lambda: sale_lifecycle.change_hold(sale.pk, minutes, by=by, reason=reason),
             lambda: describe_result(find_sale(slug)),
             **options,
         )

@@ -21,7 +21,7 @@ from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.names import find_each_in_any_case
 from inventory.pictures import reencode
 from inventory.products import Product
-from orders import changes, lifecycle
+from orders import changes, sale_lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
 _STAFF = "staff"
@@ -145,6 +145,6 @@ def _schedule(demo: Iterable[dict[str, Any]]) -> None:
         sale = Sale.objects.get(slug=planned["slug"])
         if sale.status != Sale.Status.DRAFT:
             continue
-        lifecycle.schedule(sale.pk, by="seed_demo")
+        sale_lifecycle.schedule(sale.pk, by="seed_demo")
         if planned.get("ended"):
-            lifecycle.end(sale.pk, by="seed_demo")
+            sale_lifecycle.end(sale.pk, by="seed_demo")

@@ -16,7 +16,7 @@ from flashsale.http.shoppers import new_shopper
 from inventory.gate.entries import _STATUSES
 from inventory.models import Sale
 from orders.models import Order
-from orders.status import ARROWS, Status
+from orders.order_status import ARROWS, Status
 from orders.tickets import new_purchase
 
 _UNITS = 3

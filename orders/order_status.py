@@ -1,7 +1,7 @@
 """The statuses of an order: the arrows between them, and which of them own units.
 
 A trigger enforces the same arrows under raw SQL, and PostgreSQL computes `Order.owned` from the
-same set (`orders/migrations/0011_holds.py`). `orders/tests/test_status.py` compares both with this
+same set (`orders/migrations/0011_holds.py`). `orders/tests/test_order_status.py` compares both with this
 file.
 """
 
