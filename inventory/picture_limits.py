@@ -1,4 +1,4 @@
-"""Limits of pictures: what is taken, what is kept of it, and what taking it may cost."""
+"""Limits of pictures: of an upload, of its copies, and of the process that makes them."""
 
 MOST_BYTES = 16_000_000  # the server takes requests of 16 MiB, of which the rest is the form's
 MOST_PIXELS = 25_000_000  # a small file can unpack to a huge picture

@@ -10,11 +10,10 @@ _HALVES = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75", "⅓": ".33", "�
 
 
 def split(typed: str) -> list[str]:
-    """The parts between commas; with a semicolon or a line break in the text, the parts between these: an
-    option may have a comma, such as 42,5."""
-    separator = r"[;\n]" if re.search(r"[;\n]", typed.strip()) else ","
-    parts = (part.strip(" \t\r,") for part in re.split(separator, typed))
-    return [part for part in parts if part]
+    """The parts between commas, semicolons and line breaks. In a text with semicolons a comma between two
+    digits belongs to its part: 42,5."""
+    comma = r"(?<!\d),|,(?!\d)" if ";" in typed else ","
+    return [part.strip() for part in re.split(rf"[;\n]|{comma}", typed) if part.strip()]
 
 
 def skus_of(stem: str, options: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from dashboard.base_control import Outcome
 from dashboard.tests.admin_pages import CORRECT, LOOK, RUN, WRITE, Staff, form_of, listed, page_of
 from inventory.models import Sale, Variant
 from inventory.products import Product
-from orders import stock_changes
+from orders import offer_changes, stock_changes
 from orders.models import AuditEntry
 from tests.cast import stocked
 
@@ -87,6 +87,7 @@ def test_six_sizes_are_typed_in_one_field(anna: Staff) -> None:
         ("大, 小, 中", ["x", "x-2", "x-3"]),
         ("EU 41, EU-41", ["EU-41", "EU-41-2"]),
         ("42,5; 43,;", ["42-5", "43"]),
+        ("40, 41; 42", ["40", "41", "42"]),
         ("x, -, x-2, +", ["x", "x-2", "x-2-2", "x-3"]),
     ],
 )
@@ -197,6 +198,28 @@ def test_rows_that_stay_as_they_were_ask_postgresql_nothing(anna: Staff) -> None
             anna.browser.post(page_of(product), {**form, "variants-0-option": "L"})
         asked.append(len(queries))
     assert asked[0] == asked[1]
+
+
+def test_a_form_is_read_before_its_sales_are_locked(
+    anna: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shoppers wait for the locks, and a hundred rows take a second to read."""
+    product, steps = with_variants(2), []
+    form = {**form_of(anna.opens(page_of(product))), "variants-0-option": "first"}
+    read, lock = product_forms.VariantForm.full_clean, offer_changes.lock_product_for_change
+
+    def read_and_note(row: product_forms.VariantForm) -> None:
+        steps.append("read")
+        read(row)
+
+    def lock_and_note(number: int) -> offer_changes.OnSale:
+        steps.append("locked")
+        return lock(number)
+
+    monkeypatch.setattr(product_forms.VariantForm, "full_clean", read_and_note)
+    monkeypatch.setattr(product_forms, "lock_product_for_change", lock_and_note)
+    anna.browser.post(page_of(product), form)
+    assert steps == ["read", "read", "locked"]
 
 
 def test_a_row_behind_the_last_position_is_saved(anna: Staff) -> None:

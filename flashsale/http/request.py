@@ -195,12 +195,12 @@ def _headers_by_name(scope: Scope) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if len(headers) == len(scope["headers"]):
         return headers
-    headers.clear()
+    joined: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
-        if name in headers:
-            value = headers[name] + (b"; " if name == b"cookie" else b", ") + value
-        headers[name] = value
-    return headers
+        if name in joined:
+            value = joined[name] + (b"; " if name == b"cookie" else b", ") + value
+        joined[name] = value
+    return joined
 
 
 @lru_cache(maxsize=256)
