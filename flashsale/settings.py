@@ -159,6 +159,16 @@ RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
+# --- Checkout, payment and mail --------------------------------------------------------------
+
+SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
+    f"https://{ALLOWED_HOSTS[0].lstrip('.')}" if PRODUCTION else "http://127.0.0.1:8000"
+)
+# The providers that a sale may name. `demo` plays a card page and takes no money.
+PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
+# Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
+CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
+
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -176,7 +186,10 @@ INSTALLED_APPS = [
     "django_htmx",
     "flashsale",
     "inventory",
+    "accounts",
     "orders",
+    "payments",
+    "mail",
     "storefront",
     "dashboard",
     "ops",

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
@@ -23,6 +24,7 @@ from inventory.names import LineField, WithSku
 from inventory.products import Product
 
 MOST_MINUTES = 7 * 24 * 60  # of a hold
+MOST_CONTACT_DAYS = 3650
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
 
@@ -36,6 +38,13 @@ def valid_time_zone(name: str) -> None:
     """Raises ValidationError unless `name` is one of `time_zones`."""
     if name not in time_zones():
         raise ValidationError("No such time zone.")
+
+
+def known_provider(name: str) -> None:
+    """Raises ValidationError unless `name` is empty or a provider that this shop is configured for."""
+    if name and name not in settings.PAYMENT_PROVIDERS:
+        known = ", ".join(settings.PAYMENT_PROVIDERS) or "none"
+        raise ValidationError(f"No such payment provider; configured: {known}.")
 
 
 # Outside these years some time zones cannot show a time, and psycopg cannot read some values.
@@ -114,6 +123,11 @@ class Sale(models.Model):
         PAUSED = "paused"
         ENDED = "ended"
 
+    class Ask(models.TextChoices):
+        NOTHING = "", "nothing"
+        EMAIL = "email", "e-mail"
+        ADDRESS = "address", "e-mail and postal address"
+
     slug = models.SlugField(max_length=60, unique=True)
     name = LineField(max_length=120)
     opens_at = models.DateTimeField(validators=[sensible_moment])
@@ -130,6 +144,44 @@ class Sale(models.Model):
         db_default=0,
         help_text="minutes for which units are held until they are paid; 0: sold at once",
         validators=[MaxValueValidator(MOST_MINUTES)],
+    )
+    ask = models.CharField(
+        max_length=8,
+        choices=Ask.choices,
+        blank=True,
+        default=Ask.NOTHING,
+        db_default=Ask.NOTHING,
+        help_text="asked at the checkout",
+    )
+    # The name of a provider in `settings.PAYMENT_PROVIDERS`.
+    payment = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="the payment provider; empty: nothing is paid here",
+        validators=[known_provider],
+    )
+    terms = models.TextField(
+        max_length=20_000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="in Markdown; the shopper accepts them at the checkout",
+    )
+    price_note = LineField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="beside the total, such as: incl. 19 % VAT, free shipping",
+    )
+    contact_days = models.PositiveSmallIntegerField(
+        "contacts kept",
+        default=180,
+        db_default=180,
+        help_text="days after the end until names and addresses are erased; 0: never",
+        validators=[MaxValueValidator(MOST_CONTACT_DAYS)],
     )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # Counts the changes of the sale: each transaction that changes it, its stock or its orders
@@ -176,6 +228,17 @@ class Sale(models.Model):
                 condition=Q(hold_minutes__lte=MOST_MINUTES), name="sale_hold_sensible"
             ),
             models.CheckConstraint(
+                condition=Q(ask__in=["", "email", "address"]), name="sale_ask_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(hold_minutes__gte=1) | Q(ask="", payment="", terms=""),
+                name="sale_checkout_needs_hold",
+                violation_error_message="What is asked or paid at a checkout needs a hold of some minutes.",
+            ),
+            models.CheckConstraint(
+                condition=Q(contact_days__lte=MOST_CONTACT_DAYS), name="sale_contact_days_sensible"
+            ),
+            models.CheckConstraint(
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
                 name="sale_status_known",
             ),
@@ -192,6 +255,11 @@ class Sale(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.greatest_limit = max(self.greatest_limit, self.limit)
         super().save(*args, **kwargs)
+
+    @property
+    def has_checkout(self) -> bool:
+        """Whether an order is held first, and confirmed by its checkout."""
+        return self.hold_minutes > 0
 
     def ended(self, now: datetime | None = None) -> bool:
         """Whether the sale has ended, by its status or by the clock."""

@@ -1,4 +1,4 @@
-"""The caretaker: three threads in each worker process, for work that no request starts.
+"""The caretaker: threads in each worker process, for work that no request starts.
 
 One makes gates ready and up to date, one settles lines whose bell was lost, and one returns the
 units of holds that have ended. They need neither broker nor beat. Several caretakers at once do no
@@ -37,11 +37,12 @@ _SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or its worker died
 
 
-def start() -> threading.Event:
-    """Start the threads; setting the returned event ends them. There are three because settling a
-    long line must delay neither the rebuild of another sale's gate nor the end of a hold."""
+def start(*more: Callable[[], None]) -> threading.Event:
+    """Start a thread for each work, and for `more` of other rooms; setting the returned event ends
+    them. Apart, because settling a long line must delay neither the rebuild of another sale's gate
+    nor the end of a hold."""
     ended = threading.Event()
-    for work in (heal_all, settle_waiting, expire_holds):
+    for work in (heal_all, settle_waiting, expire_holds, *more):
         name = f"caretaker-{work.__name__}"
         threading.Thread(target=_run, args=(work, ended), name=name, daemon=True).start()
     return ended

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 from django.db import models
 from django.db.models import Case, F, Q, When
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
@@ -68,6 +70,8 @@ class Order(models.Model):
     reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
     # The end of the last hold, by PostgreSQL's clock. Expiry grants a little more: `orders/holds.py`.
     hold_until = models.DateTimeField(null=True, editable=False)
+    # A payment of it is being captured, so its hold does not expire: `orders/holds.py`.
+    capturing = models.BooleanField(default=False, db_default=False, editable=False)
     # The sale's version at the order's last change: replication selects the orders above the gate's
     # version.
     version = models.PositiveBigIntegerField()
@@ -98,6 +102,9 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=~Q(status__in=["held", "expired"]) | Q(hold_until__isnull=False),
                 name="order_hold_ends",
+            ),
+            models.CheckConstraint(
+                condition=Q(capturing=False) | Q(status="held"), name="order_captures_while_held"
             ),
             models.CheckConstraint(
                 condition=Q(quantity__gte=1) | Q(reason="error"), name="order_quantity_positive"
@@ -133,6 +140,77 @@ class Order(models.Model):
         return OrderStatus(self.status).may_become(other)
 
 
+class OutboxRow(models.Model):
+    """News of an order for one consumer: written in the transaction that it tells of
+    (`orders/outbox.py`), done by its consumer afterwards."""
+
+    class Consumer(models.TextChoices):
+        MAIL = "mail"
+        REFUND = "refund"
+
+    class Event(models.TextChoices):
+        SECURED = "secured"  # the contact is known: yours until a time
+        EXPIRING = "expiring"
+        EXPIRED = "expired"
+        CONFIRMED = "confirmed"
+        CANCELLED = "cancelled"
+        REFUNDED = "refunded"
+        SHIPPED = "shipped"
+
+    class Outcome(models.TextChoices):
+        PENDING = ""
+        DONE = "done"
+        NOT_NEEDED = "unneeded"
+        FAILED = "failed"  # given up: `problem` says why
+
+    consumer = models.CharField(max_length=8, choices=Consumer.choices)
+    event = models.CharField(max_length=9, choices=Event.choices)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="outbox")
+    # What makes it another event of the same order: the end of the hold, the parcel's link.
+    detail = models.CharField(max_length=200, blank=True, default="")
+    at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    # None when it is done.
+    due = models.DateTimeField(null=True, default=timezone.now, db_default=Now())
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    outcome = models.CharField(
+        max_length=8, choices=Outcome.choices, blank=True, default=Outcome.PENDING, db_default=""
+    )
+    problem = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["consumer", "due"], condition=Q(due__isnull=False), name="outbox_due"
+            )
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order", "consumer", "event", "detail"], name="outbox_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.consumer}: {self.order_id} {self.event}"
+
+
+class Shipment(models.Model):
+    """The parcel of a confirmed order."""
+
+    order = models.OneToOneField(Order, models.PROTECT, primary_key=True, related_name="shipment")
+    carrier = models.CharField(max_length=60, blank=True)
+    tracking_number = models.CharField(max_length=60, blank=True)
+    tracking_url = models.URLField(max_length=500, blank=True)
+    shipped_at = models.DateTimeField(default=timezone.now)
+    by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["shipped_at"]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} shipped"
+
+
 class AuditEntry(models.Model):
     """A row of the audit: a change of a sale, variant or order by a person. Append-only, by a
     trigger."""
@@ -152,6 +230,10 @@ class AuditEntry(models.Model):
         RESTOCKED = "restocked"
         CORRECTED = "corrected", "Stock corrected"
         CANCELLED = "cancelled", "Order cancelled"
+        SHIPPED = "shipped", "Order shipped"
+        LOOKED = "looked", "Contact looked at"
+        EXPORTED = "exported", "Contacts exported"
+        ERASED = "erased", "Contact erased"
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=150)

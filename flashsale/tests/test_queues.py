@@ -8,7 +8,17 @@ from flashsale import queues
 from flashsale.celery import app
 from tests.stack import ROOT
 
-_APPS = ("dashboard", "drills", "flashsale", "inventory", "orders", "tools")
+_APPS = (
+    "accounts",
+    "dashboard",
+    "drills",
+    "flashsale",
+    "inventory",
+    "mail",
+    "orders",
+    "payments",
+    "tools",
+)
 
 
 def test_every_task_that_is_named_exists() -> None:

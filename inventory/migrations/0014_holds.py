@@ -8,10 +8,13 @@ import django.core.validators
 from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import migrations, models
 
+import inventory.models
+import inventory.names
+
 LOCK_SOON = "SET LOCAL lock_timeout = '5s'"
 
 # As in `0002_rules.py`. From the moment that a sale is public its hold is fixed, or becomes longer: shoppers were
-# promised that time, or that nobody has to pay in time.
+# promised that time, or that nobody has to pay in time. Its checkout stays as it is.
 _FORWARD = """
 CREATE OR REPLACE FUNCTION inventory_sale_goes_forward() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -31,7 +34,9 @@ END $$;
 """
 _HOLD = """
         OR (OLD.status <> 'draft' AND NEW.hold_minutes <> OLD.hold_minutes
-            AND (OLD.hold_minutes = 0 OR NEW.hold_minutes < OLD.hold_minutes))"""
+            AND (OLD.hold_minutes = 0 OR NEW.hold_minutes < OLD.hold_minutes))
+        OR (OLD.status <> 'draft'
+            AND (NEW.ask, NEW.payment, NEW.terms) IS DISTINCT FROM (OLD.ask, OLD.payment, OLD.terms))"""
 
 
 class Migration(migrations.Migration):
@@ -59,6 +64,91 @@ class Migration(migrations.Migration):
             "Sale",
             models.CheckConstraint(
                 condition=models.Q(("hold_minutes__lte", 10080)), name="sale_hold_sensible"
+            ),
+        ),
+        migrations.AddField(
+            "Sale",
+            "ask",
+            models.CharField(
+                blank=True,
+                choices=[
+                    ("", "nothing"),
+                    ("email", "e-mail"),
+                    ("address", "e-mail and postal address"),
+                ],
+                db_default="",
+                default="",
+                help_text="asked at the checkout",
+                max_length=8,
+            ),
+        ),
+        migrations.AddField(
+            "Sale",
+            "payment",
+            models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="the payment provider; empty: nothing is paid here",
+                max_length=20,
+                validators=[inventory.models.known_provider],
+            ),
+        ),
+        migrations.AddField(
+            "Sale",
+            "terms",
+            models.TextField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="in Markdown; the shopper accepts them at the checkout",
+                max_length=20000,
+            ),
+        ),
+        migrations.AddField(
+            "Sale",
+            "price_note",
+            inventory.names.LineField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="beside the total, such as: incl. 19 % VAT, free shipping",
+                max_length=200,
+            ),
+        ),
+        migrations.AddField(
+            "Sale",
+            "contact_days",
+            models.PositiveSmallIntegerField(
+                db_default=180,
+                default=180,
+                help_text="days after the end until names and addresses are erased; 0: never",
+                validators=[django.core.validators.MaxValueValidator(3650)],
+                verbose_name="contacts kept",
+            ),
+        ),
+        migrations.AddConstraint(
+            "Sale",
+            models.CheckConstraint(
+                condition=models.Q(("ask__in", ["", "email", "address"])), name="sale_ask_known"
+            ),
+        ),
+        migrations.AddConstraint(
+            "Sale",
+            models.CheckConstraint(
+                condition=models.Q(
+                    ("hold_minutes__gte", 1),
+                    models.Q(("ask", ""), ("payment", ""), ("terms", "")),
+                    _connector="OR",
+                ),
+                name="sale_checkout_needs_hold",
+                violation_error_message="What is asked or paid at a checkout needs a hold of some minutes.",
+            ),
+        ),
+        migrations.AddConstraint(
+            "Sale",
+            models.CheckConstraint(
+                condition=models.Q(("contact_days__lte", 3650)), name="sale_contact_days_sensible"
             ),
         ),
         migrations.RunSQL(_FORWARD.format(hold=_HOLD), _FORWARD.format(hold="")),

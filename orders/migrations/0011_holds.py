@@ -22,7 +22,7 @@ _ALLOWED = "".join(
 _FINAL = """
 CREATE OR REPLACE FUNCTION orders_order_final() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF {forbidden} OR NEW.version <= OLD.version
+    {first}IF {forbidden} OR NEW.version <= OLD.version
         OR (OLD.id, OLD.sale_id, OLD.product_id, OLD.shopper, OLD.quantity, OLD.unit_price,
             OLD.currency, OLD.accepted_at, OLD.settled_at, OLD.product_name, OLD.option, OLD.sku)
         IS DISTINCT FROM
@@ -40,8 +40,22 @@ FINAL = _FINAL.format(
     forbidden=f"NOT (CASE OLD.status{_ALLOWED}\n        ELSE false END)",
     reason="""(NEW.reason <> OLD.reason AND NEW.status <> 'rejected')
         OR (NEW.hold_until IS DISTINCT FROM OLD.hold_until AND NEW.status <> 'held')""",
+    # The start and the end of a capture move no unit, and replication has nothing to say of them.
+    first="""IF OLD.status = 'held' AND NEW.status = 'held' AND NEW.capturing <> OLD.capturing
+        AND (OLD.id, OLD.sale_id, OLD.product_id, OLD.shopper, OLD.quantity, OLD.unit_price,
+             OLD.currency, OLD.reason, OLD.version, OLD.accepted_at, OLD.settled_at,
+             OLD.product_name, OLD.option, OLD.sku, OLD.hold_until)
+        IS NOT DISTINCT FROM
+            (NEW.id, NEW.sale_id, NEW.product_id, NEW.shopper, NEW.quantity, NEW.unit_price,
+             NEW.currency, NEW.reason, NEW.version, NEW.accepted_at, NEW.settled_at,
+             NEW.product_name, NEW.option, NEW.sku, NEW.hold_until)
+    THEN
+        RETURN NEW;
+    END IF;
+    """,
 )
 FINAL_BEFORE = _FINAL.format(
+    first="",
     forbidden="OLD.status <> 'confirmed' OR NEW.status <> 'cancelled'",
     reason="NEW.reason <> OLD.reason",
 )
@@ -52,6 +66,7 @@ ADD = f"""
 {LOCK_SOON}
 ALTER TABLE orders_order
     ADD COLUMN hold_until timestamp with time zone,
+    ADD COLUMN capturing boolean DEFAULT false NOT NULL,
     DROP COLUMN owned,
     ADD COLUMN owned integer GENERATED ALWAYS AS
         (CASE WHEN status IN ('held', 'confirmed') THEN quantity ELSE 0 END) STORED
@@ -60,7 +75,8 @@ ALTER TABLE orders_order
     ADD CONSTRAINT order_status_known CHECK
         (status IN ('waiting', 'held', 'confirmed', 'rejected', 'expired', 'cancelled')),
     ADD CONSTRAINT order_hold_ends CHECK
-        (status NOT IN ('held', 'expired') OR hold_until IS NOT NULL);
+        (status NOT IN ('held', 'expired') OR hold_until IS NOT NULL),
+    ADD CONSTRAINT order_captures_while_held CHECK (NOT capturing OR status = 'held');
 CREATE INDEX order_due ON orders_order (hold_until) WHERE status = 'held';
 {FINAL}
 """
@@ -70,12 +86,14 @@ REMOVE = f"""
 DROP INDEX order_due;
 ALTER TABLE orders_order
     DROP CONSTRAINT order_hold_ends,
+    DROP CONSTRAINT order_captures_while_held,
     DROP CONSTRAINT order_status_known,
     ADD CONSTRAINT order_status_known CHECK (status IN ('confirmed', 'rejected', 'cancelled')),
     DROP COLUMN owned,
     ADD COLUMN owned integer GENERATED ALWAYS AS
         (CASE WHEN status IN ('confirmed') THEN quantity ELSE 0 END) STORED
         CONSTRAINT orders_order_owned_check CHECK (owned >= 0),
+    DROP COLUMN capturing,
     DROP COLUMN hold_until;
 """
 
@@ -103,6 +121,20 @@ class Migration(migrations.Migration):
                 ),
                 migrations.AddField(
                     "Order", "hold_until", models.DateTimeField(editable=False, null=True)
+                ),
+                migrations.AddField(
+                    "Order",
+                    "capturing",
+                    models.BooleanField(db_default=False, default=False, editable=False),
+                ),
+                migrations.AddConstraint(
+                    "Order",
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("capturing", False), ("status", "held"), _connector="OR"
+                        ),
+                        name="order_captures_while_held",
+                    ),
                 ),
                 migrations.AddField(
                     "Order",
@@ -165,6 +197,10 @@ class Migration(migrations.Migration):
                     ("restocked", "Restocked"),
                     ("corrected", "Stock corrected"),
                     ("cancelled", "Order cancelled"),
+                    ("shipped", "Order shipped"),
+                    ("looked", "Contact looked at"),
+                    ("exported", "Contacts exported"),
+                    ("erased", "Contact erased"),
                 ],
                 max_length=9,
             ),
