@@ -24,6 +24,9 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
         if snapshot.is_ok("Redis") and figures.gate == "unknown":
             yield Alarm("gate-corrupt", f"{figures.sale}: its gate is corrupt.")
         yield from _find_troubled_sale(figures)
+    for sale, overdue in snapshot.overdue_holds.items():
+        words = f"{overdue:,} holds ended more than a minute ago, and still keep their units."
+        yield Alarm("holds-overdue", f"{sale}: {words}")
 
 
 def _find_broken_stores(snapshot: Snapshot) -> Iterator[Alarm]:

@@ -93,6 +93,7 @@ class Snapshot:
     timed: Second  # all latencies since counting began
     audit: list[AuditEntry]  # the latest
     poison: list[Order]  # the latest
+    overdue_holds: dict[Sale, int]  # that should have expired long ago
     alarms: list[Alarm]
 
     @property

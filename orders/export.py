@@ -12,6 +12,7 @@ from django.db import connection
 
 from flashsale.moments import find_zone
 from flashsale.money import as_decimal
+from inventory.models import Sale
 from orders.reference import reference
 
 Row = tuple[object, ...]
@@ -38,8 +39,8 @@ COLUMNS = (
     "cancelled_at",
     "cancelled_by",
     "cancel_reason",
-    "hold_until",
 )
+_OF_HOLDS = ("hold_until",)  # only where a chosen sale has a hold: a file without is as it ever was
 
 # COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
 # all rows first. One statement reads one snapshot, however slowly its rows are fetched.
@@ -89,9 +90,22 @@ def choose(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> dict[str, object]:
-    """The parameters of ORDERS. None of a kind: all. `until` is not included."""
+    """The parameters of ORDERS. None of a kind: all. `until` is not included. Raises DatabaseError."""
     chosen = list(statuses) if statuses else None
-    return {"iso": _ISO, "sale": sale, "statuses": chosen, "since": since, "until": until}
+    holding = Sale.objects.filter(hold_minutes__gt=0)
+    return {
+        "iso": _ISO,
+        "sale": sale,
+        "statuses": chosen,
+        "since": since,
+        "until": until,
+        "holds": (holding.filter(pk=sale) if sale else holding).exists(),
+    }
+
+
+def columns(parameters: dict[str, object]) -> tuple[str, ...]:
+    """The names of the columns of the orders that `choose` has chosen."""
+    return COLUMNS + _OF_HOLDS if parameters["holds"] else COLUMNS
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
@@ -105,14 +119,15 @@ def as_csv(rows: Iterable[Iterable[object]]) -> str:
 def copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
     """Stream the rows. Raises DatabaseError."""
     with connection.cursor() as cursor, cursor.copy(ORDERS, parameters) as copy:
-        yield map(as_row, copy.rows())
+        yield (as_row(order, parameters) for order in copy.rows())
 
 
-def as_row(order: tuple[str, ...]) -> Row:
-    """One order, in the order of COLUMNS."""
+def as_row(order: tuple[str, ...], parameters: dict[str, object]) -> Row:
+    """One order of those that `choose` has chosen, in the order of `columns`."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
     status, reason, accepted, settled, cancelled, zone, actor, why, held = rest
     total = int(quantity) * int(price)
+    of_hold = (_local(held, zone) if held else "",) if parameters["holds"] else ()
     return (
         purchase,
         reference(UUID(purchase)),
@@ -131,7 +146,7 @@ def as_row(order: tuple[str, ...]) -> Row:
         zone,
         _local(cancelled, zone) if cancelled else "",
         *map(_harmless, (actor, why)),
-        _local(held, zone) if held else "",
+        *of_hold,
     )
 
 

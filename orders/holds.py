@@ -9,10 +9,13 @@ under these locks.
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Count
+from django.db.models.functions import Now
 
 from flashsale.observe import logs
 from inventory import stock
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 # for a moment longer.
 GRACE = 5  # seconds
 BATCH = 2000  # orders in a transaction
+OVERDUE = timedelta(minutes=1)  # after the end: a caretaker that lives has expired it long before
 
 _FIND = """
 SELECT DISTINCT sale_id, product_id FROM orders_order
@@ -82,6 +86,13 @@ def find_due() -> dict[int, list[int]]:
         for sale, variant in cursor.fetchall():
             due[sale].append(variant)
     return due
+
+
+def count_overdue() -> dict[Sale, int]:
+    """Count the holds that should have expired long ago, by sale: their units are not on sale."""
+    overdue = Order.objects.filter(status=Order.Status.HELD, hold_until__lt=Now() - OVERDUE)
+    counted = dict(overdue.order_by().values_list("sale").annotate(Count("pk")))
+    return {sale: counted[sale.pk] for sale in Sale.objects.filter(pk__in=counted)}
 
 
 def expire(sale: int, variants: Collection[int]) -> int:

@@ -54,8 +54,9 @@ SELECT s.finished OR s.status = 'draft', s.version,
                         SELECT shopper FROM orders_order
                         WHERE sale_id = s.id AND version > %(since)s))
                     GROUP BY o.shopper
-                    -- A gate that knows nothing need not be told of those who bought nothing.
-                    HAVING %(since)s > 0 OR sum(o.owned) > 0) AS bought), '{}')
+                    -- A gate that knows nothing need not be told of those who never owned a unit. A unit
+                    -- that came back may be known to it, by a part of a rebuild that did not end.
+                    HAVING %(since)s > 0 OR bool_or(o.status <> 'rejected')) AS bought), '{}')
 FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
-from orders import tickets
+from orders import holds, tickets
 from orders.reference import reference
 from storefront.bought import Bought
 from storefront.catalogue import VariantCard
@@ -30,6 +30,8 @@ NOTICES = frozenset(
 
 Purchase = tuple[UUID, Answer, Bought | None]
 
+# Seconds between two reloads of an order's page without scripts, while its units are held.
+_SOONEST, _LATEST = 15, 60
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
 
 
@@ -246,15 +248,26 @@ def render_order_page(
         "accepted": placeholder("accepted") if accepted_at else "",
         "outcome": placeholder("outcome"),
         "now": placeholder("now"),
+        "reload_after": placeholder("reload-after"),
     }
     values = {
         "purchase": str(purchase),
+        "reload-after": str(_reload_after(live.now, answer)),
         "now": str(live.now),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
         "outcome": render_outcome(live.card, language, purchase, answer, bought=bought).decode(),
     }
     return render_once(live.card, "storefront/order.html", language, context).fill(values)
+
+
+def _reload_after(now: int, answer: Answer) -> int:
+    """In how many seconds an order's page without scripts reloads. Of a hold: when it has ended, or
+    earlier, because it may be confirmed or cancelled before."""
+    if answer.status == "queued":
+        return 2
+    left = (answer.hold_until - now) // 1000
+    return min(max(left + holds.GRACE + 1, _SOONEST), _LATEST)
 
 
 def _accepted_in_words(accepted_at: datetime | None, time_zone: str, language: str) -> str:

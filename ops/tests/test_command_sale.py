@@ -8,7 +8,7 @@ from django.db import transaction
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import sale_lifecycle, settlement
+from orders import holds, sale_lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up, skus, stocked
 from tests.operators import here, spawned, typed
@@ -237,3 +237,15 @@ def test_what_is_odd_about_a_sale_is_said_before_it_is_done(make_sale: MakeSale,
     done = here("sale", step, sale.slug, "--no-input")
     assert (done.code, Sale.objects.get(pk=sale.pk).status) == (0, "live")
     assert "costs nothing." in done.err
+
+
+def test_what_is_held_is_counted_beside_what_is_confirmed(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9, hold=10)
+    first, *_ = queue_up(sale, 3)
+    settlement.settle(sale.pk)
+    holds.confirm_hold(first)
+    [line] = [line for line in here("sale", "list").out.splitlines() if sale.slug in line]
+    assert line.split()[-2:] == ["2", "1"]
+    [product] = [line for line in here("sale", "show", sale.slug).out.splitlines() if "€" in line]
+    assert product.split()[-2:] == ["2", "1"]
+    assert "held 2, confirmed 1" in here("sale_watch", sale.slug, "--seconds", "1").out

@@ -252,7 +252,20 @@ def test_the_export_has_the_end_of_a_hold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1, hold=10)
     [order] = hold(sale)
     assert order.hold_until
-    with export.copy_orders(export.choose(sale=sale.pk, statuses=["held"])) as rows:
-        [row] = [dict(zip(export.COLUMNS, row, strict=True)) for row in rows]
+    chosen = export.choose(sale=sale.pk, statuses=["held"])
+    with export.copy_orders(chosen) as rows:
+        [row] = [dict(zip(export.columns(chosen), row, strict=True)) for row in rows]
     assert row["status"] == "held"
     assert datetime.fromisoformat(str(row["hold_until"])) == order.hold_until
+
+
+def test_the_export_of_a_sale_without_a_hold_has_no_column_for_it(make_sale: MakeSale) -> None:
+    without, holding = make_sale(), make_sale(hold=10)
+    assert "hold_until" not in export.columns(export.choose(sale=without.pk))
+    assert "hold_until" in export.columns(export.choose(sale=holding.pk))
+    assert "hold_until" in export.columns(export.choose())
+    queue_up(without, 1)
+    settlement.settle(without.pk)
+    with export.copy_orders(export.choose(sale=without.pk)) as rows:
+        [row] = rows
+    assert len(row) == len(export.COLUMNS)

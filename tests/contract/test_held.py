@@ -1,5 +1,6 @@
 """A purchase of a sale with a hold: until when it is held, and how its shopper gives it back."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -85,6 +86,29 @@ def test_the_page_counts_down_and_can_give_it_back(
     assert give_back(shopper, order, form["ticket"], "form").status_code == 303
     order.refresh_from_db()
     assert order.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "soonest", "latest"), [(600, 60, 60), (40, 30, 46), (0, 15, 15)]
+)
+def test_the_page_of_a_held_order_looks_again_without_javascript(
+    ends_in: int, soonest: int, latest: int, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale, ticket, order = held(shopper, make_sale)
+    end_holds(sale, ends_in)
+    [seconds] = reloads(shopper, order)
+    assert soonest <= seconds <= latest
+    end(order, "expired", shopper, ticket)
+    assert reloads(shopper, order) == []
+
+
+def reloads(shopper: Shopper, order: Order) -> list[int]:
+    """The seconds after which the order's page reloads."""
+    page = shopper.order(str(order.pk), PAGE).text
+    return [
+        int(after)
+        for after in re.findall(r'<noscript><meta http-equiv="refresh" content="(\d+)">', page)
+    ]
 
 
 def test_a_page_of_a_sale_without_a_hold_says_nothing_of_it(

@@ -96,16 +96,19 @@ class Witness:
     def hears(self, step: Step, answer: str) -> str:
         if answer == "queued":
             [ticket] = step.args
-            self.accepted.pop(ticket.purchase, None)
-            self.accepted[ticket.purchase] = ticket
+            if ticket.purchase not in self.final:  # or an old copy of the gate has forgotten it
+                self.accepted.pop(ticket.purchase, None)
+            self.accepted.setdefault(ticket.purchase, ticket)
         if step.name in ("cancel", "give_back"):
             self.cancelled.update(step.args)
         return answer
 
     def excuses_the_disk(self, seen: Seen) -> None:
-        """What was accepted, but neither decided nor brought back, is lost, and may be sent again."""
-        kept = seen.orders.keys() | {entry.purchase for entry in seen.gate.line}
-        self.accepted = {p: ticket for p, ticket in self.accepted.items() if p in kept}
+        """What was accepted, but neither decided nor brought back, is lost, and may be sent again.
+        What a copy brings back stands in the order in which it was accepted before the copy."""
+        decided = [purchase for purchase in self.accepted if purchase in seen.orders]
+        kept = [*decided, *(entry.purchase for entry in seen.gate.line)]
+        self.accepted = {p: self.accepted[p] for p in kept if p in self.accepted}
 
     def excuses_the_database(self, seen: Seen) -> None:
         """What was decided after the backup is lost."""

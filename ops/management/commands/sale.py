@@ -146,10 +146,13 @@ class Command(LifecycleCommand):
         listed = list(Sale.objects.order_by("opens_at", "id"))
         now = timezone.now()
         rows = [
-            (sale.slug, sale.state(now), format_window(sale), sale.limit, sale.confirmed)
+            (
+                *(sale.slug, sale.state(now), format_window(sale)),
+                *(sale.limit, sale.held, sale.confirmed),
+            )
             for sale in listed
         ]
-        headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "CONFIRMED")
+        headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "HELD", "CONFIRMED")
         self.tell([sale_facts(sale) for sale in listed], self.table(headings, rows))
 
     def _show(self, *, slug: str, **_: Any) -> int:
@@ -172,11 +175,11 @@ class Command(LifecycleCommand):
                 variant["sku"],
                 join_isolated(variant["name"], variant["option"]),
                 money(variant["price"], variant["currency"]),
-                *(variant[what] for what in ("stock", "in_flight", "left", "confirmed")),
+                *(variant[what] for what in ("stock", "in_flight", "left", "held", "confirmed")),
             )
             for variant in variants
         ]
-        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "CONFIRMED")
+        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "HELD", "CONFIRMED")
         return self.table(headings, rows)
 
     def _format_audit(self, seen: Overview) -> str:
