@@ -40,11 +40,12 @@ class CheckoutFields(forms.ModelForm):  # type: ignore[type-arg]  # Django has n
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "payment" in self.fields:
+        payment = self.fields.get("payment")
+        if isinstance(payment, forms.ChoiceField):
             # One that is not configured any more is shown, and refused by the model.
             names = [*settings.PAYMENT_PROVIDERS, self.instance.payment]
             found = [(name, name) for name in dict.fromkeys(filter(None, names))]
-            self.fields["payment"].choices = [("", "nothing is paid here"), *found]
+            payment.choices = [("", "nothing is paid here"), *found]
 
     def clean_hold_minutes(self) -> int:
         return self._typed_or_stored("hold_minutes")
