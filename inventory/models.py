@@ -13,18 +13,19 @@ from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from flashsale.characters import isolate, join_isolated
-from inventory.names import LineField, WithSku
+from inventory.names import LineField, TextField, WithSku
 from inventory.products import Product
 
 MOST_MINUTES = 7 * 24 * 60  # of a hold
 MOST_CONTACT_DAYS = 3650
+MOST_OF_TERMS = 20_000  # characters
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
 
@@ -162,12 +163,13 @@ class Sale(models.Model):
         help_text="the payment provider; empty: nothing is paid here",
         validators=[known_provider],
     )
-    terms = models.TextField(
-        max_length=20_000,
+    terms = TextField(
+        max_length=MOST_OF_TERMS,
         blank=True,
         default="",
         db_default="",
         help_text="in Markdown; the shopper accepts them at the checkout",
+        validators=[MaxLengthValidator(MOST_OF_TERMS)],
     )
     price_note = LineField(
         max_length=200,

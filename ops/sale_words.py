@@ -4,6 +4,7 @@ from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 
+from flashsale.characters import isolate
 from inventory.models import Sale
 from ops.lifecycle_command import Facts, format_window, sale_facts
 from ops.overview import Overview
@@ -17,9 +18,12 @@ def describe(sale: Sale) -> str:
 
 
 def describe_rules(sale: Sale) -> str:
-    """Its limit, and its hold if it has one."""
-    hold = f", hold {sale.hold_minutes} min" if sale.hold_minutes else ""
-    return f"limit {sale.limit}{hold}"
+    """Its limit, and if it has a checkout the hold, what is asked and how it is paid."""
+    if not sale.has_checkout:
+        return f"limit {sale.limit}"
+    asks = f", asks for {sale.get_ask_display()}" if sale.ask else ""
+    paid = f", paid by {sale.payment}" if sale.payment else ""
+    return f"limit {sale.limit}, hold {sale.hold_minutes} min{asks}{paid}"
 
 
 def describe_result(sale: Sale) -> tuple[Facts, str]:
@@ -40,6 +44,11 @@ def describe_sale(sale: Sale) -> list[str]:
     ]
     if sale.time_zone != "UTC":
         lines.append(f"           {format_window(sale, _UTC)}")
+    if sale.price_note:
+        lines.append(f"price      {isolate(sale.price_note)}")
+    if sale.has_checkout:
+        kept = f"{sale.contact_days} days" if sale.contact_days else "for ever"
+        lines.append(f"contacts   kept {kept}; terms of {len(sale.terms):,} characters")
     return lines
 
 

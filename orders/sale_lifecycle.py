@@ -32,6 +32,11 @@ def create(
     skus: Sequence[str],
     limit: int = 1,
     hold_minutes: int = 0,
+    ask: str = "",
+    payment: str = "",
+    terms: str = "",
+    price_note: str = "",
+    contact_days: int = 180,
     time_zone: str = "UTC",
     by: str,
     reason: str = "",
@@ -48,6 +53,11 @@ def create(
         closes_at=closes_at,
         limit=limit,
         hold_minutes=hold_minutes,
+        ask=ask,
+        payment=payment,
+        terms=terms,
+        price_note=price_note,
+        contact_days=contact_days,
         time_zone=time_zone,
     )
     sale.full_clean(validate_constraints=False)
@@ -151,7 +161,11 @@ def change_hold(sale: int, minutes: int, *, by: str, reason: str = "") -> None:
     shoppers who click from now on."""
     if not 0 <= minutes <= MOST_MINUTES:
         raise NotPossible(f"The hold must be a number of minutes from 0 to {MOST_MINUTES:,}.")
-    with change_sales([sale]) as (locked,), auditing(Action.HOLD, locked, by=by, reason=reason):
+    with (
+        explain_refusals(),
+        change_sales([sale]) as (locked,),
+        auditing(Action.HOLD, locked, by=by, reason=reason),
+    ):
         if locked.status != Status.DRAFT:
             _refuse_ended(locked)
             was = locked.hold_minutes

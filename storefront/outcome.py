@@ -156,7 +156,10 @@ def as_json(purchase: UUID, found: Found) -> dict[str, object]:
     """The outcome for programs."""
     answer, bought = found.answer, found.bought
     price = bought.unit_price if bought else 0
-    held = {"hold_until": moment_of(answer.hold_until)} if answer.hold_until else {}
+    held: dict[str, str] = {}
+    if answer.hold_until:
+        held["hold_until"] = moment_of(answer.hold_until)
+        held["checkout"] = f"/orders/{purchase}/checkout/"
     return {
         "purchase": str(purchase),
         "status": answer.status,

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from flashsale.http.response import format_utc
 from orders import tickets
+from storefront.catalogue import SaleCard
 from storefront.live_sale import LiveSale
 
 
@@ -16,8 +17,17 @@ def describe_sale(live: LiveSale, shopper: UUID) -> dict[str, object]:
         "opens_at": moment_of(live.opens_at),
         "closes_at": moment_of(live.closes_at),
         "server_time": moment_of(live.now),
+        **_describe_checkout(live.card),
         **describe_offer(live, shopper),
     }
+
+
+def _describe_checkout(card: SaleCard) -> dict[str, object]:
+    """For how many minutes units are held, and what the checkout asks; nothing if they are sold at once."""
+    if not card.hold_minutes:
+        return {}
+    rules = ("hold_minutes", "ask", "payment", "price_note")
+    return {rule: getattr(card, rule) for rule in rules}
 
 
 def describe_offer(live: LiveSale, shopper: UUID) -> dict[str, object]:

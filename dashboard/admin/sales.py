@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
+from dashboard.admin.checkout_fields import RULES, CheckoutFields
 from dashboard.admin.edited import Edited, SideBySide, positions_after
 from dashboard.admin.history import audit_of
 from dashboard.admin.listings import ListingInline
@@ -22,7 +23,7 @@ from dashboard.order_export import LABEL, Chosen
 from dashboard.zone_select import ZoneSelect, zones_in_use
 from flashsale.database import stop_preparing
 from flashsale.moments import find_zone, format_moment, format_window
-from inventory.models import MOST_MINUTES, MOST_UNITS, Listing, Sale, Variant, time_zones
+from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
 
 Status = Sale.Status
@@ -31,7 +32,7 @@ Status = Sale.Status
 # --- Drafts --------------------------------------------------------------------------------------
 
 
-class SaleForm(SideBySide):
+class SaleForm(CheckoutFields, SideBySide):
     products = forms.ModelMultipleChoiceField(
         Product.objects.all(),
         required=False,
@@ -43,21 +44,11 @@ class SaleForm(SideBySide):
         min_value=1, max_value=MOST_UNITS, initial=1, help_text="units per shopper"
     )
 
-    # Optional: a page that the last release made does not have it.
-    hold_minutes = forms.IntegerField(
-        label="Hold",
-        min_value=0,
-        max_value=MOST_MINUTES,
-        initial=0,
-        required=False,
-        help_text="minutes for which units are held until they are paid; 0: sold at once",
-    )
-
     opens_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
     closes_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
 
     class Meta:
-        widgets = {"time_zone": ZoneSelect}
+        widgets = {"time_zone": ZoneSelect, **CheckoutFields.widgets}
         help_texts = {
             "time_zone": "All times of the sale are typed and shown in it."
             " Another zone keeps the clock times below: 18:00 stays 18:00, there."
@@ -83,10 +74,6 @@ class SaleForm(SideBySide):
     def _is_of_an_older_release(self) -> bool:
         """Whether the page was shown by a release whose pages said "in UTC" beside the times."""
         return self.add_initial_prefix("opens_at") not in self.data
-
-    def clean_hold_minutes(self) -> int:
-        typed: int | None = self.cleaned_data["hold_minutes"]
-        return self.instance.hold_minutes if typed is None else typed
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
@@ -186,17 +173,14 @@ class SaleAdmin(Edited):
             return Sale.objects.select_for_update(no_key=True).filter(pk=sale.pk).first()
         return sale
 
-    def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        written_here = [
-            *("name", "slug", "time_zone", "opens_at", "closes_at", "limit", "hold_minutes"),
-            "products",
-        ]
-        if obj is None:
-            return written_here
-        if obj.status == Status.DRAFT:
-            return [*written_here, "state", "window"]
-        rules = ("time_zone", "opens", "closes", "limit", "hold_minutes")
-        return ["name", "slug", *rules, *self.readonly_fields]
+    def get_fieldsets(self, request: HttpRequest, obj: Sale | None = None) -> Any:
+        first = ("name", "slug", "time_zone")
+        if obj and obj.status != Status.DRAFT:
+            fields = [*first, "opens", "closes", "limit", *self.readonly_fields]
+        else:
+            fields = [*first, "opens_at", "closes_at", "limit", "products"]
+            fields += ["state", "window"] if obj else []
+        return [(None, {"fields": fields}), ("Checkout", {"fields": RULES})]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}

@@ -28,15 +28,20 @@ BEGIN
     THEN
         RAISE EXCEPTION 'sale % cannot go back from %, version %', OLD.id, OLD.status, OLD.version
             USING ERRCODE = 'check_violation';
-    END IF;
+    END IF;{checkout}
     RETURN NEW;
 END $$;
 """
 _HOLD = """
         OR (OLD.status <> 'draft' AND NEW.hold_minutes <> OLD.hold_minutes
-            AND (OLD.hold_minutes = 0 OR NEW.hold_minutes < OLD.hold_minutes))
-        OR (OLD.status <> 'draft'
-            AND (NEW.ask, NEW.payment, NEW.terms) IS DISTINCT FROM (OLD.ask, OLD.payment, OLD.terms))"""
+            AND (OLD.hold_minutes = 0 OR NEW.hold_minutes < OLD.hold_minutes))"""
+_CHECKOUT = """
+    IF OLD.status <> 'draft'
+        AND (NEW.ask, NEW.payment, NEW.terms) IS DISTINCT FROM (OLD.ask, OLD.payment, OLD.terms)
+    THEN
+        RAISE EXCEPTION 'the checkout of sale % is fixed: shoppers have seen it', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'sale_checkout_fixed';
+    END IF;"""
 
 
 class Migration(migrations.Migration):
@@ -97,12 +102,13 @@ class Migration(migrations.Migration):
         migrations.AddField(
             "Sale",
             "terms",
-            models.TextField(
+            inventory.names.TextField(
                 blank=True,
                 db_default="",
                 default="",
                 help_text="in Markdown; the shopper accepts them at the checkout",
                 max_length=20000,
+                validators=[django.core.validators.MaxLengthValidator(20000)],
             ),
         ),
         migrations.AddField(
@@ -151,7 +157,9 @@ class Migration(migrations.Migration):
                 condition=models.Q(("contact_days__lte", 3650)), name="sale_contact_days_sensible"
             ),
         ),
-        migrations.RunSQL(_FORWARD.format(hold=_HOLD), _FORWARD.format(hold="")),
+        migrations.RunSQL(
+            _FORWARD.format(hold=_HOLD, checkout=_CHECKOUT), _FORWARD.format(hold="", checkout="")
+        ),
         migrations.AlterField(
             "StockMovement",
             "reason",

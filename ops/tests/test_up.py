@@ -197,7 +197,8 @@ class TestOtherTerminals:
         with running(tmp_path / "var", checkout) as up:
             url = up.url
             assert first_click(url) == 202
-            crowd = typed(checkout, "simulate", "--shoppers", "1", "--dry-run", "--json")
+            few = ("--sale", "autumn-drop", "--shoppers", "1", "--dry-run", "--json")
+            crowd = typed(checkout, "simulate", *few)
             assert f" at {url.rstrip('/')} for " in json.loads(crowd.stdout)["would"]
             books = typed(checkout, "verify", "--json")
             assert (books.returncode, books.stderr) == (0, "")

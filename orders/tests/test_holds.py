@@ -248,6 +248,13 @@ def test_the_hold_of_a_draft_changes_freely(make_sale: MakeSale) -> None:
         sale_lifecycle.change_hold(sale.pk, 7 * 24 * 60 + 1, by="staff")
 
 
+def test_a_checkout_keeps_its_hold(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False, hold=10)
+    Sale.objects.filter(pk=sale.pk).update(ask="email")
+    with pytest.raises(NotPossible, match="needs a hold of some minutes"):
+        sale_lifecycle.change_hold(sale.pk, 0, by="staff")
+
+
 def test_the_export_has_the_end_of_a_hold(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1, hold=10)
     [order] = hold(sale)

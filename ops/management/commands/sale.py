@@ -19,6 +19,7 @@ from flashsale.templatetags.money import money
 from inventory.models import Sale
 from ops import overview
 from ops.base_command import FAILED, UsageError
+from ops.checkout_arguments import add_checkout_arguments, read_checkout
 from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
@@ -118,6 +119,7 @@ class Command(LifecycleCommand):
             metavar="MINUTES",
             help="how long units are held until they are paid (default: 0, sold at once)",
         )
+        add_checkout_arguments(parser)
         parser.add_argument(
             "--product",
             required=True,
@@ -215,7 +217,8 @@ class Command(LifecycleCommand):
         **options: Any,
     ) -> int:
         self._note_zone(zone, opens, closes)
-        planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit, hold_minutes=hold)
+        rules = {"limit": limit, "hold_minutes": hold, **read_checkout(options)}
+        planned = Sale(slug=slug, name=name, time_zone=zone.key, **rules)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         skus = [variant.sku for name in products for variant in find_variants(name)]
         return self.change(
@@ -227,11 +230,10 @@ class Command(LifecycleCommand):
                 planned.opens_at,
                 planned.closes_at,
                 skus=skus,
-                limit=limit,
-                hold_minutes=hold,
                 time_zone=zone.key,
                 by=by,
                 reason=reason,
+                **rules,
             ),
             lambda: describe_result(find_sale(slug)),
             **options,
