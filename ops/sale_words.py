@@ -18,7 +18,7 @@ def describe(sale: Sale) -> str:
 
 
 def describe_rules(sale: Sale) -> str:
-    """Its limit, and if it has a checkout the hold, what is asked and how it is paid."""
+    """Its limit, and the rules of its checkout if it has one."""
     if not sale.has_checkout:
         return f"limit {sale.limit}"
     asks = f", asks for {sale.get_ask_display()}" if sale.ask else ""

@@ -12,7 +12,7 @@ RULES = ["hold_minutes", "ask", "payment", "terms", "price_note", "contact_days"
 
 
 class CheckoutFields(forms.ModelForm):  # type: ignore[type-arg]  # Django has no generics here
-    """Numbers are optional: a page that the last release made does not have them."""
+    """Numbers are optional: a page that the last release made does not have them. Without one it stays."""
 
     widgets: ClassVar[dict[str, Any]] = {"terms": AdminTextareaWidget({"rows": 6})}
 

@@ -88,6 +88,14 @@ def test_a_page_of_the_last_release_changes_no_rule(anna: Staff, make_sale: Make
     assert {rule: str(getattr(sale, rule)) for rule in RULES} == RULES
 
 
+def test_a_number_that_is_emptied_stays(anna: Staff, make_sale: MakeSale) -> None:
+    sale = make_sale(live=False)
+    send(anna, sale, **RULES)
+    send(anna, sale, name="Renamed", hold_minutes="", contact_days="")
+    sale.refresh_from_db()
+    assert (sale.name, sale.hold_minutes, sale.contact_days) == ("Renamed", 15, 30)
+
+
 def test_a_public_sale_shows_its_rules_to_be_read(anna: Staff, make_sale: MakeSale) -> None:
     sale = make_sale(live=False)
     send(anna, sale, **RULES)
