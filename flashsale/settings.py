@@ -167,7 +167,7 @@ SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
-CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
+CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
 
 # --- Django ----------------------------------------------------------------------------------
 
@@ -184,6 +184,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    "django_countries",  # for its translations
     "flashsale",
     "inventory",
     "accounts",
