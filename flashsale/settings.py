@@ -248,6 +248,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 # Nothing sets it. Django's own name for it may be set by another site of the domain, and the express lane
 # reads no such cookie.
 LANGUAGE_COOKIE_NAME = "flashsale_language"
+COUNTRIES_OVERRIDE = {"XK": "Kosovo"}  # ISO 3166 has not named it yet, and parcels go there
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
