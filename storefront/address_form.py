@@ -187,7 +187,8 @@ def _line(
     name: str, label: str, *, required: bool = True, rules: addresses.Rules | None = None
 ) -> forms.Field:
     attributes = _attributes(name)
-    kind, widget = _Line, forms.TextInput(attrs=attributes)
+    kind: type[_Line] = _Line
+    widget: forms.Widget = forms.TextInput(attrs=attributes)
     if name == "street":
         kind, widget = _Lines, forms.Textarea(attrs={**attributes, "rows": 2})
     elif name in ("postcode", "sorting_code"):

