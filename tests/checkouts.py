@@ -26,9 +26,12 @@ MakeOrder = Callable[..., Order]
 
 
 def sale_with_checkout(make_sale: MakeSale, ask: str = "address", **rules: Any) -> Sale:
-    """A sale that holds for ten minutes; `rules` are columns of its row, beside `stock` and `limit`."""
+    """A sale that holds for ten minutes; `rules` are columns of its row, beside `stock`, `limit` and
+    `price`."""
     made = {name: rules.pop(name) for name in ("stock", "limit") if name in rules}
     sale = make_sale(hold=10, live=False, **made)
+    if "price" in rules:
+        sale.variants.update(price=rules.pop("price"))
     zone = {"time_zone": "Europe/Berlin"}
     Sale.objects.filter(pk=sale.pk).update(**{"ask": ask, **zone, **rules})
     sale_lifecycle.schedule(sale.pk, by="staff")

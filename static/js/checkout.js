@@ -95,6 +95,6 @@
   if (form) {
     for (const changed of ["input", "change"]) form.addEventListener(changed, ({ target }) => keep(target));
     form.addEventListener("submit", () => [...form.elements].forEach(keep)); // what the browser filled in by itself
-    restoreAll();
+    document.addEventListener("DOMContentLoaded", restoreAll); // after htmx, which then knows the page
   }
 }

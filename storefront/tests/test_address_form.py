@@ -25,7 +25,7 @@ ADDRESSES: dict[str, tuple[dict[str, str], set[str], dict[str, str]]] = {
         {},
     ),
     "JP": (
-        {"postcode": "１５４－００２３", "region": "東京都"},
+        {"postcode": "１５４－００２３", "region": "東京都"},  # noqa: RUF001  # wide, as typed there
         {"postcode", "region"},
         {"postcode": "154-0023"},
     ),

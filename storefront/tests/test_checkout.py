@@ -14,7 +14,7 @@ from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
 from payments import paying
 from storefront import checkout, order_access
-from tests.cast import end_holds, run_caretaker
+from tests.cast import end_holds
 from tests.checkouts import ANNA, held_order, page_of, sale_with_checkout
 
 ELSEWHERE = "https://pay.example/session/1"
@@ -129,9 +129,7 @@ def test_what_cannot_be_paid_any_more_shows_why(
 
 
 def test_what_is_free_is_confirmed_without_a_payment(make_sale: MakeSale, payment: Played) -> None:
-    sale = sale_with_checkout(make_sale, payment="demo")
-    sale.variants.update(price=0)
-    run_caretaker()
+    sale = sale_with_checkout(make_sale, payment="demo", price=0)
     order = held_order(sale, shoppers.new_shopper())
     assert order.total == 0
     browser = Client()
