@@ -1,7 +1,7 @@
 """The checkout's form: e-mail address, name, address by country, telephone number, terms.
 
-Which fields it has depends on what the sale asks and on the country. What is typed is cleaned of what
-cannot be seen: it comes with copied text, and is no reason to send a shopper back.
+Which fields it has depends on what the sale asks and on the country. Hidden characters are
+removed from texts: they come with copied text, and are no reason to send a shopper back.
 """
 
 import unicodedata
@@ -142,6 +142,7 @@ def _email() -> forms.Field:
     return forms.EmailField(
         label=_("E-mail address"),
         max_length=254,
+        help_text=_("for the confirmation and the link to your order"),
         widget=forms.EmailInput(attrs=_attributes("email") | {"dir": "ltr"}),
         error_messages={
             "required": _("Please enter your e-mail address."),

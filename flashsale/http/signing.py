@@ -39,7 +39,7 @@ def sign(purpose: str, message: bytes) -> bytes:
 
 
 def sign_with_each(purpose: str, message: bytes) -> list[bytes]:
-    """The signatures of `message` by the signing key and by each fallback key: to look up what was stored
+    """The signatures of `message` by the signing key and by each fallback key: to look up a value stored
     under one of them."""
     return [_sign_with(key, message) for key in _keys(purpose)]
 

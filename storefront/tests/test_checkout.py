@@ -4,16 +4,19 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
+from cryptography.fernet import Fernet
+from django.conf import LazySettings
 from django.test import Client
 
 from accounts import contacts
 from conftest import MakeSale
 from flashsale.http import shoppers
-from orders import holds, outbox
+from orders import cancellation, holds, outbox
 from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
 from payments import paying
 from storefront import checkout, order_access
+from storefront.address_form import CheckoutForm
 from tests.cast import end_holds
 from tests.checkouts import ANNA, held_order, page_of, sale_with_checkout
 
@@ -225,6 +228,29 @@ def test_after_the_end_of_the_hold_the_page_says_what_became_of_the_money(
     assert page.status_code == 410
     assert words in page.content.decode()
     assert pay(browser, order)[0] == 410
+
+
+def test_a_form_that_meets_the_end_of_the_hold_is_not_saved(order: Order) -> None:
+    """It was held as the page was read, and is not any more as it is saved."""
+    form = CheckoutForm(order.sale, "DE", ANNA)
+    assert form.is_valid()
+    cancellation.give_back(order.pk)
+    with pytest.raises(NotPossible):
+        checkout._save(order, form)
+    assert contacts.read(order.pk) is None
+
+
+def test_a_contact_that_no_key_opens_stands_in_nobodys_way(
+    browser: Client, order: Order, payment: Played, settings: LazySettings
+) -> None:
+    settings.CONTACT_KEYS = [Fernet.generate_key().decode()]
+    pay(browser, order)
+    settings.CONTACT_KEYS = []
+    page = browser.get(page_of(order.pk))
+    assert page.status_code == 200
+    assert 'value="Anna Öz"' not in page.content.decode()
+    assert pay(browser, order)[0] == 200
+    assert contacts.read(order.pk)
 
 
 def test_a_key_of_another_order_or_none_opens_nothing(order: Order) -> None:
