@@ -35,7 +35,7 @@ class Seen:
 
     @property
     def costs(self) -> bool:
-        """Whether something is paid here. What is free needs no payment service."""
+        """Whether something is paid here. A gift needs no payment service."""
         return bool(self.sale.payment and self.order.total)
 
     @property
@@ -77,6 +77,6 @@ def _read_contact(orders: list[UUID]) -> Details | None:
 
 
 def _find_earlier(order: Order) -> list[UUID]:
-    """The shopper's latest other orders. What they gave there, only their own browser is offered."""
+    """The shopper's latest other orders. Only their own browser is offered their contact."""
     others = Order.objects.filter(shopper=order.shopper).exclude(pk=order.pk)
     return list(others.order_by("-accepted_at").values_list("pk", flat=True)[:_EARLIER])

@@ -1,4 +1,4 @@
-"""The pages of the checkout: the form, and what stands in its place when nothing can be filled in."""
+"""The pages of the checkout: the form, and the pages in its place when there is nothing to fill in."""
 
 import time
 

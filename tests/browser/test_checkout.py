@@ -75,7 +75,7 @@ def test_a_shopper_gives_an_address_and_has_the_order(
     assert kept(page) == 1
     send(page)
     expect(page).to_have_url(f"{shop}/orders/{order_of(sale).pk}/")
-    expect(answer(page, "confirmed")).to_contain_text("Secured!")
+    expect(answer(page, "confirmed")).to_contain_text("is yours")
     assert kept(page) == 0
 
 
@@ -166,7 +166,7 @@ def test_it_works_without_scripts(
     expect(page.get_by_role("alert")).to_contain_text("Postcode")
     fill_in(page)
     page.get_by_label("City").press("Enter")
-    expect(page.locator("[data-status=confirmed]")).to_contain_text("Secured!")
+    expect(page.locator("[data-status=confirmed]")).to_contain_text("is yours")
 
 
 def test_it_is_filled_in_and_sent_with_the_keyboard(
