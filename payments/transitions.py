@@ -77,7 +77,7 @@ def give_up_capture(attempt: UUID, problem: str) -> None:
 
 
 def forget_start(attempt: UUID) -> None:
-    """End an attempt whose start was never answered. Nobody has the address of its page, so it cannot be
+    """End an attempt whose start was never answered. No shopper has its page's address, so it cannot be
     paid; an event about it would bring it back (`payments/events.py`)."""
     with bounded_transaction():
         order, locked = _lock(attempt)
