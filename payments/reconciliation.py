@@ -5,6 +5,7 @@
 
 from django.db import connection, transaction
 
+from orders import reconciliation
 from orders.reconciliation import Report
 
 # A confirmed order of a paid sale has one captured attempt, with its total.
@@ -63,6 +64,14 @@ RULES = {
     "capturing_without_a_payment": _CAPTURING,
     "payment_is_forgotten": _FORGOTTEN,
 }
+
+
+def verify(sale: int | None = None) -> Report:
+    """Check everything, or one sale: stock, orders and gates, and payments. Raises DatabaseError, and
+    RedisError."""
+    report = reconciliation.verify(sale)
+    check_payments(sale, report)
+    return report
 
 
 def check_payments(sale: int | None, report: Report) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from flashsale.database import bounded_transaction
 from flashsale.templatetags.money import money
 from orders import outbox
+from orders.audit_trail import Action, auditing
 from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
 from payments.models import Attempt, Refund
@@ -90,21 +91,27 @@ def push(refund: UUID) -> None:
     _apply(refund, seen)
 
 
-def retry(refund: UUID) -> bool:
-    """Try a failed refund again, with a key that the provider has not seen. False if it is not failed."""
+def retry(refund: UUID, *, by: str, reason: str = "") -> bool:
+    """Try a failed refund again, with a key that the provider has not seen. False if it is not failed.
+
+    `by` has at most 150 characters, `reason` 200. Raises Refund.DoesNotExist and
+    django.db.DatabaseError.
+    """
+    order_id = Refund.objects.values_list("attempt__order_id", flat=True).get(pk=refund)
     with bounded_transaction():
+        order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
         row = Refund.objects.select_for_update(no_key=True).get(pk=refund)
         if row.state != Refund.State.FAILED:
             return False
-        row.state, row.due, row.problem, row.reference = (
-            Refund.State.PENDING,
-            timezone.now(),
-            "",
-            "",
-        )
-        row.tries = (row.tries // TRIES_PER_KEY + 1) * TRIES_PER_KEY
-        row.save(update_fields=["state", "due", "problem", "reference", "tries"])
+        with auditing(Action.REFUND, order, by=by, reason=reason, sale=order.sale):
+            _start_again(row)
     return True
+
+
+def _start_again(row: Refund) -> None:
+    row.state, row.due, row.problem, row.reference = Refund.State.PENDING, timezone.now(), "", ""
+    row.tries = (row.tries // TRIES_PER_KEY + 1) * TRIES_PER_KEY
+    row.save(update_fields=["state", "due", "problem", "reference", "tries"])
 
 
 def look_again(provider: Provider, attempt: Attempt) -> None:

@@ -86,7 +86,6 @@ def attempt(order: Order, state: Attempt.State, stage: Stage) -> None:
     )
     if state == State.REFUND_PENDING:
         Refund.objects.create(attempt=made, amount=order.total, tries=1)
-    return made
 
 
 @pytest.mark.parametrize("room", [True, False])

@@ -10,7 +10,7 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import caretaker
 from orders.changes import NotPossible
-from orders.models import Order, OutboxRow
+from orders.models import AuditEntry, Order, OutboxRow
 from orders.order_status import Status
 from payments import paying, refunds
 from payments.models import Attempt, DemoPayment, Refund
@@ -323,8 +323,10 @@ def test_a_refused_refund_is_shown_and_tried_again(order: Order) -> None:
     assert stage(order) == "refund_failed"
     refund = Refund.objects.get(attempt__order=order)
     assert refund.problem == "the card is gone"
-    assert refunds.retry(refund.pk)
-    assert not refunds.retry(refund.pk)
+    assert refunds.retry(refund.pk, by="anna", reason="they called")
+    assert not refunds.retry(refund.pk, by="anna")
+    [audit] = AuditEntry.objects.filter(order=order.pk, action="refund")
+    assert (audit.actor, audit.reason, audit.subject) == ("anna", "they called", order.reference)
     with provider() as after:
         reconcile()
     assert stage(order) == "refunded"
