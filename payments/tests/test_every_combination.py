@@ -5,7 +5,6 @@ import itertools
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 
 from conftest import MakeSale
 from orders import cancellation, holds
@@ -16,6 +15,7 @@ from payments.models import Attempt, DemoPayment, Refund
 from payments.providers.base import Stage
 from payments.tests.cast import (
     cancel,
+    expire,
     held,
     money_kept,
     money_reserved,
@@ -52,17 +52,6 @@ def bring(order: Order, status: Status) -> None:
         holds.confirm_hold(order.pk)
     elif status == Status.CANCELLED:
         cancel(order)
-
-
-def expire(orders: list[Order]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE orders_order DISABLE TRIGGER order_final")
-        cursor.execute(
-            "UPDATE orders_order SET hold_until = now() - interval '2 minutes' WHERE id = ANY(%s)",
-            [[order.pk for order in orders]],
-        )
-        cursor.execute("ALTER TABLE orders_order ENABLE TRIGGER order_final")
-    holds.expire(orders[0].sale_id, [orders[0].variant_id or 0])
 
 
 def attempt(order: Order, state: Attempt.State, stage: Stage) -> None:
