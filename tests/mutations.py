@@ -435,7 +435,8 @@ MUTATIONS = (
         (
             "payments/advance.py",
             "    seen = provider.fetch(row.reference)\n    if row.state",
-            "    provider.capture(row.reference, row.amount, row.currency, str(row.pk))\n    seen = provider.fetch(row.reference)\n    if row.state",
+            "    provider.capture(row.reference, row.amount, row.currency, str(row.pk))\n"
+            "    seen = provider.fetch(row.reference)\n    if row.state",
         ),
     ),
     _mutation(
@@ -460,13 +461,17 @@ MUTATIONS = (
         "payments/tests/test_races.py::test_an_event_is_not_believed",
         (
             "payments/events.py",
-            "            Attempt.objects.filter(pk=found).update(due=timezone.now())\n",
-            "            _believe(found)\n",
+            "from payments.transitions import pause",
+            "from payments import transitions\n"
+            "from payments.providers.base import Seen, Stage\n"
+            "from payments.transitions import pause",
         ),
         (
             "payments/events.py",
-            "def _find_attempt(",
-            'def _believe(found: UUID) -> None:\n    from payments.models import DemoPayment\n\n    row = Attempt.objects.get(pk=found)\n    DemoPayment.objects.filter(pk=row.reference).update(state="captured", captured=row.amount)\n    row.due = timezone.now()\n    row.save()\n\n\ndef _find_attempt(',
+            "            Attempt.objects.filter(pk=found).update(due=timezone.now())\n",
+            "            paid = Attempt.objects.get(pk=found)\n"
+            "            seen = Seen(Stage.CAPTURED, paid.amount, paid.currency)\n"
+            "            transitions.apply(found, seen)\n",
         ),
     ),
     _mutation(
@@ -495,18 +500,21 @@ MUTATIONS = (
         "payments/tests/test_paying.py::test_what_is_paid_after_its_units_are_sold_is_voided",
         (
             "payments/verdicts.py",
-            "    if facts.status == Status.EXPIRED and facts.room:\n        return Verdict(State.CAPTURING, Step.CAPTURE, Change.REVIVE)",
-            "    if facts.status == Status.EXPIRED:\n        return Verdict(State.CAPTURING, Step.CAPTURE)",
+            "    if facts.status == Status.EXPIRED and facts.room:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE, Change.REVIVE)",
+            "    if facts.status == Status.EXPIRED:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE)",
         ),
     ),
     _mutation(
         12,
         "a revived order takes no units",
-        "payments/tests/test_races.py::test_a_hold_that_is_revived_twice_takes_its_units_once",
+        "payments/tests/test_paying.py"
+        "::test_what_is_paid_while_it_expires_is_revived_if_the_units_are_free",
         (
             "orders/holds.py",
-            "if locked.status != Order.Status.EXPIRED or not _has_room(locked, sale, variant):",
-            "if not _has_room(locked, sale, variant):",
+            "            stock.move(variant, -locked.quantity, sold, sales=sellers, order=locked.pk)\n",
+            "",
         ),
     ),
     _mutation(
