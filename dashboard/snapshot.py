@@ -10,6 +10,7 @@ from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
+from payments.figures import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Snapshot:
     audit: list[AuditEntry]  # the latest
     poison: list[Order]  # the latest
     overdue_holds: dict[Sale, int]  # that should have expired long ago
+    payments: Figures  # of all sales
     alarms: list[Alarm]
 
     @property

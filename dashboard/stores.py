@@ -26,6 +26,7 @@ from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
 from orders import holds
 from orders.models import AuditEntry, Order
+from payments.figures import Figures, read_figures
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Stored:
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     overdue_holds: dict[Sale, int] = field(default_factory=dict)  # by sale, whether shown or not
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
+    payments: Figures = field(default_factory=Figures)
     words: str = ""  # how long it took, and how many connections are used
     read_only: str = ""  # why it can only be read; empty if it can be written to
 
@@ -78,6 +80,7 @@ def _read_stored(only: int | None) -> Stored:
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
         overdue_holds=holds.count_overdue(),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
+        payments=read_figures(),
         words=words,
         read_only=why_read_only(),
     )
