@@ -19,7 +19,10 @@ class NoAnswer(ProviderError):
 
 
 class Busy(ProviderError):
-    """It refused for now (429, or our own limiter or circuit): it has not acted. Try later."""
+    """It refused for now (429, or our own limiter or circuit): it has not acted. Try again after
+    `retry_after` seconds."""
+
+    retry_after: float = 1.0
 
 
 class Refused(ProviderError):
@@ -82,15 +85,18 @@ class Order(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A genuine event: `reference` names the payment that it is about; "" if it concerns none."""
+    """A genuine event: `reference` names the payment that it is about; "" if it concerns none. `key` is
+    the `Order.key` of that payment, where the provider repeats it."""
 
     event_id: str
     kind: str
     reference: str
+    key: str = ""
 
 
 class Provider(Protocol):
-    """A way to be paid. `docs/payments.md` shows how to add one."""
+    """A way to be paid. `docs/payments.md` shows how to add one. `payments/providers/registry.py` finds
+    it."""
 
     name: str
     label: str  # for staff
