@@ -1,6 +1,6 @@
 """Stripe: Checkout Sessions, whose payments are authorised by the shopper and captured by the shop.
 
-A payment's reference is its session. What is done twice acts once, even after Stripe has forgotten an
+A payment's reference is its session. A call that is repeated acts once, even after Stripe has forgotten an
 idempotency key (a day later): each call looks at the payment first, and Stripe captures, cancels and
 refunds a payment in full only once.
 """
@@ -130,7 +130,7 @@ class Stripe:
         return self.fetch(reference)
 
     def _close(self, session: "Session", key: str) -> None:
-        """Cancel the authorisation, or expire the open session. Leave alone what is captured or over."""
+        """Cancel the authorisation, or expire the open session. Leave a captured or ended one alone."""
         intent = intent_of(session)
         if intent and intent.status == "requires_capture":
             self._act(
