@@ -24,7 +24,8 @@ def test_errors_name_no_person(provider: Stripe) -> None:
     with pytest.raises(Refused) as raised:
         provider.start(order(email="ada-at-home"))
     assert str(raised.value).startswith("InvalidRequestError 400 email_invalid customer_email req_")
-    assert raised.value.__suppress_context__
+    # The cause has the whole answer, and would be logged with the error.
+    assert (raised.value.__cause__, raised.value.__suppress_context__) == (None, True)
 
 
 def test_an_unknown_payment_is_refused(provider: Stripe) -> None:
