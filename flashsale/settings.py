@@ -166,14 +166,17 @@ SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
 )
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
+# Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
+CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
+
+# --- Stripe ----------------------------------------------------------------------------------
+
 STRIPE_SECRET_KEY = variables.text("STRIPE_SECRET_KEY")
 # Of the webhook's endpoint. Two while one takes the other's place.
 STRIPE_WEBHOOK_SECRETS = variables.words("STRIPE_WEBHOOK_SECRETS", [])
 # Cards answer at once. Others may take longer than the hold, or cannot be authorised apart.
 STRIPE_PAYMENT_METHODS = variables.words("STRIPE_PAYMENT_METHODS", ["card"])
 STRIPE_API_BASE = variables.http("STRIPE_API_BASE")  # another server than Stripe's, for trials
-# Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
-CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
 
 # --- Django ----------------------------------------------------------------------------------
 
