@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOPPERS_TEXTS = (
     "templates/*.html",
     "templates/storefront/**/*.html",
+    "templates/mail/*",
+    "mail/*.py",
     "storefront/*.py",
     "storefront/templatetags/*.py",
     "flashsale/*.py",

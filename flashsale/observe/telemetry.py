@@ -86,6 +86,12 @@ def count_settled(sale: int, purchases: int) -> None:
         _count_of_sale(sale, f"settled|{sale}|", purchases)
 
 
+def count_mail(outcome: str) -> None:
+    """Count a mail by what became of it: `done`, `unneeded`, `failed`, or `postponed`."""
+    with _lock:
+        _count_timed(f"mail|0|{outcome}")
+
+
 def count_accepted(purchase: str, clicked_at: float) -> None:
     """Time a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
     took = time.perf_counter() - clicked_at
