@@ -170,7 +170,7 @@ SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
-CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
+CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
 
 # Without a mail server mails wait in the outbox. A trial writes them to files, which the dashboard shows.
 _mail_server = variables.mail_server(
@@ -205,6 +205,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    "django_countries",  # for its translations
     "flashsale",
     "inventory",
     "accounts",
