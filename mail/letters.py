@@ -123,7 +123,7 @@ def _write_refunded(order: Order, contact: Contact) -> Letter | None:
     return Letter(
         _("Your money for order %(reference)s") % {"reference": order.reference},
         [
-            _("%(amount)s for %(what)s were paid back to you.")
+            _("We have paid back %(amount)s to you, for %(what)s.")
             % {"amount": format_money(order.total, order.currency), "what": _what(order)},
             _("Until your bank shows it, some days may pass."),
         ],
@@ -160,7 +160,9 @@ def _write_found(order: Order, contact: Contact) -> Letter | None:
         [_to_listed(orders[key]) for key in found if key in orders],
         notes=[
             _about_links(),
-            _("Somebody asked for these links on our pages. If it was not you, do nothing."),
+            _(
+                "These links were asked for on our pages. If it was not you, you need not do anything."
+            ),
         ],
     )
 
@@ -238,7 +240,7 @@ def _to_listed(order: Order) -> Link:
 
 
 def _about_links() -> str:
-    return _("The link opens this order on any device. Keep it to yourself.")
+    return _("Links in this mail open your order on any device. Please keep them to yourself.")
 
 
 def _is_web(parcel: Shipment) -> bool:

@@ -205,7 +205,9 @@ def test_without_a_mail_server_mails_wait(
     assert outcome(row)[0] == "done"
 
 
-@pytest.mark.parametrize("address", ["anna@b.example\r\nBcc: all@b.example", "anna@b.example\nx", "ä@@b"])
+@pytest.mark.parametrize(
+    "address", ["anna@b.example\r\nBcc: all@b.example", "anna@b.example\nx", "ä@@b"]
+)
 def test_an_address_that_is_none_is_given_up(
     make_order: MakeOrder, server: MailServer, address: str
 ) -> None:
