@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from flashsale.observe import telemetry_reader
 # The caretaker settles after 1 s. `deploy/prometheus/alerts.yml` waits longer: it wakes people.
 WAITS_LONG = 2_000  # ms in the line
 BEHIND_TOO_LONG = 3.0  # seconds for which a gate may lack a change
+MAIL_WAITS_LONG = timedelta(minutes=5)
 _LINE_FULL = 0.5  # of LINE_BOUND
 
 
@@ -20,6 +22,7 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
     yield from _find_broken_stores(snapshot)
     if snapshot.is_ok("Telemetry"):  # else the processes cannot be known
         yield from _find_missing_processes(snapshot)
+    yield from _find_unsent_mails(snapshot)
     for figures in snapshot.sales:
         if snapshot.is_ok("Redis") and figures.gate == "unknown":
             yield Alarm("gate-corrupt", f"{figures.sale}: its gate is corrupt.")
@@ -37,6 +40,18 @@ def _find_missing_processes(snapshot: Snapshot) -> Iterator[Alarm]:
     for role in ("worker", "beat"):
         if not snapshot.alive(role):
             yield Alarm(f"no-{role}", f"No {role} has reported for {telemetry_reader.ALIVE:.0f} s.")
+
+
+def _find_unsent_mails(snapshot: Snapshot) -> Iterator[Alarm]:
+    mails = snapshot.mails
+    if mails.waiting and not settings.MAIL_IS_SENT:
+        yield Alarm("mail-waits", f"{mails.waiting} mails wait: no EMAIL_URL is set.")
+    elif mails.oldest and snapshot.at - mails.oldest > MAIL_WAITS_LONG:
+        minutes = (snapshot.at - mails.oldest) // timedelta(minutes=1)
+        words = f"{mails.waiting} mails wait, the oldest for {minutes} minutes."
+        yield Alarm("mail-waits", words)
+    if mails.failed:
+        yield Alarm("mail-failed", f"{mails.failed} mails of the last day were given up.")
 
 
 def _find_troubled_sale(figures: SaleFigures) -> Iterator[Alarm]:

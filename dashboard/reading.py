@@ -110,6 +110,7 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         audit=stored.audit,
         poison=stored.poison_orders,
         alarms=[],
+        mails=stored.mails,
     )
 
 

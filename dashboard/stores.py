@@ -24,7 +24,9 @@ from flashsale.redis.refusals import describe, refusal, send_probe
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
+from orders import outbox
 from orders.models import AuditEntry, Order
+from orders.outbox import Backlog
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Stored:
     poison: dict[int, int] = field(default_factory=dict)  # orders by sale
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
+    mails: Backlog = field(default_factory=Backlog)
     words: str = ""  # how long it took, and how many connections are used
     read_only: str = ""  # why it can only be read; empty if it can be written to
 
@@ -75,6 +78,7 @@ def _read_stored(only: int | None) -> Stored:
         poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
+        mails=outbox.look(outbox.Consumer.MAIL),
         words=words,
         read_only=why_read_only(),
     )

@@ -148,6 +148,8 @@ def mail_address(name: str, default: str = "") -> str:
     """An e-mail address, with or without a name, or ""."""
 
     def parse(raw: str) -> str:
+        if not raw.isprintable():  # a line break would end the header
+            raise ValueError(name)
         shown, address = parseaddr(raw)
         validate_email(address)
         return formataddr((shown, address))

@@ -39,6 +39,8 @@ ANSWERS = (
     "error",
 )
 
+MAILS = ("done", "unneeded", "failed", "postponed")  # postponed ones are tried again
+
 FLUSH_EVERY = 0.25  # seconds
 KEPT = 660  # seconds of history: ten minutes for the dashboard, and a margin
 ALL = 0  # instead of a sale's id: counts of all sales together, and clicks of no sale
@@ -87,7 +89,7 @@ def count_settled(sale: int, purchases: int) -> None:
 
 
 def count_mail(outcome: str) -> None:
-    """Count a mail by what became of it: `done`, `unneeded`, `failed`, or `postponed`."""
+    """Count a mail by its outcome, one of MAILS."""
     with _lock:
         _count_timed(f"mail|0|{outcome}")
 
