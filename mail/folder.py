@@ -24,7 +24,7 @@ class EmailBackend(BaseEmailBackend):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._folder = Path(settings.EMAIL_FILE_PATH)
+        self._folder = Path(str(settings.EMAIL_FILE_PATH))
 
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
         """Raises OSError."""
@@ -52,14 +52,14 @@ def is_used() -> bool:
 
 def list_mails(most: int) -> list[Kept]:
     """The newest mails. Raises OSError."""
-    return list(_read_heads(_newest_first(Path(settings.EMAIL_FILE_PATH))[:most]))
+    return list(_read_heads(_newest_first(Path(str(settings.EMAIL_FILE_PATH)))[:most]))
 
 
 def read_part(name: str, subtype: str) -> str | None:
     """The text or HTML of a mail; None if there is none. Raises OSError."""
     if not _NAME.match(name):
         return None
-    message = _parse(Path(settings.EMAIL_FILE_PATH) / name)
+    message = _parse(Path(str(settings.EMAIL_FILE_PATH)) / name)
     part = message.get_body((subtype,)) if message else None
     return str(part.get_content()) if part else None
 
@@ -77,7 +77,7 @@ def _parse(path: Path) -> ParsedMessage | None:
         raw = path.read_bytes()
     except FileNotFoundError:
         return None
-    return email.message_from_bytes(raw, policy=email.policy.default)  # type: ignore[arg-type,return-value]
+    return email.message_from_bytes(raw, policy=email.policy.default)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -22,8 +22,9 @@ from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
 from payments.models import Attempt
 
-Event, Status = OutboxRow.Event, Order.Status
+Event, Status, State = OutboxRow.Event, Order.Status, Attempt.State
 
+_WITHOUT_MONEY = {State.CREATED, State.VOIDED, State.FAILED}
 _MOST_LINKS = 50  # orders in one letter
 
 
@@ -214,13 +215,11 @@ def _summary(order: Order) -> list[tuple[str, str]]:
 
 def _about_money(order: Order) -> str:
     """What becomes of the money of an order that has ended."""
-    state = Attempt.State
-    ended = [state.VOIDED, state.FAILED]
-    states = set(order.attempts.values_list("state", flat=True)) - {*ended, state.CREATED}
-    if states & {state.CAPTURED, state.REFUND_PENDING}:
+    states = set(order.attempts.values_list("state", flat=True)) - _WITHOUT_MONEY
+    if states & {State.CAPTURED, State.REFUND_PENDING}:
         amount = format_money(order.total, order.currency)
         return _("You will get %(amount)s back.") % {"amount": amount}
-    if states == {state.REFUNDED}:
+    if states == {State.REFUNDED}:
         return _("Your money was paid back to you.")
     if states:
         return _("If you have paid, you will get your money back.")

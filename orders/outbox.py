@@ -7,6 +7,7 @@ rooms: mail and payments take their rows after the commit, as often as it takes.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.db import connection
@@ -17,7 +18,9 @@ from flashsale.database import bounded_transaction, require_transaction
 from orders.models import OutboxRow
 from orders.order_status import Status
 
-Consumer, Event, Outcome = OutboxRow.Consumer, OutboxRow.Event, OutboxRow.Outcome
+Consumer: TypeAlias = OutboxRow.Consumer
+Event: TypeAlias = OutboxRow.Event
+Outcome: TypeAlias = OutboxRow.Outcome
 
 # A row that its consumer has taken is not taken again for so long, unless it is finished or postponed:
 # longer than the slowest mail server or provider lets a consumer wait.
@@ -25,7 +28,7 @@ LEASE = timedelta(minutes=2)
 _FIRST_PAUSE, _LONGEST_PAUSE = 5, 900  # seconds until a row is tried again
 _FAILURES_SHOWN = timedelta(days=1)
 
-_CONSUMERS: dict[OutboxRow.Event, tuple[OutboxRow.Consumer, ...]] = {
+_CONSUMERS: dict[Event, tuple[Consumer, ...]] = {
     Event.SECURED: (Consumer.MAIL,),
     Event.EXPIRING: (Consumer.MAIL,),
     Event.EXPIRED: (Consumer.MAIL,),
@@ -66,7 +69,7 @@ ON CONFLICT DO NOTHING
 # --- Telling --------------------------------------------------------------------------------------
 
 
-def tell(orders: Iterable[UUID], event: OutboxRow.Event, detail: str = "") -> None:
+def tell(orders: Iterable[UUID], event: Event, detail: str = "") -> None:
     """Add a row for each order and each consumer of the event; one that is there already stays.
 
     Must run in the transaction of the change. `detail` has at most 200 characters and nothing personal.
@@ -92,15 +95,17 @@ def tell_expired(orders: list[UUID]) -> None:
 def tell_expiring(ahead: timedelta, long: timedelta) -> int:
     """Tell once of each hold that ends within `ahead`, if its sale holds for longer than `long` and asks
     for an address. Returns how many are new. Raises django.db.DatabaseError."""
+    bounds: dict[str, Any] = {"ahead": ahead, "long": long}
     with bounded_transaction(), connection.cursor() as cursor:
-        cursor.execute(_TELL_EXPIRING, {"ahead": ahead, "long": long})
-        return cursor.rowcount
+        cursor.execute(_TELL_EXPIRING, bounds)
+        told: int = cursor.rowcount
+        return told
 
 
 # --- Consuming ------------------------------------------------------------------------------------
 
 
-def take(consumer: OutboxRow.Consumer) -> OutboxRow | None:
+def take(consumer: Consumer) -> OutboxRow | None:
     """Take the row that has been due the longest; None if none is due. It is the caller's for LEASE:
     no transaction stays open while the caller talks to another machine."""
     with bounded_transaction():
@@ -112,7 +117,7 @@ def take(consumer: OutboxRow.Consumer) -> OutboxRow | None:
         return row
 
 
-def finish(row: OutboxRow, outcome: OutboxRow.Outcome, problem: str = "") -> None:
+def finish(row: OutboxRow, outcome: Outcome, problem: str = "") -> None:
     """Finish a row that was taken. Does nothing if the lease is over and another has taken it since."""
     _of_this_try(row).update(due=None, outcome=outcome, problem=problem[:200])
 
@@ -140,7 +145,7 @@ class Backlog:
     failed: int = 0
 
 
-def look(consumer: OutboxRow.Consumer) -> Backlog:
+def look(consumer: Consumer) -> Backlog:
     """Raises django.db.DatabaseError."""
     rows = OutboxRow.objects.filter(consumer=consumer)
     waiting = rows.filter(due__isnull=False).aggregate(count=Count("pk"), oldest=Min("at"))
