@@ -4,6 +4,7 @@ import email
 import email.policy
 import re
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from email.message import EmailMessage as ParsedMessage
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +43,7 @@ class Kept(NamedTuple):
     name: str
     to: str
     subject: str
-    date: str
+    date: datetime | None
 
 
 def is_used() -> bool:
@@ -67,8 +68,8 @@ def read_part(name: str, subtype: str) -> str | None:
 def _read_heads(paths: list[Path]) -> Iterator[Kept]:
     for path in paths:
         if message := _parse(path):
-            headers = (str(message.get(name, "")) for name in ("To", "Subject", "Date"))
-            yield Kept(path.name, *headers)
+            to, subject = str(message["To"] or ""), str(message["Subject"] or "")
+            yield Kept(path.name, to, subject, getattr(message["Date"], "datetime", None))
 
 
 def _parse(path: Path) -> ParsedMessage | None:
