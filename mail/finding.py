@@ -17,7 +17,7 @@ def ask_for_links(email: str, language: str) -> None:
 
 
 def tell_found() -> None:
-    """Turn what was asked for into rows of the outbox. Raises django.db.DatabaseError."""
+    """Turn the requests into rows of the outbox. Raises django.db.DatabaseError."""
     with bounded_transaction():
         asked = list(FindRequest.objects.select_for_update(skip_locked=True)[:_AT_ONCE])
         for request in asked:

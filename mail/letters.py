@@ -1,7 +1,7 @@
 """What each mail says: its subject and its parts, in the active language. Text and HTML
 are made of the same.
 
-A letter is about its order as it is when the letter is sent: what is not true any more is not sent.
+A letter is about its order as it is when the letter is sent. One that is not true any more is not sent.
 """
 
 from collections.abc import Callable

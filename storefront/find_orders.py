@@ -50,7 +50,7 @@ class FindOrders(forms.Form):
 @cache_control(private=True, no_store=True)
 @vary_on_headers("Accept-Language", "Cookie")
 async def find_orders(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take it. 422 with the form for what is no address, 429 for too many of one
+    """Show the form, or take it. 422 with the form without an address, 429 for too many of one
     client or address, 503 without the cache that counts them."""
     if request.method != "POST":
         return _show(request, FindOrders(), sent="sent" in request.GET)
