@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from payments.figures import Figures
 WAITS_LONG = 2_000  # ms in the line
 UNKNOWN_TOO_LONG = 60.0  # seconds for which the end of a payment may be unknown
 BEHIND_TOO_LONG = 3.0  # seconds for which a gate may lack a change
+MAIL_WAITS_LONG = timedelta(minutes=5)
 _LINE_FULL = 0.5  # of LINE_BOUND
 
 
@@ -23,6 +25,7 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
     if snapshot.is_ok("Telemetry"):  # else the processes cannot be known
         yield from _find_missing_processes(snapshot)
     yield from _find_troubled_payments(snapshot.payments)
+    yield from _find_unsent_mails(snapshot)
     for figures in snapshot.sales:
         if snapshot.is_ok("Redis") and figures.gate == "unknown":
             yield Alarm("gate-corrupt", f"{figures.sale}: its gate is corrupt.")
@@ -51,6 +54,18 @@ def _find_troubled_payments(figures: Figures) -> Iterator[Alarm]:
         yield Alarm("payment-unknown", words)
     if failed := figures.refunds["failed"]:
         yield Alarm("refund-failed", f"{failed} refund{'s' * (failed > 1)} failed.")
+
+
+def _find_unsent_mails(snapshot: Snapshot) -> Iterator[Alarm]:
+    mails = snapshot.mails
+    if mails.waiting and not settings.MAIL_IS_SENT:
+        yield Alarm("mail-waits", f"{mails.waiting} mails wait: no EMAIL_URL is set.")
+    elif mails.oldest and snapshot.at - mails.oldest > MAIL_WAITS_LONG:
+        minutes = (snapshot.at - mails.oldest) // timedelta(minutes=1)
+        words = f"{mails.waiting} mails wait, the oldest for {minutes} minutes."
+        yield Alarm("mail-waits", words)
+    if mails.failed:
+        yield Alarm("mail-failed", f"{mails.failed} mails of the last day were given up.")
 
 
 def _find_troubled_sale(figures: SaleFigures) -> Iterator[Alarm]:

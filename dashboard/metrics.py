@@ -66,6 +66,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     for role in ("web", "worker", "beat"):
         processes.add_metric([role], snapshot.alive(role))
     yield processes
+    yield from _of_mails(snapshot)
     up = GaugeMetricFamily("flashsale_store_up", "1 if the store answers", labels=["store"])
     for part in snapshot.parts:
         up.add_metric([part.name.lower()], part.ok)
@@ -144,6 +145,18 @@ def _of_sales(sales: list[SaleFigures]) -> Iterator[Metric]:
             if variant.left is not None:
                 left.add_metric([figures.sale.slug, variant.variant.sku], variant.left)
     yield left
+
+
+def _of_mails(snapshot: Snapshot) -> Iterator[Metric]:
+    mails = snapshot.mails
+    counted = CounterMetricFamily("flashsale_mails", "Mails by outcome", labels=["outcome"])
+    for outcome in telemetry.MAILS:
+        counted.add_metric([outcome], snapshot.timed.mails[outcome])
+    yield counted
+    yield GaugeMetricFamily("flashsale_mails_waiting", "Mails that are not sent yet", mails.waiting)
+    age = (snapshot.at - mails.oldest).total_seconds() if mails.oldest else 0.0
+    words = "How long the oldest of these has waited"
+    yield GaugeMetricFamily("flashsale_mails_age_seconds", words, max(0.0, age))
 
 
 def _seconds(milliseconds: int | None) -> float | None:

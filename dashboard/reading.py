@@ -112,6 +112,7 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         overdue_holds=stored.overdue_holds,
         payments=stored.payments,
         alarms=[],
+        mails=stored.mails,
     )
 
 

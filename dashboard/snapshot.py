@@ -3,13 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
+from orders.outbox import Backlog
 from payments.figures import Figures
 
 
@@ -97,6 +98,7 @@ class Snapshot:
     overdue_holds: dict[Sale, int]  # that should have expired long ago
     payments: Figures  # of all sales
     alarms: list[Alarm]
+    mails: Backlog = field(default_factory=Backlog)  # those that are not sent yet
 
     @property
     def answers(self) -> Counter[str]:

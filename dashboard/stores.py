@@ -24,8 +24,9 @@ from flashsale.redis.refusals import describe, refusal, send_probe
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
-from orders import holds
+from orders import holds, outbox
 from orders.models import AuditEntry, Order
+from orders.outbox import Backlog
 from payments.figures import Figures, read_figures
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Stored:
     overdue_holds: dict[Sale, int] = field(default_factory=dict)  # by sale, whether shown or not
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
     payments: Figures = field(default_factory=Figures)
+    mails: Backlog = field(default_factory=Backlog)
     words: str = ""  # how long it took, and how many connections are used
     read_only: str = ""  # why it can only be read; empty if it can be written to
 
@@ -81,6 +83,7 @@ def _read_stored(only: int | None) -> Stored:
         overdue_holds=holds.count_overdue(),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
         payments=read_figures(),
+        mails=outbox.look(outbox.Consumer.MAIL),
         words=words,
         read_only=why_read_only(),
     )

@@ -1,11 +1,13 @@
 from django.urls import path
 
-from dashboard import views
+from dashboard import mails, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("live/", views.live, name="dashboard-live"),
     path("history/", views.history, name="dashboard-history"),
+    path("mails/", mails.mails, name="mails"),
+    path("mails/<str:name>/<slug:part>/", mails.mail, name="mail"),
     path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
     path(
         "sales/<int:sale>/products/<int:variant>/<slug:action>/",

@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from flashsale import queues, variables
+from flashsale import mail_servers, queues, variables
 from flashsale.local import embedded
 from flashsale.observe import logs
 from flashsale.redis.client_factory import RetryElsewhere
@@ -162,7 +163,9 @@ DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new pro
 # --- Checkout, payment and mail --------------------------------------------------------------
 
 SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
-    f"https://{ALLOWED_HOSTS[0].lstrip('.')}" if PRODUCTION else "http://127.0.0.1:8000"
+    f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
+    if PRODUCTION
+    else f"http://127.0.0.1:{variables.whole('PORT', 8000, most=65_535)}"
 )
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
@@ -179,6 +182,24 @@ STRIPE_WEBHOOK_SECRETS = variables.words("STRIPE_WEBHOOK_SECRETS", [])
 # Cards answer at once. Others may take longer than the hold, or cannot be authorised apart.
 STRIPE_PAYMENT_METHODS = variables.words("STRIPE_PAYMENT_METHODS", ["card"])
 STRIPE_API_BASE = variables.http("STRIPE_API_BASE")  # another server than Stripe's, for trials
+
+# Without a mail server mails wait in the outbox. A trial writes them to files, which the dashboard shows.
+_mail_server = variables.mail_server(
+    "EMAIL_URL", "" if PRODUCTION else "file:", str(VAR_DIR / "mail")
+)
+MAIL_IS_SENT = bool(_mail_server)
+EMAIL_BACKEND = _mail_server.get("EMAIL_BACKEND", mail_servers.NONE)
+EMAIL_HOST = _mail_server.get("EMAIL_HOST", "")
+EMAIL_PORT = _mail_server.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _mail_server.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _mail_server.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _mail_server.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail_server.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _mail_server.get("EMAIL_FILE_PATH")
+EMAIL_TIMEOUT = 10  # seconds without a word from the server
+ANYMAIL = {**_mail_server.get("ANYMAIL", {}), "REQUESTS_TIMEOUT": (5, 20)}  # to connect, to answer
+MAIL_FROM = variables.mail_address("MAIL_FROM") or f"shop@{urlsplit(SITE_URL).hostname}"
+MAIL_REPLY_TO = variables.mail_address("MAIL_REPLY_TO")
 
 # --- Django ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from inventory.constraint_messages import explain
 from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.models import Sale, Variant
-from orders import replication
+from orders import outbox, replication
 from orders.models import Order
 
 
@@ -106,13 +106,15 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
 
 
 def take_arrow(order: Order, to: Order.Status, sale: Sale) -> None:
-    """Give a locked order its next status, in the version of its locked sale. The caller moves the
-    units. Raises NotPossible if there is no such arrow."""
+    """Give a locked order its next status, in the version of its locked sale, and tell of it. The
+    caller moves the units. Raises NotPossible if there is no such arrow."""
     if not order.may_become(to):
         was = order.get_status_display().lower()
         raise NotPossible(
             f"{'An' if was[0] == 'e' else 'A'} {was} order cannot be {to.label.lower()}."
         )
+    if sale.has_checkout and to in outbox.OF_ARROWS:
+        outbox.tell([order.pk], outbox.OF_ARROWS[to])
     count_orders(sale, order.status, -1)
     count_orders(sale, to, 1)
     if to != order.Status.HELD:

@@ -21,6 +21,7 @@ from flashsale.database import require_transaction
 from flashsale.observe import logs
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
+from orders import outbox
 from orders.changes import (
     DoneBefore,
     NotReplicated,
@@ -211,7 +212,8 @@ def _expire_batch(sale_id: int, variants: Collection[int]) -> int:
 
 
 def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, int]]:
-    """Expire a batch, under the locks of sales and variants. Returns order, variant and units."""
+    """Expire a batch and tell of it, under the locks of sales and variants. Returns order, variant and
+    units."""
     asked: dict[str, Any] = {
         "sale": sale.pk,
         "variants": list(variants),
@@ -224,6 +226,7 @@ def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, i
         expired: list[tuple[UUID, int, int]] = cursor.fetchall()
     if expired:
         count_orders(sale, Order.Status.HELD, -len(expired))
+        outbox.tell_expired([order for order, _, _ in expired])
     return expired
 
 

@@ -156,6 +156,7 @@ class OutboxRow(models.Model):
         CANCELLED = "cancelled"
         REFUNDED = "refunded"
         SHIPPED = "shipped"
+        FOUND = "found"  # the links of a person's orders were asked for
 
     class Outcome(models.TextChoices):
         PENDING = ""
@@ -182,7 +183,8 @@ class OutboxRow(models.Model):
         indexes = [
             models.Index(
                 fields=["consumer", "due"], condition=Q(due__isnull=False), name="outbox_due"
-            )
+            ),
+            models.Index(fields=["at"], condition=Q(outcome="failed"), name="outbox_failed"),
         ]
         constraints = [
             models.UniqueConstraint(

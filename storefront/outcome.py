@@ -1,4 +1,4 @@
-"""`GET /orders/<id>/`: the outcome of a purchase, for its shopper only."""
+"""`GET /orders/<id>/`: the outcome of a purchase, for its shopper, and for who has its link."""
 
 import re
 from datetime import datetime
@@ -10,14 +10,15 @@ from django.db import DatabaseError
 
 from flashsale.database import in_thread
 from flashsale.http.request import Request
-from flashsale.http.response import Response, json_response
+from flashsale.http.response import Response, json_response, redirect
 from flashsale.observe import logs
 from inventory.click_answers import ClickAnswer
 from inventory.gate import admission
 from inventory.gate.entries import Answer
+from orders import order_links
 from orders.models import Order
 from orders.tickets import sale_of
-from storefront import feed, fragments
+from storefront import feed, fragments, order_access
 from storefront.bought import Bought, recall
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
@@ -25,6 +26,7 @@ from storefront.own_purchases import answer_of
 from storefront.responses import RETRY, failure
 from storefront.sale_json import moment_of
 
+_KEY = re.compile(rb"(?:\A|&)key=([A-Za-z0-9_-]{22})(?:&|\Z)")
 _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
 
@@ -35,7 +37,12 @@ async def outcome(request: Request, purchase: str) -> Response:
     if not request.trustworthy:
         return failure(request, ClickAnswer.INSECURE)
     number = read_number(purchase)
-    if request.shopper is None or number is None:
+    if number is None:
+        return not_found(request)
+    if opened := _open_by_link(request, number):
+        return opened
+    has_key = order_access.has_key(request, number)
+    if request.shopper is None and not has_key:
         return not_found(request)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
@@ -43,7 +50,7 @@ async def outcome(request: Request, purchase: str) -> Response:
         found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
-    if live is None or found is None or found.answer.shopper != request.shopper.hex:
+    if live is None or found is None or not (has_key or _is_of(found, request.shopper)):
         return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
@@ -113,6 +120,24 @@ class Found(NamedTuple):
 async def find_order(purchase: UUID) -> Found | None:
     """Read the order of a purchase from PostgreSQL. Raises DatabaseError or TimeoutError."""
     return await in_thread(_find_order, purchase)
+
+
+# --- Whose it is ----------------------------------------------------------------------------------
+
+
+def _open_by_link(request: Request, purchase: UUID) -> Response | None:
+    """Keep the key of a mailed link in a cookie that opens this order alone, and take it out of the
+    address. None without a key, or with a wrong one, which says nothing."""
+    found = _KEY.search(request.scope["query_string"])
+    key = found[1].decode() if found else ""
+    if not order_links.opens(purchase, key):
+        return None
+    cookie = order_access.key_cookie(purchase, key, request.secure)
+    return redirect(f"/orders/{purchase}/", (b"set-cookie", cookie.encode()))
+
+
+def _is_of(found: Found, shopper: UUID | None) -> bool:
+    return shopper is not None and found.answer.shopper == shopper.hex
 
 
 # --- Finding the purchase -------------------------------------------------------------------------

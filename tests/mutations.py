@@ -276,6 +276,21 @@ MUTATIONS = (
         ),
     ),
     _mutation(
+        7,
+        "the outbox is written outside the transaction",
+        "orders/tests/test_outbox.py::test_it_is_told_in_the_transaction_in_which_it_happened",
+        (
+            "orders/changes.py",
+            "        outbox.tell([order.pk], outbox.OF_ARROWS[to])\n",
+            "        from django.db import transaction\n\n"
+            "        transaction.on_commit(\n"
+            "            lambda: outbox.OutboxRow.objects.create(\n"
+            "                consumer='mail', event=outbox.OF_ARROWS[to], order_id=order.pk\n"
+            "            )\n"
+            "        )\n",
+        ),
+    ),
+    _mutation(
         1,
         "gates of an old copy of Redis are believed",
         "tests/faults/test_redis.py::test_an_old_copy_of_redis_sells_nothing_that_was_sold_since",

@@ -25,6 +25,8 @@ SHOPPERS_TEXTS = (
     "templates/*.html",
     "templates/storefront/**/*.html",
     "templates/payments/**/*.html",
+    "templates/mail/*",
+    "mail/*.py",
     "storefront/*.py",
     "storefront/templatetags/*.py",
     "flashsale/*.py",

@@ -39,6 +39,8 @@ ANSWERS = (
     "error",
 )
 
+MAILS = ("done", "unneeded", "failed", "postponed")  # postponed ones are tried again
+
 FLUSH_EVERY = 0.25  # seconds
 KEPT = 660  # seconds of history: ten minutes for the dashboard, and a margin
 ALL = 0  # instead of a sale's id: counts of all sales together, and clicks of no sale
@@ -90,6 +92,12 @@ def count_payment(what: str) -> None:
     """Count something that happened to payments of all sales, such as `forged`: an event that no provider
     signed."""
     _count_of_sale(ALL, f"payments|{ALL}|{what}")
+
+
+def count_mail(outcome: str) -> None:
+    """Count a mail by its outcome, one of MAILS."""
+    with _lock:
+        _count_timed(f"mail|0|{outcome}")
 
 
 def count_accepted(purchase: str, clicked_at: float) -> None:

@@ -58,6 +58,7 @@ class Second:
     payments: Counter[str] = field(default_factory=Counter)
     accept: Counter[int] = field(default_factory=Counter)
     confirm: Counter[int] = field(default_factory=Counter)
+    mails: Counter[str] = field(default_factory=Counter)  # by what became of them
 
     @property
     def answers(self) -> Counter[str]:
@@ -71,6 +72,7 @@ class Second:
         self.payments.update(other.payments)
         self.accept.update(other.accept)
         self.confirm.update(other.confirm)
+        self.mails.update(other.mails)
 
     def take(self, written: Mapping[str, str]) -> None:
         """Add the processes' counts (JSON by process, as in Redis). Skips and logs malformed ones."""
@@ -94,6 +96,8 @@ class Second:
             self.accept[which] += units
         elif kind == "confirm":
             self.confirm[which] += units
+        elif kind == "mail":
+            self.mails[answer] += units
 
 
 def _parsed(name: str, units: object) -> tuple[str, int, str, int]:

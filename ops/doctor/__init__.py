@@ -7,6 +7,7 @@ from ops.doctor import (
     clocks,
     configuration,
     files,
+    mail_server,
     names,
     postgresql,
     processes,
@@ -28,5 +29,6 @@ GROUPS: Groups = {
     "clocks": (clocks.check_clocks,),
     "processes": processes.CHECKS,
     "sales": sales.CHECKS,
+    "mail": mail_server.CHECKS,
     "names": names.CHECKS,
 }

@@ -61,6 +61,7 @@ class Migration(migrations.Migration):
                             ("cancelled", "Cancelled"),
                             ("refunded", "Refunded"),
                             ("shipped", "Shipped"),
+                            ("found", "Found"),
                         ],
                         max_length=9,
                     ),
@@ -116,7 +117,12 @@ class Migration(migrations.Migration):
                         condition=models.Q(("due__isnull", False)),
                         fields=["consumer", "due"],
                         name="outbox_due",
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("outcome", "failed")),
+                        fields=["at"],
+                        name="outbox_failed",
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
