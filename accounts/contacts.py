@@ -1,0 +1,169 @@
+"""Contacts of orders: saved at the checkout, read by mail and by who ships, found by e-mail, erased.
+
+The details of a person are one text, encrypted if `settings.CONTACT_KEYS` has a key. No other module
+reads or writes these rows.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import NamedTuple
+from uuid import UUID
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.utils import timezone
+
+from accounts import models
+from flashsale.database import require_transaction
+from flashsale.http import signing
+
+_PURPOSE = "contact-email"
+_SALE = 4  # bytes of the sale's number in an order's id: `orders/tickets.py` lays it out
+
+
+class Erased(Exception):
+    """The contact was erased. It is not saved again: the request to erase it is the newer wish."""
+
+
+class Unreadable(Exception):
+    """None of the keys opens a contact. The message names the order, and nothing of the person."""
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a shopper has typed. "" where nothing was asked or given.
+
+    `street` may have several lines. `region` and `city` are written as the country's post writes them,
+    `country` is an ISO 3166 alpha-2 code, `phone` an E.164 number.
+    """
+
+    email: str = ""
+    name: str = ""
+    company: str = ""
+    street: str = ""
+    district: str = ""
+    city: str = ""
+    region: str = ""
+    postcode: str = ""
+    sorting_code: str = ""
+    country: str = ""
+    phone: str = ""
+
+
+class Contact(NamedTuple):
+    """The contact of one order. `language` is that of the page on which it was given."""
+
+    order: UUID
+    details: Details
+    language: str
+    terms_accepted_at: datetime | None
+
+
+def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) -> bool:
+    """Save the contact of an order in place of an earlier one. True if it is the first.
+
+    Must run in a transaction. Raises Erased.
+    """
+    require_transaction()
+    values = {
+        "email_key": _key_of(details.email),
+        "sealed": _seal(details),
+        "language": language,
+    }
+    accepted_at = timezone.now() if accepted_terms else None
+    row, created = models.Contact.objects.select_for_update().get_or_create(
+        pk=order,
+        defaults={**values, "sale": _sale_of(order), "terms_accepted_at": accepted_at},
+    )
+    if created:
+        return True
+    if row.erased_at:
+        raise Erased
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.terms_accepted_at = row.terms_accepted_at or accepted_at
+    row.save()
+    return False
+
+
+def read(order: UUID) -> Contact | None:
+    """The contact of an order; None if there is none, or if it is erased. Raises Unreadable."""
+    row = models.Contact.objects.filter(pk=order, erased_at=None).first()
+    if row is None:
+        return None
+    return Contact(row.order, _open(row), row.language, row.terms_accepted_at)
+
+
+def read_many(orders: Iterable[UUID]) -> dict[UUID, Details]:
+    """The details of these orders' contacts, without missing and erased ones. Raises Unreadable."""
+    rows = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return {row.order: _open(row) for row in rows}
+
+
+def find_orders(email: str) -> list[UUID]:
+    """The orders with this e-mail address, newest first, however it is spelt."""
+    message = canonical_email(email).encode()
+    keys = [key.hex() for key in signing.sign_with_each(_PURPOSE, message)]
+    rows = models.Contact.objects.filter(email_key__in=keys) if message else []
+    return [row.order for row in sorted(rows, key=lambda row: row.created_at, reverse=True)]
+
+
+def erase(orders: Iterable[UUID]) -> int:
+    """Erase the contacts of these orders for good. Returns how many there were. The row stays, and says
+    that and when it was erased."""
+    there = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return there.update(sealed="", email_key="", erased_at=timezone.now())
+
+
+def canonical_email(address: str) -> str:
+    """The form in which addresses are compared: NFC, without case, the domain as DNS has it. "" for text
+    that is no address."""
+    local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
+    if not (local and domain):
+        return ""
+    with suppress(UnicodeError):  # no name of DNS: compared as it is
+        domain = domain.encode("idna").decode("ascii")
+    return f"{local.casefold()}{at}{domain.casefold()}"
+
+
+def _key_of(email: str) -> str:
+    canonical = canonical_email(email)
+    return signing.sign(_PURPOSE, canonical.encode()).hex() if canonical else ""
+
+
+def _sale_of(order: UUID) -> int:
+    return int.from_bytes(order.bytes[:_SALE], "big")
+
+
+# --- Encryption at rest ---------------------------------------------------------------------------
+
+
+@cache
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    """Encrypts with the first key, and opens what any of them has encrypted."""
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _seal(details: Details) -> str:
+    plain = json.dumps({name: value for name, value in asdict(details).items() if value})
+    if not settings.CONTACT_KEYS:
+        return plain
+    return _fernet(tuple(settings.CONTACT_KEYS)).encrypt(plain.encode()).decode()
+
+
+def _open(row: models.Contact) -> Details:
+    plain = row.sealed
+    if not plain.startswith("{"):  # it was saved while there was a key
+        try:
+            plain = _fernet(tuple(settings.CONTACT_KEYS)).decrypt(plain).decode()
+        except (InvalidToken, ValueError):  # ValueError: there is no key at all
+            raise Unreadable(
+                f"The contact of order {row.order} is encrypted with a key that CONTACT_KEYS lacks."
+            ) from None
+    known = {field.name for field in fields(Details)}
+    return Details(**{name: text for name, text in json.loads(plain).items() if name in known})
