@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from dashboard.access import CORRECT, RUN
 from dashboard.base_control import Control, Outcome
+from dashboard.shipping_control import Ship
 from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
@@ -249,4 +250,4 @@ class Cancel(Control):
 
 OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
 OF_VARIANTS = (Restock, Correct)
-OF_ORDERS = (Cancel,)
+OF_ORDERS = (Cancel, Ship)

@@ -26,7 +26,7 @@ _is_link = URLValidator(
 
 
 class Parcel(NamedTuple):
-    """What finds a parcel; "" for what is not known."""
+    """What finds a parcel; "" for a part that is not known."""
 
     carrier: str = ""
     number: str = ""
