@@ -16,3 +16,7 @@ def is_erased(order: UUID) -> bool | None:
     """Whether the order's contact was erased; None if it never had one."""
     found = Contact.objects.filter(pk=order).values_list("erased_at", flat=True)
     return None if not found else found[0] is not None
+
+
+def has_contacts() -> bool:
+    return Contact.objects.filter(erased_at=None).exists()

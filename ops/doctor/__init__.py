@@ -6,6 +6,7 @@ A file for each thing that is examined, and `findings.py`, which runs the checks
 from ops.doctor import (
     clocks,
     configuration,
+    contacts,
     files,
     names,
     postgresql,
@@ -29,4 +30,5 @@ GROUPS: Groups = {
     "processes": processes.CHECKS,
     "sales": sales.CHECKS,
     "names": names.CHECKS,
+    "contacts": contacts.CHECKS,
 }
