@@ -167,7 +167,7 @@ SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
-CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
+CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
 
 # --- Django ----------------------------------------------------------------------------------
 
@@ -184,6 +184,7 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    "django_countries",  # for its translations
     "flashsale",
     "inventory",
     "accounts",
@@ -247,6 +248,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 # Nothing sets it. Django's own name for it may be set by another site of the domain, and the express lane
 # reads no such cookie.
 LANGUAGE_COOKIE_NAME = "flashsale_language"
+COUNTRIES_OVERRIDE = {"XK": "Kosovo"}  # ISO 3166 has not named it yet, and parcels go there
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -6,10 +6,12 @@ from django.urls import include, path
 from dashboard import login
 from dashboard.metrics import metrics
 from ops import health
-from storefront import views
+from storefront import checkout, views
 
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
+    path("orders/<str:purchase>/checkout/", checkout.checkout, name="checkout"),
+    path("orders/<str:purchase>/checkout/back", checkout.back),
     path("dashboard/", include("dashboard.urls")),
     path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has
     path("admin/login/", login.login),  # before admin.site.urls, which has one, too

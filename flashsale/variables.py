@@ -3,6 +3,7 @@
 django-environ parses the URLs; its own errors do not name the variable.
 """
 
+import base64
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -40,6 +41,19 @@ def words(name: str, default: list[str]) -> list[str]:
 
 def _split(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def fernet_keys(name: str) -> list[str]:
+    """A comma-separated list of keys for Fernet: 32 bytes each, in URL-safe base64."""
+
+    def parse(raw: str) -> list[str]:
+        keys = _split(raw)
+        for key in keys:
+            if len(base64.b64decode(key, b"-_", validate=True)) != 32:
+                raise ValueError(name)
+        return keys
+
+    return _read(name, [], parse, "keys of 32 bytes in URL-safe base64, comma-separated")
 
 
 def origins(name: str) -> list[str]:

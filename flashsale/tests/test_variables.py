@@ -13,6 +13,7 @@ from tests.operators import spawned
 
 NAME = "SHOP_VARIABLE"
 POSTGRES = "postgres://anna:secret@db:5432/shop"
+FERNET_KEY = "-" * 42 + "8="  # 32 bytes
 REDIS = "redis://:secret@cache:6379/1"
 
 Read = Callable[[], Any]
@@ -24,6 +25,10 @@ def read_words() -> list[str]:
 
 def read_origins() -> list[str]:
     return variables.origins(NAME)
+
+
+def read_fernet_keys() -> list[str]:
+    return variables.fernet_keys(NAME)
 
 
 def read_flag() -> bool:
@@ -77,6 +82,7 @@ def read_sentry() -> str:
             "https://*.b.example,http://[::1]:8000",
             ["https://*.b.example", "http://[::1]:8000"],
         ),
+        (read_fernet_keys, f" {FERNET_KEY} ,{FERNET_KEY}", [FERNET_KEY, FERNET_KEY]),
         (read_flag, "1", True),
         (read_flag, "Yes", True),
         (read_flag, "off", False),
@@ -129,6 +135,11 @@ def test_a_missing_or_empty_variable_has_its_default(
 @pytest.mark.parametrize(
     ("read", "raw"),
     [
+        (read_fernet_keys, "hunter2"),
+        (read_fernet_keys, FERNET_KEY + "hunter2="),
+        (read_fernet_keys, FERNET_KEY[:-1]),
+        (read_fernet_keys, f"{FERNET_KEY},{FERNET_KEY[4:]}"),
+        (read_fernet_keys, FERNET_KEY.replace("8", "!")),
         (read_flag, "hunter2"),
         (read_currency, "hunter2"),
         (read_currency, "XAU"),
