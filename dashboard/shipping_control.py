@@ -1,5 +1,6 @@
 """The control that marks orders as shipped."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
@@ -15,7 +16,6 @@ from orders.models import Order
 class Ship(Control):
     """Carries a key that is made with the form: the same form sent twice ships once."""
 
-    field_order = ("carrier", "number", "url", "reason")
     name = "ship"
     label = "Mark as shipped"
     effect = (
@@ -32,6 +32,10 @@ class Ship(Control):
         max_length=shipping.MOST_LINK, required=False, label="Tracking link", empty_value=""
     )
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+    def __init__(self, subjects: Sequence[Order], *args: Any, **kwargs: Any) -> None:
+        super().__init__(subjects, *args, **kwargs)
+        self.order_fields(["carrier", "number", "url", "reason"])
 
     @classmethod
     def fits(cls, subject: Order) -> bool:

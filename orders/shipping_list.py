@@ -130,7 +130,7 @@ def _columns(cells: Sequence[str]) -> tuple[int | None, ...]:
 
 
 def _line(at: int, cells: Sequence[str], columns: Sequence[int | None]) -> Line:
-    found = {}
+    found: dict[int, str] = {}
     for column, cell in zip(columns, cells, strict=False):
         if column is not None and cell:
             found.setdefault(column, cell)

@@ -19,7 +19,11 @@ from tests import deadlines
 from tests.cast import at_once, queue_up
 from tests.shipped import sell
 
-DHL = {"carrier": "DHL", "number": "00340434", "url": "https://dhl.example/?id=00340434"}
+DHL: dict[str, Any] = {
+    "carrier": "DHL",
+    "number": "00340434",
+    "url": "https://dhl.example/?id=00340434",
+}
 
 
 def shipped_mails(order: Order) -> list[str]:
@@ -119,7 +123,7 @@ def test_only_a_confirmed_order_is_shipped(make_sale: MakeSale) -> None:
     ],
 )
 def test_what_is_no_parcel_is_refused_with_a_sentence(
-    make_sale: MakeSale, parcel: dict[str, str], why: str
+    make_sale: MakeSale, parcel: dict[str, Any], why: str
 ) -> None:
     [order] = sell(make_sale())
     with pytest.raises(NotPossible, match=why):

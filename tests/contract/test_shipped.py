@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import OperationalError
@@ -19,7 +20,7 @@ from storefront.tests.test_own_orders import an_order
 from tests.cast import HTMX, PAGE, Shopper
 
 LINK = "https://dhl.example/?id=0034&lang=de"
-DHL = {"carrier": "D<H>L", "number": "0034", "url": LINK}
+DHL: dict[str, Any] = {"carrier": "D<H>L", "number": "0034", "url": LINK}
 GERMAN = {**PAGE, "Accept-Language": "de"}
 
 
