@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 Facts = dict[str, Any]
 Moment = Callable[[datetime | None], datetime | None]
 
-RETENTION = "retention"  # the actor in the audit of what is erased in time
+RETENTION = "retention"  # the actor of such erasures in the audit
 BATCH = 500  # contacts in a transaction
 
 
