@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from dashboard.access import CORRECT, RETRY_REFUND, RUN
 from dashboard.base_control import Control, Outcome
+from dashboard.shipping_control import Ship
 from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
@@ -270,5 +271,5 @@ class RetryRefund(Control):
 
 OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
 OF_VARIANTS = (Restock, Correct)
-OF_ORDERS = (Cancel,)
+OF_ORDERS = (Cancel, Ship)
 OF_REFUNDS = (RetryRefund,)

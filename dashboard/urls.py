@@ -1,6 +1,6 @@
 from django.urls import path
 
-from dashboard import mails, views
+from dashboard import fulfilment, mails, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -8,6 +8,10 @@ urlpatterns = [
     path("history/", views.history, name="dashboard-history"),
     path("mails/", mails.mails, name="mails"),
     path("mails/<str:name>/<slug:part>/", mails.mail, name="mail"),
+    path("sales/<int:sale>/fulfilment/", fulfilment.fulfilment, name="fulfilment"),
+    path("sales/<int:sale>/fulfilment/parcels/", fulfilment.parcels, name="parcels"),
+    path("sales/<int:sale>/fulfilment/export/", fulfilment.export, name="shipping-export"),
+    path("sales/<int:sale>/fulfilment/<uuid:order>/ship/", fulfilment.ship, name="ship"),
     path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
     path(
         "sales/<int:sale>/products/<int:variant>/<slug:action>/",

@@ -44,6 +44,10 @@ class LifecycleCommand(CommandFamily):
 
     def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
         super().add_change_arguments(parser)
+        self.add_audit_arguments(parser, needs_reason=needs_reason)
+
+    def add_audit_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
+        """Add the options of a (sub)command that the audit notes."""
         parser.add_argument(
             "--by",
             metavar="NAME",

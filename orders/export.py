@@ -166,6 +166,11 @@ def _harmless(text: str) -> str:
     return _FORMULA.sub(r"\1'", text)
 
 
+def harmless(texts: Iterable[str]) -> tuple[str, ...]:
+    """Cells of texts that people have typed, none of which a spreadsheet takes for a formula."""
+    return tuple(map(_harmless, texts))
+
+
 @lru_cache(maxsize=1_000)
 def _decimal(minor_units: int, currency: str) -> str:
     """12900 EUR is 129.00, 12900 JPY is 12900; empty for an order without a variant."""

@@ -19,6 +19,7 @@ from storefront.catalogue import VariantCard
 from storefront.choice import Choice
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import moment_in_words, render_once, render_outcome
+from storefront.parcels import Shipped, render_parcel
 from storefront.rendered import Rendered, placeholder, render
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
@@ -237,6 +238,7 @@ def render_order_page(
     answer: Answer,
     bought: Bought | None,
     accepted_at: datetime | None = None,
+    parcel: Shipped | None = None,
 ) -> bytes:
     """Render the outcome as a page of its own."""
     context = {
@@ -247,12 +249,14 @@ def render_order_page(
         "reference": placeholder("reference"),
         "accepted": placeholder("accepted") if accepted_at else "",
         "outcome": placeholder("outcome"),
+        "parcel": placeholder("parcel") if parcel else "",
         "now": placeholder("now"),
         "reload_after": placeholder("reload-after"),
     }
     values = {
         "purchase": str(purchase),
         "reload-after": str(_reload_after(live.now, answer)),
+        "parcel": render_parcel(parcel, live.card.time_zone, language),
         "now": str(live.now),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),

@@ -23,6 +23,8 @@ from storefront.bought import Bought, recall
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
+from storefront.parcels import as_json as parcel_as_json
+from storefront.parcels import find_parcel
 from storefront.responses import RETRY, failure
 from storefront.sale_json import moment_of
 
@@ -54,12 +56,14 @@ async def outcome(request: Request, purchase: str) -> Response:
         return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
-        return json_response(200, as_json(number, found))
+        parcel = await find_parcel(number, answer.status, found.accepted_at)
+        return json_response(200, as_json(number, found) | parcel_as_json(parcel))
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
         return render_settled(request, live, number, answer, bought=found.bought)
-    page = fragments.render_order_page(live, request.language, number, *found)
+    parcel = await find_parcel(number, answer.status, found.accepted_at)
+    page = fragments.render_order_page(live, request.language, number, *found, parcel)
     return Response(200, page)
 
 

@@ -6,6 +6,7 @@ A file for each thing that is examined, and `findings.py`, which runs the checks
 from ops.doctor import (
     clocks,
     configuration,
+    contacts,
     files,
     mail_server,
     names,
@@ -31,4 +32,5 @@ GROUPS: Groups = {
     "sales": sales.CHECKS,
     "mail": mail_server.CHECKS,
     "names": names.CHECKS,
+    "contacts": contacts.CHECKS,
 }

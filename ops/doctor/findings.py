@@ -105,6 +105,6 @@ def _secrets() -> set[str]:
     passwords.append(settings.DATABASES["default"].get("PASSWORD") or "")
     mail_keys = [key for name, key in settings.ANYMAIL.items() if name.endswith(("KEY", "TOKEN"))]
     passwords += [settings.EMAIL_HOST_PASSWORD, *mail_keys]
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS, *settings.CONTACT_KEYS]
     # Shorter ones would only garble the text around them.
     return {secret for secret in (*keys, *passwords, *map(unquote, passwords)) if len(secret) > 4}
