@@ -5,7 +5,7 @@ Who comes first is decided in `inventory/lua/admit.lua`.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from inventory.gate.entries import Entry
@@ -22,7 +22,6 @@ class Decision:
     variant: Variant | None
     status: Order.Status
     reason: str = ""
-    hold_until: int = 0  # ms since 1970 by PostgreSQL's clock, of a hold that is written
 
     @property
     def owned(self) -> int:
@@ -69,13 +68,6 @@ def allot(
 def given_by(sale: Sale) -> Order.Status:
     """The status of an order that gets its units in this sale."""
     return Order.Status.HELD if sale.hold_minutes else Order.Status.CONFIRMED
-
-
-def hold(decisions: list[Decision], until: int) -> list[Decision]:
-    """The decisions with the end, in ms, of the holds that they are; 0: they are none."""
-    if not until:
-        return decisions
-    return [replace(each, hold_until=until) if each.owned else each for each in decisions]
 
 
 def reject_as_poison(entry: Entry) -> Decision:
