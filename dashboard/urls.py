@@ -7,7 +7,7 @@ urlpatterns = [
     path("live/", views.live, name="dashboard-live"),
     path("history/", views.history, name="dashboard-history"),
     path("mails/", mails.mails, name="mails"),
-    path("mails/<str:name>/<slug:part>/", mails.mail, name="mail"),
+    path("mails/<str:mail>/<slug:part>/", mails.read_mail, name="mail"),
     path("sales/<int:sale>/<slug:action>/", views.change_sale, name="change-sale"),
     path(
         "sales/<int:sale>/products/<int:variant>/<slug:action>/",
