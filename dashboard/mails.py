@@ -36,9 +36,9 @@ def mails(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @staff_with(SEE_CONTACTS)
-def mail(request: HttpRequest, name: str, part: str) -> HttpResponse:
+def read_mail(request: HttpRequest, mail: str, part: str) -> HttpResponse:
     """One mail as text, or as HTML in a sandbox, where it is of another origin and runs nothing."""
-    content = folder.read_part(name, _PARTS[part]) if are_kept() and part in _PARTS else None
+    content = folder.read_part(mail, _PARTS[part]) if are_kept() and part in _PARTS else None
     if content is None:
         raise Http404
     if part == "text":

@@ -51,7 +51,7 @@ EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
     (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{NAME})\Z"), media.picture),
-    (re.compile(r"\A/orders/(?!find/)(?P<purchase>[^/]+)/\Z"), outcome),
+    (re.compile(r"\A/orders/(?P<purchase>(?!find/)[^/]+)/\Z"), outcome),
     (re.compile(r"\A/orders/(?P<purchase>[^/]+)/give-back\Z"), give_back),
     (re.compile(r"\A/\Z"), sale_list),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),

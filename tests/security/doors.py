@@ -29,6 +29,8 @@ EXAMPLES = {
     "app_label": "inventory",
     "url": "nothing/of/ours",
     "file": "css/shop.css",
+    "mail": "news.1-shop.example.eml",
+    "part": "text",
     "anything": "1/2",
 }
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -149,7 +150,7 @@ def rows_of_postgresql() -> dict[str, str]:
 
 def all_of_redis() -> str:
     """All keys and values of the server, in all databases."""
-    client = blocking_clients.client_of(0)
+    client: Any = blocking_clients.client_of(0)
     read = {
         b"string": lambda key: client.get(key),
         b"hash": lambda key: client.hgetall(key),
