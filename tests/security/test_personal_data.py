@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -149,7 +150,7 @@ def rows_of_postgresql() -> dict[str, str]:
 
 def all_of_redis() -> str:
     """All keys and values of the server, in all databases."""
-    client = blocking_clients.client_of(0)
+    client: Any = blocking_clients.client_of(0)
     read = {
         b"string": lambda key: client.get(key),
         b"hash": lambda key: client.hgetall(key),
@@ -158,7 +159,7 @@ def all_of_redis() -> str:
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
         b"stream": lambda key: client.xrange(key),
     }
-    kinds = {kind.decode(): reads for kind, reads in read.items()}
+    kinds: dict[str, Any] = {kind.decode(): reads for kind, reads in read.items()}
     texts = []
     for key in client.scan_iter(count=1000):
         kind = client.type(key)
