@@ -159,7 +159,7 @@ def all_of_redis() -> str:
         b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
         b"stream": lambda key: client.xrange(key),
     }
-    kinds = {kind.decode(): reads for kind, reads in read.items()}
+    kinds: dict[str, Any] = {kind.decode(): reads for kind, reads in read.items()}
     texts = []
     for key in client.scan_iter(count=1000):
         kind = client.type(key)
