@@ -171,6 +171,15 @@ PAYMENT_CALLS_PER_SECOND = variables.whole("PAYMENT_CALLS_PER_SECOND", 25, least
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
 CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
 
+# --- Stripe ----------------------------------------------------------------------------------
+
+STRIPE_SECRET_KEY = variables.text("STRIPE_SECRET_KEY")
+# Of the webhook's endpoint. Two while one takes the other's place.
+STRIPE_WEBHOOK_SECRETS = variables.words("STRIPE_WEBHOOK_SECRETS", [])
+# Cards answer at once. Others may take longer than the hold, or cannot be authorised apart.
+STRIPE_PAYMENT_METHODS = variables.words("STRIPE_PAYMENT_METHODS", ["card"])
+STRIPE_API_BASE = variables.http("STRIPE_API_BASE")  # another server than Stripe's, for trials
+
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [

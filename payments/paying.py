@@ -1,4 +1,4 @@
-"""What pages ask of payments: begin one, look after it, and say how it stands."""
+"""What pages ask of payments: begin one, look after it, and describe it."""
 
 import logging
 import math
@@ -38,7 +38,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """How the payment of an order stands. `stage` is open, taking, unknown, paid, failed, refund_pending,
+    """The state of an order's payment. `stage` is open, taking, unknown, paid, failed, refund_pending,
     refunded or refund_failed; `amount` is in minor units; `problem` is for staff."""
 
     stage: str
@@ -75,7 +75,7 @@ def returned(order: UUID) -> None:
 
 
 def describe(order: UUID) -> PaymentView | None:
-    """How the order's payment stands; None if none was begun. Of several, the one that matters most."""
+    """Describe the order's payment; None if none was begun. Of several, the one that matters most."""
     attempts = list(Attempt.objects.filter(order=order).select_related("refund"))
     if not attempts:
         return None

@@ -30,7 +30,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def reconcile_payments() -> None:
-    """Go on with what is due, a bounded number at a time. Raises DatabaseError if PostgreSQL is away."""
+    """Go on with all that is due, some at a time. Raises DatabaseError if PostgreSQL is away."""
     for event in _claim(ProviderEvent.objects.all()):
         _isolated(events.take, event)
     for row in _claim(OutboxRow.objects.filter(consumer=OutboxRow.Consumer.REFUND)):

@@ -223,7 +223,7 @@ def _problem(attempt: Attempt, verdict: Verdict, seen: Seen | None) -> str:
         return verdict.problem[:_PROBLEM]
     if verdict.state == State.FAILED:
         return ((seen.detail if seen else "") or attempt.problem)[:_PROBLEM]
-    # What has been said of a lost answer is over; what staff have to know stays.
+    # A lost answer does not matter any more; other problems stay, for staff.
     return "" if attempt.problem.startswith("No answer") else attempt.problem
 
 

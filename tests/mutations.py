@@ -454,6 +454,11 @@ MUTATIONS = (
             "FROM due)\n  AND status = 'held'",
         ),
         ("orders/holds.py", "WHERE status = 'held' AND NOT capturing", "WHERE status = 'held'"),
+        (
+            "orders/holds.py",
+            "SET status = 'expired', ",
+            "SET status = 'expired', capturing = false, ",
+        ),
     ),
     _mutation(
         12,

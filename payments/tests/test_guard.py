@@ -5,10 +5,13 @@ from functools import partial
 
 import pytest
 
-from payments.providers import guard
-from payments.providers.base import Busy, NoAnswer, Refused, Seen, Stage
+from conftest import MakeSale
+from orders.models import Order
+from payments.paying import Unavailable
+from payments.providers import guard, registry
+from payments.providers.base import Busy, NoAnswer, Refused, Seen, Stage, Started
 from payments.providers.guard import Guarded
-from payments.tests.cast import Faulty
+from payments.tests.cast import Faulty, begin, held, paid_sale
 from tests import deadlines
 from tests.cast import at_once
 
@@ -120,6 +123,24 @@ def test_a_fault_of_ours_is_an_answer_that_is_lost(clock: Clock) -> None:
     line.error = KeyError("amount")
     with pytest.raises(NoAnswer):
         limited.fetch("x")
+
+
+def test_pay_is_answered_at_once_while_the_provider_is_down_and_the_hold_is_kept(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(real: object, asked: object) -> Started:
+        raise NoAnswer("down")
+
+    provider = Faulty(start=down)
+    monkeypatch.setitem(registry._made, "demo", Guarded(provider, 0))
+    orders = held(paid_sale(make_sale, stock=guard.FAILURES + 1), guard.FAILURES + 1)
+    for order in orders:
+        with pytest.raises(Unavailable) as refused:
+            begin(order)
+        assert refused.value.retry_after <= guard.OPEN_FOR
+    assert len(provider.calls) == guard.FAILURES
+    kept = Order.objects.filter(pk__in=[order.pk for order in orders], status="held")
+    assert kept.count() == len(orders)
 
 
 def test_a_provider_that_hangs_takes_only_so_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
