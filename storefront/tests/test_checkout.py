@@ -158,8 +158,8 @@ def test_the_order_is_secured_once_however_often_it_is_sent(
     ("stage", "words"),
     [
         ("failed", "nothing was charged"),
-        ("open", "Nothing is paid yet"),
-        ("", "Nothing is paid yet"),
+        ("open", "No payment has arrived yet"),
+        ("", "No payment has arrived yet"),
     ],
 )
 def test_who_comes_back_without_having_paid_reads_why_and_can_go_on(

@@ -77,6 +77,9 @@ def test_a_shopper_gives_an_address_and_has_the_order(
     expect(page).to_have_url(f"{shop}/orders/{order_of(sale).pk}/")
     expect(answer(page, "confirmed")).to_contain_text("is yours")
     assert kept(page) == 0
+    page.goto(shop + page_of(order_of(sale).pk))
+    expect(page.get_by_text("50667 Köln")).to_be_visible()
+    assert barriers(page, "en-GB") == {}
 
 
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
@@ -204,4 +207,5 @@ def test_a_tab_learns_that_the_order_is_not_held_any_more(
         cancellation.give_back(order_of(sale).pk)
     words = "on sale again" if ends == "expired" else "was cancelled"
     expect(page.locator("article.message")).to_contain_text(words)
+    assert barriers(page, "en-GB") == {}
     assert kept(page) == 0
