@@ -12,7 +12,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from dashboard.access import CORRECT, RUN
+from dashboard.access import CORRECT, RETRY_REFUND, RUN
 from dashboard.base_control import Control, Outcome
 from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
@@ -20,6 +20,8 @@ from inventory.names import LineFormField
 from orders import cancellation, sale_lifecycle, stock_changes
 from orders.models import Order
 from orders.sale_warnings import digest_of, list_warnings
+from payments import refunds
+from payments.models import Refund
 
 Status = Sale.Status
 
@@ -247,6 +249,26 @@ class Cancel(Control):
         return subject.reference
 
 
+# --- Payments ------------------------------------------------------------------------------------
+
+
+class RetryRefund(Control):
+    name = "retry"
+    label = "Try refund again"
+    effect = "The payment provider is asked again to send the whole amount back to the shopper."
+    done = "{subject} is tried again."
+    permissions = (RETRY_REFUND,)
+    function = refunds.retry
+
+    @classmethod
+    def fits(cls, subject: Refund) -> bool:
+        return subject.state == Refund.State.FAILED
+
+    def called(self, subject: Refund) -> str:
+        return f"The refund of {subject.attempt.order.reference}"
+
+
 OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
 OF_VARIANTS = (Restock, Correct)
 OF_ORDERS = (Cancel,)
+OF_REFUNDS = (RetryRefund,)

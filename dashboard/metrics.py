@@ -70,6 +70,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     for part in snapshot.parts:
         up.add_metric([part.name.lower()], part.ok)
     yield up
+    yield from _of_payments(snapshot)
     alarms = GaugeMetricFamily(
         "flashsale_alarms",
         "Alarms of the dashboard; docs/running-a-sale.md says what to do",
@@ -78,6 +79,28 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     for code in sorted({alarm.code for alarm in snapshot.alarms}):
         alarms.add_metric([code], sum(alarm.code == code for alarm in snapshot.alarms))
     yield alarms
+
+
+def _of_payments(snapshot: Snapshot) -> Iterator[Metric]:
+    figures = snapshot.payments
+    for name, words, counted in (
+        ("flashsale_payments", "Attempts to pay", figures.attempts),
+        ("flashsale_refunds", "Refunds", figures.refunds),
+    ):
+        family = GaugeMetricFamily(name, words, labels=["state"])
+        for state in sorted(counted):
+            family.add_metric([state], counted[state])
+        yield family
+    yield GaugeMetricFamily(
+        "flashsale_payment_unknown_seconds",
+        "For how long the end of the oldest unknown payment has been so",
+        figures.oldest_unknown,
+    )
+    yield CounterMetricFamily(
+        "flashsale_payment_events_forged",
+        "Events that no payment provider signed",
+        snapshot.timed.payments["forged"],
+    )
 
 
 _READY = {"ready": 1, "not_ready": 0}  # a draft has no gate

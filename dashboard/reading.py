@@ -109,6 +109,7 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         timed=counted.totals.get(telemetry.ALL, Second(0)),
         audit=stored.audit,
         poison=stored.poison_orders,
+        payments=stored.payments,
         alarms=[],
     )
 

@@ -10,6 +10,7 @@ from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
+from payments.figures import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Snapshot:
     timed: Second  # all latencies since counting began
     audit: list[AuditEntry]  # the latest
     poison: list[Order]  # the latest
+    payments: Figures  # of all sales
     alarms: list[Alarm]
 
     @property

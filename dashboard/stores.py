@@ -25,6 +25,7 @@ from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
 from orders.models import AuditEntry, Order
+from payments.figures import Figures, read_figures
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Stored:
     poison: dict[int, int] = field(default_factory=dict)  # orders by sale
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
+    payments: Figures = field(default_factory=Figures)
     words: str = ""  # how long it took, and how many connections are used
     read_only: str = ""  # why it can only be read; empty if it can be written to
 
@@ -75,6 +77,7 @@ def _read_stored(only: int | None) -> Stored:
         poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
+        payments=read_figures(),
         words=words,
         read_only=why_read_only(),
     )

@@ -62,7 +62,7 @@ def drill(
     from drills.staff import Staff
     from flashsale.database import drop_broken_connections
     from inventory.gate import replica
-    from orders import reconciliation
+    from payments import reconciliation
 
     logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
     sale = make_sale(LIMIT, VARIANTS, UNITS)

@@ -166,6 +166,8 @@ SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
 )
 # The providers that a sale may name. `demo` plays a card page and takes no money.
 PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
+# To a provider, from each process and of each kind (start, fetch, capture, …).
+PAYMENT_CALLS_PER_SECOND = variables.whole("PAYMENT_CALLS_PER_SECOND", 25, least=1)
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
 CONTACT_KEYS = variables.words("CONTACT_KEYS", [])
 

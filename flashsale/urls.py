@@ -10,6 +10,7 @@ from storefront import views
 
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
+    path("payments/", include("payments.urls")),
     path("dashboard/", include("dashboard.urls")),
     path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has
     path("admin/login/", login.login),  # before admin.site.urls, which has one, too

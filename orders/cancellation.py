@@ -55,6 +55,8 @@ def _cancel(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]
             raise DoneBefore
         if locked.status not in allowed:
             raise NotPossible(f"The order is {locked.get_status_display().lower()}, and not held.")
+        if locked.capturing and by == THE_SHOPPER:
+            raise NotPossible("The order is being paid just now, and cannot be given back.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
             take_arrow(locked, Order.Status.CANCELLED, sale)

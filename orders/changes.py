@@ -115,9 +115,11 @@ def take_arrow(order: Order, to: Order.Status, sale: Sale) -> None:
         )
     count_orders(sale, order.status, -1)
     count_orders(sale, to, 1)
+    if to != order.Status.HELD:
+        order.capturing = False  # whatever the payment comes to, there is no hold to keep
     order.status = to
     order.version = sale.version
-    order.save(update_fields=["status", "version"])
+    order.save(update_fields=["status", "version", "capturing"])
 
 
 def count_orders(sale: Sale, status: str, orders: int) -> None:

@@ -1,5 +1,5 @@
 """Holds: units that are a shopper's until a time. A hold is confirmed, given back or expires, and
-never two of these.
+never two of these. While a payment of it is being captured it does neither expire nor is given back.
 
 Settlement makes holds, `orders/cancellation.py` ends one on request. Which of them comes first is
 decided by the lock of the sale and of the order's row; that a hold has ended, by PostgreSQL's clock
@@ -8,20 +8,25 @@ under these locks.
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Sum
+from django.db.models.functions import Coalesce
 
+from flashsale.database import require_transaction
 from flashsale.observe import logs
 from inventory import stock
-from inventory.models import Listing, Sale, StockMovement
+from inventory.models import Listing, Sale, StockMovement, Variant
 from orders.changes import (
     DoneBefore,
     NotReplicated,
     change_sales,
     count_orders,
+    find_selling,
+    lock_variant,
     lock_variants,
     take_arrow,
 )
@@ -36,7 +41,7 @@ BATCH = 2000  # orders in a transaction
 
 _FIND = """
 SELECT DISTINCT sale_id, product_id FROM orders_order
-WHERE status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+WHERE status = 'held' AND NOT capturing AND hold_until <= now() - %(grace)s * interval '1 second'
 """
 # `now()` is the begin of the transaction: a wait for the locks lets no hold end earlier. The second look
 # is at each row as it is when its lock is held.
@@ -44,18 +49,24 @@ _EXPIRE = """
 WITH due AS MATERIALIZED (
     SELECT id FROM orders_order
     WHERE sale_id = %(sale)s AND product_id = ANY(%(variants)s)
-      AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+      AND status = 'held' AND NOT capturing AND hold_until <= now() - %(grace)s * interval '1 second'
     ORDER BY hold_until, id LIMIT %(most)s
 )
 UPDATE orders_order SET status = 'expired', version = %(version)s
 WHERE id IN (SELECT id FROM due)
-  AND status = 'held' AND hold_until <= now() - %(grace)s * interval '1 second'
+  AND status = 'held' AND NOT capturing AND hold_until <= now() - %(grace)s * interval '1 second'
 RETURNING id, product_id, quantity
 """
 
 
-def confirm_hold(order: UUID) -> bool:
+Within = Callable[[Order], None]
+
+
+def confirm_hold(order: UUID, within: Within | None = None) -> bool:
     """Confirm a held order: its units stay the shopper's. False if it is confirmed already.
+
+    `within` is called in the same transaction with the locked order, before it changes: what it
+    writes is committed with the confirmation, and what it raises prevents both.
 
     A hold whose time is over is confirmed too, as long as it has not expired: its units were given
     to no other shopper. One transaction, with the sale and the order locked. Raises Order.DoesNotExist,
@@ -67,10 +78,67 @@ def confirm_hold(order: UUID) -> bool:
             locked = Order.objects.select_for_update(no_key=True).get(pk=order)
             if locked.status == Order.Status.CONFIRMED:
                 raise DoneBefore
+            if within:
+                within(locked)
             take_arrow(locked, Order.Status.CONFIRMED, sale)
     except DoneBefore:
         return False
     return True
+
+
+def begin_capture(order: UUID) -> bool:
+    """Keep a held order from expiring until `end_capture` or its next status. False if it is not held,
+    or another payment of it is being captured.
+
+    Must run in a transaction: the row stays locked until its end. That lock is enough. Expiry looks
+    again under it, and no unit moves, so that gate and pages have nothing to learn.
+    """
+    require_transaction()
+    held = Order.objects.filter(pk=order, status=Order.Status.HELD, capturing=False)
+    return bool(held.update(capturing=True))
+
+
+def end_capture(order: UUID) -> None:
+    """Let a hold expire again: its payment was not captured. Must run in a transaction."""
+    require_transaction()
+    Order.objects.filter(pk=order, status=Order.Status.HELD, capturing=True).update(capturing=False)
+
+
+def revive(order: UUID, within: Within | None = None) -> bool:
+    """Hold an expired order again, for a payment that came late and is captured at once. False if its
+    units are not free, the shopper's limit does not allow them, or it has not expired.
+
+    The hold does not expire before `end_capture`, and then at once. One transaction, with the locks
+    of `orders/cancellation.py` in their order. `within` is called as by `confirm_hold`. Raises
+    Order.DoesNotExist, and the errors of `orders/changes.py`.
+    """
+    seen = Order.objects.get(pk=order)
+    if seen.variant_id is None:
+        return False
+    try:
+        with change_sales([seen.sale_id, *find_selling(seen.variant_id)]) as sales:
+            variant = lock_variant(seen.variant_id, sales)
+            locked = Order.objects.select_for_update(no_key=True).get(pk=order)
+            sale = next(sale for sale in sales if sale.pk == locked.sale_id)
+            if locked.status != Order.Status.EXPIRED or not _has_room(locked, sale, variant):
+                raise DoneBefore
+            if within:
+                within(locked)
+            locked.capturing = True
+            take_arrow(locked, Order.Status.HELD, sale)
+            sellers = [each for each in sales if not each.finished] or [sale]
+            sold = StockMovement.Reason.SOLD
+            stock.move(variant, -locked.quantity, sold, sales=sellers, order=locked.pk)
+    except DoneBefore:
+        return False
+    return True
+
+
+def _has_room(order: Order, sale: Sale, variant: Variant) -> bool:
+    """Whether units are free, and the shopper may own so many more. Under the locks."""
+    own = Order.objects.filter(sale=sale, shopper=order.shopper, owned__gt=0)
+    owned = own.aggregate(units=Coalesce(Sum("owned"), 0))["units"]
+    return variant.stock >= order.quantity and owned + order.quantity <= sale.limit
 
 
 def find_due() -> dict[int, list[int]]:

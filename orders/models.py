@@ -234,6 +234,7 @@ class AuditEntry(models.Model):
         LOOKED = "looked", "Contact looked at"
         EXPORTED = "exported", "Contacts exported"
         ERASED = "erased", "Contact erased"
+        REFUND = "refund", "Refund tried again"
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=150)

@@ -35,7 +35,7 @@ class Attempt(models.Model):
     currency = models.CharField(max_length=3)
     state = models.CharField(max_length=14, choices=State.choices, default=State.CREATED)
     created_at = models.DateTimeField(default=timezone.now, db_default=Now())
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField(default=timezone.now, db_default=Now())  # its state
     # When the provider is asked next; None if nothing is open.
     due = models.DateTimeField(null=True, default=timezone.now, db_default=Now())
     tries = models.PositiveIntegerField(default=0, db_default=0)
@@ -105,6 +105,8 @@ class ProviderEvent(models.Model):
     event_id = models.CharField(max_length=255)
     kind = models.CharField(max_length=80, blank=True)
     reference = models.CharField(max_length=255, blank=True)
+    # The attempt's id, where the provider repeats it: its reference may not be known here yet.
+    key = models.CharField(max_length=80, blank=True, default="", db_default="")
     received_at = models.DateTimeField(default=timezone.now, db_default=Now())
     due = models.DateTimeField(null=True, default=timezone.now, db_default=Now())
     tries = models.PositiveIntegerField(default=0, db_default=0)
@@ -133,6 +135,9 @@ class DemoPayment(models.Model):
     title = models.CharField(max_length=200)
     back = models.URLField(max_length=500)
     state = models.CharField(max_length=10, default="open")
+    captured = models.PositiveBigIntegerField(default=0, help_text="money that went to the shop")
+    refunded = models.PositiveBigIntegerField(default=0, help_text="and came back")
+    refund_key = models.CharField(max_length=80, blank=True, help_text="of the refund")
     # The second payment of a shopper who pays twice.
     twin = models.OneToOneField("self", models.PROTECT, null=True, related_name="first")
     created_at = models.DateTimeField(default=timezone.now, db_default=Now())

@@ -418,6 +418,116 @@ MUTATIONS = (
         "::test_a_page_that_waits_learns_the_new_price_and_buys_at_it",
         ("static/js/shop.js", "\n  askIfItLooksDifferent();\n", "\n"),
     ),
+    _mutation(
+        12,
+        "a capture begins without the order's flag",
+        "payments/tests/test_paying.py::test_a_lost_answer_to_a_capture_is_unknown_and_then_known",
+        (
+            "payments/transitions.py",
+            "if verdict.change is Change.BEGIN and not holds.begin_capture(order.pk):",
+            "if False:",
+        ),
+    ),
+    _mutation(
+        12,
+        "a capture is made before its verdict",
+        "payments/tests/test_paying.py::test_of_two_payments_of_one_order_the_second_is_voided",
+        (
+            "payments/advance.py",
+            "    seen = provider.fetch(row.reference)\n    if row.state",
+            "    provider.capture(row.reference, row.amount, row.currency, str(row.pk))\n"
+            "    seen = provider.fetch(row.reference)\n    if row.state",
+        ),
+    ),
+    _mutation(
+        12,
+        "a hold expires while it is captured",
+        "payments/tests/test_races.py::test_a_hold_does_not_expire_while_it_is_captured",
+        (
+            "orders/holds.py",
+            "(variants)s)\n      AND status = 'held' AND NOT capturing",
+            "(variants)s)\n      AND status = 'held'",
+        ),
+        (
+            "orders/holds.py",
+            "FROM due)\n  AND status = 'held' AND NOT capturing",
+            "FROM due)\n  AND status = 'held'",
+        ),
+        ("orders/holds.py", "WHERE status = 'held' AND NOT capturing", "WHERE status = 'held'"),
+        (
+            "orders/holds.py",
+            "SET status = 'expired', ",
+            "SET status = 'expired', capturing = false, ",
+        ),
+    ),
+    _mutation(
+        12,
+        "an event is believed",
+        "payments/tests/test_races.py::test_an_event_is_not_believed",
+        (
+            "payments/events.py",
+            "from payments.transitions import pause",
+            "from payments import transitions\n"
+            "from payments.providers.base import Seen, Stage\n"
+            "from payments.transitions import pause",
+        ),
+        (
+            "payments/events.py",
+            "            Attempt.objects.filter(pk=found).update(due=timezone.now())\n",
+            "            paid = Attempt.objects.get(pk=found)\n"
+            "            seen = Seen(Stage.CAPTURED, paid.amount, paid.currency)\n"
+            "            transitions.apply(found, seen)\n",
+        ),
+    ),
+    _mutation(
+        12,
+        "amounts are not compared",
+        "payments/tests/test_paying.py::test_another_amount_that_was_captured_goes_back",
+        (
+            "payments/transitions.py",
+            "agrees = (seen.amount, seen.currency) == (attempt.amount, attempt.currency)",
+            "agrees = True",
+        ),
+    ),
+    _mutation(
+        12,
+        "each call of a refund has a new key",
+        "payments/tests/test_races.py::test_two_workers_refund_a_payment_once",
+        (
+            "payments/refunds.py",
+            'key = f"{row.pk}-{row.tries // TRIES_PER_KEY}"',
+            'key = __import__("uuid").uuid4().hex',
+        ),
+    ),
+    _mutation(
+        12,
+        "a late payment is kept",
+        "payments/tests/test_paying.py::test_what_is_paid_after_its_units_are_sold_is_voided",
+        (
+            "payments/verdicts.py",
+            "    if facts.status == Status.EXPIRED and facts.room:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE, Change.REVIVE)",
+            "    if facts.status == Status.EXPIRED:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE)",
+        ),
+    ),
+    _mutation(
+        12,
+        "a revived order takes no units",
+        "payments/tests/test_paying.py"
+        "::test_what_is_paid_while_it_expires_is_revived_if_the_units_are_free",
+        (
+            "orders/holds.py",
+            "            stock.move(variant, -locked.quantity, sold, sales=sellers, order=locked.pk)\n",
+            "",
+        ),
+    ),
+    _mutation(
+        12,
+        "verify does not see a confirmed order without a payment",
+        "payments/tests/test_figures.py::test_a_confirmed_order_without_a_payment_is_found",
+        ("payments/reconciliation.py", '    "confirmed_without_one_payment": _UNPAID,\n', ""),
+    ),
 )
 
 

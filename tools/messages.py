@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOPPERS_TEXTS = (
     "templates/*.html",
     "templates/storefront/**/*.html",
+    "templates/payments/**/*.html",
     "storefront/*.py",
     "storefront/templatetags/*.py",
     "flashsale/*.py",

@@ -86,6 +86,12 @@ def count_settled(sale: int, purchases: int) -> None:
         _count_of_sale(sale, f"settled|{sale}|", purchases)
 
 
+def count_payment(what: str) -> None:
+    """Count something that happened to payments of all sales, such as `forged`: an event that no provider
+    signed."""
+    _count_of_sale(ALL, f"payments|{ALL}|{what}")
+
+
 def count_accepted(purchase: str, clicked_at: float) -> None:
     """Time a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
     took = time.perf_counter() - clicked_at

@@ -55,6 +55,7 @@ class Second:
     at: int
     clicks: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     settled: Counter[int] = field(default_factory=Counter)
+    payments: Counter[str] = field(default_factory=Counter)
     accept: Counter[int] = field(default_factory=Counter)
     confirm: Counter[int] = field(default_factory=Counter)
 
@@ -67,6 +68,7 @@ class Second:
         for sale, clicks in other.clicks.items():
             self.clicks[sale].update(clicks)
         self.settled.update(other.settled)
+        self.payments.update(other.payments)
         self.accept.update(other.accept)
         self.confirm.update(other.confirm)
 
@@ -86,6 +88,8 @@ class Second:
             self.clicks[which][answer] += units
         elif kind == "settled":
             self.settled[which] += units
+        elif kind == "payments":
+            self.payments[answer] += units
         elif kind == "accept":
             self.accept[which] += units
         elif kind == "confirm":

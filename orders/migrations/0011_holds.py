@@ -201,6 +201,7 @@ class Migration(migrations.Migration):
                     ("looked", "Contact looked at"),
                     ("exported", "Contacts exported"),
                     ("erased", "Contact erased"),
+                    ("refund", "Refund tried again"),
                 ],
                 max_length=9,
             ),

@@ -58,7 +58,13 @@ class Migration(migrations.Migration):
                         default=django.utils.timezone.now,
                     ),
                 ),
-                ("changed_at", models.DateTimeField(auto_now=True)),
+                (
+                    "changed_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        default=django.utils.timezone.now,
+                    ),
+                ),
                 (
                     "due",
                     models.DateTimeField(
@@ -106,6 +112,20 @@ class Migration(migrations.Migration):
                 ("back", models.URLField(max_length=500)),
                 ("state", models.CharField(default="open", max_length=10)),
                 (
+                    "captured",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="money that went to the shop"
+                    ),
+                ),
+                (
+                    "refunded",
+                    models.PositiveBigIntegerField(default=0, help_text="and came back"),
+                ),
+                (
+                    "refund_key",
+                    models.CharField(blank=True, help_text="of the refund", max_length=80),
+                ),
+                (
                     "created_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(),
@@ -137,6 +157,7 @@ class Migration(migrations.Migration):
                 ("event_id", models.CharField(max_length=255)),
                 ("kind", models.CharField(blank=True, max_length=80)),
                 ("reference", models.CharField(blank=True, max_length=255)),
+                ("key", models.CharField(blank=True, db_default="", default="", max_length=80)),
                 (
                     "received_at",
                     models.DateTimeField(

@@ -26,7 +26,7 @@ from flashsale.http import listening
 from inventory.models import Sale
 from inventory.names import find_in_any_case
 from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
-from orders import reconciliation
+from payments import reconciliation
 
 _LONGEST = 300.0  # seconds; each answer is kept until the report is written
 _SHARES = ", ".join(f"{share} % {habit}" for habit, (_, share) in SHARES.items())
