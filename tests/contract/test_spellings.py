@@ -22,6 +22,7 @@ PICTURE = f"/media/products/{'0' * 32}.webp"
 EXPRESS = ["/sales/{slug}/", "/sales/{slug}/buy", "/sales/{slug}/calendar.ics"]
 EXPRESS += [f"/orders/{ORDER}/", f"/orders/{ORDER}/give-back", PICTURE]
 DJANGO = ["/orders/", "/dashboard/", "/dashboard/live/", "/dashboard/history/", "/admin/"]
+DJANGO += ["/orders/find/", "/dashboard/mails/", "/dashboard/mails/news.1-s.eml/text/"]
 DJANGO += ["/livez", "/readyz", "/metrics"]
 DJANGO += ["/dashboard/sales/1/pause/", "/dashboard/sales/1/products/1/restock/"]
 
