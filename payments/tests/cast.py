@@ -27,10 +27,10 @@ from tests.cast import queue_up, run_caretaker
 BACK = "https://shop.example/orders/1/checkout/back"
 
 
-def paid_sale(make_sale: MakeSale, stock: int = 1, limit: int = 1) -> Sale:
-    """A sale whose orders are held until they are paid at the demo provider."""
+def paid_sale(make_sale: MakeSale, stock: int = 1, limit: int = 1, provider: str = "demo") -> Sale:
+    """A sale whose orders are held until they are paid at the provider."""
     sale = make_sale(stock=stock, limit=limit, live=False, hold=10)
-    sale.payment = "demo"
+    sale.payment = provider
     sale.save()
     sale_lifecycle.schedule(sale.pk, by="staff")
     run_caretaker()
