@@ -6,8 +6,10 @@ from django.utils import timezone
 
 from flashsale.characters import isolate
 from inventory.models import Sale
-from ops.lifecycle_command import Facts, format_window, sale_facts
+from ops.lifecycle_command import Facts, format_in_zone, format_window, sale_facts
 from ops.overview import Overview
+from orders.audit_trail import describe_change
+from orders.models import AuditEntry
 
 _UTC = ZoneInfo("UTC")
 
@@ -63,3 +65,15 @@ def describe_gate(seen: Overview) -> list[str]:
         f"gate       {state}, at version {view.version} of {seen.sale.version}",
         f"line       {view.waiting} purchases{oldest}",
     ]
+
+
+def audit_row(entry: AuditEntry, zone: ZoneInfo) -> tuple[str, ...]:
+    """A row of the sale's audit: when, by whom, what, of what, the change and its reason."""
+    return (
+        format_in_zone(entry.at.replace(microsecond=0), zone),
+        entry.actor,
+        entry.get_action_display(),
+        entry.subject,
+        describe_change(entry),
+        entry.reason,
+    )

@@ -25,7 +25,6 @@ from ops.lifecycle_command import (
     LifecycleCommand,
     find_sale,
     find_variants,
-    format_in_zone,
     format_window,
     in_zone,
     iso_time,
@@ -35,6 +34,7 @@ from ops.lifecycle_command import (
 )
 from ops.overview import Overview
 from ops.sale_words import (
+    audit_row,
     describe,
     describe_gate,
     describe_result,
@@ -42,7 +42,6 @@ from ops.sale_words import (
     describe_sale,
 )
 from orders import sale_lifecycle
-from orders.audit_trail import describe_change
 from orders.sale_warnings import list_warnings
 
 _UTC = ZoneInfo("UTC")
@@ -186,17 +185,7 @@ class Command(LifecycleCommand):
 
     def _format_audit(self, seen: Overview) -> str:
         zone = find_zone(seen.sale.time_zone)
-        rows = [
-            (
-                format_in_zone(entry.at.replace(microsecond=0), zone),
-                entry.actor,
-                entry.get_action_display(),
-                entry.subject,
-                describe_change(entry),
-                entry.reason,
-            )
-            for entry in seen.audit
-        ]
+        rows = [audit_row(entry, zone) for entry in seen.audit]
         return self.table(("WHEN", "BY", "WHAT", "OF", "CHANGE", "REASON"), rows)
 
     # --- Changing --------------------------------------------------------------------------------
