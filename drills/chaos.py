@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--log", type=Path, help="file for the output of the shop")
     options = parser.parse_args()
-    with _progress() as say:
+    with show_progress() as say:
         say(f"seed {options.seed}: starting a shop")
         with start_shop() as (folder, port):
             try:
@@ -90,7 +90,7 @@ def drill(
 
 
 @contextmanager
-def _progress() -> "Iterator[Say]":
+def show_progress() -> "Iterator[Say]":
     if not sys.stderr.isatty():
         yield lambda words: None
         return

@@ -17,6 +17,7 @@ from accounts.contacts import Details
 from flashsale import characters
 from inventory.models import Sale
 from storefront import addresses
+from storefront.long_select import LongSelect
 
 MOST_CHARACTERS = {"street": 300, "postcode": 20, "sorting_code": 20, "phone": 40}
 _USUAL = 120
@@ -157,7 +158,7 @@ def _country() -> forms.Field:
         label=_("Country"),
         choices=[("", _("Please choose")), *choices],
         # With scripts the fields follow the choice. Nothing but the country is sent for that.
-        widget=forms.Select(
+        widget=LongSelect(
             attrs=_attributes("country")
             | {"hx-get": "", "hx-trigger": "change", "hx-target": "#address"}
         ),
@@ -179,7 +180,7 @@ def _region(rules: addresses.Rules, *, required: bool) -> forms.Field:
         label=_label_of("region", rules.kinds["region"]),
         choices=[("", _("Please choose")), *rules.regions],
         required=required,
-        widget=forms.Select(attrs=_attributes("region")),
+        widget=LongSelect(attrs=_attributes("region")),
         error_messages=dict.fromkeys(("required", "invalid_choice"), _("Please choose one.")),
     )
 

@@ -543,6 +543,38 @@ MUTATIONS = (
         "payments/tests/test_figures.py::test_a_confirmed_order_without_a_payment_is_found",
         ("payments/reconciliation.py", '    "confirmed_without_one_payment": _UNPAID,\n', ""),
     ),
+    _mutation(
+        13,
+        "any key opens an order",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "return len(key) == 22 and signing.is_signed(_PURPOSE, order.bytes, signature)",
+            "return len(key) == 22 and len(signature) == 16",
+        ),
+    ),
+    _mutation(
+        13,
+        "the key of a link is sent for all orders",
+        "tests/contract/test_order_links.py::test_the_cookie_of_a_link_is_for_one_order",
+        ("storefront/order_access.py", "; Path=/orders/{order}/; Max-Age", "; Path=/; Max-Age"),
+    ),
+    _mutation(
+        13,
+        "who has a link is offered what its shopper gave elsewhere",
+        "tests/contract/test_checkout.py::test_what_another_order_has_is_offered_to_the_shopper_only",
+        (
+            "storefront/checkout_order.py",
+            "order_access.is_shopper(request, order.shopper)",
+            "order_access.may_open(request, number, order.shopper)",
+        ),
+    ),
+    _mutation(
+        13,
+        "links of one address are asked for without end",
+        "mail/tests/test_find_orders.py::test_too_many_questions_about_one_address_are_refused",
+        ("storefront/find_orders.py", 'PER_EMAIL = "3/h"', 'PER_EMAIL = "3000/h"'),
+    ),
 )
 
 
