@@ -12,6 +12,8 @@ Rows = dict[str, str]  # JSON by table
 _VARIANTS = "(SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)"
 _WRITTEN_DOWN = {
     "inventory_stockmovement": f"product_id IN {_VARIANTS}",
+    # Before the orders by which they are found.
+    "orders_outboxrow": "order_id IN (SELECT id FROM orders_order WHERE sale_id = %(sale)s)",
     "orders_order": "sale_id = %(sale)s",
     "orders_auditentry": "sale_id = %(sale)s",
 }

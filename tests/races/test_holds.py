@@ -117,13 +117,15 @@ def without_locks() -> Iterator[None]:
 
 @contextmanager
 def without_the_trigger() -> Iterator[None]:
-    switch = "ALTER TABLE orders_order {} TRIGGER order_final"
+    triggers = {"orders_order": "order_final", "inventory_sale": "sale_goes_forward"}
     with connection.cursor() as cursor:
-        cursor.execute(switch.format("DISABLE"))
+        for table, trigger in triggers.items():
+            cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
         try:
             yield
         finally:
-            cursor.execute(switch.format("ENABLE"))
+            for table, trigger in triggers.items():
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
 
 
 @each_pair
