@@ -32,7 +32,7 @@ def receive(provider: str, body: bytes, headers: Mapping[str, str]) -> bool:
         row, new = ProviderEvent.objects.get_or_create(
             provider=provider,
             event_id=event.event_id,
-            # What is longer than ours, of another shop of the account, names no payment of this one.
+            # A longer text is of another shop of the account, and names no payment of this one.
             defaults={
                 "kind": event.kind[:80],
                 "reference": event.reference[:255],
