@@ -121,14 +121,20 @@ def erase(orders: Iterable[UUID]) -> int:
 
 
 def canonical_email(address: str) -> str:
-    """The form in which addresses are compared: NFC, without case, the domain as DNS has it. "" for text
-    that is no address."""
-    local, at, domain = unicodedata.normalize("NFC", address.strip()).rpartition("@")
+    """The form in which addresses are compared: NFC, in small letters, the domain as DNS has it. "" for
+    text that is no address.
+
+    Letters that are only alike stay apart, such as ß and ss: the mailboxes, and by IDNA 2008 the domains,
+    may be those of two people.
+    """
+    local, at, domain = unicodedata.normalize("NFC", address.strip()).lower().rpartition("@")
     if not (local and domain):
         return ""
     with suppress(UnicodeError):  # no name of DNS: compared as it is
-        domain = domain.encode("idna").decode("ascii")
-    return f"{local.casefold()}{at}{domain.casefold()}"
+        in_dns = domain.encode("idna")
+        if domain.isascii() or in_dns.decode("idna") == domain:
+            domain = in_dns.decode("ascii")
+    return f"{local}{at}{domain}"
 
 
 def _key_of(email: str) -> str:

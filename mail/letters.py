@@ -20,7 +20,7 @@ from flashsale.money import format_money
 from flashsale.templatetags.dates import moment_in_words
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
-from payments.models import Attempt
+from payments.models import Attempt, Refund
 
 Event, Status, State = OutboxRow.Event, Order.Status, Attempt.State
 
@@ -125,7 +125,7 @@ def _write_refunded(order: Order, contact: Contact) -> Letter | None:
         _("Your money for order %(reference)s") % {"reference": order.reference},
         [
             _("We have paid back %(amount)s to you, for %(what)s.")
-            % {"amount": format_money(order.total, order.currency), "what": _what(order)},
+            % {"amount": _paid_back(order), "what": _what(order)},
             _("Until your bank shows it, some days may pass."),
         ],
         [_to_order(order)],
@@ -224,6 +224,13 @@ def _about_money(order: Order) -> str:
     if states:
         return _("If you have paid, you will get your money back.")
     return _("You were not charged.")
+
+
+def _paid_back(order: Order) -> str:
+    """The latest refund: of a payment of another amount it is that amount."""
+    done = Refund.objects.filter(attempt__order=order, state=Refund.State.DONE)
+    amount = done.order_by("-done_at").values_list("amount", flat=True).first()
+    return format_money(order.total if amount is None else amount, order.currency)
 
 
 def _to_checkout(order: Order) -> Link:

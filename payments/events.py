@@ -32,7 +32,12 @@ def receive(provider: str, body: bytes, headers: Mapping[str, str]) -> bool:
         row, new = ProviderEvent.objects.get_or_create(
             provider=provider,
             event_id=event.event_id,
-            defaults={"kind": event.kind[:80], "reference": event.reference, "key": event.key},
+            # A longer text is of another shop of the account, and names no payment of this one.
+            defaults={
+                "kind": event.kind[:80],
+                "reference": event.reference[:255],
+                "key": event.key[:80],
+            },
         )
     if new:
         take(row.pk)

@@ -88,7 +88,7 @@ def push(refund: UUID) -> None:
         log.warning("refund %s: %s: %s", refund, type(error).__name__, error)
         _postpone(row, error)
         return
-    _apply(refund, seen)
+    _apply(refund, seen, Refund.State.PENDING)
 
 
 def retry(refund: UUID, *, by: str, reason: str = "") -> bool:
@@ -120,7 +120,7 @@ def look_again(provider: Provider, attempt: Attempt) -> None:
     for row in done:
         seen = provider.fetch_refund(attempt.reference, row.reference)
         if seen.failed:
-            _apply(row.pk, seen)
+            _apply(row.pk, seen, Refund.State.DONE)
 
 
 # --- Helpers ----------------------------------------------------------------------------------------
@@ -156,8 +156,9 @@ def _postpone(row: Refund, error: ProviderError) -> None:
         rows.update(due=due, tries=F("tries") + 1, problem=problem[:_PROBLEM])
 
 
-def _apply(refund: UUID, seen: RefundSeen) -> None:
-    """Apply what the provider says of the refund, under the locks of order, attempt and refund."""
+def _apply(refund: UUID, seen: RefundSeen, was: Refund.State) -> None:
+    """Apply what the provider says of the refund, under the locks of order, attempt and refund. Unless
+    another process was first: a second call for money that is back already is refused."""
     attempt_id, order_id = Refund.objects.values_list("attempt_id", "attempt__order_id").get(
         pk=refund
     )
@@ -165,6 +166,8 @@ def _apply(refund: UUID, seen: RefundSeen) -> None:
         Order.objects.select_for_update(no_key=True).get(pk=order_id)
         attempt = Attempt.objects.select_for_update(no_key=True).get(pk=attempt_id)
         row = Refund.objects.select_for_update(no_key=True).get(pk=refund)
+        if row.state != was:
+            return
         was_done, now = row.state == Refund.State.DONE, timezone.now()
         row.reference, row.problem = seen.reference or row.reference, seen.detail[:_PROBLEM]
         if seen.failed:

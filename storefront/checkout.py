@@ -16,6 +16,7 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -56,6 +57,8 @@ _PATIENCE = 20.0  # seconds for a payment provider; its shopper waits, no other 
 
 # Threads of their own: a provider that dawdles must not take those that ask PostgreSQL.
 _threads = ThreadPoolExecutor(8, thread_name_prefix="payments")
+# One thread for an order, however often its shopper asks: the others are for other shoppers.
+_turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
 
 def _private(view: View) -> View:
@@ -109,7 +112,7 @@ async def back(request: HttpRequest, purchase: str) -> HttpResponse:
     order = seen.order
     if seen.sale.payment and order.status != Order.Status.CONFIRMED:
         with suppress(TimeoutError):  # it is asked again: by this page, and by the reconciler
-            await _in_payment_thread(paying.returned, order.pk)
+            await _in_payment_thread(order.pk, paying.returned, order.pk)
     if await in_thread(_is_confirmed, order.pk):
         return SeeOther(f"/orders/{order.pk}/")
     return SeeOther(f"/orders/{order.pk}/checkout/?{urlencode({'returned': count_looks(request)})}")
@@ -204,6 +207,7 @@ async def _pay(request: HttpRequest, seen: Seen, form: CheckoutForm) -> HttpResp
     here = request.build_absolute_uri(f"/orders/{seen.order.pk}/checkout/back")
     try:
         to = await _in_payment_thread(
+            seen.order.pk,
             paying.begin,
             seen.order.pk,
             back=here,
@@ -223,8 +227,11 @@ async def _pay(request: HttpRequest, seen: Seen, form: CheckoutForm) -> HttpResp
     return show_state(request, seen, "leaving", to=to)
 
 
-async def _in_payment_thread(question: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Call what asks a payment provider in a thread. Raises TimeoutError after _PATIENCE."""
+async def _in_payment_thread(
+    order: UUID, question: Callable[P, T], *args: P.args, **options: P.kwargs
+) -> T:
+    """Call what asks a payment provider in a thread, for one order once at a time. Raises TimeoutError
+    after _PATIENCE."""
     ask = partial(give_back_after, question, *args, **options)
-    asking = asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)
-    return await asyncio.wait_for(asking, _PATIENCE)
+    async with asyncio.timeout(_PATIENCE), _turns.setdefault(order, asyncio.Lock()):
+        return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)

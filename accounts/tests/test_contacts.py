@@ -142,6 +142,25 @@ def test_orders_are_found_however_the_address_is_spelt(order: UUID) -> None:
     assert contacts.find_orders(f"other.{order.hex}@bücher.example") == []
 
 
+@pytest.mark.parametrize(
+    ("address", "other"),
+    [
+        ("sam@post.example", "\u017fam@post.example"),
+        ("strasse@post.example", "straße@post.example"),
+        ("fi@post.example", "\ufb01@post.example"),
+        ("anna@strasse.example", "anna@straße.example"),
+    ],
+)
+def test_an_address_that_is_only_alike_finds_no_order(
+    address: str, other: str, order: UUID
+) -> None:
+    """The owner of one mailbox would get the links of the other's orders."""
+    address, other = f"{order.hex}.{address}", f"{order.hex}.{other}"
+    save(order, Details(email=address))
+    assert contacts.find_orders(other) == []
+    assert contacts.find_orders(address) == [order]
+
+
 def test_contacts_without_an_address_are_found_by_nobody(order: UUID) -> None:
     save(order, Details(name="Anna"))
     assert contacts.find_orders("") == []

@@ -6,6 +6,7 @@ from html import unescape
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from conftest import MakeSale
 from inventory.models import Sale
@@ -16,7 +17,7 @@ from orders import cancellation, caretaker, holds
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
 from orders.outbox import Event
-from payments.models import Attempt
+from payments.models import Attempt, Refund
 from tests.cast import end_holds
 
 ARABIC = "\u062d\u0630\u0627\u0621"  # a shoe
@@ -165,6 +166,19 @@ def test_a_refund_names_its_amount(make_order: MakeOrder, server: MailServer) ->
     tell(order, Event.REFUNDED)
     _, text = sent(server)
     assert "We have paid back €129.00 to you" in text
+
+
+def test_a_refund_of_another_amount_than_the_orders_names_that(
+    make_order: MakeOrder, server: MailServer
+) -> None:
+    order = make_order()
+    pay(order, Attempt.State.REFUNDED)
+    Refund.objects.create(
+        attempt=order.attempts.get(), amount=100, state=Refund.State.DONE, done_at=timezone.now()
+    )
+    tell(order, Event.REFUNDED)
+    _, text = sent(server)
+    assert "We have paid back €1.00 to you" in text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from django.db import connection, transaction
+
 from payments.providers.base import (
     Busy,
     Event,
@@ -129,6 +131,9 @@ class Guarded:
         return self._provider.read_event(body, headers)
 
     def _call(self, kind: str, call: Callable[[], T]) -> T:
+        if connection.in_atomic_block:
+            raise transaction.TransactionManagementError("a provider is called in no transaction")
+        connection.close()  # others use it meanwhile: providers are slow, and the pool is small
         self._limiters[kind].take()
         self._circuit.check()
         if not self._places.acquire(timeout=PATIENCE):

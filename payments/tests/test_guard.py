@@ -4,6 +4,7 @@ import threading
 from functools import partial
 
 import pytest
+from django.db import connection, transaction
 
 from conftest import MakeSale
 from orders.models import Order
@@ -167,3 +168,22 @@ def test_a_provider_that_hangs_takes_only_so_many_threads(monkeypatch: pytest.Mo
     for thread in waiting:
         thread.join(deadlines.seconds(10))
     assert limited.fetch("x") == ANSWER
+
+
+def test_no_connection_to_postgresql_is_kept_while_a_provider_is_called() -> None:
+    kept: list[object] = []
+
+    def look(real: object, reference: str) -> Seen:
+        kept.append(connection.connection)
+        return ANSWER
+
+    Order.objects.exists()
+    Guarded(Faulty(fetch=look), 0).fetch("x")
+    assert kept == [None]
+
+
+def test_no_provider_is_called_in_a_transaction() -> None:
+    limited, provider = guarded(Line())
+    with pytest.raises(transaction.TransactionManagementError), transaction.atomic():
+        limited.fetch("x")
+    assert provider.calls == []

@@ -334,6 +334,24 @@ def test_a_refused_refund_is_shown_and_tried_again(order: Order) -> None:
     assert_money_balances(order)
 
 
+def test_a_refund_that_another_process_has_ended_stays_done(order: Order) -> None:
+    """A slow call comes after it, with another key, and the provider refuses a second refund."""
+
+    def be_late(real: object, *args: object) -> object:
+        real(*args)  # type: ignore[operator]  # the real call
+        with provider():
+            refunds.push(Refund.objects.get(attempt__order=order).pk)
+        raise Refused("it is refunded")
+
+    paid(order)
+    cancel(order)
+    refunds.begin_refund(OutboxRow.objects.get(order=order, consumer="refund").pk)
+    with provider(refund=be_late):
+        refunds.push(Refund.objects.get(attempt__order=order).pk)
+    assert Refund.objects.get(attempt__order=order).state == "done"
+    assert stage(order) == "refunded"
+
+
 def test_a_part_of_a_payment_is_not_refunded(order: Order) -> None:
     paid(order)
     refunds.check_amount(attempt_of(order), 12900)

@@ -1,7 +1,9 @@
 """From the checkout to the payment and back. The payment is played here, and nowhere else."""
 
+import asyncio
+import threading
 from dataclasses import dataclass, field
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from cryptography.fernet import Fernet
@@ -17,6 +19,7 @@ from orders.models import Order, OutboxRow
 from payments import paying
 from storefront import checkout, order_access
 from storefront.address_form import CheckoutForm
+from tests import deadlines
 from tests.cast import end_holds
 from tests.checkouts import ANNA, held_order, page_of, sale_with_checkout
 
@@ -251,6 +254,30 @@ def test_a_contact_that_no_key_opens_stands_in_nobodys_way(
     assert 'value="Anna Öz"' not in page.content.decode()
     assert pay(browser, order)[0] == 200
     assert contacts.read(order.pk)
+
+
+def test_a_shopper_who_asks_again_and_again_takes_one_thread() -> None:
+    """The provider answers the one only after the other, and the one sends more requests than there are
+    threads."""
+    answers = threading.Event()
+    asked: list[UUID] = []
+    hasty, other = uuid4(), uuid4()
+    many = checkout._threads._max_workers + 1
+
+    def ask(order: UUID) -> None:
+        asked.append(order)
+        if order == other:
+            answers.set()
+        assert answers.wait(deadlines.seconds(60))
+
+    async def ask_at_once() -> None:
+        orders = [*[hasty] * many, other]
+        asking = [asyncio.create_task(checkout._in_payment_thread(o, ask, o)) for o in orders]
+        await asyncio.gather(*asking)
+
+    asyncio.run(ask_at_once())
+    assert asked[:2] == [hasty, other]
+    assert asked.count(hasty) == many
 
 
 def test_a_key_of_another_order_or_none_opens_nothing(order: Order) -> None:
