@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from accounts import contact_retention, contacts
+from accounts import contacts
 from accounts.contacts import Details
 from dashboard.access import SEE_CONTACTS, SEE_PAYMENTS, may
 from flashsale.database import bounded_transaction
@@ -19,7 +19,7 @@ _NONE = "none"
 def contact_shown_to(user: Any, order: Order) -> str:
     """The contact as lines, for staff with the permission; each look is in the audit. Others read
     only whether there is one."""
-    erased = contact_retention.is_erased(order.pk)
+    erased = contacts.is_erased(order.pk)
     if erased is None:
         return _NONE
     if erased:
