@@ -25,7 +25,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from accounts import contacts
+from accounts import addresses, contacts
 from flashsale.database import bounded_transaction, give_back_after, in_thread
 from flashsale.http.shoppers import parse_cookies, renew_cookie
 from orders import order_links, outbox
@@ -33,7 +33,7 @@ from orders.changes import NotPossible, NotReplicated
 from orders.holds import confirm_hold
 from orders.models import Order
 from payments import paying
-from storefront import addresses, fragments, order_access
+from storefront import fragments, order_access
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen, find_order
 from storefront.checkout_pages import (

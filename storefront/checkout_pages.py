@@ -5,8 +5,8 @@ import time
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 
+from accounts import addresses
 from orders.models import Order
-from storefront import addresses
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen
 from storefront.markdown import render_markdown
