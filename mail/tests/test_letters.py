@@ -16,7 +16,7 @@ from orders import cancellation, caretaker, holds
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
 from orders.outbox import Event
-from payments.models import Attempt
+from payments.models import Attempt, Refund
 from tests.cast import end_holds
 
 ARABIC = "\u062d\u0630\u0627\u0621"  # a shoe
@@ -49,9 +49,11 @@ def be_expired(order: Order) -> None:
 
 
 def pay(order: Order, state: Attempt.State) -> None:
-    Attempt.objects.create(
+    attempt = Attempt.objects.create(
         order=order, provider="demo", amount=order.total, currency=order.currency, state=state
     )
+    if state in (Attempt.State.REFUND_PENDING, Attempt.State.REFUNDED):
+        Refund.objects.create(attempt=attempt, amount=attempt.amount)
 
 
 def test_who_has_given_an_address_knows_until_when_it_is_held(
@@ -133,6 +135,7 @@ def test_a_hold_that_is_about_to_end_is_warned_of_once(
         (None, "You were not charged."),
         (Attempt.State.FAILED, "You were not charged."),
         (Attempt.State.VOIDED, "You were not charged."),
+        (Attempt.State.CREATED, "If you have paid, you will get your money back."),
         (Attempt.State.UNKNOWN, "If you have paid, you will get your money back."),
         (Attempt.State.AUTHORISED, "If you have paid, you will get your money back."),
         (Attempt.State.CAPTURED, "You will get €129.00 back."),
