@@ -6,7 +6,7 @@ The page says the same whether the address has orders or not, after the same wor
 import logging
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +19,7 @@ from accounts import contacts
 from flashsale.database import in_thread
 from flashsale.form_limits import NOT_COUNTED, Limit, address_of, count_form
 from flashsale.http import signing
+from flashsale.http.response import SeeOther
 from flashsale.middleware import try_again
 from mail import finding
 
@@ -60,9 +61,7 @@ async def find_orders(request: HttpRequest) -> HttpResponse:
         return try_again(request)
     if wait:
         return _refuse(request, form, wait)
-    response = HttpResponseRedirect("/orders/find/?sent")
-    response.status_code = 303
-    return response
+    return SeeOther("/orders/find/?sent")
 
 
 def _show(
