@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from flashsale.http.request import Request
 
-NOT_COUNTED = (ConnectionInterrupted, RedisError, OSError)  # what is raised without the cache
+NOT_COUNTED = (ConnectionInterrupted, RedisError, OSError)  # raised without the cache
 
 
 class Limit(NamedTuple):

@@ -132,7 +132,7 @@ def erase(order: UUID, *, by: str, reason: str = "") -> bool:
         orders = Order.objects.select_for_update(no_key=True, of=("self",))
         locked = orders.select_related("sale").get(pk=order)
         if locked.status == Order.Status.HELD:
-            raise NotPossible("It is held: its contact is needed until it is paid or expires.")
+            raise NotPossible("It is held: its contact is needed until it is confirmed or expires.")
         if _with_open_payment([order]):
             raise NotPossible("Its payment or refund is not through yet: try again later.")
         if not _erase_all([order]):
