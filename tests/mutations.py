@@ -543,6 +543,42 @@ MUTATIONS = (
         "payments/tests/test_figures.py::test_a_confirmed_order_without_a_payment_is_found",
         ("payments/reconciliation.py", '    "confirmed_without_one_payment": _UNPAID,\n', ""),
     ),
+    _mutation(
+        13,
+        "any key opens an order",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "len(key) == 22 and signing.is_signed(_PURPOSE, order.bytes, signature)",
+            "len(signature) == 16",
+        ),
+    ),
+    _mutation(
+        13,
+        "the key of one order opens all",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "signature = signing.sign(_PURPOSE, order.bytes)",
+            'signature = signing.sign(_PURPOSE, b"")',
+        ),
+        (
+            "orders/order_links.py",
+            "signing.is_signed(_PURPOSE, order.bytes, signature)",
+            'signing.is_signed(_PURPOSE, b"", signature)',
+        ),
+    ),
+    _mutation(
+        13,
+        "only an address with orders costs a row",
+        "mail/tests/test_find_orders.py"
+        "::test_it_does_the_same_work_whether_there_are_orders_or_not",
+        (
+            "mail/finding.py",
+            "    FindRequest.objects.create(",
+            "    if found:\n        FindRequest.objects.create(",
+        ),
+    ),
 )
 
 
