@@ -113,6 +113,23 @@ def find_orders(email: str) -> list[UUID]:
     return [row.order for row in sorted(rows, key=lambda row: row.created_at, reverse=True)]
 
 
+def orders_with_contact(sale: int) -> list[UUID]:
+    """The orders of a sale whose contact is not erased."""
+    kept = models.Contact.objects.filter(sale=sale, erased_at=None)
+    return list(kept.order_by("order").values_list("order", flat=True))
+
+
+def has_any() -> bool:
+    """Whether there is a contact that is not erased."""
+    return models.Contact.objects.filter(erased_at=None).exists()
+
+
+def is_erased(order: UUID) -> bool | None:
+    """Whether the order's contact was erased; None if it never had one."""
+    found = models.Contact.objects.filter(pk=order).only("erased_at").first()
+    return None if found is None else found.erased_at is not None
+
+
 def erase(orders: Iterable[UUID]) -> int:
     """Erase the contacts of these orders for good. Returns how many there were. The row stays, and says
     that and when it was erased."""

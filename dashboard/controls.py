@@ -238,7 +238,10 @@ class Correct(MovesStock):
 class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
-    effect = "Its units return to stock and can be bought again. The shopper's page says so. This is final."
+    effect = (
+        "Its units return to stock and can be bought again. A payment is refunded as a whole: refund a"
+        " part of it at the payment provider. The shopper's page says so. This is final."
+    )
     done = "{subject} is cancelled."
     function = cancellation.cancel_order
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from accounts import contact_retention, contacts
+from accounts import addresses, contacts
 from accounts.contacts import Details
 from dashboard.access import SEE_CONTACTS, SEE_PAYMENTS, may
 from flashsale.database import bounded_transaction
@@ -19,7 +19,7 @@ _NONE = "none"
 def contact_shown_to(user: Any, order: Order) -> str:
     """The contact as lines, for staff with the permission; each look is in the audit. Others read
     only whether there is one."""
-    erased = contact_retention.is_erased(order.pk)
+    erased = contacts.is_erased(order.pk)
     if erased is None:
         return _NONE
     if erased:
@@ -46,12 +46,8 @@ def write_look(order: Order, *, by: str) -> None:
 
 def as_lines(details: Details) -> list[str]:
     """The contact as on an envelope, then e-mail and telephone."""
-    town = " ".join(filter(None, (details.postcode, details.city)))
-    lines = [
-        *(details.name, details.company, *details.street.splitlines(), details.district, town),
-        *(details.region, details.sorting_code, details.country, details.email, details.phone),
-    ]
-    return [line for line in lines if line]
+    reached_by = filter(None, (details.email, details.phone))
+    return [*addresses.lines_of(details), *reached_by]
 
 
 def payments_shown_to(user: Any, order: Order) -> str:

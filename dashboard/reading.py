@@ -111,8 +111,8 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         poison=stored.poison_orders,
         overdue_holds=stored.overdue_holds,
         payments=stored.payments,
-        alarms=[],
         mails=stored.mails,
+        alarms=[],
     )
 
 

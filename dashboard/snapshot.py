@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from dashboard import charts
@@ -97,8 +97,8 @@ class Snapshot:
     poison: list[Order]  # the latest
     overdue_holds: dict[Sale, int]  # that should have expired long ago
     payments: Figures  # of all sales
+    mails: Backlog  # that are not sent yet
     alarms: list[Alarm]
-    mails: Backlog = field(default_factory=Backlog)  # those that are not sent yet
 
     @property
     def answers(self) -> Counter[str]:

@@ -26,7 +26,6 @@ _SERVICES = {
     "postmark": "SERVER_TOKEN",
     "resend": "API_KEY",
     "scaleway": "SECRET_KEY",
-    "sendgrid": "API_KEY",
     "sparkpost": "API_KEY",
 }
 _OPTIONS = {"API_URL", "SECRET_KEY", "SENDER_DOMAIN", "PROJECT_ID", "REGION", "MESSAGE_STREAM"}

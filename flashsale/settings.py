@@ -160,7 +160,7 @@ RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
-# --- Checkout, payment and mail --------------------------------------------------------------
+# --- Checkout and payment --------------------------------------------------------------------
 
 SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
     f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
@@ -174,14 +174,14 @@ PAYMENT_CALLS_PER_SECOND = variables.whole("PAYMENT_CALLS_PER_SECOND", 25, least
 # Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
 CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
 
-# --- Stripe ----------------------------------------------------------------------------------
-
 STRIPE_SECRET_KEY = variables.text("STRIPE_SECRET_KEY")
 # Of the webhook's endpoint. Two while one takes the other's place.
 STRIPE_WEBHOOK_SECRETS = variables.words("STRIPE_WEBHOOK_SECRETS", [])
 # Cards answer at once. Others may take longer than the hold, or cannot be authorised apart.
 STRIPE_PAYMENT_METHODS = variables.words("STRIPE_PAYMENT_METHODS", ["card"])
 STRIPE_API_BASE = variables.http("STRIPE_API_BASE")  # another server than Stripe's, for trials
+
+# --- Mail ------------------------------------------------------------------------------------
 
 # Without a mail server mails wait in the outbox. A trial writes them to files, which the dashboard shows.
 _mail_server = variables.mail_server(

@@ -143,7 +143,7 @@ class Sale(models.Model):
         "hold",
         default=0,
         db_default=0,
-        help_text="minutes for which units are held until they are paid; 0: sold at once",
+        help_text="minutes for which units are held while the shopper checks out; 0: sold at once",
         validators=[MaxValueValidator(MOST_MINUTES)],
     )
     ask = models.CharField(

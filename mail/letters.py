@@ -14,17 +14,17 @@ from django.utils.translation import gettext as _
 
 from accounts import contacts
 from accounts.contacts import Contact
-from flashsale.characters import isolate, join_isolated
+from flashsale.characters import isolate
 from flashsale.moments import find_zone, name_zone
 from flashsale.money import format_money
 from flashsale.templatetags.dates import moment_in_words
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
-from payments.models import Attempt, Refund
+from payments import paying
+from payments.models import Refund
 
-Event, Status, State = OutboxRow.Event, Order.Status, Attempt.State
+Event, Status = OutboxRow.Event, Order.Status
 
-_WITHOUT_MONEY = {State.CREATED, State.VOIDED, State.FAILED}
 _MOST_LINKS = 50  # orders in one letter
 
 
@@ -189,7 +189,7 @@ def _is_held(order: Order) -> bool:
 
 
 def _what(order: Order) -> str:
-    return f"{order.quantity} \u00d7 {join_isolated(order.product_name, order.option)}"
+    return f"{order.quantity} \u00d7 {order.bought}"
 
 
 def _until(order: Order) -> str:
@@ -206,7 +206,7 @@ def _summary(order: Order) -> list[tuple[str, str]]:
     return [
         (_("Order"), order.reference),
         (_("Sale"), isolate(order.sale.name)),
-        (_("Product"), join_isolated(order.product_name, order.option)),
+        (_("Product"), order.bought),
         (_("Quantity"), str(order.quantity)),
         (_("Unit price"), format_money(order.unit_price, order.currency)),
         (_("Total"), f"{total}{note}"),
@@ -215,15 +215,16 @@ def _summary(order: Order) -> list[tuple[str, str]]:
 
 def _about_money(order: Order) -> str:
     """What becomes of the money of an order that has ended."""
-    states = set(order.attempts.values_list("state", flat=True)) - _WITHOUT_MONEY
-    if states & {State.CAPTURED, State.REFUND_PENDING}:
+    payment = paying.describe(order.pk)
+    stage = payment.stage if payment else "failed"
+    if stage in ("paid", "refund_pending", "refund_failed"):
         amount = format_money(order.total, order.currency)
         return _("You will get %(amount)s back.") % {"amount": amount}
-    if states == {State.REFUNDED}:
+    if stage == "refunded":
         return _("Your money was paid back to you.")
-    if states:
-        return _("If you have paid, you will get your money back.")
-    return _("You were not charged.")
+    if stage == "failed":
+        return _("You were not charged.")
+    return _("If you have paid, you will get your money back.")
 
 
 def _paid_back(order: Order) -> str:

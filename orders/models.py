@@ -16,7 +16,7 @@ from orders.reference import reference
 
 
 class Order(models.Model):
-    """The decision on a purchase: confirmed, rejected, or held until it is paid.
+    """The decision on a purchase: confirmed, rejected, or held for its checkout.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
     (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/order_status.py`, and no

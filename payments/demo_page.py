@@ -4,12 +4,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
 from flashsale.database import in_thread
+from flashsale.http.response import SeeOther
 from payments import events
 from payments.models import DemoPayment
 from payments.providers import demo
@@ -31,7 +32,7 @@ async def demo_page(request: HttpRequest, payment: UUID) -> HttpResponse:
     if choice in CHOICES:
         await in_thread(_play, str(payment), choice)
         if choice != "leave":
-            return _see_other(_way_back(found))
+            return SeeOther(_way_back(found))
     return _show(request, found, left=choice == "leave")
 
 
@@ -56,9 +57,3 @@ def _way_back(found: DemoPayment) -> str:
     """On the host that the shopper uses now: forms of this page may lead to no other."""
     parts = urlsplit(found.back)
     return f"{parts.path or '/'}?{parts.query}".removesuffix("?")
-
-
-def _see_other(url: str) -> HttpResponse:
-    answer = HttpResponseRedirect(url)
-    answer.status_code = 303
-    return answer

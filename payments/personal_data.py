@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import contact_retention, contacts
+from accounts import contacts
 from flashsale.database import bounded_transaction
 from flashsale.moments import find_zone
 from inventory.models import Sale
@@ -132,13 +132,19 @@ def erase(order: UUID, *, by: str, reason: str = "") -> bool:
         orders = Order.objects.select_for_update(no_key=True, of=("self",))
         locked = orders.select_related("sale").get(pk=order)
         if locked.status == Order.Status.HELD:
-            raise NotPossible("It is held: its contact is needed until it is paid or expires.")
+            raise NotPossible("It is held: its contact is needed until it is confirmed or expires.")
         if _with_open_payment([order]):
             raise NotPossible("Its payment or refund is not through yet: try again later.")
         if not _erase_all([order]):
             return False
         write_down(Action.ERASED, locked, facts(locked), by=by, reason=reason, sale=locked.sale)
     return True
+
+
+def list_overdue_sales(now: datetime) -> list[Sale]:
+    """The finished sales whose `contact_days` are over at that time."""
+    finished = Sale.objects.filter(finished=True, contact_days__gt=0).order_by("pk")
+    return [s for s in finished if s.closes_at + timedelta(days=s.contact_days) <= now]
 
 
 def find_overdue(now: datetime | None = None) -> dict[Sale, list[UUID]]:
@@ -148,15 +154,9 @@ def find_overdue(now: datetime | None = None) -> dict[Sale, list[UUID]]:
     An order that was never marked as shipped is among them: a shop that ships with a program of its
     own marks none, and would keep all of them for ever.
     """
-    now = now or timezone.now()
-    over = [
-        sale
-        for sale in Sale.objects.filter(finished=True, contact_days__gt=0)
-        if sale.closes_at + timedelta(days=sale.contact_days) <= now
-    ]
     found = {}
-    for sale in over:
-        kept = contact_retention.orders_with_contact([sale.pk])
+    for sale in list_overdue_sales(now or timezone.now()):
+        kept = contacts.orders_with_contact(sale.pk)
         is_open = _open_ones(kept)
         if overdue := [order for order in kept if order not in is_open]:
             found[sale] = overdue

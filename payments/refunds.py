@@ -13,10 +13,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from flashsale.database import bounded_transaction
-from flashsale.templatetags.money import money
 from orders import outbox
 from orders.audit_trail import Action, auditing
-from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
 from payments.models import Attempt, Refund
 from payments.providers import registry
@@ -56,19 +54,8 @@ def begin_refund(row: int) -> None:
                 _plan(attempt, "the order is cancelled")
             elif attempt.state in (State.CREATED, State.AUTHORISED, State.UNKNOWN):
                 Attempt.objects.filter(pk=attempt.pk).update(due=timezone.now())
-        told.outcome = OutboxRow.Outcome.DONE if attempts else OutboxRow.Outcome.NOT_NEEDED
-        told.due = None
-        told.save(update_fields=["outcome", "due"])
-
-
-def check_amount(attempt: Attempt, amount: int) -> None:
-    """Raises NotPossible unless `amount`, in minor units, is the whole payment."""
-    if amount != attempt.amount:
-        whole = money(attempt.amount, attempt.currency)
-        raise NotPossible(
-            f"A payment is refunded as a whole ({whole}), by cancelling its order. Refund a part of"
-            " it at the payment provider."
-        )
+        outcome = OutboxRow.Outcome
+        outbox.finish(told, outcome.DONE if attempts else outcome.NOT_NEEDED)
 
 
 def push(refund: UUID) -> None:

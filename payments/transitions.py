@@ -8,6 +8,7 @@ attempt is written inside the transaction of `orders/holds.py`. No provider is c
 """
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from payments.verdicts import Change, Facts, Step, Verdict, judge
 log = logging.getLogger(__name__)
 
 State = Attempt.State
+OrderChange = Callable[[UUID, holds.Within], bool]
 
 LEASE = timedelta(seconds=15)  # in which a process makes the next call; then another one goes on
 LATE = timedelta(seconds=60)  # after the end of a hold: an open payment is closed
@@ -54,10 +56,10 @@ def apply(attempt: UUID, seen: Seen) -> Step:
         verdict = _apply_to_attempt(attempt, seen, room)
         try:
             if verdict.change is Change.CONFIRM:
-                if _confirm(attempt, seen, verdict):
+                if _change_order(holds.confirm_hold, attempt, seen, verdict):
                     return verdict.step
             elif verdict.change is Change.REVIVE:
-                room = _revive(attempt, seen, verdict)
+                room = _change_order(holds.revive, attempt, seen, verdict)
                 if room and verdict.step:
                     return verdict.step
             else:
@@ -165,8 +167,9 @@ def closes_at(order: Order) -> datetime:
     return (order.hold_until or order.settled_at) + LATE
 
 
-def _confirm(attempt: UUID, seen: Seen, verdict: Verdict) -> bool:
-    """Confirm the order and write the attempt in one transaction. False if it is confirmed already."""
+def _change_order(change: OrderChange, attempt: UUID, seen: Seen, verdict: Verdict) -> bool:
+    """Confirm the order or hold it again, and write the attempt in the same transaction. False if that
+    is done already, or if there is no room."""
 
     def write(order: Order) -> None:
         locked = _lock_attempt(attempt)
@@ -176,26 +179,9 @@ def _confirm(attempt: UUID, seen: Seen, verdict: Verdict) -> bool:
 
     order_id = Attempt.objects.values_list("order_id", flat=True).get(pk=attempt)
     try:
-        return holds.confirm_hold(order_id, within=write)
+        return change(order_id, write)
     except NotReplicated as warning:
         log.warning("order %s: %s", order_id, warning)  # the caretaker replicates it
-        return True
-
-
-def _revive(attempt: UUID, seen: Seen, verdict: Verdict) -> bool:
-    """Hold the order again and write the attempt in one transaction. False if there is no room."""
-
-    def write(order: Order) -> None:
-        locked = _lock_attempt(attempt)
-        if _judge(order, locked, seen, room=True) != verdict:
-            raise Changed("the order is not as it was")
-        _store(order, locked, verdict, seen)
-
-    order_id = Attempt.objects.values_list("order_id", flat=True).get(pk=attempt)
-    try:
-        return holds.revive(order_id, within=write)
-    except NotReplicated as warning:
-        log.warning("order %s: %s", order_id, warning)
         return True
 
 

@@ -13,10 +13,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from accounts import addresses
 from accounts.contacts import Details
 from flashsale import characters
 from inventory.models import Sale
-from storefront import addresses
 from storefront.long_select import LongSelect
 
 MOST_CHARACTERS = {"street": 300, "postcode": 20, "sorting_code": 20, "phone": 40}

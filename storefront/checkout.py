@@ -26,19 +26,19 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from accounts import contacts
+from accounts import addresses, contacts
 from flashsale.database import bounded_transaction, give_back_after, in_thread
+from flashsale.http.response import SeeOther
 from flashsale.http.shoppers import parse_cookies, renew_cookie
-from orders import order_links, outbox
+from orders import outbox
 from orders.changes import NotPossible, NotReplicated
 from orders.holds import confirm_hold
 from orders.models import Order
 from payments import paying
-from storefront import addresses, fragments, order_access
+from storefront import fragments, order_access
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen, find_order
 from storefront.checkout_pages import (
-    SeeOther,
     count_looks,
     next_look,
     show_end,
@@ -123,12 +123,10 @@ async def back(request: HttpRequest, purchase: str) -> HttpResponse:
 
 def _open_by_key(request: HttpRequest, order: UUID) -> HttpResponse | None:
     """Keep the key of a mailed link in a cookie, and take it out of the address."""
-    key = request.GET.get("key", "")
-    if not order_links.opens(order, key):
+    cookie = order_access.cookie_for(order, request.GET.get("key", ""), request.is_secure())
+    if not cookie:
         return None
-    response = SeeOther(f"/orders/{order}/checkout/")
-    response["Set-Cookie"] = order_access.key_cookie(order, key, request.is_secure())
-    return response
+    return SeeOther(f"/orders/{order}/checkout/", headers={"Set-Cookie": cookie})
 
 
 def _is_confirmed(number: UUID) -> bool:

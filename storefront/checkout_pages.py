@@ -2,22 +2,17 @@
 
 import time
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from accounts import addresses
+from flashsale.http.response import SeeOther
 from orders.models import Order
-from storefront import addresses
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen
 from storefront.markdown import render_markdown
 
 _MOST_LOOKS = 20  # so often a page asks by itself how a payment ends
-
-
-class SeeOther(HttpResponseRedirect):
-    """303: the browser asks with GET, whatever it has sent."""
-
-    status_code = 303
 
 
 def show_form(

@@ -4,10 +4,9 @@ The page says the same whether the address has orders or not, after the same wor
 """
 
 import logging
-from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -15,14 +14,12 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 from django.views.decorators.vary import vary_on_headers
-from django_ratelimit.core import get_usage
-from django_redis.exceptions import ConnectionInterrupted
-from redis.exceptions import RedisError
 
 from accounts import contacts
 from flashsale.database import in_thread
+from flashsale.form_limits import NOT_COUNTED, Limit, address_of, count_form
 from flashsale.http import signing
-from flashsale.http.request import Request
+from flashsale.http.response import SeeOther
 from flashsale.middleware import try_again
 from mail import finding
 
@@ -59,14 +56,12 @@ async def find_orders(request: HttpRequest) -> HttpResponse:
         return _show(request, form, status=422)
     try:
         wait = await in_thread(_ask, request, form.cleaned_data["email"], get_language() or "")
-    except (ConnectionInterrupted, RedisError) as error:
+    except NOT_COUNTED as error:
         log.warning("links of orders are not mailed: the cache is not reachable: %s", error)
         return try_again(request)
     if wait:
         return _refuse(request, form, wait)
-    response = HttpResponseRedirect("/orders/find/?sent")
-    response.status_code = 303
-    return response
+    return SeeOther("/orders/find/?sent")
 
 
 def _show(
@@ -88,23 +83,11 @@ def _refuse(request: HttpRequest, form: FindOrders, wait: int) -> HttpResponse:
 def _ask(request: HttpRequest, email: str, language: str) -> int:
     """Have the links mailed. Returns the seconds until that is allowed again; 0 if it is. Blocks."""
     canonical = signing.sign("find-orders", contacts.canonical_email(email).encode()).hex()
-    for group, value, rate in (
-        ("find-client", _address(request), PER_CLIENT),
-        ("find-email", canonical, PER_EMAIL),
-    ):
-        if wait := _count(request, group, value, rate):
-            return wait
-    finding.ask_for_links(email, language)
-    return 0
-
-
-def _count(request: HttpRequest, group: str, value: str, rate: str) -> int:
-    def key(*_: Any) -> str:
-        return value
-
-    usage = get_usage(request, group=group, key=key, rate=rate, method="POST", increment=True)
-    return max(1, int(usage["time_left"])) if usage and usage["should_limit"] else 0
-
-
-def _address(request: HttpRequest) -> str:
-    return Request(request.scope).address  # type: ignore[attr-defined]  # it is always an ASGI request
+    wait = count_form(
+        request,
+        Limit("find-client", address_of(request), PER_CLIENT),
+        Limit("find-email", canonical, PER_EMAIL),
+    )
+    if not wait:
+        finding.ask_for_links(email, language)
+    return wait

@@ -13,33 +13,33 @@ KEY_COOKIE = "order-key"
 _KEPT_FOR = 24 * 3600  # seconds
 
 
-def may_open(request: Request | HttpRequest, order: UUID, shopper: UUID) -> bool:
+def may_open(request: HttpRequest, order: UUID, shopper: UUID) -> bool:
     """Whether the browser may see the order, which is `shopper`'s."""
     return is_shopper(request, shopper) or has_key(request, order)
 
 
-def is_shopper(request: Request | HttpRequest, shopper: UUID) -> bool:
+def is_shopper(request: HttpRequest, shopper: UUID) -> bool:
     """Whether the browser is that shopper's own. Only then may it see more of them than one order."""
-    header, secure = _cookies(request)
-    return shoppers.shopper_of(shoppers.parse_cookies(header, secure), secure) == shopper
+    secure = request.is_secure()
+    cookies = shoppers.parse_cookies(request.headers.get("Cookie", ""), secure)
+    return shoppers.shopper_of(cookies, secure) == shopper
 
 
 def has_key(request: Request | HttpRequest, order: UUID) -> bool:
     """Whether the browser has come by the order's link before."""
-    header, _ = _cookies(request)
+    if isinstance(request, Request):
+        header = request.header(b"cookie")
+    else:
+        header = request.headers.get("Cookie", "")
     return KEY_COOKIE in header and order_links.opens(
         order, parse_cookie(header).get(KEY_COOKIE, "")
     )
 
 
-def key_cookie(order: UUID, key: str, secure: bool) -> str:
-    """The value of the `Set-Cookie` header that opens one order, and ties nothing else to the device."""
+def cookie_for(order: UUID, key: str, secure: bool) -> str:
+    """The value of the `Set-Cookie` header that keeps the key of an order's link: it opens one order, and
+    ties nothing else to the device. "" for a key that does not open it."""
+    if not order_links.opens(order, key):
+        return ""
     attributes = f"; Path=/orders/{order}/; Max-Age={_KEPT_FOR}; HttpOnly; SameSite=Lax"
     return f"{KEY_COOKIE}={key}{attributes}{'; Secure' if secure else ''}"
-
-
-def _cookies(request: Request | HttpRequest) -> tuple[str, bool]:
-    """The Cookie header, and whether the connection is HTTPS."""
-    if isinstance(request, Request):
-        return request.header(b"cookie"), request.secure
-    return request.headers.get("Cookie", ""), request.is_secure()

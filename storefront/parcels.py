@@ -74,4 +74,4 @@ def as_json(parcel: Shipped | None) -> dict[str, object]:
     """For programs: `shipped`, for an order that is."""
     if parcel is None:
         return {}
-    return {"shipped": {**parcel._asdict(), "at": format_utc(parcel.at.astimezone(UTC))}}
+    return {"shipped": {**parcel._asdict(), "at": format_utc(parcel.at)}}

@@ -571,9 +571,35 @@ MUTATIONS = (
     ),
     _mutation(
         13,
+        "the key of one order opens all",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "signature = signing.sign(_PURPOSE, order.bytes)",
+            'signature = signing.sign(_PURPOSE, b"")',
+        ),
+        (
+            "orders/order_links.py",
+            "signing.is_signed(_PURPOSE, order.bytes, signature)",
+            'signing.is_signed(_PURPOSE, b"", signature)',
+        ),
+    ),
+    _mutation(
+        13,
         "links of one address are asked for without end",
         "mail/tests/test_find_orders.py::test_too_many_questions_about_one_address_are_refused",
         ("storefront/find_orders.py", 'PER_EMAIL = "3/h"', 'PER_EMAIL = "3000/h"'),
+    ),
+    _mutation(
+        13,
+        "only an address with orders costs a row",
+        "mail/tests/test_find_orders.py"
+        "::test_it_does_the_same_work_whether_there_are_orders_or_not",
+        (
+            "mail/finding.py",
+            "    FindRequest.objects.create(",
+            "    if found:\n        FindRequest.objects.create(",
+        ),
     ),
 )
 

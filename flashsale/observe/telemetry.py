@@ -96,8 +96,7 @@ def count_payment(what: str) -> None:
 
 def count_mail(outcome: str) -> None:
     """Count a mail by its outcome, one of MAILS."""
-    with _lock:
-        _count_timed(f"mail|0|{outcome}")
+    _count_of_sale(ALL, f"mails|{ALL}|{outcome}")
 
 
 def count_accepted(purchase: str, clicked_at: float) -> None:

@@ -96,7 +96,7 @@ class Second:
             self.accept[which] += units
         elif kind == "confirm":
             self.confirm[which] += units
-        elif kind == "mail":
+        elif kind == "mails":
             self.mails[answer] += units
 
 

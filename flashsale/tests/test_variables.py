@@ -274,7 +274,7 @@ def test_a_malformed_mail_server_is_refused(monkeypatch: pytest.MonkeyPatch, url
     assert url not in str(raised.value).replace("smtp://,", "")
 
 
-@pytest.mark.parametrize("service", ["brevo", "mailgun", "postmark", "resend", "sendgrid"])
+@pytest.mark.parametrize("service", ["brevo", "mailgun", "postmark", "resend"])
 def test_a_mail_service_gets_the_key_that_it_needs(settings: Any, service: str) -> None:
     """Anymail refuses to start a service without its settings."""
     url = f"anymail://key@{service}?sender_domain=mg.example"

@@ -1,4 +1,4 @@
-"""Let a sale hold units for some minutes, and return those of expired holds to stock.
+"""Let a sale hold units for some minutes, return those of expired holds to stock, and have the rules of a checkout.
 
 Processes of the last release insert sales without the columns, and write no movement of the new kind. The new
 constraint on movements is checked for old ones by the next migration, which locks nobody out.
@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
             models.PositiveSmallIntegerField(
                 db_default=0,
                 default=0,
-                help_text="minutes for which units are held until they are paid; 0: sold at once",
+                help_text="minutes for which units are held while the shopper checks out; 0: sold at once",
                 validators=[django.core.validators.MaxValueValidator(10080)],
                 verbose_name="hold",
             ),

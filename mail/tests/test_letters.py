@@ -50,9 +50,11 @@ def be_expired(order: Order) -> None:
 
 
 def pay(order: Order, state: Attempt.State) -> None:
-    Attempt.objects.create(
+    attempt = Attempt.objects.create(
         order=order, provider="demo", amount=order.total, currency=order.currency, state=state
     )
+    if state in (Attempt.State.REFUND_PENDING, Attempt.State.REFUNDED):
+        Refund.objects.create(attempt=attempt, amount=attempt.amount)
 
 
 def test_who_has_given_an_address_knows_until_when_it_is_held(
@@ -134,6 +136,7 @@ def test_a_hold_that_is_about_to_end_is_warned_of_once(
         (None, "You were not charged."),
         (Attempt.State.FAILED, "You were not charged."),
         (Attempt.State.VOIDED, "You were not charged."),
+        (Attempt.State.CREATED, "If you have paid, you will get your money back."),
         (Attempt.State.UNKNOWN, "If you have paid, you will get your money back."),
         (Attempt.State.AUTHORISED, "If you have paid, you will get your money back."),
         (Attempt.State.CAPTURED, "You will get €129.00 back."),

@@ -6,10 +6,10 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from accounts import contact_retention
+from accounts import contacts
+from dashboard.to_ship import orders_to_ship
 from inventory.models import Sale
 from ops.doctor.findings import Finding, ok, warning
-from orders.models import Order
 from payments import personal_data
 
 _LATE = timedelta(days=2)  # beat erases once a day
@@ -28,7 +28,8 @@ def check_retention() -> Iterator[Finding]:
 
 def check_unshipped() -> Iterator[Finding]:
     """Find orders whose address goes soon, and which are not marked as shipped."""
-    soon = [sale.slug for sale in _erased_soon() if _has_unshipped(sale)]
+    over_soon = personal_data.list_overdue_sales(timezone.now() + _SOON)
+    soon = [sale.slug for sale in over_soon if _has_unshipped(sale)]
     if soon:
         seen = f"Their contacts are erased within two weeks, and not all is shipped: {', '.join(soon)}."
         yield warning("shipping", seen, "Ship them, or mark them as shipped.")
@@ -38,23 +39,16 @@ def check_unshipped() -> Iterator[Finding]:
 
 def check_encryption() -> Iterator[Finding]:
     """Find contacts that are stored as plain text in production."""
-    if settings.PRODUCTION and not settings.CONTACT_KEYS and contact_retention.has_contacts():
+    if settings.PRODUCTION and not settings.CONTACT_KEYS and contacts.has_any():
         seen = "Names and addresses are stored as plain text in PostgreSQL and its backups."
         yield warning("contacts", seen, "Set CONTACT_KEYS: see docs/operations.md.")
     else:
         yield ok("contacts", "None is stored in a way that should be changed.")
 
 
-def _erased_soon() -> list[Sale]:
-    now = timezone.now()
-    kept = Sale.objects.filter(finished=True, contact_days__gt=0).order_by("pk")
-    return [s for s in kept if s.closes_at + timedelta(days=s.contact_days) <= now + _SOON]
-
-
 def _has_unshipped(sale: Sale) -> bool:
-    waiting = Order.objects.filter(sale=sale, status=Order.Status.CONFIRMED, shipment=None)
-    kept = contact_retention.orders_with_contact([sale.pk])
-    return waiting.filter(pk__in=kept).exists()
+    kept = contacts.orders_with_contact(sale.pk)
+    return orders_to_ship(sale).filter(pk__in=kept).exists()
 
 
 CHECKS = (check_retention, check_unshipped, check_encryption)

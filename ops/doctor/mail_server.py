@@ -1,12 +1,12 @@
 """Check the mail server, and the mails that wait for it."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from django.conf import settings
 from django.core.mail import get_connection
 from django.utils import timezone
 
+from dashboard.alarms import MAIL_WAITS_LONG
 from flashsale import mail_servers
 from inventory.models import Sale
 from mail.faults import ERRORS, find_fault
@@ -14,7 +14,6 @@ from ops.doctor.findings import Finding, failed, ok, warning
 from orders import outbox
 
 _TIMEOUT = 3  # seconds
-_WAITS_LONG = timedelta(minutes=5)
 _KINDS = {mail_servers.FOLDER: "files", mail_servers.CONSOLE: "the console"}
 
 
@@ -38,7 +37,7 @@ def check_outbox() -> Iterator[Finding]:
     """Look at mails that wait, and at those that were given up."""
     mails = outbox.look(outbox.Consumer.MAIL)
     seen = f"{mails.waiting} mails wait; {mails.failed} of the last day were given up."
-    late = mails.oldest and timezone.now() - mails.oldest > _WAITS_LONG
+    late = mails.oldest and timezone.now() - mails.oldest > MAIL_WAITS_LONG
     if late or mails.failed:
         advice = "The log of the workers says why: look for `is not sent`."
         yield warning("outbox", seen, advice)

@@ -3,7 +3,7 @@
 PostgreSQL rewrites the table of orders once, under an exclusive lock, because `owned` is computed anew
 (`docs/operations.md` says for how long); the constraints are checked in the same pass. It waits briefly for the lock,
 fails, and is run again, as `0005_owned.py` explains. Processes of the last release go on: they neither read the new
-column nor write the new statuses.
+columns nor write the new statuses.
 """
 
 from django.db import migrations, models

@@ -99,7 +99,6 @@ class Provider(Protocol):
     it."""
 
     name: str
-    label: str  # for staff
 
     def start(self, order: Order) -> Started: ...
 

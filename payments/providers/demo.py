@@ -39,7 +39,6 @@ class Demo:
     """Keeps payments in `DemoPayment`. Each call is one transaction and acts once per key."""
 
     name = "demo"
-    label = "Demo (takes no money)"
 
     def start(self, order: Order) -> Started:
         payment, _ = DemoPayment.objects.get_or_create(

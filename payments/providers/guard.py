@@ -101,7 +101,7 @@ class Guarded:
     where a call would have to wait too long."""
 
     def __init__(self, provider: Provider, rate: int) -> None:
-        self.name, self.label = provider.name, provider.label
+        self.name = provider.name
         self._provider = provider
         self._limiters: dict[str, Limiter] = defaultdict(lambda: Limiter(rate))
         self._circuit = Circuit(provider.name)

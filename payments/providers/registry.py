@@ -19,11 +19,6 @@ class UnknownProvider(LookupError):
     """No provider of this name is configured (PAYMENT_PROVIDERS)."""
 
 
-def names() -> list[str]:
-    """The configured providers."""
-    return list(settings.PAYMENT_PROVIDERS)
-
-
 def provider(name: str) -> Provider:
     """The provider with this name, one per process, behind its limiter and circuit. Raises
     UnknownProvider."""

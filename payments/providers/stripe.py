@@ -57,7 +57,6 @@ class _OtherRequest(Refused):
 
 class Stripe:
     name = "stripe"
-    label = "Stripe"
 
     def __init__(self) -> None:
         base = settings.STRIPE_API_BASE.rstrip("/")

@@ -137,7 +137,7 @@ def assert_money_balances(order: Order) -> None:
 class Faulty:
     """The demo provider, some of whose calls do what a test says; all calls are written down."""
 
-    name = label = "demo"
+    name = "demo"
 
     def __init__(self, **faults: Callable[..., Any]) -> None:
         self._real: Provider = demo.Demo()

@@ -352,13 +352,6 @@ def test_a_refund_that_another_process_has_ended_stays_done(order: Order) -> Non
     assert stage(order) == "refunded"
 
 
-def test_a_part_of_a_payment_is_not_refunded(order: Order) -> None:
-    paid(order)
-    refunds.check_amount(attempt_of(order), 12900)
-    with pytest.raises(NotPossible, match="as a whole"):
-        refunds.check_amount(attempt_of(order), 100)
-
-
 def test_an_order_cancelled_before_it_is_paid_has_its_page_closed(order: Order) -> None:
     begin(order)
     cancel(order)

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from django.utils import translation
 
+from accounts import addresses
 from accounts.contacts import Details
 from inventory.models import Sale
-from storefront import addresses
 from storefront.address_form import CheckoutForm
 
 # By country: an address as it is typed, the fields that must be filled in beside name and street, and what

@@ -47,7 +47,6 @@ def test_it_has_each_call_of_the_interface(acme: Provider, call: str) -> None:
     expected = list(inspect.signature(getattr(Provider, call)).parameters)[1:]
     assert list(inspect.signature(getattr(acme, call)).parameters) == expected
     assert acme.name
-    assert acme.label
 
 
 def test_these_are_all_calls_of_the_interface() -> None:

@@ -116,7 +116,7 @@ class Command(LifecycleCommand):
             default=0,
             type=whole_number(0),
             metavar="MINUTES",
-            help="how long units are held until they are paid (default: 0, sold at once)",
+            help="for how long units are held while the shopper checks out (default: 0, sold at once)",
         )
         add_checkout_arguments(parser)
         parser.add_argument(
