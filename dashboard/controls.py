@@ -238,7 +238,7 @@ class Correct(MovesStock):
 class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
-    effect = "Its units return to stock and can be bought again. The shopper's page says so. This is final."
+    effect = "Its units can be bought again, and what was paid is refunded. The shopper reads it. This is final."
     done = "{subject} is cancelled."
     function = cancellation.cancel_order
 
