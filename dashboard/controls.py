@@ -238,7 +238,10 @@ class Correct(MovesStock):
 class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
-    effect = "Its units can be bought again, and what was paid is refunded. The shopper reads it. This is final."
+    effect = (
+        "Its units return to stock and can be bought again; what was paid is refunded. "
+        "The shopper's page says so. This is final."
+    )
     done = "{subject} is cancelled."
     function = cancellation.cancel_order
 
