@@ -239,7 +239,7 @@ class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
     effect = (
-        "Its units return to stock and can be bought again. A payment is refunded as a whole: refund a"
+        "Its units return to stock and can be bought again; what was paid is refunded as a whole. Refund a"
         " part of it at the payment provider. The shopper's page says so. This is final."
     )
     done = "{subject} is cancelled."

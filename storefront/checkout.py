@@ -144,7 +144,8 @@ def _not_found() -> HttpResponse:
 
 def _prefilled(seen: Seen) -> CheckoutForm:
     country = seen.known.country or addresses.likely_country(seen.sale.time_zone)
-    return CheckoutForm(seen.sale, country, initial=asdict(seen.known) | {"country": country})
+    initial = asdict(seen.known) | {"country": country, "terms": seen.has_accepted}
+    return CheckoutForm(seen.sale, country, initial=initial)
 
 
 def _known_country(code: str) -> str:
@@ -161,7 +162,7 @@ async def _take(request: HttpRequest, seen: Seen) -> HttpResponse:
     if not form.is_valid():
         return show_form(request, seen, form, 422)
     try:
-        await in_thread(_save, seen.order, form)
+        await in_thread(_save, seen.order, form, get_language() or "")
     except contacts.Erased:
         form.add_error(None, _("Your details were erased, so this order cannot be completed."))
         return show_form(request, seen, form, 409)
@@ -170,8 +171,11 @@ async def _take(request: HttpRequest, seen: Seen) -> HttpResponse:
     return await (_pay if seen.costs else _confirm)(request, seen, form)
 
 
-def _save(order: Order, form: CheckoutForm) -> None:
-    """Save the contact, and tell of it the first time. Raises NotPossible if the order is not held."""
+def _save(order: Order, form: CheckoutForm, language: str) -> None:
+    """Save the contact, and tell of it the first time. Raises NotPossible if the order is not held.
+
+    `language` is the page's: the thread that this runs in has none.
+    """
     sale = order.sale
     if not (sale.ask or sale.terms):
         return
@@ -182,7 +186,7 @@ def _save(order: Order, form: CheckoutForm) -> None:
         first = contacts.save(
             order.pk,
             form.details,
-            language=get_language() or "",
+            language=language,
             accepted_terms=bool(sale.terms),
         )
         if first and sale.ask:

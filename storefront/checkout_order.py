@@ -7,7 +7,7 @@ from uuid import UUID
 from django.http import HttpRequest
 
 from accounts import contacts
-from accounts.contacts import Details
+from accounts.contacts import Contact, Details
 from flashsale.database import in_thread
 from flashsale.observe import logs
 from inventory.models import Sale
@@ -27,6 +27,7 @@ class Seen:
     order: Order
     known: Details
     has_contact: bool
+    has_accepted: bool  # the sale's terms, with this order: they are not asked for again
     payment: paying.PaymentView | None
 
     @property
@@ -57,17 +58,28 @@ def _read(request: HttpRequest, number: UUID) -> Seen | None:
     order = Order.objects.select_related("sale").filter(pk=number).first()
     if order is None or not order_access.may_open(request, number, order.shopper):
         return None
-    own = _read_contact([number])
+    own = _read_own(number)
     earlier = None
     if not own and order.sale.ask and order_access.is_shopper(request, order.shopper):
-        earlier = _read_contact(_find_earlier(order))
+        earlier = _read_earlier(_find_earlier(order))
     payment = paying.describe(number) if order.sale.payment else None
-    return Seen(order, own or earlier or Details(), own is not None, payment)
+    accepted = own is not None and own.terms_accepted_at is not None
+    known = own.details if own else earlier
+    return Seen(order, known or Details(), own is not None, accepted, payment)
 
 
-def _read_contact(orders: list[UUID]) -> Details | None:
-    """The contact of the first of these orders that has one. A contact that no key opens is not offered,
-    and stops no checkout: it can be typed again."""
+def _read_own(number: UUID) -> Contact | None:
+    """The contact of this order. One that no key opens is not offered, and stops no checkout: it can be
+    typed again."""
+    try:
+        return contacts.read(number)
+    except contacts.Unreadable as error:
+        log.error("%s", error)
+        return None
+
+
+def _read_earlier(orders: list[UUID]) -> Details | None:
+    """The contact of the first of these orders that has one."""
     try:
         found = contacts.read_many(orders)
     except contacts.Unreadable as error:

@@ -21,7 +21,7 @@ from storefront import checkout, order_access
 from storefront.address_form import CheckoutForm
 from tests import deadlines
 from tests.cast import end_holds
-from tests.checkouts import ANNA, held_order, page_of, sale_with_checkout
+from tests.checkouts import ANNA, TERMS, held_order, page_of, sale_with_checkout
 
 ELSEWHERE = "https://pay.example/session/1"
 
@@ -147,6 +147,30 @@ def test_what_is_free_is_confirmed_without_a_payment(make_sale: MakeSale, paymen
     assert order.status == "confirmed"
 
 
+def test_mails_are_in_the_language_of_the_page(
+    browser: Client, order: Order, payment: Played
+) -> None:
+    browser.post(page_of(order.pk), ANNA, headers={"Accept-Language": "de"})
+    saved = contacts.read(order.pk)
+    assert saved
+    assert saved.language == payment.begun[0]["language"] == "de"
+
+
+def test_terms_that_were_accepted_stay_ticked_when_a_payment_fails(
+    make_sale: MakeSale, payment: Played
+) -> None:
+    order = held_order(
+        sale_with_checkout(make_sale, payment="demo", terms=TERMS), shoppers.new_shopper()
+    )
+    browser = Client()
+    browser.cookies[shoppers.cookie_name(False)] = shoppers.cookie_value(order.shopper)
+    ticked = 'name="terms" required id="id_terms" checked'
+    assert ticked not in browser.get(page_of(order.pk)).content.decode()
+    pay(browser, order, terms="on")
+    payment.stage = "failed"
+    assert ticked in browser.get(page_of(order.pk)).content.decode()
+
+
 def test_the_order_is_secured_once_however_often_it_is_sent(
     browser: Client, order: Order, payment: Played
 ) -> None:
@@ -215,6 +239,7 @@ def test_an_order_that_is_captured_is_not_paid_again(
     ("stage", "words"),
     [
         ("", "on sale again"),
+        ("", "Nothing was charged"),
         ("unknown", "If you have paid"),
         ("failed", "Nothing was charged"),
         ("refund_pending", "is being given back"),
@@ -239,7 +264,7 @@ def test_a_form_that_meets_the_end_of_the_hold_is_not_saved(order: Order) -> Non
     assert form.is_valid()
     cancellation.give_back(order.pk)
     with pytest.raises(NotPossible):
-        checkout._save(order, form)
+        checkout._save(order, form, "en")
     assert contacts.read(order.pk) is None
 
 

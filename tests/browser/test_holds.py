@@ -136,3 +136,16 @@ def test_in_german(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
     expect(answer(page, "held")).to_contain_text("ist für dich reserviert")
     expect(answer(page, "held")).to_contain_text("Reserviert bis")
     expect(page.get_by_role("button", name="Zurückgeben")).to_be_visible()
+
+
+def test_an_order_on_a_phone_has_no_link_to_itself(
+    shop: str, open_page: OpenPage, make_sale: MakeSale
+) -> None:
+    """Rules for touch screens enlarge links: they must not bring back one that is hidden."""
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    page = open_page(address(shop, make_sale(hold=10)), **phone)
+    held(page)
+    page.locator(".to-order").click()
+    expect(page.locator(".outcome .give-back")).to_be_visible()
+    for link in (".to-order", ".another"):
+        expect(page.locator(link)).to_be_hidden()
