@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from accounts import contacts
+from accounts import addresses, contacts
 from accounts.contacts import Contact
 from flashsale.characters import isolate
 from flashsale.moments import find_zone, name_zone
@@ -102,7 +102,7 @@ def _write_confirmed(order: Order, contact: Contact) -> Letter | None:
         _("Order %(reference)s is confirmed") % {"reference": order.reference},
         [_("Thank you! Your order is confirmed: %(what)s is yours.") % {"what": _what(order)}],
         [_to_order(order)],
-        _summary(order),
+        [*_summary(order), *_delivery(contact)],
         [_about_links()],
     )
 
@@ -211,6 +211,13 @@ def _summary(order: Order) -> list[tuple[str, str]]:
         (_("Unit price"), format_money(order.unit_price, order.currency)),
         (_("Total"), f"{total}{note}"),
     ]
+
+
+def _delivery(contact: Contact) -> list[tuple[str, str]]:
+    """Where the parcel goes, in one line; nothing where no address was asked."""
+    if not contact.details.country:
+        return []
+    return [(_("Delivery"), ", ".join(map(isolate, addresses.lines_of(contact.details))))]
 
 
 def _about_money(order: Order) -> str:

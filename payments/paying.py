@@ -9,6 +9,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from flashsale.database import bounded_transaction
+from orders import holds
 from orders.changes import NotPossible
 from orders.models import Order
 from payments import transitions
@@ -157,7 +158,8 @@ def _open_attempt(order_id: UUID) -> Attempt:
 def _check_payable(order: Order) -> None:
     if order.status != Order.Status.HELD or order.hold_until is None:
         raise NotPossible(f"The order is {order.get_status_display().lower()}, and not held.")
-    if order.hold_until <= timezone.now() and not order.capturing:
+    ended = order.hold_until + timedelta(seconds=holds.GRACE)
+    if ended <= timezone.now() and not order.capturing:
         raise NotPossible("The time to pay this order is over.")
     if not order.sale.payment:
         raise NotPossible("Nothing is paid in this sale.")

@@ -1,6 +1,7 @@
 """An empty outbox, a mail server, and orders with a contact."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import pytest
 from django.db import transaction
@@ -47,7 +48,11 @@ def make_order(make_sale: MakeSale) -> MakeOrder:
     """Makes a held order of a sale that asks for an address, with a contact unless `email` is ""."""
 
     def make(
-        email: str = "anna@shop.example", language: str = "en", hold: int = 10, **changed: object
+        email: str = "anna@shop.example",
+        language: str = "en",
+        hold: int = 10,
+        address: Mapping[str, str] = MappingProxyType({}),
+        **changed: object,
     ) -> Order:
         sale = make_sale(stock=1, hold=hold, live=False)
         Sale.objects.filter(pk=sale.pk).update(ask="email", **changed)
@@ -59,7 +64,7 @@ def make_order(make_sale: MakeSale) -> MakeOrder:
             with transaction.atomic():
                 contacts.save(
                     purchase,
-                    contacts.Details(email=email),
+                    contacts.Details(email=email, **address),
                     language=language,
                     accepted_terms=False,
                 )

@@ -81,6 +81,16 @@ def test_a_confirmed_order_has_a_summary_and_a_link(
     assert link_to(order.pk) in text
 
 
+def test_a_confirmed_order_says_where_it_goes(make_order: MakeOrder, server: MailServer) -> None:
+    home = {"street": "Hauptstr. 1", "postcode": "10115", "city": "Berlin", "country": "DE"}
+    order = make_order(address={"name": "Anna Muster", **home})
+    holds.confirm_hold(order.pk)
+    _, text = sent(server)
+    assert re.search(
+        "Delivery: .*Anna Muster.*, .*Hauptstr. 1.*, .*10115 Berlin.*, .*Germany", text
+    )
+
+
 def test_it_speaks_german(make_order: MakeOrder, server: MailServer) -> None:
     order = make_order(language="de", time_zone="Europe/Berlin")
     holds.confirm_hold(order.pk)
@@ -176,8 +186,8 @@ def test_a_refund_of_another_amount_than_the_orders_names_that(
 ) -> None:
     order = make_order()
     pay(order, Attempt.State.REFUNDED)
-    Refund.objects.create(
-        attempt=order.attempts.get(), amount=100, state=Refund.State.DONE, done_at=timezone.now()
+    Refund.objects.filter(attempt__order=order).update(
+        amount=100, state=Refund.State.DONE, done_at=timezone.now()
     )
     tell(order, Event.REFUNDED)
     _, text = sent(server)

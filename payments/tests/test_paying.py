@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import caretaker
+from orders import caretaker, holds
 from orders.changes import NotPossible
 from orders.models import AuditEntry, Order, OutboxRow
 from orders.order_status import Status
@@ -78,6 +78,18 @@ def test_a_payment_without_return_and_event_is_found(order: Order) -> None:
 def test_pay_pressed_again_leads_to_the_same_page(order: Order) -> None:
     assert begin(order) == begin(order)
     assert states(order) == ["created"]
+
+
+def test_a_checkout_that_is_sent_in_the_last_second_is_paid(order: Order) -> None:
+    """Pages count down to the end of the hold; a form is on its way for a moment longer."""
+    end_holds(order.sale, -2)
+    assert begin(order)
+
+
+def test_a_checkout_that_is_sent_too_late_is_not(order: Order) -> None:
+    end_holds(order.sale, -holds.GRACE - 1)
+    with pytest.raises(NotPossible, match="is over"):
+        begin(order)
 
 
 def test_a_declined_card_may_be_followed_by_another(order: Order) -> None:
