@@ -103,14 +103,15 @@ async def checkout(request: HttpRequest, purchase: str) -> HttpResponse:
 @_private
 async def back(request: HttpRequest, purchase: str) -> HttpResponse:
     """Ask the provider how the payment went, then show it: the order, or the checkout with the reason."""
-    seen = await find_order(request, read_number(purchase))
+    seen = await find_order(request, read_number(purchase), alone=True)
     if seen is None:
         return _not_found()
     order = seen.order
-    if seen.sale.payment and order.status != Order.Status.CONFIRMED:
+    confirmed = order.status == Order.Status.CONFIRMED
+    if seen.sale.payment and not confirmed:
         with suppress(TimeoutError):  # it is asked again: by this page, and by the reconciler
-            await _in_payment_thread(paying.returned, order.pk)
-    if await in_thread(_is_confirmed, order.pk):
+            confirmed = await _in_payment_thread(_ask_whether_paid, order.pk)
+    if confirmed:
         return SeeOther(f"/orders/{order.pk}/")
     return SeeOther(f"/orders/{order.pk}/checkout/?{urlencode({'returned': count_looks(request)})}")
 
@@ -128,7 +129,8 @@ def _open_by_key(request: HttpRequest, order: UUID) -> HttpResponse | None:
     return response
 
 
-def _is_confirmed(number: UUID) -> bool:
+def _ask_whether_paid(number: UUID) -> bool:
+    paying.returned(number)
     return Order.objects.filter(pk=number, status=Order.Status.CONFIRMED).exists()
 
 
