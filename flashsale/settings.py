@@ -244,8 +244,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    # Last, since it is synchronous only: so all of them run in one thread. Before an asynchronous view Django
-    # would else change threads for each step of each middleware that follows the last synchronous one.
+    # Last, since it is synchronous only: so all of them run in one thread. Django would else change threads
+    # for each step of each middleware between the last synchronous one and an asynchronous view.
     "flashsale.middleware.without_null_characters",
 ]
 

@@ -26,6 +26,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts import contacts
+from accounts.contacts import Details
 from flashsale.database import bounded_transaction, give_back_after, in_thread
 from flashsale.http.shoppers import parse_cookies, renew_cookie
 from orders import order_links, outbox
@@ -35,6 +36,7 @@ from orders.models import Order
 from payments import paying
 from storefront import addresses, fragments, order_access
 from storefront.address_form import CheckoutForm
+from storefront.blank_checkout import show_blank_form
 from storefront.checkout_order import Seen, find_order
 from storefront.checkout_pages import (
     SeeOther,
@@ -96,6 +98,8 @@ async def checkout(request: HttpRequest, purchase: str) -> HttpResponse:
     if "country" in request.GET:
         form = CheckoutForm(seen.sale, _known_country(request.GET["country"]))
         return render(request, "storefront/_address.html", {"form": form})
+    if seen.known == Details():
+        return show_blank_form(request, seen)
     return show_form(request, seen, _prefilled(seen))
 
 
