@@ -17,7 +17,7 @@ from accounts.contacts import Details
 from flashsale import characters
 from inventory.models import Sale
 from storefront import addresses
-from storefront.long_select import LongSelect
+from storefront.long_select import LongChoices, LongSelect
 
 MOST_CHARACTERS = {"street": 300, "postcode": 20, "sorting_code": 20, "phone": 40}
 _USUAL = 120
@@ -153,10 +153,10 @@ def _email() -> forms.Field:
 
 
 def _country() -> forms.Field:
-    choices = addresses.countries_by_name(get_language() or "")
+    countries = addresses.countries_by_name(get_language() or "")
     return forms.ChoiceField(
         label=_("Country"),
-        choices=[("", _("Please choose")), *choices],
+        choices=LongChoices((("", _("Please choose")), *countries)),
         # With scripts the fields follow the choice. Nothing but the country is sent for that.
         widget=LongSelect(
             attrs=_attributes("country")
@@ -178,7 +178,7 @@ def _address_field(name: str, rules: addresses.Rules) -> forms.Field:
 def _region(rules: addresses.Rules, *, required: bool) -> forms.Field:
     return forms.ChoiceField(
         label=_label_of("region", rules.kinds["region"]),
-        choices=[("", _("Please choose")), *rules.regions],
+        choices=LongChoices((("", _("Please choose")), *rules.regions)),
         required=required,
         widget=LongSelect(attrs=_attributes("region")),
         error_messages=dict.fromkeys(("required", "invalid_choice"), _("Please choose one.")),
