@@ -136,7 +136,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 back=payment.back,
                 state=Stage.AUTHORISED,
             )
-        payment.save()
+        payment.save(update_fields=["state", "acts_at", "twin"])
     if payment.acts_at:
         return []
     paid = [payment, *([payment.twin] if payment.twin else [])]
