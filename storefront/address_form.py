@@ -5,6 +5,7 @@ removed from texts: they come with copied text, and are no reason to send a shop
 """
 
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -226,7 +227,13 @@ def _attributes(name: str) -> dict[str, str]:
 
 def _label_of(name: str, kind: str) -> str:
     """What the country calls the field, in the reader's language."""
-    known = {
+    return _labels(get_language() or "", kind)[name]
+
+
+@lru_cache(maxsize=256)
+def _labels(language: str, kind: str) -> dict[str, str]:
+    """All labels in the active language, which is `language`, for a field that the country calls `kind`."""
+    return {
         "street": _("Street and house number"),
         "sorting_code": _("Sorting code"),
         "postcode": {"zip": _("ZIP code"), "eircode": "Eircode", "pin": _("PIN code")}.get(
@@ -257,4 +264,3 @@ def _label_of(name: str, kind: str) -> str:
             "do_si": _("Province or city"),
         }.get(kind, _("Province")),
     }
-    return str(known[name])
