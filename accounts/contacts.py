@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -85,7 +85,7 @@ def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) 
     Must run in a transaction. Raises Erased.
     """
     require_transaction()
-    values = {
+    values: dict[str, Any] = {
         "order": order,
         "sale": _sale_of(order),
         "email_key": _key_of(details.email),

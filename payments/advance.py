@@ -45,8 +45,10 @@ def _drive(provider: Provider, row: Attempt) -> bool:
     seen = provider.fetch(row.reference)
     if row.state == Attempt.State.REFUNDED:
         refunds.look_again(provider, row)
+    step = Step.NONE
     for _ in range(_STEPS):
-        step = transitions.apply(row.pk, seen)
+        captured = step is Step.CAPTURE and seen.stage is Stage.CAPTURED
+        step = transitions.apply(row.pk, seen, just_captured=captured)
         if not step:
             break
         if step is Step.REFUND:

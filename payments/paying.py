@@ -56,8 +56,11 @@ def begin(order: UUID, *, back: str, language: str, email: str) -> str:
     Raises Order.DoesNotExist, NotPossible if the order cannot be paid, Unavailable if the provider
     cannot be asked, and django.db.DatabaseError.
     """
-    _look_after_open_attempt(order)
     attempt = _open_attempt(order)
+    if attempt is None:
+        _look_after_open_attempt(order)
+        attempt = _open_attempt(order, looked=True)
+        assert attempt is not None
     if attempt.url:
         return attempt.url
     return _start(attempt, back, language, email)
@@ -132,13 +135,16 @@ def _advance(attempt: Attempt) -> bool:
         return False
 
 
-def _open_attempt(order_id: UUID) -> Attempt:
-    """The attempt to go on with, or a new one, under the order's lock."""
+def _open_attempt(order_id: UUID, *, looked: bool = False) -> Attempt | None:
+    """The attempt to go on with, or a new one, under the order's lock. None if there is one that should be
+    looked after first, and was not."""
     with bounded_transaction():
         orders = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("sale")
         order = orders.get(pk=order_id)
-        _check_payable(order)
         attempts = list(Attempt.objects.filter(order=order))
+        if not looked and any(each.state in _OPEN and each.reference for each in attempts):
+            return None
+        _check_payable(order)
         if any(attempt.state in _UNDER_WAY for attempt in attempts):
             raise NotPossible("A payment of this order is under way.")
         for attempt in attempts:

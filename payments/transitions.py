@@ -20,7 +20,7 @@ from orders import holds, outbox
 from orders.changes import NotPossible, NotReplicated
 from orders.models import Order, OutboxRow
 from payments.models import Attempt, Refund
-from payments.providers.base import Busy, ProviderError, Seen, Stage
+from payments.providers.base import Busy, ProviderError, Seen
 from payments.verdicts import Change, Facts, Step, Verdict, judge
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ LONGEST_RETRY = 60  # seconds between two tries after a lost answer
 TRIES_PER_KEY = 5
 _ATTEMPTS = 5  # to apply an answer, while others change the order
 _PROBLEM = 200  # characters
+_CONFIRMS = Verdict(State.CAPTURED, change=Change.CONFIRM)
 
 
 class Changed(Exception):
@@ -44,12 +45,15 @@ class Unsettled(Exception):
     """Others changed the order each time; the reconciler tries again."""
 
 
-def apply(attempt: UUID, seen: Seen) -> Step:
+def apply(attempt: UUID, seen: Seen, *, just_captured: bool = False) -> Step:
     """Apply what the provider says, and return the call that it needs next.
+
+    A payment that was `just_captured` for the order is expected to confirm it: that is judged under the
+    sale's lock at once, and not twice.
 
     Raises Unsettled, Attempt.DoesNotExist and django.db.DatabaseError; nothing has changed then.
     """
-    room, expected = True, _expect(attempt, seen)
+    room, expected = True, _CONFIRMS if just_captured else None
     for _ in range(_ATTEMPTS):
         verdict, expected = expected or _apply_to_attempt(attempt, seen, room), None
         try:
@@ -117,16 +121,6 @@ def pause(tries: int, longest: int) -> timedelta:
 
 
 # --- Helpers, in the order in which they are called -------------------------------------------------
-
-
-def _expect(attempt: UUID, seen: Seen) -> Verdict | None:
-    """The verdict, if the order will be confirmed: then it is judged under the sale's lock at once, and not
-    twice. An expectation alone, since nothing is locked."""
-    if seen.stage is not Stage.CAPTURED:
-        return None
-    row = Attempt.objects.select_related("order").get(pk=attempt)
-    verdict = _judge(row.order, row, seen, room=True)
-    return verdict if verdict.change is Change.CONFIRM else None
 
 
 def _apply_to_attempt(attempt: UUID, seen: Seen, room: bool) -> Verdict:
