@@ -1,6 +1,6 @@
 """The checkout's page before anything was typed: the first that each winner of a sale opens.
 
-Rendered once for all whose page differs in nothing but the order's id and times, and filled in for each.
+Rendered once for all whose page differs only in the order's id and times, and filled in for each.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ _MOST_KEPT = 256  # pages, of some 50 kB
 
 
 class _Page(NamedTuple):
-    """All that the page shows, but for what is filled in."""
+    """All that the page shows, except the order's id and times."""
 
     language: str
     country: str
