@@ -11,11 +11,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
 from accounts import models
@@ -24,6 +25,20 @@ from flashsale.http import signing
 
 _PURPOSE = "contact-email"
 _SALE = 4  # bytes of the sale's number in an order's id: `orders/tickets.py` lays it out
+
+
+# PostgreSQL's `xmax` of a row is 0 if it was inserted. An erased row is not changed, and not returned.
+_SAVE = """
+INSERT INTO accounts_contact AS c
+    ("order", sale, email_key, sealed, language, terms_accepted_at, created_at, changed_at)
+VALUES (%(order)s, %(sale)s, %(email_key)s, %(sealed)s, %(language)s, %(accepted_at)s, %(now)s, %(now)s)
+ON CONFLICT ("order") DO UPDATE SET
+    email_key = excluded.email_key, sealed = excluded.sealed, language = excluded.language,
+    terms_accepted_at = coalesce(c.terms_accepted_at, excluded.terms_accepted_at),
+    changed_at = excluded.changed_at
+WHERE c.erased_at IS NULL
+RETURNING xmax = 0
+"""
 
 
 class Erased(Exception):
@@ -70,25 +85,21 @@ def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) 
     Must run in a transaction. Raises Erased.
     """
     require_transaction()
-    values = {
+    values: dict[str, Any] = {
+        "order": order,
+        "sale": _sale_of(order),
         "email_key": _key_of(details.email),
         "sealed": _seal(details),
         "language": language,
+        "accepted_at": timezone.now() if accepted_terms else None,
+        "now": timezone.now(),
     }
-    accepted_at = timezone.now() if accepted_terms else None
-    row, created = models.Contact.objects.select_for_update().get_or_create(
-        pk=order,
-        defaults={**values, "sale": _sale_of(order), "terms_accepted_at": accepted_at},
-    )
-    if created:
-        return True
-    if row.erased_at:
+    with connection.cursor() as cursor:
+        cursor.execute(_SAVE, values)
+        saved = cursor.fetchone()
+    if saved is None:
         raise Erased
-    for name, value in values.items():
-        setattr(row, name, value)
-    row.terms_accepted_at = row.terms_accepted_at or accepted_at
-    row.save()
-    return False
+    return bool(saved[0])
 
 
 def read(order: UUID) -> Contact | None:

@@ -238,13 +238,15 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "flashsale.middleware.forms_without_last_slash",
     "flashsale.middleware.staff_pages_in_english",
-    "flashsale.middleware.without_null_characters",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # Last, since it is synchronous only: so all of them run in one thread. Django would else change threads
+    # for each step of each middleware between the last synchronous one and an asynchronous view.
+    "flashsale.middleware.without_null_characters",
 ]
 
 ROOT_URLCONF = "flashsale.urls"

@@ -47,13 +47,24 @@ def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
         )
         if missing := sales - {sale.pk for sale in locked}:
             raise Sale.DoesNotExist(f"There is no sale {missing}.")
+        before = [vars(sale).copy() for sale in locked]
         for sale in locked:
             sale.version += 1
         yield locked
-        for sale in locked:
-            sale.save()
+        for sale, was in zip(locked, before, strict=True):
+            _save(sale, was)
     for sale in locked:
         replicate_change(sale.pk)
+
+
+_COUNTERS = frozenset({"version", "held", "confirmed"})
+
+
+def _save(sale: Sale, was: dict[str, object]) -> None:
+    """Save a locked sale. Mostly only its counters have changed: others wait for the lock, and texts of
+    kilobytes need not be written again."""
+    changed = {name for name, value in vars(sale).items() if was.get(name) != value}
+    sale.save(update_fields=changed if changed <= _COUNTERS else None)
 
 
 def replicate_change(sale: int) -> None:

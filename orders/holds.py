@@ -75,9 +75,9 @@ def confirm_hold(order: UUID, within: Within | None = None) -> bool:
     to no other shopper. One transaction, with the sale and the order locked. Raises Order.DoesNotExist,
     NotPossible if the hold has expired or was cancelled, and the errors of `orders/changes.py`.
     """
-    seen = Order.objects.get(pk=order)
+    sale_id = Order.objects.values_list("sale_id", flat=True).get(pk=order)
     try:
-        with change_sales([seen.sale_id]) as (sale,):
+        with change_sales([sale_id]) as (sale,):
             locked = Order.objects.select_for_update(no_key=True).get(pk=order)
             if locked.status == Order.Status.CONFIRMED:
                 raise DoneBefore

@@ -24,30 +24,38 @@ def advance(attempt: UUID) -> None:
     A fault of the provider postpones the attempt. Raises registry.UnknownProvider,
     transitions.Unsettled, Attempt.DoesNotExist and django.db.DatabaseError.
     """
-    row = Attempt.objects.get(pk=attempt)
+    advance_row(Attempt.objects.get(pk=attempt))
+
+
+def advance_row(row: Attempt) -> bool:
+    """Like `advance`, for an attempt that was just read. True if the shopper may still pay it."""
     if not row.reference:
-        transitions.forget_start(attempt)
-        return
+        transitions.forget_start(row.pk)
+        return False
     provider = registry.provider(row.provider)
     try:
-        _drive(provider, row)
+        return _drive(provider, row)
     except ProviderError as error:
-        log.warning("attempt %s at %s: %s: %s", attempt, row.provider, type(error).__name__, error)
-        transitions.postpone(attempt, error)
+        log.warning("attempt %s at %s: %s: %s", row.pk, row.provider, type(error).__name__, error)
+        transitions.postpone(row.pk, error)
+        return False
 
 
-def _drive(provider: Provider, row: Attempt) -> None:
+def _drive(provider: Provider, row: Attempt) -> bool:
     seen = provider.fetch(row.reference)
     if row.state == Attempt.State.REFUNDED:
         refunds.look_again(provider, row)
+    step = Step.NONE
     for _ in range(_STEPS):
-        step = transitions.apply(row.pk, seen)
+        captured = step is Step.CAPTURE and seen.stage is Stage.CAPTURED
+        step = transitions.apply(row.pk, seen, just_captured=captured)
         if not step:
-            return
+            break
         if step is Step.REFUND:
             refunds.push(Refund.objects.values_list("pk", flat=True).get(attempt=row))
-            return
+            break
         seen = _call(step, provider, row)
+    return seen.stage is Stage.OPEN
 
 
 def _call(step: Step, provider: Provider, row: Attempt) -> Seen:

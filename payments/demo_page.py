@@ -25,20 +25,22 @@ async def demo_page(request: HttpRequest, payment: UUID) -> HttpResponse:
     """Show the payment, or do what the shopper chose and send them back to the shop."""
     if demo.Demo.name not in settings.PAYMENT_PROVIDERS:
         raise Http404
-    found = await in_thread(demo.find, str(payment))
+    choice = request.POST.get("choice", "") if request.method == "POST" else ""
+    found = await in_thread(_find_and_play, str(payment), choice)
     if found is None:
         raise Http404
-    choice = request.POST.get("choice", "") if request.method == "POST" else ""
-    if choice in CHOICES:
-        await in_thread(_play, str(payment), choice)
-        if choice != "leave":
-            return SeeOther(_way_back(found))
+    if choice in CHOICES and choice != "leave":
+        return SeeOther(_way_back(found))
     return _show(request, found, left=choice == "leave")
 
 
-def _play(payment: str, choice: str) -> None:
-    for body, headers in demo.play(payment, choice):
-        events.receive(demo.Demo.name, body, headers)
+def _find_and_play(payment: str, choice: str) -> DemoPayment | None:
+    """The payment as it was before the shopper chose."""
+    found = demo.find(payment)
+    if found and choice in CHOICES:
+        for body, headers in demo.play(payment, choice):
+            events.receive(demo.Demo.name, body, headers)
+    return found
 
 
 def _show(request: HttpRequest, found: DemoPayment, *, left: bool) -> HttpResponse:

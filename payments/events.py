@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600  # seconds
 _GIVEN_UP = timedelta(days=1)  # an event about a payment that is not this shop's
 
+_INSERT = """
+INSERT INTO payments_providerevent (provider, event_id, kind, reference, key) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT (provider, event_id) DO NOTHING RETURNING *
+"""
+
 
 def receive(provider: str, body: bytes, headers: Mapping[str, str]) -> bool:
     """Write an event down; one that is there already stays. Returns whether it is new.
@@ -28,28 +33,23 @@ def receive(provider: str, body: bytes, headers: Mapping[str, str]) -> bool:
     again.
     """
     event = registry.provider(provider).read_event(body, headers)
-    with bounded_transaction():
-        row, new = ProviderEvent.objects.get_or_create(
-            provider=provider,
-            event_id=event.event_id,
-            # A longer text is of another shop of the account, and names no payment of this one.
-            defaults={
-                "kind": event.kind[:80],
-                "reference": event.reference[:255],
-                "key": event.key[:80],
-            },
-        )
-    if new:
-        take(row.pk)
-    return new
+    # A longer text is of another shop of the account, and names no payment of this one.
+    texts = (event.kind[:80], event.reference[:255], event.key[:80])
+    rows = list(ProviderEvent.objects.raw(_INSERT, (provider, event.event_id, *texts)))
+    for row in rows:
+        _take(row)
+    return bool(rows)
 
 
 def take(event: int) -> None:
     """Have the event's payment asked about now; later again if it is not known here yet."""
-    row = ProviderEvent.objects.get(pk=event)
+    _take(ProviderEvent.objects.get(pk=event))
+
+
+def _take(row: ProviderEvent) -> None:
     with bounded_transaction():
         found = _find_attempt(row) if row.reference else None
-        events = ProviderEvent.objects.filter(pk=event)
+        events = ProviderEvent.objects.filter(pk=row.pk)
         if found:
             Attempt.objects.filter(pk=found).update(due=timezone.now())
             events.update(due=None)

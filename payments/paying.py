@@ -13,7 +13,7 @@ from orders import holds
 from orders.changes import NotPossible
 from orders.models import Order
 from payments import transitions
-from payments.advance import advance
+from payments.advance import advance_row
 from payments.models import Attempt, Refund
 from payments.providers import base, registry
 from payments.providers.base import Busy, ProviderError, Refused
@@ -57,8 +57,11 @@ def begin(order: UUID, *, back: str, language: str, email: str) -> str:
     Raises Order.DoesNotExist, NotPossible if the order cannot be paid, Unavailable if the provider
     cannot be asked, and django.db.DatabaseError.
     """
-    _look_after_open_attempt(order)
     attempt = _open_attempt(order)
+    if attempt is None:
+        _look_after_open_attempt(order)
+        attempt = _open_attempt(order, looked=True)
+        assert attempt is not None
     if attempt.url:
         return attempt.url
     return _start(attempt, back, language, email)
@@ -68,11 +71,11 @@ def returned(order: UUID) -> None:
     """Ask about the order's payments now: its shopper has come back. Blocks for a few calls at most, and
     never raises a fault of the provider: the reconciler goes on. Raises django.db.DatabaseError."""
     open_ones = Attempt.objects.filter(order=order, state__in=(*_OPEN, *_UNDER_WAY[:2]))
-    for attempt in open_ones.exclude(reference="").values_list("pk", flat=True)[:_ASKED]:
-        _advance(attempt)
-        # Asked often again from now on: a slow payment may come to its end in seconds.
-        soon = timezone.now() + timedelta(seconds=2)
-        Attempt.objects.filter(pk=attempt, state=State.CREATED).update(due=soon, tries=1)
+    for attempt in open_ones.exclude(reference="")[:_ASKED]:
+        if _advance(attempt):
+            # Asked often again from now on: a slow payment may come to its end in seconds.
+            soon = timezone.now() + timedelta(seconds=2)
+            Attempt.objects.filter(pk=attempt.pk, state=State.CREATED).update(due=soon, tries=1)
 
 
 def describe(order: UUID) -> PaymentView | None:
@@ -120,23 +123,29 @@ def _stage(attempt: Attempt) -> str:
 def _look_after_open_attempt(order: UUID) -> None:
     """Ask about a payment that was begun before: it may be paid or declined by now."""
     begun = Attempt.objects.filter(order=order, state__in=_OPEN).exclude(reference="")
-    for attempt in begun.values_list("pk", flat=True)[:_ASKED]:
+    for attempt in begun[:_ASKED]:
         _advance(attempt)
 
 
-def _advance(attempt: UUID) -> None:
+def _advance(attempt: Attempt) -> bool:
+    """Whether the shopper may still pay it."""
     try:
-        advance(attempt)
+        return advance_row(attempt)
     except (registry.UnknownProvider, transitions.Unsettled) as error:
-        log.warning("attempt %s: left to the reconciler: %s", attempt, error)
+        log.warning("attempt %s: left to the reconciler: %s", attempt.pk, error)
+        return False
 
 
-def _open_attempt(order_id: UUID) -> Attempt:
-    """The attempt to go on with, or a new one, under the order's lock."""
+def _open_attempt(order_id: UUID, *, looked: bool = False) -> Attempt | None:
+    """The attempt to go on with, or a new one, under the order's lock. None if there is one that should be
+    looked after first, and was not."""
     with bounded_transaction():
-        order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
-        _check_payable(order)
+        orders = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("sale")
+        order = orders.get(pk=order_id)
         attempts = list(Attempt.objects.filter(order=order))
+        if not looked and any(each.state in _OPEN and each.reference for each in attempts):
+            return None
+        _check_payable(order)
         if any(attempt.state in _UNDER_WAY for attempt in attempts):
             raise NotPossible("A payment of this order is under way.")
         for attempt in attempts:

@@ -36,6 +36,7 @@ LONGEST_RETRY = 60  # seconds between two tries after a lost answer
 TRIES_PER_KEY = 5
 _ATTEMPTS = 5  # to apply an answer, while others change the order
 _PROBLEM = 200  # characters
+_CONFIRMS = Verdict(State.CAPTURED, change=Change.CONFIRM)
 
 
 class Changed(Exception):
@@ -46,14 +47,17 @@ class Unsettled(Exception):
     """Others changed the order each time; the reconciler tries again."""
 
 
-def apply(attempt: UUID, seen: Seen) -> Step:
+def apply(attempt: UUID, seen: Seen, *, just_captured: bool = False) -> Step:
     """Apply what the provider says, and return the call that it needs next.
+
+    A payment that was `just_captured` for the order is expected to confirm it: that is judged under the
+    sale's lock at once, and not twice.
 
     Raises Unsettled, Attempt.DoesNotExist and django.db.DatabaseError; nothing has changed then.
     """
-    room = True
+    room, expected = True, _CONFIRMS if just_captured else None
     for _ in range(_ATTEMPTS):
-        verdict = _apply_to_attempt(attempt, seen, room)
+        verdict, expected = expected or _apply_to_attempt(attempt, seen, room), None
         try:
             if verdict.change is Change.CONFIRM:
                 if _change_order(holds.confirm_hold, attempt, seen, verdict):
@@ -137,9 +141,13 @@ def _apply_to_attempt(attempt: UUID, seen: Seen, room: bool) -> Verdict:
 
 
 def _lock(attempt: UUID) -> tuple[Order, Attempt]:
+    """The locked order of the attempt, and then the attempt."""
     require_transaction()
-    order_id = Attempt.objects.values_list("order_id", flat=True).get(pk=attempt)
-    order = Order.objects.select_for_update(no_key=True).get(pk=order_id)
+    orders = Order.objects.select_for_update(no_key=True, of=("self",))
+    try:
+        order = orders.get(attempts=attempt)
+    except Order.DoesNotExist as unknown:
+        raise Attempt.DoesNotExist(f"There is no attempt {attempt}.") from unknown
     return order, _lock_attempt(attempt)
 
 
@@ -149,17 +157,21 @@ def _lock_attempt(attempt: UUID) -> Attempt:
 
 
 def _judge(order: Order, attempt: Attempt, seen: Seen, room: bool) -> Verdict:
-    others = Attempt.objects.filter(order=order).exclude(pk=attempt.pk)
     facts = Facts(
         Order.Status(order.status),
         State(attempt.state),
         order.capturing,
-        paid=others.filter(state=State.CAPTURED).exists(),
+        paid=order.status == Order.Status.CONFIRMED and _is_paid_by_another(attempt),
         late=timezone.now() > closes_at(order),
         room=room,
     )
     agrees = (seen.amount, seen.currency) == (attempt.amount, attempt.currency)
     return judge(facts, seen.stage, agrees)
+
+
+def _is_paid_by_another(attempt: Attempt) -> bool:
+    others = Attempt.objects.filter(order=attempt.order_id).exclude(pk=attempt.pk)
+    return others.filter(state=State.CAPTURED).exists()
 
 
 def closes_at(order: Order) -> datetime:

@@ -38,7 +38,7 @@ class Facts(NamedTuple):
     status: Status
     state: State
     capturing: bool  # a payment of the order is being captured: this one if its state says so
-    paid: bool = False  # another attempt of the order is captured
+    paid: bool = False  # another attempt of the order, which is confirmed, is captured
     late: bool = False  # the hold ended so long ago that an open payment is closed
     room: bool = True  # units and limit allow to revive the order, as far as is known
 

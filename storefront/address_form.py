@@ -5,6 +5,7 @@ removed from texts: they come with copied text, and are no reason to send a shop
 """
 
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -17,7 +18,7 @@ from accounts import addresses
 from accounts.contacts import Details
 from flashsale import characters
 from inventory.models import Sale
-from storefront.long_select import LongSelect
+from storefront.long_select import LongChoices, LongSelect
 
 MOST_CHARACTERS = {"street": 300, "postcode": 20, "sorting_code": 20, "phone": 40}
 _USUAL = 120
@@ -153,10 +154,10 @@ def _email() -> forms.Field:
 
 
 def _country() -> forms.Field:
-    choices = addresses.countries_by_name(get_language() or "")
+    countries = addresses.countries_by_name(get_language() or "")
     return forms.ChoiceField(
         label=_("Country"),
-        choices=[("", _("Please choose")), *choices],
+        choices=LongChoices((("", _("Please choose")), *countries)),
         # With scripts the fields follow the choice. Nothing but the country is sent for that.
         widget=LongSelect(
             attrs=_attributes("country")
@@ -178,7 +179,7 @@ def _address_field(name: str, rules: addresses.Rules) -> forms.Field:
 def _region(rules: addresses.Rules, *, required: bool) -> forms.Field:
     return forms.ChoiceField(
         label=_label_of("region", rules.kinds["region"]),
-        choices=[("", _("Please choose")), *rules.regions],
+        choices=LongChoices((("", _("Please choose")), *rules.regions)),
         required=required,
         widget=LongSelect(attrs=_attributes("region")),
         error_messages=dict.fromkeys(("required", "invalid_choice"), _("Please choose one.")),
@@ -226,7 +227,13 @@ def _attributes(name: str) -> dict[str, str]:
 
 def _label_of(name: str, kind: str) -> str:
     """What the country calls the field, in the reader's language."""
-    known = {
+    return _labels(get_language() or "", kind)[name]
+
+
+@lru_cache(maxsize=256)
+def _labels(language: str, kind: str) -> dict[str, str]:
+    """All labels in the active language, which is `language`, for a field that the country calls `kind`."""
+    return {
         "street": _("Street and house number"),
         "sorting_code": _("Sorting code"),
         "postcode": {"zip": _("ZIP code"), "eircode": "Eircode", "pin": _("PIN code")}.get(
@@ -257,4 +264,3 @@ def _label_of(name: str, kind: str) -> str:
             "do_si": _("Province or city"),
         }.get(kind, _("Province")),
     }
-    return str(known[name])

@@ -27,6 +27,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts import addresses, contacts
+from accounts.contacts import Details
 from flashsale.database import bounded_transaction, give_back_after, in_thread
 from flashsale.http.response import SeeOther
 from flashsale.http.shoppers import parse_cookies, renew_cookie
@@ -37,6 +38,7 @@ from orders.models import Order
 from payments import paying
 from storefront import fragments, order_access
 from storefront.address_form import CheckoutForm
+from storefront.blank_checkout import show_blank_form
 from storefront.checkout_order import Seen, find_order
 from storefront.checkout_pages import (
     count_looks,
@@ -53,7 +55,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
-_PATIENCE = 20.0  # seconds for a payment provider; its shopper waits, no other does
+PAYMENT_PATIENCE = 20.0  # seconds for a payment provider; its shopper waits, no other does
 
 # Threads of their own: a provider that dawdles must not take those that ask PostgreSQL.
 _threads = ThreadPoolExecutor(8, thread_name_prefix="payments")
@@ -99,6 +101,8 @@ async def checkout(request: HttpRequest, purchase: str) -> HttpResponse:
     if "country" in request.GET:
         form = CheckoutForm(seen.sale, _known_country(request.GET["country"]))
         return render(request, "storefront/_address.html", {"form": form})
+    if seen.known == Details() and not seen.has_accepted:
+        return show_blank_form(request, seen)
     return show_form(request, seen, _prefilled(seen))
 
 
@@ -106,14 +110,15 @@ async def checkout(request: HttpRequest, purchase: str) -> HttpResponse:
 @_private
 async def back(request: HttpRequest, purchase: str) -> HttpResponse:
     """Ask the provider how the payment went, then show it: the order, or the checkout with the reason."""
-    seen = await find_order(request, read_number(purchase))
+    seen = await find_order(request, read_number(purchase), alone=True)
     if seen is None:
         return _not_found()
     order = seen.order
-    if seen.sale.payment and order.status != Order.Status.CONFIRMED:
+    confirmed = order.status == Order.Status.CONFIRMED
+    if seen.sale.payment and not confirmed:
         with suppress(TimeoutError):  # it is asked again: by this page, and by the reconciler
-            await _in_payment_thread(order.pk, paying.returned, order.pk)
-    if await in_thread(_is_confirmed, order.pk):
+            confirmed = await _in_payment_thread(order.pk, _ask_whether_paid, order.pk)
+    if confirmed:
         return SeeOther(f"/orders/{order.pk}/")
     return SeeOther(f"/orders/{order.pk}/checkout/?{urlencode({'returned': count_looks(request)})}")
 
@@ -129,7 +134,8 @@ def _open_by_key(request: HttpRequest, order: UUID) -> HttpResponse | None:
     return SeeOther(f"/orders/{order}/checkout/", headers={"Set-Cookie": cookie})
 
 
-def _is_confirmed(number: UUID) -> bool:
+def _ask_whether_paid(number: UUID) -> bool:
+    paying.returned(number)
     return Order.objects.filter(pk=number, status=Order.Status.CONFIRMED).exists()
 
 
@@ -233,7 +239,7 @@ async def _in_payment_thread(
     order: UUID, question: Callable[P, T], *args: P.args, **options: P.kwargs
 ) -> T:
     """Call what asks a payment provider in a thread, for one order once at a time. Raises TimeoutError
-    after _PATIENCE."""
+    after PAYMENT_PATIENCE."""
     ask = partial(give_back_after, question, *args, **options)
-    async with asyncio.timeout(_PATIENCE), _turns.setdefault(order, asyncio.Lock()):
+    async with asyncio.timeout(PAYMENT_PATIENCE), _turns.setdefault(order, asyncio.Lock()):
         return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, ask)

@@ -46,23 +46,29 @@ class Seen:
         return self.order.capturing or stage in ("taking", "unknown", "paid")
 
 
-async def find_order(request: HttpRequest, number: UUID | None) -> Seen | None:
-    """The order, if there is one that the browser may open."""
+async def find_order(
+    request: HttpRequest, number: UUID | None, *, alone: bool = False
+) -> Seen | None:
+    """The order, if there is one that the browser may open; `alone` without contact and payment."""
     if number is None:
         return None
     logs.bind_purchase(number)
-    return await in_thread(_read, request, number)
+    return await in_thread(_read, request, number, alone)
 
 
-def _read(request: HttpRequest, number: UUID) -> Seen | None:
+def _read(request: HttpRequest, number: UUID, alone: bool) -> Seen | None:
     order = Order.objects.select_related("sale").filter(pk=number).first()
     if order is None or not order_access.may_open(request, number, order.shopper):
         return None
+    if alone:
+        return Seen(order, Details(), has_contact=False, has_accepted=False, payment=None)
+    payment = paying.describe(number) if order.sale.payment else None
+    if request.method == "POST":  # which says the contact itself
+        return Seen(order, Details(), has_contact=False, has_accepted=False, payment=payment)
     own = _read_own(number)
     earlier = None
     if not own and order.sale.ask and order_access.is_shopper(request, order.shopper):
         earlier = _read_earlier(_find_earlier(order))
-    payment = paying.describe(number) if order.sale.payment else None
     accepted = own is not None and own.terms_accepted_at is not None
     known = own.details if own else earlier
     return Seen(order, known or Details(), own is not None, accepted, payment)

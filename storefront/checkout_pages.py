@@ -4,6 +4,8 @@ import time
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 
 from accounts import addresses
 from flashsale.http.response import SeeOther
@@ -11,6 +13,7 @@ from orders.models import Order
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen
 from storefront.markdown import render_markdown
+from storefront.outcome_fragment import moment_in_words
 
 _MOST_LOOKS = 20  # so often a page asks by itself how a payment ends
 
@@ -47,18 +50,26 @@ def show_state(
 def _show(
     request: HttpRequest, template: str, seen: Seen, status: int, **context: object
 ) -> HttpResponse:
-    order = seen.order
-    shown = {
+    shown = about_order(seen) | {
         "section": "orders",
-        "order": order,
+        "order": seen.order,
         "sale": seen.sale,
         "known": seen.known,
         "costs": seen.costs,
-        "stage": seen.payment.stage if seen.payment else "",
-        "until": round(order.hold_until.timestamp() * 1000) if order.hold_until else 0,
-        "now": round(time.time() * 1000),
     }
     return render(request, template, shown | context, status=status)
+
+
+def about_order(seen: Seen) -> dict[str, object]:
+    """The stage of the order's payment, and its times: in ms, and in words."""
+    end, language = seen.order.hold_until, get_language() or ""
+    words = end and moment_in_words(end.replace(microsecond=0), seen.sale.time_zone, language)
+    return {
+        "stage": seen.payment.stage if seen.payment else "",
+        "until": round(end.timestamp() * 1000) if end else 0,
+        "until_words": SafeString(words or ""),
+        "now": round(time.time() * 1000),
+    }
 
 
 def count_looks(request: HttpRequest) -> int:

@@ -54,8 +54,11 @@ class Demo:
         return Started(str(payment.pk), f"/payments/demo/{payment.pk}/")
 
     def fetch(self, reference: str) -> Seen:
-        with transaction.atomic():
-            return _seen(_lock(reference))
+        payment = _find(reference)
+        if payment.acts_at:
+            with transaction.atomic():
+                payment = _lock(reference)
+        return _seen(payment)
 
     def capture(self, reference: str, amount: int, currency: str, key: str) -> Seen:
         with transaction.atomic():
@@ -64,7 +67,7 @@ class Demo:
                 if (amount, currency) != (payment.amount, payment.currency):
                     raise Refused("another amount was authorised")
                 payment.state, payment.captured = Stage.CAPTURED, amount
-                payment.save()
+                payment.save(update_fields=["state", "captured"])
             elif payment.state != Stage.CAPTURED:
                 raise Refused(f"the payment is {payment.state}")
             return _seen(payment)
@@ -132,7 +135,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 back=payment.back,
                 state=Stage.AUTHORISED,
             )
-        payment.save()
+        payment.save(update_fields=["state", "acts_at", "twin"])
     if payment.acts_at:
         return []
     paid = [payment, *([payment.twin] if payment.twin else [])]

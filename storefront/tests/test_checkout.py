@@ -1,18 +1,22 @@
 """From the checkout to the payment and back. The payment is played here, and nowhere else."""
 
 import asyncio
+import re
 import threading
 from dataclasses import dataclass, field
+from unittest.mock import patch
 from uuid import UUID, uuid4
 
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import LazySettings
 from django.test import Client
+from django.test.html import parse_html
 
 from accounts import contacts
 from conftest import MakeSale
 from flashsale.http import shoppers
+from inventory.models import Sale
 from orders import cancellation, holds, outbox
 from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
@@ -123,7 +127,7 @@ def test_a_service_that_is_away_costs_neither_hold_nor_text(
 def test_a_service_that_dawdles_is_waited_for_so_long_and_no_longer(
     browser: Client, order: Order, payment: Played, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkout, "_PATIENCE", 0.0)
+    monkeypatch.setattr(checkout, "PAYMENT_PATIENCE", 0.0)
     assert pay(browser, order)[0] == 503
 
 
@@ -310,3 +314,43 @@ def test_a_key_of_another_order_or_none_opens_nothing(order: Order) -> None:
     assert stranger.get(page_of(order.pk)).status_code == 404
     stranger.cookies[order_access.KEY_COOKIE] = "A" * 22
     assert stranger.get(page_of(order.pk)).status_code == 404
+
+
+# --- The page that is rendered once for all ------------------------------------------------------
+
+
+def as_shown(page: bytes) -> object:
+    """What a browser makes of the page, without what differs from one second to the next."""
+    text = re.sub(r'(name="csrfmiddlewaretoken" value|data-now)="[^"]*"', r'\1=""', page.decode())
+    return parse_html(re.sub(r"\n[ \t]+", "\n", text))
+
+
+@pytest.mark.parametrize(("stage", "query"), [("", ""), ("failed", "?returned=1")])
+def test_a_blank_form_is_the_page_that_is_rendered_for_each(
+    browser: Client, order: Order, payment: Played, stage: str, query: str
+) -> None:
+    payment.stage = stage
+    kept = browser.get(f"{page_of(order.pk)}{query}").content
+    with patch.object(checkout, "Details", lambda: None):  # nothing is blank
+        assert as_shown(browser.get(f"{page_of(order.pk)}{query}").content) == as_shown(kept)
+
+
+def test_two_shoppers_have_each_their_own_order_on_it(make_sale: MakeSale) -> None:
+    sale = sale_with_checkout(make_sale)
+    orders = [held_order(sale, shoppers.new_shopper()) for _ in range(2)]
+    tokens = set()
+    for mine, other in zip(orders, reversed(orders), strict=True):
+        browser = Client()
+        browser.cookies[shoppers.cookie_name(False)] = shoppers.cookie_value(mine.shopper)
+        page = browser.get(page_of(mine.pk)).content.decode()
+        assert page.count(str(mine.pk)) == 5
+        assert mine.reference in page
+        assert str(other.pk) not in page
+        tokens |= set(re.findall(r'name="csrfmiddlewaretoken" value="(\w{64})"', page))
+    assert len(tokens) == 2
+
+
+def test_it_follows_what_staff_change(browser: Client, order: Order) -> None:
+    for note in ("incl. VAT", "plus shipping"):
+        Sale.objects.filter(pk=order.sale_id).update(price_note=note)
+        assert note in browser.get(page_of(order.pk)).content.decode()

@@ -8,7 +8,7 @@ from flashsale import database
 from flashsale.redis import web_connections
 from orders import caretaker
 from payments.providers import guard
-from storefront import live_sale, own_purchases
+from storefront import checkout, live_sale, own_purchases
 from tests.faults import test_read_only, test_redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,6 +23,7 @@ STATED = {
     "_WAITED_TOO_LONG": caretaker._WAITED_TOO_LONG / 1000,
     "_PATIENCE": own_purchases._PATIENCE,
     "OPEN_FOR": guard.OPEN_FOR,
+    "PAYMENT_PATIENCE": checkout.PAYMENT_PATIENCE,
     "SELLING_AGAIN": test_redis.SELLING_AGAIN,
     "SETTLING_AGAIN": test_read_only.SETTLING_AGAIN,
 }
