@@ -75,6 +75,7 @@ def sales() -> Iterator[MakeSale]:
         opens_in: float = -60,
         closes_in: float = 3600,
         live: bool = True,
+        hold: int = 0,
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -84,6 +85,7 @@ def sales() -> Iterator[MakeSale]:
             opens_at=now + timedelta(seconds=opens_in),
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
+            hold_minutes=hold,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one

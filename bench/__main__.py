@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import buying, machine, reading, waiting, watching, wrk
-from bench.figures import USERS, WRITES, Results
+from bench import buying, checkout, machine, reading, waiting, watching, wrk
+from bench.figures import HASTY, USERS, WRITES, Results
 from bench.stage import Stage, start_stage
 from drills.private_shop import ending_signals
 from flashsale.http.listening import allow_many_sockets
@@ -34,6 +34,10 @@ MEASURED: dict[str, tuple[Part, ...]] = {
         waiting.measure_pauses,
     ),
     "sockets": (watching.measure_sockets,),
+    "checkout": (
+        checkout.measure_typing_winners,
+        *(partial(checkout.measure_hasty_winners, places=n) for n in HASTY),
+    ),
 }
 
 

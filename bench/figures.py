@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.processor import GENERATOR, ROLES
+from drills.checkout import CHECKOUT, CHOICE, DETAILS, ORDER, PROVIDER, RETURN
 
 RATE, MS, KB, US = "/s", "ms", "kB", "µs"
 
@@ -63,6 +64,17 @@ PAUSE = "a pause by staff to the shopper's page p50"
 MEMORY, OPENED = "memory of a socket", "sockets opened"
 WATCHED = "accepted, 256 connections, a dashboard watching"
 
+# Winners who all check out: people who type, and programs that do not, so many at a time.
+WINNERS = 1000
+HASTY = (64, WINNERS)
+CHECKOUT_PAGES = {share: f"checkout, 1,000 winners, pages p{share}" for share in (50, 95, 99)}
+CHECKOUT_PAGE = {
+    page: f"checkout, 1,000 winners, {page} p99"
+    for page in (CHECKOUT, DETAILS, PROVIDER, CHOICE, RETURN, ORDER)
+}
+CHECKOUT_CONFIRMED = {n: f"checkout without typing, {n:,} at a time: confirmed" for n in HASTY}
+CHECKOUT_P99 = {n: f"checkout without typing, {n:,} at a time: pages p99" for n in HASTY}
+
 FIGURES = (
     Figure(POOL, RATE),
     Figure(SQL, RATE),
@@ -113,6 +125,13 @@ FIGURES = (
     Figure(PAUSE, MS),
     Figure(MEMORY, KB, 40),
     Figure(OPENED, RATE),
+    *(Figure(name, MS, 1000 if share == 99 else None) for share, name in CHECKOUT_PAGES.items()),
+    *(Figure(name, MS) for name in CHECKOUT_PAGE.values()),
+    *(
+        figure
+        for n in HASTY
+        for figure in (Figure(CHECKOUT_CONFIRMED[n], RATE), Figure(CHECKOUT_P99[n], MS))
+    ),
 )
 _BY_NAME = {figure.name: figure for figure in FIGURES}
 

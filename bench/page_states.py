@@ -1,4 +1,5 @@
-"""The states of every page that `bench/pictures.py` shows, and how to reach them in a private shop."""
+"""The states of sales, orders and dashboard that `bench/pictures.py` shows, and how to reach them in a
+private shop. `bench/checkout_states.py` has those of a checkout."""
 
 import os
 import signal
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from inventory.models import Sale
 
 PHONE, DESKTOP = "phone", "desktop"
-SCHEMES = ("light", "dark")
+Look = tuple[str, str]  # screen and colour scheme
+_PHONES: tuple[Look, ...] = ((PHONE, "light"), (PHONE, "dark"))
+_DESKTOPS: tuple[Look, ...] = ((DESKTOP, "light"), (DESKTOP, "dark"))
 
 _OPEN, _UPCOMING, _ENDED = "autumn-drop", "midnight-sessions", "summer-archive"
 _JACKET, _RECORD = "Harbour rain jacket", "Night Signals"
 # One option of the shoe is sold out, and few units of the others are left.
 _NEARLY_GONE = {"RIDGE-42": 3, "RIDGE-43": 0, "HARBOUR-M": 1, "NIGHT-LP": 14, "QUAY-BAG": 2}
-_STAFF, _PASSWORD = "anna", "only-for-these-pictures"  # of a temporary shop
+STAFF, _PASSWORD = "anna", "only-for-these-pictures"  # of a temporary shop
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,13 @@ class State:
     caption: str
     show: "Callable[[Page], object]"  # brings a new browser to the page
     prepare: Preparation = leave_as_it_is  # brings the shop into the state
-    screens: tuple[str, ...] = (PHONE, DESKTOP)
+    looks: tuple[Look, ...] = _PHONES + _DESKTOPS
+    whole: bool = False  # also shows the page below the screen
 
     def pictures(self) -> list[tuple[str, str, str]]:
         """Screen, scheme and file name of each picture."""
         return [
-            (screen, scheme, f"{self.name}-{screen}-{scheme}.webp")
-            for screen in self.screens
-            for scheme in SCHEMES
+            (screen, scheme, f"{self.name}-{screen}-{scheme}.webp") for screen, scheme in self.looks
         ]
 
 
@@ -123,11 +125,17 @@ def show_orders(page: "Page") -> None:
 
 
 def show_dashboard(page: "Page") -> None:
-    page.goto("/dashboard/")
-    page.get_by_label("Username").fill(_STAFF)
+    open_as_staff(page, "/dashboard/")
+    page.locator(".plot canvas").first.wait_for()
+
+
+def open_as_staff(page: "Page", address: str) -> None:
+    """Log in on the way to the address. `create_staff` has made the account."""
+    page.goto(address)
+    page.get_by_label("Username").fill(STAFF)
     page.get_by_label("Password").fill(_PASSWORD)
     page.get_by_role("button", name="Log in").click()
-    page.locator(".plot canvas").first.wait_for()
+    page.wait_for_url(f"**{address}")
 
 
 def visit(page: "Page", slug: str, phase: str) -> None:
@@ -185,16 +193,17 @@ def sell_all(shop: Shop) -> Iterator[None]:
 def pause_sale(shop: Shop) -> Iterator[None]:
     from orders import sale_lifecycle
 
-    sale_lifecycle.pause(get_sale().pk, by=_STAFF, reason="the courier is late")
+    sale_lifecycle.pause(get_sale().pk, by=STAFF, reason="the courier is late")
     yield
-    sale_lifecycle.resume(get_sale().pk, by=_STAFF)
+    sale_lifecycle.resume(get_sale().pk, by=STAFF)
 
 
 @contextmanager
 def create_staff(shop: Shop) -> Iterator[None]:
     from django.contrib.auth.models import User
 
-    User.objects.create_superuser(_STAFF, password=_PASSWORD)
+    if not User.objects.filter(username=STAFF).exists():
+        User.objects.create_superuser(STAFF, password=_PASSWORD)
     yield
 
 
@@ -224,15 +233,15 @@ def buy_as_new_shopper(shop: Shop, sale: "Sale", sku: str, quantity: int) -> Non
         assert reply.status == 202, reply.status
 
 
-def get_sale() -> "Sale":
+def get_sale(slug: str = _OPEN) -> "Sale":
     from inventory.models import Sale
 
-    return Sale.objects.get(slug=_OPEN)
+    return Sale.objects.get(slug=slug)
 
 
 # Each state leads to the next, in this order.
-STATES = [
-    State("front", "The list of sales: one is open, one opens soon, one is over.", show_sale_list),
+SALE_STATES = [
+    State("front", "The list of sales: two are open, one opens soon, one is over.", show_sale_list),
     State("upcoming", "A sale before its opening, with a countdown.", show_upcoming),
     State("open", "A sale that is open; stock goes down as others buy.", show_open),
     State(
@@ -251,7 +260,7 @@ STATES = [
         "What staff see and do while a sale goes on.",
         show_dashboard,
         create_staff,
-        (DESKTOP,),
+        _DESKTOPS,
     ),
     State("paused", "Staff have paused the sale; it will go on.", show_paused, pause_sale),
     State(

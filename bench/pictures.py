@@ -1,7 +1,7 @@
 """Takes pictures of every page and writes the document that shows them: `python -m bench.pictures`.
 
-It starts a private shop with the demo's sales, brings the open sale into each state of
-`bench/page_states.py`, and takes pictures with Chromium: as a phone and as a desktop, in light and in dark.
+It starts a private shop with the demo's sales, brings them into each state of `bench/page_states.py` and
+`bench/checkout_states.py`, and takes pictures with Chromium: phone and desktop, light and dark.
 """
 
 import argparse
@@ -18,13 +18,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from bench.checkout_states import CHECKOUT_STATES
 from bench.chromium import ABSENT, ARGUMENTS, executable
-from bench.page_states import DESKTOP, PHONE, STATES, Shop, State
+from bench.page_states import DESKTOP, PHONE, SALE_STATES, Shop, State
 from drills.private_shop import HOST, ROOT, say, start_shop
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+STATES = SALE_STATES + CHECKOUT_STATES
 
 SCREENS: dict[str, dict[str, Any]] = {
     PHONE: {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
@@ -37,13 +39,23 @@ PATIENCE = 30_000  # ms; far more than any page takes
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.pictures", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "docs", help="default: docs/")
-    into: Path = parser.parse_args().into
+    parser.add_argument(
+        "--only",
+        metavar="STATE",
+        action="append",
+        choices=[state.name for state in STATES],
+        help="take no other state's pictures; can be repeated",
+    )
+    options = parser.parse_args()
+    into: Path = options.into
+    states = [state for state in STATES if not options.only or state.name in options.only]
     # SIGTERM acts like Ctrl-C, so that the shop ends before this process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_browser() as browser, start_shop() as (folder, port):
         # Playwright's event loop runs in this thread, so Django would refuse queries as asynchronous.
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-        take_pictures(browser, Shop(f"http://{HOST}:{port}", folder), into / "img" / "pages")
+        shop = Shop(f"http://{HOST}:{port}", folder)
+        take_pictures(browser, shop, states, into / "img" / "pages")
     (into / "pages.md").write_text(document())
 
 
@@ -70,11 +82,11 @@ _DRAWN = """() => [...document.images].every(
     (image) => image.naturalWidth || image.getBoundingClientRect().top > innerHeight)"""
 
 
-def take_pictures(browser: "Browser", shop: Shop, folder: Path) -> None:
-    """Take pictures of all states into `folder`, and remove those of states that no longer exist."""
+def take_pictures(browser: "Browser", shop: Shop, states: list[State], folder: Path) -> None:
+    """Take pictures of `states` into `folder`, and remove those of states that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
-    states = track(STATES, "", console=Console(stderr=True), disable=not sys.stderr.isatty())
-    for state in states:
+    console = Console(stderr=True)
+    for state in track(states, "", console=console, disable=not sys.stderr.isatty()):
         with state.prepare(shop):
             for screen, scheme, name in state.pictures():
                 taken = take_picture(browser, shop.site, state, screen, scheme)
@@ -103,7 +115,7 @@ def take_picture(browser: "Browser", site: str, state: State, screen: str, schem
     state.show(page)
     page.mouse.move(0, 0)
     page.wait_for_function(_DRAWN)
-    taken = page.screenshot(animations="disabled")
+    taken = page.screenshot(animations="disabled", full_page=state.whole)
     context.close()
     return taken
 
@@ -123,8 +135,11 @@ def encode(taken: bytes) -> bytes:
 
 _HEAD = """# The pages
 
-Every state of every page, on a phone and on a desktop, in light and in dark; a click shows one in full.
+The states of the pages, on a phone and on a desktop, in light and in dark; a click shows one in full.
 `.venv/bin/python -m bench.pictures` takes them of the demo and writes this page.
+"""
+_TABLE = """
+## {title}
 
 | state | phone | desktop |
 |---|---|---|
@@ -134,7 +149,15 @@ _SHOWN = {PHONE: 110, DESKTOP: 260}  # pixels wide
 
 def document() -> str:
     """Render `docs/pages.md`: one row per state."""
-    return _HEAD + "".join(map(render_row, STATES))
+    return (
+        _HEAD
+        + render_table("A sale", SALE_STATES)
+        + render_table("From held to shipped", CHECKOUT_STATES)
+    )
+
+
+def render_table(title: str, states: list[State]) -> str:
+    return _TABLE.format(title=title) + "".join(map(render_row, states))
 
 
 def render_row(state: State) -> str:

@@ -19,6 +19,9 @@ from flashsale.http.request import Request
 
 LOOK, RUN, CORRECT = "inventory.watch_sales", "inventory.run_sales", "inventory.correct_stock"
 SEE_ORDERS = "orders.view_order"
+RETRY_REFUND = "payments.retry_refund"
+SHIP = "orders.add_shipment"
+SEE_CONTACTS, SEE_PAYMENTS = "accounts.view_contact", "payments.view_attempt"
 
 Answer = TypeVar("Answer", bound=HttpResponseBase)
 View = Callable[..., Answer]

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
 
 from dashboard.snapshot import Alarm, SaleFigures, Snapshot
 from flashsale.observe import telemetry_reader
+from payments.figures import Figures
 
 # The caretaker settles after 1 s. `deploy/prometheus/alerts.yml` waits longer: it wakes people.
 WAITS_LONG = 2_000  # ms in the line
+UNKNOWN_TOO_LONG = 60.0  # seconds for which the end of a payment may be unknown
 BEHIND_TOO_LONG = 3.0  # seconds for which a gate may lack a change
+MAIL_WAITS_LONG = timedelta(minutes=5)
 _LINE_FULL = 0.5  # of LINE_BOUND
 
 
@@ -20,10 +24,15 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
     yield from _find_broken_stores(snapshot)
     if snapshot.is_ok("Telemetry"):  # else the processes cannot be known
         yield from _find_missing_processes(snapshot)
+    yield from _find_troubled_payments(snapshot.payments)
+    yield from _find_unsent_mails(snapshot)
     for figures in snapshot.sales:
         if snapshot.is_ok("Redis") and figures.gate == "unknown":
             yield Alarm("gate-corrupt", f"{figures.sale}: its gate is corrupt.")
         yield from _find_troubled_sale(figures)
+    for sale, overdue in snapshot.overdue_holds.items():
+        words = f"{overdue:,} holds ended more than a minute ago, and still keep their units."
+        yield Alarm("holds-overdue", f"{sale}: {words}")
 
 
 def _find_broken_stores(snapshot: Snapshot) -> Iterator[Alarm]:
@@ -37,6 +46,26 @@ def _find_missing_processes(snapshot: Snapshot) -> Iterator[Alarm]:
     for role in ("worker", "beat"):
         if not snapshot.alive(role):
             yield Alarm(f"no-{role}", f"No {role} has reported for {telemetry_reader.ALIVE:.0f} s.")
+
+
+def _find_troubled_payments(figures: Figures) -> Iterator[Alarm]:
+    if figures.oldest_unknown > UNKNOWN_TOO_LONG:
+        words = f"A payment's end has been unknown for {figures.oldest_unknown:.0f} s."
+        yield Alarm("payment-unknown", words)
+    if failed := figures.refunds["failed"]:
+        yield Alarm("refund-failed", f"{failed} refund{'s' * (failed > 1)} failed.")
+
+
+def _find_unsent_mails(snapshot: Snapshot) -> Iterator[Alarm]:
+    mails = snapshot.mails
+    if mails.waiting and not settings.MAIL_IS_SENT:
+        yield Alarm("mail-waits", f"{mails.waiting} mails wait: no EMAIL_URL is set.")
+    elif mails.oldest and snapshot.at - mails.oldest > MAIL_WAITS_LONG:
+        minutes = (snapshot.at - mails.oldest) // timedelta(minutes=1)
+        words = f"{mails.waiting} mails wait, the oldest for {minutes} minutes."
+        yield Alarm("mail-waits", words)
+    if mails.failed:
+        yield Alarm("mail-failed", f"{mails.failed} mails of the last day were given up.")
 
 
 def _find_troubled_sale(figures: SaleFigures) -> Iterator[Alarm]:

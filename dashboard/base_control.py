@@ -36,7 +36,7 @@ class Control(forms.Form):
     """One kind of change. Its fields are the arguments of `function` besides the primary key and `by`."""
 
     required_css_class = "required"
-    field_order = ("units", "limit", "opens_at", "closes_at", "reason")
+    field_order = ("units", "limit", "minutes", "opens_at", "closes_at", "reason")
 
     name: ClassVar[str]  # in the URL and in the list of actions
     label: ClassVar[str]

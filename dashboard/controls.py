@@ -12,14 +12,17 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from dashboard.access import CORRECT, RUN
+from dashboard.access import CORRECT, RETRY_REFUND, RUN
 from dashboard.base_control import Control, Outcome
+from dashboard.shipping_control import Ship
 from dashboard.window_fields import WindowFields
-from inventory.models import MOST_UNITS, Sale, Variant
+from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
 from orders import cancellation, sale_lifecycle, stock_changes
 from orders.models import Order
 from orders.sale_warnings import digest_of, list_warnings
+from payments import refunds
+from payments.models import Refund
 
 Status = Sale.Status
 
@@ -162,6 +165,28 @@ class ChangeLimit(Control):
         return {"limit": subject.limit}
 
 
+class ChangeHold(Control):
+    name = "hold"
+    label = "Change hold"
+    effect = (
+        "Sets for how many minutes units are held from a click on. A sale that is public can only"
+        " hold longer."
+    )
+    done = "{subject} holds units for {minutes:,} minutes."
+    function = sale_lifecycle.change_hold
+
+    minutes = forms.IntegerField(min_value=0, max_value=MOST_MINUTES, label="Minutes of a hold")
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        draft = subject.status == Status.DRAFT
+        return draft or (subject.hold_minutes > 0 and not subject.ended())
+
+    @classmethod
+    def current(cls, subject: Sale) -> dict[str, Any]:
+        return {"minutes": subject.hold_minutes}
+
+
 # --- Variants ------------------------------------------------------------------------------------
 
 
@@ -213,7 +238,10 @@ class Correct(MovesStock):
 class Cancel(Control):
     name = "cancel"
     label = "Cancel order"
-    effect = "Its units return to stock and can be bought again. The shopper's page says so. This is final."
+    effect = (
+        "Its units return to stock and can be bought again; what was paid is refunded as a whole. Refund a"
+        " part of it at the payment provider. The shopper's page says so. This is final."
+    )
     done = "{subject} is cancelled."
     function = cancellation.cancel_order
 
@@ -225,6 +253,26 @@ class Cancel(Control):
         return subject.reference
 
 
-OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit)
+# --- Payments ------------------------------------------------------------------------------------
+
+
+class RetryRefund(Control):
+    name = "retry"
+    label = "Try refund again"
+    effect = "The payment provider is asked again to send the whole amount back to the shopper."
+    done = "{subject} is tried again."
+    permissions = (RETRY_REFUND,)
+    function = refunds.retry
+
+    @classmethod
+    def fits(cls, subject: Refund) -> bool:
+        return subject.state == Refund.State.FAILED
+
+    def called(self, subject: Refund) -> str:
+        return f"The refund of {subject.attempt.order.reference}"
+
+
+OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
 OF_VARIANTS = (Restock, Correct)
-OF_ORDERS = (Cancel,)
+OF_ORDERS = (Cancel, Ship)
+OF_REFUNDS = (RetryRefund,)

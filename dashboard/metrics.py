@@ -66,10 +66,12 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     for role in ("web", "worker", "beat"):
         processes.add_metric([role], snapshot.alive(role))
     yield processes
+    yield from _of_mails(snapshot)
     up = GaugeMetricFamily("flashsale_store_up", "1 if the store answers", labels=["store"])
     for part in snapshot.parts:
         up.add_metric([part.name.lower()], part.ok)
     yield up
+    yield from _of_payments(snapshot)
     alarms = GaugeMetricFamily(
         "flashsale_alarms",
         "Alarms of the dashboard; docs/running-a-sale.md says what to do",
@@ -78,6 +80,28 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     for code in sorted({alarm.code for alarm in snapshot.alarms}):
         alarms.add_metric([code], sum(alarm.code == code for alarm in snapshot.alarms))
     yield alarms
+
+
+def _of_payments(snapshot: Snapshot) -> Iterator[Metric]:
+    figures = snapshot.payments
+    for name, words, counted in (
+        ("flashsale_payments", "Attempts to pay", figures.attempts),
+        ("flashsale_refunds", "Refunds", figures.refunds),
+    ):
+        family = GaugeMetricFamily(name, words, labels=["state"])
+        for state in sorted(counted):
+            family.add_metric([state], counted[state])
+        yield family
+    yield GaugeMetricFamily(
+        "flashsale_payment_unknown_seconds",
+        "For how long the end of the oldest unknown payment has been so",
+        figures.oldest_unknown,
+    )
+    yield CounterMetricFamily(
+        "flashsale_payment_events_forged",
+        "Events that no payment provider signed",
+        snapshot.timed.payments["forged"],
+    )
 
 
 _READY = {"ready": 1, "not_ready": 0}  # a draft has no gate
@@ -92,6 +116,7 @@ _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
     "gate_version": ("Version of the gate", lambda seen: seen.gate_version),
     "gate_ready": ("1 if the gate is ready, else 0", lambda seen: _READY.get(seen.gate)),
     "poison_orders": ("Purchases that could not be processed", lambda seen: seen.poison),
+    "held_orders": ("Orders whose units are held", lambda seen: seen.sale.held),
     "confirmed_orders": ("Orders confirmed and not cancelled", lambda seen: seen.sale.confirmed),
 }
 
@@ -120,6 +145,18 @@ def _of_sales(sales: list[SaleFigures]) -> Iterator[Metric]:
             if variant.left is not None:
                 left.add_metric([figures.sale.slug, variant.variant.sku], variant.left)
     yield left
+
+
+def _of_mails(snapshot: Snapshot) -> Iterator[Metric]:
+    mails = snapshot.mails
+    counted = CounterMetricFamily("flashsale_mails", "Mails by outcome", labels=["outcome"])
+    for outcome in telemetry.MAILS:
+        counted.add_metric([outcome], snapshot.timed.mails[outcome])
+    yield counted
+    yield GaugeMetricFamily("flashsale_mails_waiting", "Mails that are not sent yet", mails.waiting)
+    age = (snapshot.at - mails.oldest).total_seconds() if mails.oldest else 0.0
+    words = "How long the oldest of these has waited"
+    yield GaugeMetricFamily("flashsale_mails_age_seconds", words, max(0.0, age))
 
 
 def _seconds(milliseconds: int | None) -> float | None:

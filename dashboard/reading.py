@@ -109,6 +109,9 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         timed=counted.totals.get(telemetry.ALL, Second(0)),
         audit=stored.audit,
         poison=stored.poison_orders,
+        overdue_holds=stored.overdue_holds,
+        payments=stored.payments,
+        mails=stored.mails,
         alarms=[],
     )
 

@@ -10,6 +10,8 @@ from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
+from orders.outbox import Backlog
+from payments.figures import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ class Snapshot:
     timed: Second  # all latencies since counting began
     audit: list[AuditEntry]  # the latest
     poison: list[Order]  # the latest
+    overdue_holds: dict[Sale, int]  # that should have expired long ago
+    payments: Figures  # of all sales
+    mails: Backlog  # that are not sent yet
     alarms: list[Alarm]
 
     @property

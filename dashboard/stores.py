@@ -24,7 +24,10 @@ from flashsale.redis.refusals import describe, refusal, send_probe
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
+from orders import holds, outbox
 from orders.models import AuditEntry, Order
+from orders.outbox import Backlog
+from payments.figures import Figures, read_figures
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,10 @@ class Stored:
     variants: dict[int, list[Variant]] = field(default_factory=dict)  # by sale
     poison: dict[int, int] = field(default_factory=dict)  # orders by sale
     poison_orders: list[Order] = field(default_factory=list)  # the latest
+    overdue_holds: dict[Sale, int] = field(default_factory=dict)  # by sale, whether shown or not
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
+    payments: Figures = field(default_factory=Figures)
+    mails: Backlog = field(default_factory=Backlog)
     words: str = ""  # how long it took, and how many connections are used
     read_only: str = ""  # why it can only be read; empty if it can be written to
 
@@ -74,7 +80,10 @@ def _read_stored(only: int | None) -> Stored:
         variants=_list_variants(sales),
         poison=dict(poisoned.values_list("sale").annotate(Count("pk"))),
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
+        overdue_holds=holds.count_overdue(),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
+        payments=read_figures(),
+        mails=outbox.look(outbox.Consumer.MAIL),
         words=words,
         read_only=why_read_only(),
     )

@@ -12,8 +12,8 @@ from django.utils.text import capfirst
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from dashboard import charts, controls
-from dashboard.access import CORRECT, LOOK, RUN, SEE_ORDERS, may, staff_with
+from dashboard import charts, controls, mails
+from dashboard.access import CORRECT, LOOK, RUN, SEE_CONTACTS, SEE_ORDERS, may, staff_with
 from dashboard.base_control import Control, Outcome
 from dashboard.controls import ChangeWindow
 from dashboard.reading import observer
@@ -32,6 +32,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "may_run": may(request.user, RUN),
         "may_correct": may(request.user, CORRECT),
         "may_export": may(request.user, SEE_ORDERS),
+        "may_read_mails": mails.are_kept() and may(request.user, SEE_CONTACTS),
         "new_key": uuid4,
     }
     return render(request, "dashboard/dashboard.html", context)

@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--log", type=Path, help="file for the output of the shop")
     options = parser.parse_args()
-    with _progress() as say:
+    with show_progress() as say:
         say(f"seed {options.seed}: starting a shop")
         with start_shop() as (folder, port):
             try:
@@ -62,7 +62,7 @@ def drill(
     from drills.staff import Staff
     from flashsale.database import drop_broken_connections
     from inventory.gate import replica
-    from orders import reconciliation
+    from payments import reconciliation
 
     logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
     sale = make_sale(LIMIT, VARIANTS, UNITS)
@@ -90,7 +90,7 @@ def drill(
 
 
 @contextmanager
-def _progress() -> "Iterator[Say]":
+def show_progress() -> "Iterator[Say]":
     if not sys.stderr.isatty():
         yield lambda words: None
         return

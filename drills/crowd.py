@@ -13,6 +13,7 @@ import uvloop
 
 from drills.habits import SHARES
 from drills.http import Site
+from drills.payers import Payers
 from drills.private_shop import ending_signals
 from drills.shopper import Shopper
 from drills.shopper_log import Log
@@ -31,11 +32,21 @@ Say = Callable[[str], None]
 class Crowd:
     """Shoppers of one sale who come within the first seconds and leave together.
 
-    The same seed gives the same habits and the same choices.
+    The same seed gives the same habits and the same choices. With `payers` they go on to the checkout
+    of their holds.
     """
 
-    def __init__(self, site: Site, slug: str, shoppers: int, seconds: float, seed: int) -> None:
+    def __init__(
+        self,
+        site: Site,
+        slug: str,
+        shoppers: int,
+        seconds: float,
+        seed: int,
+        payers: Payers | None = None,
+    ) -> None:
         self.seconds = seconds
+        self._payers = payers
         self.interrupted = False
         self._site, self._slug, self._seed = site, slug, seed
         self._habits = draw_habits(shoppers, random.Random(seed))  # noqa: S311  # protects nothing
@@ -87,10 +98,18 @@ class Crowd:
         try:
             await habit(shopper)
             await shopper.wait_for_outcomes()
+            if self._payers:
+                await self._check_out(self._payers, shopper)
             if stays:
                 await shopper.closing.wait()
         finally:
             await shopper.leave()
+
+    async def _check_out(self, payers: Payers, shopper: Shopper) -> None:
+        for purchase, update in list(shopper.log.final.items()):
+            if update.status == "held":
+                await payers.check_out(shopper.browser, purchase, shopper.random)
+                await shopper.ask_outcome(purchase)
 
     def _close(self) -> None:
         self._closing.set()

@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
@@ -45,12 +45,14 @@ class Fault:
         return f"{self.target} {self.what}{lasts}"
 
 
-def schedule(seed: int, seconds: float) -> list[Fault]:
+def schedule(
+    seed: int, seconds: float, everything: Sequence[tuple[str, str]] = EVERYTHING
+) -> list[Fault]:
     """Plan the faults of a drill. Each kind hits each target once before any pair repeats."""
     chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
     faults: list[Fault] = []
     at = FIRST
-    for what, target in _draw_pairs(chance):
+    for what, target in _draw_pairs(chance, everything):
         lasts = round(chance.uniform(*LASTS), 1) if what == FREEZE else 0.0
         if at + lasts > seconds - LAST:
             return faults
@@ -59,9 +61,11 @@ def schedule(seed: int, seconds: float) -> list[Fault]:
     raise AssertionError("pairs never run out")
 
 
-def _draw_pairs(chance: random.Random) -> Iterator[tuple[str, str]]:
+def _draw_pairs(
+    chance: random.Random, everything: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
     while True:
-        pairs = list(EVERYTHING)
+        pairs = list(everything)
         chance.shuffle(pairs)
         yield from pairs
 

@@ -46,6 +46,12 @@ class Answer(NamedTuple):
         line = self.headers[start + 2 :].split(b"\r\n", 1)[0]
         return line.partition(b":")[2].strip().decode("latin-1")
 
+    def all_headers(self, name: str) -> list[str]:
+        """Return all headers of this name."""
+        lines = (line.partition(b":") for line in self.headers.split(b"\r\n"))
+        wanted = name.lower().encode()
+        return [value.strip().decode("latin-1") for key, _, value in lines if key.lower() == wanted]
+
 
 class Connection(asyncio.Protocol):
     """A keep-alive connection."""
@@ -107,27 +113,47 @@ class Connection(asyncio.Protocol):
 
 
 class Browser:
-    """A cookie and up to six connections, as browsers open them to one site."""
+    """Cookies and up to six connections, as browsers open them to one site."""
 
     def __init__(self, site: Site) -> None:
-        self.cookie = ""
+        self.cookies: dict[str, str] = {}
         self._site = site
         self._idle: list[Connection] = []
         self._slots = asyncio.Semaphore(CONNECTIONS)
+
+    @property
+    def cookie(self) -> str:
+        """The header."""
+        return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     async def get(self, path: str, patience: float, accept: str = "application/json") -> Answer:
         """Raises OSError if the server goes away, TimeoutError after `patience` seconds."""
         return await self._exchange(patience, "GET", path, {"Accept": accept})
 
-    async def post(self, path: str, patience: float, body: bytes, content_type: str) -> Answer:
+    async def post(
+        self,
+        path: str,
+        patience: float,
+        body: bytes,
+        content_type: str,
+        accept: str = "application/json",
+    ) -> Answer:
         """Raises OSError if the server goes away, TimeoutError after `patience` seconds."""
-        headers = {"Accept": "application/json", "Origin": self._site.origin}
+        headers = {"Accept": accept, "Origin": self._site.origin}
         headers["Content-Type"] = content_type
         return await self._exchange(patience, "POST", path, headers, body)
 
     def keep_cookie(self, answer: Answer) -> None:
-        if header := answer.header("set-cookie"):
-            self.cookie = header.partition(";")[0]
+        """Keep the first one: the shopper's, on a page of the express lane."""
+        self._keep(answer.all_headers("set-cookie")[:1])
+
+    def keep_cookies(self, answer: Answer) -> None:
+        self._keep(answer.all_headers("set-cookie"))
+
+    def _keep(self, headers: list[str]) -> None:
+        for header in headers:
+            name, _, value = header.partition(";")[0].partition("=")
+            self.cookies[name] = value
 
     def close(self) -> None:
         for connection in self._idle:

@@ -17,6 +17,7 @@ from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
 from inventory.click_answers import ClickAnswer
 from inventory.models import Sale, StockMovement, Variant
 from orders.models import Order
+from orders.order_status import ARROWS, Status
 
 # No habit provokes these.
 _NEVER = (
@@ -31,7 +32,17 @@ CONTRACT = {
 }
 CONTRACT[ClickAnswer.KNOWN.status] = set(FINAL)
 # A purchase moves from a lower step to a higher one only.
-_STEPS = {"queued": 0, "confirmed": 1, "rejected": 1, "cancelled": 2}
+_STEPS = {
+    "queued": 0,
+    "waiting": 1,
+    "held": 2,
+    "rejected": 2,
+    "confirmed": 3,
+    "expired": 3,
+    "cancelled": 4,
+}
+_SECURED = ("held", "confirmed")
+_RETURNED = ("expired", "cancelled")
 
 
 class Fault(NamedTuple):
@@ -114,21 +125,23 @@ def find_faults(logs: Iterable[Log], state: DatabaseState) -> list[Fault]:
 def _check_stock(logs: Iterable[Log], state: DatabaseState) -> Iterator[Fault]:
     sold: Counter[str] = Counter()
     for log in logs:
-        for purchase in _confirmed_purchases(log):
+        for purchase in _secured_purchases(log):
             order = state.orders.get(purchase)
             if order is not None and order.sku:
-                sold[order.sku] += order.quantity
+                # A hold may have expired after the shopper left.
+                held = log.final[purchase].status == "held"
+                sold[order.sku] += order.owned if held else order.quantity
     for sku, units in sold.items():
         if units > state.available.get(sku, 0):
             available = state.available.get(sku, 0)
             yield Fault("oversold", {"sku": sku, "units": units, "available": available})
 
 
-def _confirmed_purchases(log: Log) -> Iterator[str]:
-    """The purchases that the shopper saw confirmed, and not cancelled since."""
-    cancelled = {update.purchase for update in log.updates if update.status == "cancelled"}
+def _secured_purchases(log: Log) -> Iterator[str]:
+    """The purchases that the shopper saw held or confirmed, and not cancelled or expired since."""
+    returned = {update.purchase for update in log.updates if update.status in _RETURNED}
     for purchase, update in log.final.items():
-        if update.status == "confirmed" and purchase not in cancelled:
+        if update.status in _SECURED and purchase not in returned:
             yield purchase
 
 
@@ -173,8 +186,8 @@ def _check_updates(log: Log) -> Iterator[Fault]:
 def _contradict(updates: list[Update]) -> bool:
     """Whether final statuses differ, or a question asked after an update got an earlier status.
 
-    Staff may cancel a confirmed order. A socket's frame may arrive late, by as long as a process was
-    frozen: the page keeps the later status (`NEXT` in `static/js/shop.js`).
+    Staff may cancel a confirmed order, and a hold may expire. A socket's frame may arrive late,
+    by as long as a process was frozen: the page keeps the later status (`NEXT` in `static/js/shop.js`).
     """
     final = [update for update in updates if update.status in FINAL]
     statuses = {update.status for update in final}
@@ -211,13 +224,19 @@ def _check_orders(log: Log, state: DatabaseState) -> Iterator[Fault]:
 
 
 def _order_agrees(order: Order, log: Log, update: Update) -> bool:
-    status = "confirmed" if order.status == "cancelled" != update.status else order.status
     clicks = log.sent.get(update.purchase, ())
     return (
-        status == update.status
+        _leads_to(update.status, order.status)
         and (update.reason is None or update.reason == order.reason)
         and order.shopper == log.shopper
         and (order.reason == "error" or (order.sku, str(order.quantity)) in clicks)
+    )
+
+
+def _leads_to(told: str, now: str) -> bool:
+    """Whether an order that had the status `told` may have the status `now`."""
+    return told == now or any(
+        _leads_to(after, now) for after in ARROWS[Status(told)] if _STEPS[after] > _STEPS[told]
     )
 
 
@@ -229,7 +248,7 @@ def _possible_orders(log: Log) -> set[str]:
 def _check_limit(log: Log, state: DatabaseState) -> Iterator[Fault]:
     """Sum only units that are still owned: staff may cancel one without the shopper learning of it,
     which makes room for another."""
-    orders = [state.orders.get(purchase) for purchase in _confirmed_purchases(log)]
+    orders = [state.orders.get(purchase) for purchase in _secured_purchases(log)]
     units = sum(order.owned for order in orders if order)
     if units > state.limit:
         yield Fault("over_the_limit", {"habit": log.habit, "units": units, "limit": state.limit})

@@ -94,10 +94,17 @@ def _has_ended(up: "subprocess.Popen[bytes]", log: Path) -> bool:
 
 
 def make_sale(
-    limit: int, variants: int = 1, units: int = 1_000_000, *, wait: bool = True
+    limit: int,
+    variants: int = 1,
+    units: int = 1_000_000,
+    *,
+    hold: int = 0,
+    wait: bool = True,
+    **rules: str,
 ) -> "Sale":
-    """Make an open sale of so many variants, with so many units of each. With `wait`, its gate is ready
-    when this returns."""
+    """Make an open sale of so many variants, with so many units of each, which are held for `hold` minutes
+    (0: sold at once). `rules` are those of its checkout. With `wait`, its gate is ready when this
+    returns."""
     from django.db import transaction
     from django.utils import timezone
 
@@ -116,6 +123,8 @@ def make_sale(
             opens_at=now - timedelta(minutes=1),
             closes_at=now + timedelta(hours=3),
             limit=limit,
+            hold_minutes=hold,
+            **rules,
         )
         for number in range(variants):
             sku = f"{name}-{number}"

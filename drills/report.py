@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drills.checkout_report import CheckoutReport
 from drills.log_check import Fault
 from drills.shopper_log import ASKED, CLICKED, LEFT, LOST, SOCKET, Log
 from orders import reconciliation
@@ -35,10 +36,12 @@ class Report:
     logs: Sequence[Log]
     faults: Sequence[Fault]
     verified: reconciliation.Report
+    checkout: CheckoutReport | None = None  # of a sale that has one
 
     @property
     def consistent(self) -> bool:
-        return not self.faults and self.verified.balanced
+        paid = self.checkout is None or self.checkout.consistent
+        return not self.faults and self.verified.balanced and paid
 
     @property
     def reached(self) -> bool:
@@ -64,34 +67,38 @@ class Report:
                 "final": dict(_count_final(self.logs).most_common()),
                 "unanswered": self._unanswered,
             },
-            "faults": self._faults_as_json(),
+            "faults": faults_as_json(self.faults),
             "verify": self.verified.as_json(),
+            **self._checkout_as_json(),
             "consistent": self.consistent,
         }
+
+    def _checkout_as_json(self) -> dict[str, Any]:
+        if self.checkout is None:
+            return {}
+        times = _collect_checkout_times(self.checkout)
+        milliseconds = {name: summarize_times(of) for name, of in times.items()}
+        faults = faults_as_json(self.checkout.faults)
+        what = self.checkout.as_json() | {"milliseconds": milliseconds, "faults": faults}
+        return {"checkout": what}
 
     @property
     def _unanswered(self) -> int:
         return sum(len(log.accepted - log.final.keys()) for log in self.logs)
 
-    def _faults_as_json(self) -> dict[str, Any]:
-        return {
-            kind: {
-                "count": count,
-                "first": [fault.what for fault in self.faults if fault.kind == kind][:NAMED],
-            }
-            for kind, count in Counter(fault.kind for fault in self.faults).items()
-        }
-
     # --- As text ----------------------------------------------------------------------------------
 
     def times(self) -> list[tuple[object, ...]]:
         """One row per measured time: its label, count, p50, p95, p99 and maximum."""
+        measured = {_LABELS[name]: of for name, of in _collect_times(self.logs).items()}
+        if self.checkout is not None:
+            measured |= _collect_checkout_times(self.checkout)
         rows: list[tuple[object, ...]] = []
-        for name, times in _collect_times(self.logs).items():
+        for label, times in measured.items():
             if times:
                 of = summarize_times(times)
                 cuts = [f"{of[cut]:>{WIDTH},.1f}" for cut in ("p50", "p95", "p99", "max")]
-                rows.append((_LABELS[name], len(times), *cuts))
+                rows.append((label, len(times), *cuts))
         return rows
 
     def answers(self) -> list[tuple[str, int]]:
@@ -124,13 +131,14 @@ class Report:
             f"sockets    {opened:,} opened, {refused:,} refused, {lost:,} lost",
             f"purchases  {accepted:,} accepted, {self._unanswered:,} unanswered;"
             f" as shoppers last heard: {_join_counts(_count_final(logs)) or 'none'}",
+            *(self.checkout.lines() if self.checkout else []),
         ]
 
     def verdict_lines(self) -> list[str]:
         counted = ", ".join(f"{what} {n:,}" for what, n in sorted(self.verified.counted.items()))
         agree = "agree" if self.verified.balanced else "do NOT agree"
         lines = [f"Stock, ledger, orders and gate {agree} ({counted or 'nothing sold'})."]
-        lines += _list_faults(self.verified.as_json()["faults"])
+        lines += list_faults(self.verified.as_json()["faults"])
         if not self.faults:
             lines.append(
                 "Every accepted purchase has one final answer, and its order in PostgreSQL agrees."
@@ -139,9 +147,36 @@ class Report:
             )
         else:
             lines.append("The answers to shoppers are NOT consistent:")
-            lines += _list_faults(self._faults_as_json())
+            lines += list_faults(faults_as_json(self.faults))
+        if self.checkout is not None:
+            lines += _judge_checkout(self.checkout)
         lines.append("CONSISTENT" if self.consistent else "INCONSISTENT")
         return lines
+
+
+def faults_as_json(faults: Sequence[Fault]) -> dict[str, Any]:
+    """Count the faults of each kind, and name the first ones."""
+    return {
+        kind: {
+            "count": count,
+            "first": [fault.what for fault in faults if fault.kind == kind][:NAMED],
+        }
+        for kind, count in Counter(fault.kind for fault in faults).items()
+    }
+
+
+def _judge_checkout(checkout: CheckoutReport) -> list[str]:
+    if checkout.consistent:
+        return [
+            "Payments and orders agree: no shopper is charged without units, or has them unpaid."
+        ]
+    return ["Payments and orders do NOT agree:", *list_faults(faults_as_json(checkout.faults))]
+
+
+def _collect_checkout_times(checkout: CheckoutReport) -> dict[str, list[float]]:
+    """Milliseconds of each kind of a checkout's pages."""
+    times = checkout.log.times
+    return {f"checkout: {kind}": [took * 1000 for took in of] for kind, of in times.items()}
 
 
 def summarize_times(milliseconds: Iterable[float]) -> dict[str, float]:
@@ -209,7 +244,7 @@ def _join_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{what} {count:,}" for what, count in counts.most_common())
 
 
-def _list_faults(faults: dict[str, Any]) -> list[str]:
+def list_faults(faults: dict[str, Any]) -> list[str]:
     lines = []
     for kind, found in faults.items():
         lines.append(f"{kind}: {found['count']}")

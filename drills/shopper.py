@@ -58,7 +58,7 @@ class Shopper:
         self.closing = closing or asyncio.Event()
         self.random = random.Random(seed or None)  # noqa: S311  # chooses variants, protects nothing
         self.log = Log(habit)
-        self._browser = Browser(site)
+        self.browser = Browser(site)
         self._answered: dict[str, asyncio.Event] = {}  # by accepted purchase; set when final
         self._unsure: dict[str, tuple[Form, object]] = {}
         self._forms: dict[str, tuple[Form, object]] = {}
@@ -70,7 +70,7 @@ class Shopper:
         """Load the sale's page. None if it does not arrive."""
         began = time.monotonic()
         try:
-            answer = await self._browser.get(f"/sales/{self.slug}/", PATIENCE, accept="text/html")
+            answer = await self.browser.get(f"/sales/{self.slug}/", PATIENCE, accept="text/html")
         except _GONE as error:
             self.log.record_lost_page(str(error) or type(error).__name__)
             return None
@@ -78,8 +78,9 @@ class Shopper:
             self.log.record_lost_page(f"HTTP {answer.status}")
             return None
         self.log.pages.append(time.monotonic() - began)
-        self._browser.keep_cookie(answer)
-        self.log.shopper = shoppers.shopper_in(self._browser.cookie.partition("=")[2])
+        self.browser.keep_cookie(answer)
+        first = next(iter(self.browser.cookies.values()), "")  # a checkout adds others
+        self.log.shopper = shoppers.shopper_in(first)
         return parse_page(answer.body.decode())
 
     # --- The socket -------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Shopper:
     def _connect(self) -> connect:
         return connect(
             f"{self._site.sockets}/ws/sales/{self.slug}/",
-            additional_headers={"Cookie": self._browser.cookie, "Origin": self._site.origin},
+            additional_headers={"Cookie": self.browser.cookie, "Origin": self._site.origin},
             ssl=self._site.tls,
             proxy=None,
             compression=None,
@@ -166,7 +167,7 @@ class Shopper:
         sent = time.monotonic()
         path = f"/sales/{self.slug}/buy"
         try:
-            answer = await self._browser.post(path, leave_after, body, content_type)
+            answer = await self.browser.post(path, leave_after, body, content_type)
         except _GONE as error:
             left = isinstance(error, TimeoutError) and leave_after < PATIENCE
             return Reply("", sent, time.monotonic() - sent, 0, LEFT if left else LOST)
@@ -230,7 +231,7 @@ class Shopper:
         """Ask once for a purchase's status. If the shop does not know the purchase, buy again."""
         asked = time.monotonic()
         try:
-            answer = await self._browser.get(f"/orders/{purchase}/", PATIENCE)
+            answer = await self.browser.get(f"/orders/{purchase}/", PATIENCE)
         except _GONE:
             return
         content = parse_json(answer)
@@ -264,7 +265,7 @@ class Shopper:
             self._socket_task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._socket_task
-        self._browser.close()
+        self.browser.close()
 
 
 def jitter(chance: random.Random, seconds: float) -> float:

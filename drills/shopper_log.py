@@ -11,7 +11,7 @@ from uuid import UUID
 from inventory.click_answers import ClickAnswer
 
 LOST, LEFT = "lost", "left"  # no reply arrived; the shopper closed the connection before it
-FINAL = ("confirmed", "rejected", "cancelled")
+FINAL = ("waiting", "held", "confirmed", "rejected", "expired", "cancelled")
 STATUSES = ("queued", *FINAL)
 SOCKET, ASKED, CLICKED = "socket", "asked", "clicked"  # how a shopper learned a status
 

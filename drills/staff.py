@@ -30,6 +30,7 @@ class StaffLog:
     reads: int = 0
     restocked: int = 0
     cancelled: int = 0
+    refused: int = 0  # cancellations of orders that own nothing any more
     away: int = 0  # actions that failed because a server was away
     faults: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 

@@ -41,6 +41,7 @@ from storefront import feed, fragments, media
 from storefront.buy import buy
 from storefront.calendar import calendar
 from storefront.consumers import NoConsumer, SaleConsumer
+from storefront.give_back import give_back
 from storefront.outcome import outcome
 from storefront.responses import failure
 from storefront.sale_list import sale_list
@@ -50,7 +51,8 @@ EXPRESS = (
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/buy\Z"), buy),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/\Z"), sale),
     (re.compile(rf"\A{settings.MEDIA_URL}(?P<name>{NAME})\Z"), media.picture),
-    (re.compile(r"\A/orders/(?P<purchase>[^/]+)/\Z"), outcome),
+    (re.compile(r"\A/orders/(?P<purchase>(?!find/)[^/]+)/\Z"), outcome),
+    (re.compile(r"\A/orders/(?P<purchase>[^/]+)/give-back\Z"), give_back),
     (re.compile(r"\A/\Z"), sale_list),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),
 )
@@ -62,12 +64,17 @@ def _immutable(path: str, url: str) -> bool:
 
 
 MOST_UPLOAD = 32 * 1024 * 1024  # bytes of a form of admin, with its pictures
+MOST_LIST = (
+    2 * 1024 * 1024
+)  # bytes of a form of the dashboard: `orders/shipping_list.py` MOST_BYTES
+MOST_EVENT = 512 * 1024  # bytes of a provider's event: more than `payments/pages.py` LARGEST_EVENT
 MOST_FORM = 64 * 1024  # bytes of any other form
+_MOST = {"/admin/": MOST_UPLOAD, "/dashboard/": MOST_LIST, "/payments/": MOST_EVENT}
 
 
 async def ask_django(scope: Scope, receive: Receive, send: Send) -> None:
     """Let Django answer, with a bound on the body, which it reads before anything else."""
-    most = MOST_UPLOAD if scope["path"].startswith("/admin/") else MOST_FORM
+    most = next((most for path, most in _MOST.items() if scope["path"].startswith(path)), MOST_FORM)
     try:
         await django(spell_for_django(scope), bound_body(scope, receive, most), send)
     except BodyTooLarge:

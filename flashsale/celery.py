@@ -19,12 +19,14 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def start_caretaker(**_: object) -> None:
-    """Start the caretaker, two threads that heal interrupted work. Before the broker is connected: the
+    """Start the caretaker, threads that heal interrupted work. Before the broker is connected: the
     broker may be down."""
     django.setup()
-    from orders import caretaker  # needs the models
+    from mail.sending import send_mail  # these need the models
+    from orders import caretaker
+    from payments.reconciler import reconcile_payments
 
-    ended = caretaker.start()
+    ended = caretaker.start(reconcile_payments, send_mail)
     telemetry.start("worker")
     worker_shutting_down.connect(lambda **_: ended.set(), weak=False)
     sentry.start("worker")

@@ -81,6 +81,31 @@ def languages(**_: Any) -> Iterable[CheckMessage]:
             yield Error(f"LANGUAGES: prices cannot be formatted in {code!r}.", id="flashsale.E003")
 
 
+@register()
+def stripe_keys(**_: Any) -> Iterable[CheckMessage]:
+    """Refuse a shop that offers Stripe and cannot call it."""
+    if "stripe" not in settings.PAYMENT_PROVIDERS:
+        return
+    key, hint = settings.STRIPE_SECRET_KEY, "docs/payments.md says where Stripe shows it."
+    if not key:
+        yield Error("STRIPE_SECRET_KEY is missing.", hint=hint, id="flashsale.E009")
+    elif not key.startswith(("sk_", "rk_")):
+        yield Error("STRIPE_SECRET_KEY is not a secret key.", hint=hint, id="flashsale.E009")
+    if not settings.STRIPE_WEBHOOK_SECRETS:
+        yield Warning(
+            "STRIPE_WEBHOOK_SECRETS is missing: events of Stripe are refused as forged.",
+            hint="Payments are found later then: when the shopper returns, or when Stripe is asked.",
+            id="flashsale.W003",
+        )
+    trial = key.startswith(("sk_test_", "rk_test_")) or settings.STRIPE_API_BASE
+    if settings.PRODUCTION and trial:
+        yield Warning(
+            "Stripe is on trial: with a test key, or at STRIPE_API_BASE, no money moves.",
+            hint="Set a live key, and no STRIPE_API_BASE, before a sale.",
+            id="flashsale.W004",
+        )
+
+
 @register("redis", deploy=True)
 def redis_durability(**_: Any) -> Iterable[CheckMessage]:
     """Refuse a Redis that may acknowledge an accepted purchase before the purchase is on its disk."""

@@ -12,6 +12,7 @@ SETTLE = "orders.tasks.settle"
 FINISH_SALES = "orders.tasks.finish_sales"
 CLEAR_SESSIONS = "orders.tasks.clear_sessions"
 REMOVE_PICTURES = "orders.tasks.remove_unused_pictures"
+ERASE_CONTACTS = "payments.tasks.erase_contacts"
 
 # Command lines are arguments of Python.
 CELERY = ("-m", "celery", "--quiet", "--app", "flashsale")

@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from flashsale import queues, variables
+from flashsale import mail_servers, queues, variables
 from flashsale.local import embedded
 from flashsale.observe import logs
 from flashsale.redis.client_factory import RetryElsewhere
@@ -159,6 +160,47 @@ RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
+# --- Checkout and payment --------------------------------------------------------------------
+
+SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
+    f"https://{ALLOWED_HOSTS[0].lstrip('.')}"
+    if PRODUCTION
+    else f"http://127.0.0.1:{variables.whole('PORT', 8000, most=65_535)}"
+)
+# The providers that a sale may name. `demo` plays a card page and takes no money.
+PAYMENT_PROVIDERS = variables.words("PAYMENT_PROVIDERS", [] if PRODUCTION else ["demo"])
+# To a provider, from each process and of each kind (start, fetch, capture, …).
+PAYMENT_CALLS_PER_SECOND = variables.whole("PAYMENT_CALLS_PER_SECOND", 25, least=1)
+# Encrypts contacts at rest: keys of Fernet (cryptography), the newest first; without one they are plain.
+CONTACT_KEYS = variables.fernet_keys("CONTACT_KEYS")
+
+STRIPE_SECRET_KEY = variables.text("STRIPE_SECRET_KEY")
+# Of the webhook's endpoint. Two while one takes the other's place.
+STRIPE_WEBHOOK_SECRETS = variables.words("STRIPE_WEBHOOK_SECRETS", [])
+# Cards answer at once. Others may take longer than the hold, or cannot be authorised apart.
+STRIPE_PAYMENT_METHODS = variables.words("STRIPE_PAYMENT_METHODS", ["card"])
+STRIPE_API_BASE = variables.http("STRIPE_API_BASE")  # another server than Stripe's, for trials
+
+# --- Mail ------------------------------------------------------------------------------------
+
+# Without a mail server mails wait in the outbox. A trial writes them to files, which the dashboard shows.
+_mail_server = variables.mail_server(
+    "EMAIL_URL", "" if PRODUCTION else "file:", str(VAR_DIR / "mail")
+)
+MAIL_IS_SENT = bool(_mail_server)
+EMAIL_BACKEND = _mail_server.get("EMAIL_BACKEND", mail_servers.NONE)
+EMAIL_HOST = _mail_server.get("EMAIL_HOST", "")
+EMAIL_PORT = _mail_server.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _mail_server.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _mail_server.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _mail_server.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _mail_server.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _mail_server.get("EMAIL_FILE_PATH")
+EMAIL_TIMEOUT = 10  # seconds without a word from the server
+ANYMAIL = {**_mail_server.get("ANYMAIL", {}), "REQUESTS_TIMEOUT": (5, 20)}  # to connect, to answer
+MAIL_FROM = variables.mail_address("MAIL_FROM") or f"shop@{urlsplit(SITE_URL).hostname}"
+MAIL_REPLY_TO = variables.mail_address("MAIL_REPLY_TO")
+
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -174,9 +216,13 @@ INSTALLED_APPS = [
     "channels",
     "csp",
     "django_htmx",
+    "django_countries",  # for its translations
     "flashsale",
     "inventory",
+    "accounts",
     "orders",
+    "payments",
+    "mail",
     "storefront",
     "dashboard",
     "ops",
@@ -192,13 +238,15 @@ MIDDLEWARE = [
     "django.middleware.locale.LocaleMiddleware",
     "flashsale.middleware.forms_without_last_slash",
     "flashsale.middleware.staff_pages_in_english",
-    "flashsale.middleware.without_null_characters",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # Last, since it is synchronous only: so all of them run in one thread. Django would else change threads
+    # for each step of each middleware between the last synchronous one and an asynchronous view.
+    "flashsale.middleware.without_null_characters",
 ]
 
 ROOT_URLCONF = "flashsale.urls"
@@ -234,6 +282,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 # Nothing sets it. Django's own name for it may be set by another site of the domain, and the express lane
 # reads no such cookie.
 LANGUAGE_COOKIE_NAME = "flashsale_language"
+COUNTRIES_OVERRIDE = {"XK": "Kosovo"}  # ISO 3166 has not named it yet, and parcels go there
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -277,6 +326,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     "clear-sessions": {"task": queues.CLEAR_SESSIONS, "schedule": 24 * 3600.0},
+    "erase-contacts": {"task": queues.ERASE_CONTACTS, "schedule": 24 * 3600.0},
     "remove-pictures": {
         "task": queues.REMOVE_PICTURES,
         "schedule": 3600.0,

@@ -3,16 +3,20 @@
 django-environ parses the URLs; its own errors do not name the variable.
 """
 
+import base64
 import os
 from collections.abc import Callable
+from email.utils import formataddr, parseaddr
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from redis.connection import parse_url
 from sentry_sdk.utils import BadDsn, Dsn
 
+from flashsale import mail_servers
 from flashsale.currencies import OFFERED
 
 T = TypeVar("T")
@@ -24,7 +28,7 @@ def _read(name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
         return default
     try:
         return parse(raw)
-    except (ValueError, KeyError, BadDsn, ImproperlyConfigured):
+    except (ValueError, KeyError, BadDsn, ImproperlyConfigured, ValidationError):
         # Without the value, and without the cause, which may contain it: it may be a password.
         raise ImproperlyConfigured(f"{name} is malformed: expected {expected}.") from None
 
@@ -40,6 +44,19 @@ def words(name: str, default: list[str]) -> list[str]:
 
 def _split(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def fernet_keys(name: str) -> list[str]:
+    """A comma-separated list of keys for Fernet: 32 bytes each, in URL-safe base64."""
+
+    def parse(raw: str) -> list[str]:
+        keys = _split(raw)
+        for key in keys:
+            if len(base64.b64decode(key, b"-_", validate=True)) != 32:
+                raise ValueError(name)
+        return keys
+
+    return _read(name, [], parse, "keys of 32 bytes in URL-safe base64, comma-separated")
 
 
 def origins(name: str) -> list[str]:
@@ -116,6 +133,28 @@ def database(name: str, default: str) -> dict[str, Any]:
         return parsed
 
     return _read(name, parse(default), parse, "postgres://user:password@host:port/name")
+
+
+def mail_server(name: str, default: str, folder: str) -> dict[str, Any]:
+    """Django's settings for the mail server of a URL: see `flashsale/mail_servers.py`."""
+
+    def parse(raw: str) -> dict[str, Any]:
+        return mail_servers.parse(raw, folder)
+
+    return _read(name, parse(default) if default else {}, parse, mail_servers.EXPECTED)
+
+
+def mail_address(name: str, default: str = "") -> str:
+    """An e-mail address, with or without a name, or ""."""
+
+    def parse(raw: str) -> str:
+        if not raw.isprintable():  # a line break would end the header
+            raise ValueError(name)
+        shown, address = parseaddr(raw)
+        validate_email(address)
+        return formataddr((shown, address))
+
+    return _read(name, default, parse, "Name <address@host>")
 
 
 def sentry(name: str) -> str:

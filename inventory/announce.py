@@ -25,7 +25,7 @@ GROUP = "feeds"
 _PATIENCE = 2.0  # seconds for one message
 _sending: set[Future[None]] = set()
 
-Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity
+Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity; of a hold also its end
 
 
 def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
@@ -101,5 +101,6 @@ def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
 
 def parse_outcome(purchase: str, answer: Answer) -> tuple[UUID, Answer]:
     """Parse an outcome that is about to be shown. Raises ValueError or TypeError if malformed."""
-    status, reason, shopper, sku, quantity = answer
-    return UUID(purchase), Answer(str(status), str(reason), shopper, str(sku), int(quantity))
+    status, reason, shopper, sku, quantity, hold_until = answer
+    parsed = Answer(str(status), str(reason), shopper, str(sku), int(quantity), int(hold_until))
+    return UUID(purchase), parsed

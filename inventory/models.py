@@ -1,7 +1,7 @@
 """The catalogue, sales and the stock ledger.
 
 PostgreSQL enforces their rules, under raw SQL too: `inventory/migrations/0002_rules.py` has those
-that a model cannot express.
+that a model cannot express. One file: a listing's rules are tied to those of its sale and its variant.
 """
 
 from datetime import UTC, datetime
@@ -9,19 +9,23 @@ from functools import cache
 from typing import Any
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxLengthValidator, MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from flashsale.characters import isolate, join_isolated
-from inventory.names import LineField, WithSku
+from inventory.names import LineField, TextField, WithSku
 from inventory.products import Product
 
+MOST_MINUTES = 7 * 24 * 60  # of a hold
+MOST_CONTACT_DAYS = 3650
+MOST_OF_TERMS = 20_000  # characters
 MOST_UNITS = 10_000  # in one click, and so the greatest limit per shopper
 
 
@@ -35,6 +39,13 @@ def valid_time_zone(name: str) -> None:
     """Raises ValidationError unless `name` is one of `time_zones`."""
     if name not in time_zones():
         raise ValidationError("No such time zone.")
+
+
+def known_provider(name: str) -> None:
+    """Raises ValidationError unless `name` is empty or a provider that this shop is configured for."""
+    if name and name not in settings.PAYMENT_PROVIDERS:
+        known = ", ".join(settings.PAYMENT_PROVIDERS) or "none"
+        raise ValidationError(f"No such payment provider; configured: {known}.")
 
 
 # Outside these years some time zones cannot show a time, and psycopg cannot read some values.
@@ -113,6 +124,11 @@ class Sale(models.Model):
         PAUSED = "paused"
         ENDED = "ended"
 
+    class Ask(models.TextChoices):
+        NOTHING = "", "nothing"
+        EMAIL = "email", "e-mail"
+        ADDRESS = "address", "e-mail and postal address"
+
     slug = models.SlugField(max_length=60, unique=True)
     name = LineField(max_length=120)
     opens_at = models.DateTimeField(validators=[sensible_moment])
@@ -122,13 +138,62 @@ class Sale(models.Model):
     limit = models.PositiveIntegerField(
         default=1, help_text="units per shopper", validators=[MaxValueValidator(MOST_UNITS)]
     )
+    # 0: an order is confirmed at once.
+    hold_minutes = models.PositiveSmallIntegerField(
+        "hold",
+        default=0,
+        db_default=0,
+        help_text="minutes for which units are held while the shopper checks out; 0: sold at once",
+        validators=[MaxValueValidator(MOST_MINUTES)],
+    )
+    ask = models.CharField(
+        max_length=8,
+        choices=Ask.choices,
+        blank=True,
+        default=Ask.NOTHING,
+        db_default=Ask.NOTHING,
+        help_text="asked at the checkout",
+    )
+    # The name of a provider in `settings.PAYMENT_PROVIDERS`.
+    payment = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="the payment provider; empty: nothing is paid here",
+        validators=[known_provider],
+    )
+    terms = TextField(
+        max_length=MOST_OF_TERMS,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="in Markdown; the shopper accepts them at the checkout",
+        validators=[MaxLengthValidator(MOST_OF_TERMS)],
+    )
+    price_note = LineField(
+        max_length=200,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="beside the total, such as: incl. 19 % VAT, free shipping",
+    )
+    contact_days = models.PositiveSmallIntegerField(
+        "contacts kept",
+        default=180,
+        db_default=180,
+        help_text="days after the end until names and addresses are erased; 0: never",
+        validators=[MaxValueValidator(MOST_CONTACT_DAYS)],
+    )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # Counts the changes of the sale: each transaction that changes it, its stock or its orders
     # raises it by one. Replication uses it as position: the gate stores the version that it has,
     # and gets the changes after it.
     version = models.PositiveBigIntegerField(default=1, editable=False)
-    # Orders that own units, counted with each batch, so that the dashboard need not count millions.
+    # Orders that are confirmed and held, counted with each batch, so that the dashboard need not
+    # count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
+    held = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     # Fencing token: the epoch of the gate that PostgreSQL trusts, random and new whenever Redis was
     # restarted, replaced or restored. Settlement only decides a line that was read in this epoch,
     # so a line read from a gate that has been replaced since decides nothing. See
@@ -162,6 +227,20 @@ class Sale(models.Model):
                 condition=Q(greatest_limit__gte=F("limit")), name="sale_greatest_limit"
             ),
             models.CheckConstraint(
+                condition=Q(hold_minutes__lte=MOST_MINUTES), name="sale_hold_sensible"
+            ),
+            models.CheckConstraint(
+                condition=Q(ask__in=["", "email", "address"]), name="sale_ask_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(hold_minutes__gte=1) | Q(ask="", payment="", terms=""),
+                name="sale_checkout_needs_hold",
+                violation_error_message="What is asked or paid at a checkout needs a hold of some minutes.",
+            ),
+            models.CheckConstraint(
+                condition=Q(contact_days__lte=MOST_CONTACT_DAYS), name="sale_contact_days_sensible"
+            ),
+            models.CheckConstraint(
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
                 name="sale_status_known",
             ),
@@ -178,6 +257,11 @@ class Sale(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.greatest_limit = max(self.greatest_limit, self.limit)
         super().save(*args, **kwargs)
+
+    @property
+    def has_checkout(self) -> bool:
+        """Whether an order is held first, and confirmed by its checkout."""
+        return self.hold_minutes > 0
 
     def ended(self, now: datetime | None = None) -> bool:
         """Whether the sale has ended, by its status or by the clock."""
@@ -259,6 +343,7 @@ class StockMovement(models.Model):
         RECEIVED = "received"
         SOLD = "sold"
         CANCELLED = "cancelled"
+        EXPIRED = "expired"
         CORRECTED = "corrected"
 
     variant = models.ForeignKey(
@@ -271,8 +356,8 @@ class StockMovement(models.Model):
     balance = models.PositiveIntegerField(help_text="stock after this movement")
     reason = models.CharField(max_length=9, choices=Reason.choices)
     note = models.CharField(max_length=200, blank=True)
-    # The cause: a batch of settlement has sale and version, a cancellation its order, staff the
-    # actor.
+    # The cause: a batch of settlement has sale and version, a cancellation its order, a batch of
+    # expired holds a note, staff the actor.
     sale = models.ForeignKey(Sale, models.PROTECT, null=True, blank=True, related_name="movements")
     sale_version = models.PositiveBigIntegerField(null=True, blank=True)
     order = models.UUIDField(null=True, blank=True)
@@ -288,6 +373,7 @@ class StockMovement(models.Model):
             models.CheckConstraint(
                 condition=(Q(reason="sold", delta__lt=0, sale__isnull=False))
                 | Q(reason="cancelled", delta__gt=0, order__isnull=False)
+                | (Q(reason="expired", delta__gt=0) & ~Q(note=""))
                 | Q(reason="received", delta__gt=0)
                 | (Q(reason="corrected") & ~Q(note="")),
                 name="movement_explained",

@@ -18,6 +18,7 @@ from inventory import shown
 from inventory.models import Listing, Sale, StockMovement, Variant
 
 Reason = StockMovement.Reason
+_OFFERED_BEFORE = (Reason.CANCELLED, Reason.EXPIRED, Reason.SOLD)
 
 # Part of settlement's statement: lowers the stock of each locked variant in `sold` by its `units`,
 # and writes the ledger. PostgreSQL computes the new stock from the row: even without the lock, the
@@ -104,13 +105,17 @@ def move(
     """Change a locked variant's stock by `delta` units, and write the ledger.
 
     `sales` are the locked sales of this change. The ledger names the unfinished one among them, if
-    any, and its version, with which the gate gets the new stock.
+    any, and its version, with which the gate gets the new stock. Units that are sold are of a sale
+    in any case.
     """
     require_transaction()
+    sales = list(sales)
     sale = next((sale for sale in sales if not sale.finished), None)
+    if sale is None and reason == Reason.SOLD:
+        sale = sales[0]
     variant.stock += delta
     variant.save(update_fields=["stock"])
-    if sale and reason != Reason.CANCELLED:  # returned units were offered before
+    if sale and reason not in _OFFERED_BEFORE:
         listed = Listing.objects.filter(sale=sale, variant=variant)
         listed.update(offered=Greatest(F("offered") + delta, 0))
     StockMovement.objects.create(

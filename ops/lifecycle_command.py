@@ -44,6 +44,10 @@ class LifecycleCommand(CommandFamily):
 
     def add_change_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
         super().add_change_arguments(parser)
+        self.add_audit_arguments(parser, needs_reason=needs_reason)
+
+    def add_audit_arguments(self, parser: CommandParser, *, needs_reason: bool = False) -> None:
+        """Add the options of a (sub)command that the audit notes."""
         parser.add_argument(
             "--by",
             metavar="NAME",
@@ -242,6 +246,13 @@ def sale_facts(sale: Sale) -> Facts:
         "closes_at": sale.closes_at.astimezone(find_zone(sale.time_zone)),
         "time_zone": sale.time_zone,
         "limit": sale.limit,
+        "hold_minutes": sale.hold_minutes,
+        "ask": sale.ask,
+        "payment": sale.payment,
+        "terms": sale.terms,
+        "price_note": sale.price_note,
+        "contact_days": sale.contact_days,
+        "held": sale.held,
         "confirmed": sale.confirmed,
         "version": sale.version,
         "finished": sale.finished,

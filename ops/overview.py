@@ -79,7 +79,14 @@ def _read_gate(sale: Sale) -> tuple[View | None, int, str]:
 
 def _list_variants(sale: Sale, view: View | None) -> list[Facts]:
     owning = sale.orders.filter(owned__gt=0).order_by()
-    units = Counter(dict(owning.values_list("variant").annotate(Sum("owned"))))
+    units = Counter(
+        {
+            (variant, status): owned
+            for variant, status, owned in owning.values_list("variant", "status").annotate(
+                Sum("owned")
+            )
+        }
+    )
     listings = sale.listings.select_related("variant").order_by("position", "id")
     return [
         {
@@ -91,7 +98,8 @@ def _list_variants(sale: Sale, view: View | None) -> list[Facts]:
             "stock": variant.stock,
             "in_flight": view.in_flight.get(variant.sku, 0) if view else None,
             "left": view.left(variant.sku) if view else None,
-            "confirmed": units[variant.pk],
+            "held": units[variant.pk, Order.Status.HELD],
+            "confirmed": units[variant.pk, Order.Status.CONFIRMED],
         }
         for variant in (listing.variant for listing in listings)
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from inventory.gate.entries import Entry
-from inventory.models import Variant
+from inventory.models import Sale, Variant
 from inventory.shown import digest_of
 from orders.models import Order
 
@@ -30,12 +30,17 @@ class Decision:
 
 
 def allot(
-    entries: Iterable[Entry], variants: Iterable[Variant], bought: dict[UUID, int], limit: int
+    entries: Iterable[Entry],
+    variants: Iterable[Variant],
+    bought: dict[UUID, int],
+    limit: int,
+    given: Order.Status = Order.Status.CONFIRMED,
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the limit per shopper.
 
     An entry whose form showed something else than the variant is now gets nothing. `variants` and
-    `bought` (units owned by shopper) must be read under the locks of settlement. Clock and status
+    `bought` (units owned by shopper) must be read under the locks of settlement. `given` is the
+    status of an order that gets its units. Clock and status
     of the sale do not matter: a purchase that was accepted before a pause or the close is sold.
     """
     by_sku = {variant.sku: variant for variant in variants}
@@ -56,8 +61,13 @@ def allot(
         else:
             left[entry.sku] -= entry.quantity
             units[entry.shopper] += entry.quantity
-            decisions.append(Decision(entry, variant, Order.Status.CONFIRMED))
+            decisions.append(Decision(entry, variant, given))
     return decisions
+
+
+def given_by(sale: Sale) -> Order.Status:
+    """The status of an order that gets its units in this sale."""
+    return Order.Status.HELD if sale.hold_minutes else Order.Status.CONFIRMED
 
 
 def reject_as_poison(entry: Entry) -> Decision:

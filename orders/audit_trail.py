@@ -4,6 +4,7 @@ in the transaction of the change."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,10 @@ Facts = dict[str, Any]
 
 # The fields that the audit records, if they changed.
 _RECORDED: dict[type, tuple[str, ...]] = {
-    Sale: ("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit"),
+    Sale: (
+        *("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit", "hold_minutes"),
+        *("ask", "payment", "terms", "price_note", "contact_days"),
+    ),
     Product: ("name", "slug"),
     Variant: ("name", "option", "price", "currency", "stock"),
     Order: ("status",),
@@ -64,7 +68,7 @@ def write_down(
     """
     require_transaction()
     after = facts(subject)
-    changed = [name for name in after if before.get(name) != after[name]]
+    changed = [name for name in after if before.get(name, "") != after[name]]
     AuditEntry.objects.create(
         action=action,
         actor=by,
@@ -116,8 +120,13 @@ _LABELS = {
     "closes_at": "closes",
     "time_zone": "time zone",
     "limit": "units per shopper",
+    "hold_minutes": "minutes of a hold",
+    "ask": "asked at the checkout",
+    "price_note": "price note",
+    "contact_days": "days for which contacts are kept",
 }
 _MOMENTS = ("opens_at", "closes_at")
+_MOST_OF_TERMS = 80  # characters; the row has them all
 
 
 def zone_of(entry: AuditEntry) -> str:
@@ -146,6 +155,8 @@ def _value(entry: AuditEntry, name: str, side: Facts) -> str:
         return format_moment(datetime.fromisoformat(value), side.get("time_zone") or zone_of(entry))
     if name == "price":
         return _price(entry, side)
+    if name == "terms":
+        value = shorten(value, _MOST_OF_TERMS, placeholder=" …")
     return f"{value:,}" if isinstance(value, int) else isolate(str(value)) or "nothing"
 
 

@@ -1,30 +1,48 @@
-"""Cancellation of an order by staff."""
+"""Cancellation of an order, by staff or by its shopper."""
 
 from uuid import UUID
 
 from inventory import stock
 from inventory.models import StockMovement
 from orders.audit_trail import Action, auditing
-from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_variant
+from orders.changes import (
+    DoneBefore,
+    NotPossible,
+    change_sales,
+    find_selling,
+    lock_variant,
+    take_arrow,
+)
 from orders.models import Order
+
+THE_SHOPPER = "the shopper"  # no name of staff, which has no space
 
 
 def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
-    """Cancel a confirmed order: its units return to stock exactly once. False if it is cancelled
-    already.
+    """Cancel a confirmed or held order: its units return to stock exactly once. False if it is
+    cancelled already.
 
     One transaction, with the order's sale, the sales that list the variant now, the variant and the
-    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is rejected, and
-    the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
+    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order owns nothing,
+    and the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
     """
+    return _cancel_once(order, by, reason, tuple(Order.Status))
+
+
+def give_back(order: UUID) -> bool:
+    """Cancel a hold, as its shopper asks: `cancel_order` for held orders only."""
+    return _cancel_once(order, THE_SHOPPER, "given back", (Order.Status.HELD,))
+
+
+def _cancel_once(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]) -> bool:
     try:
-        _cancel(order, by, reason)
+        _cancel(order, by, reason, allowed)
     except DoneBefore:
         return False
     return True
 
 
-def _cancel(order: UUID, by: str, reason: str) -> None:
+def _cancel(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]) -> None:
     seen = Order.objects.get(pk=order)
     if seen.variant_id is None:
         raise NotPossible("A rejected order cannot be cancelled.")
@@ -35,13 +53,13 @@ def _cancel(order: UUID, by: str, reason: str) -> None:
         locked = Order.objects.select_for_update(no_key=True).get(pk=order)
         if locked.status == Order.Status.CANCELLED:
             raise DoneBefore
-        if not locked.may_become(Order.Status.CANCELLED):
-            raise NotPossible(f"A {locked.get_status_display().lower()} order cannot be cancelled.")
+        if locked.status not in allowed:
+            raise NotPossible(f"The order is {locked.get_status_display().lower()}, and not held.")
+        if locked.capturing and by == THE_SHOPPER:
+            raise NotPossible("The order is being paid just now, and cannot be given back.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
-            locked.status = Order.Status.CANCELLED
-            locked.version = sale.version
-            locked.save(update_fields=["status", "version"])
-            sale.confirmed -= 1
-            returned = StockMovement.Reason.CANCELLED
-            stock.move(variant, locked.owned, returned, sales=sales, actor=by, order=locked.pk)
+            take_arrow(locked, Order.Status.CANCELLED, sale)
+            if units := locked.owned:  # as it was read
+                returned = StockMovement.Reason.CANCELLED
+                stock.move(variant, units, returned, sales=sales, actor=by, order=locked.pk)

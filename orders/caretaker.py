@@ -1,8 +1,9 @@
-"""The caretaker: two threads in each worker process that repair interrupted work.
+"""The caretaker: threads in each worker process, for work that no request starts.
 
-One makes gates ready and up to date, the other settles lines whose bell was lost. They need neither
-broker nor beat. Several caretakers at once do no harm: they use the same functions as all other
-code, which take locks or are scripts that check first.
+One makes gates ready and up to date, one settles lines whose bell was lost, and one returns the
+units of holds that have ended. They need neither broker nor beat. Several caretakers at once do no
+harm: they use the same functions as all other code, which take locks or are scripts that check
+first.
 """
 
 import logging
@@ -25,7 +26,7 @@ from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.gate.state import Pulse
 from inventory.models import Sale
-from orders import replication, tasks
+from orders import holds, replication, tasks
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,12 @@ _SERVERS_AT_ONCE = 32
 _WAITED_TOO_LONG = 1000  # ms in the line: the bell was lost, or its worker died
 
 
-def start() -> threading.Event:
-    """Start the threads; setting the returned event ends them. There are two because settling a
-    long line must not delay the rebuild of another sale's gate."""
+def start(*more: Callable[[], None]) -> threading.Event:
+    """Start a thread for each work, and for `more` of other rooms; setting the returned event ends
+    them. Apart, because settling a long line must delay neither the rebuild of another sale's gate
+    nor the end of a hold."""
     ended = threading.Event()
-    for work in (heal_all, settle_waiting):
+    for work in (heal_all, settle_waiting, expire_holds, *more):
         name = f"caretaker-{work.__name__}"
         threading.Thread(target=_run, args=(work, ended), name=name, daemon=True).start()
     return ended
@@ -78,6 +80,13 @@ def settle_waiting() -> None:
     """Settle lines whose oldest entry has waited too long. Without the broker, because that may be
     down."""
     _on_each_server(_settle_waiting)
+
+
+def expire_holds() -> None:
+    """Return the units of holds that have ended. Needs no Redis: gates learn it by replication."""
+    for sale, variants in holds.find_due().items():
+        with _isolate_errors(sale):
+            holds.expire(sale, variants)
 
 
 def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:

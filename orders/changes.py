@@ -5,7 +5,7 @@ NotPossible, NotReplicated, DoesNotExist, and django.db.DatabaseError if Postgre
 lock is held too long.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 import redis
@@ -18,7 +18,8 @@ from inventory.constraint_messages import explain
 from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.models import Sale, Variant
-from orders import replication
+from orders import outbox, replication
+from orders.models import Order
 
 
 class NotPossible(Exception):
@@ -46,13 +47,24 @@ def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
         )
         if missing := sales - {sale.pk for sale in locked}:
             raise Sale.DoesNotExist(f"There is no sale {missing}.")
+        before = [vars(sale).copy() for sale in locked]
         for sale in locked:
             sale.version += 1
         yield locked
-        for sale in locked:
-            sale.save()
+        for sale, was in zip(locked, before, strict=True):
+            _save(sale, was)
     for sale in locked:
         replicate_change(sale.pk)
+
+
+_COUNTERS = frozenset({"version", "held", "confirmed"})
+
+
+def _save(sale: Sale, was: dict[str, object]) -> None:
+    """Save a locked sale. Mostly only its counters have changed: others wait for the lock, and texts of
+    kilobytes need not be written again."""
+    changed = {name for name, value in vars(sale).items() if was.get(name) != value}
+    sale.save(update_fields=changed if changed <= _COUNTERS else None)
 
 
 def replicate_change(sale: int) -> None:
@@ -93,6 +105,42 @@ def lock_variant(variant: int, sales: list[Sale]) -> Variant:
     if not set(find_selling(variant)) <= {sale.pk for sale in sales}:
         raise NotPossible("The product was put into a sale just now. Please try again.")
     return locked
+
+
+def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Variant]:
+    """Lock several variants, as `lock_variant` does. Unknown keys are left out."""
+    locked = stock.lock(variants)
+    selling = Sale.objects.filter(listings__variant__in=variants, finished=False)
+    if not set(selling.values_list("pk", flat=True)) <= {sale.pk for sale in sales}:
+        raise NotPossible("A product was put into a sale just now. Please try again.")
+    return locked
+
+
+def take_arrow(order: Order, to: Order.Status, sale: Sale) -> None:
+    """Give a locked order its next status, in the version of its locked sale, and tell of it. The
+    caller moves the units. Raises NotPossible if there is no such arrow."""
+    if not order.may_become(to):
+        was = order.get_status_display().lower()
+        raise NotPossible(
+            f"{'An' if was[0] == 'e' else 'A'} {was} order cannot be {to.label.lower()}."
+        )
+    if sale.has_checkout and to in outbox.OF_ARROWS:
+        outbox.tell([order.pk], outbox.OF_ARROWS[to])
+    count_orders(sale, order.status, -1)
+    count_orders(sale, to, 1)
+    if to != order.Status.HELD:
+        order.capturing = False  # whatever the payment comes to, there is no hold to keep
+    order.status = to
+    order.version = sale.version
+    order.save(update_fields=["status", "version", "capturing"])
+
+
+def count_orders(sale: Sale, status: str, orders: int) -> None:
+    """Count so many orders more, or less, of a status that the sale counts."""
+    if status == Order.Status.HELD:
+        sale.held += orders
+    elif status == Order.Status.CONFIRMED:
+        sale.confirmed += orders
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from django.db import connection
 
 from flashsale.moments import find_zone
 from flashsale.money import as_decimal
+from inventory.models import Sale
 from orders.reference import reference
 
 Row = tuple[object, ...]
@@ -39,6 +40,7 @@ COLUMNS = (
     "cancelled_by",
     "cancel_reason",
 )
+_OF_HOLDS = ("hold_until",)  # only where a chosen sale has a hold: a file without is as it ever was
 
 # COPY, because it streams: server-side cursors are switched off for PgBouncer, and client-side ones fetch
 # all rows first. One statement reads one snapshot, however slowly its rows are fetched.
@@ -49,7 +51,8 @@ COPY (
            to_char(o.accepted_at AT TIME ZONE 'UTC', %(iso)s),
            to_char(o.settled_at AT TIME ZONE 'UTC', %(iso)s),
            coalesce(to_char(c.at AT TIME ZONE 'UTC', %(iso)s), ''),
-           s.time_zone, coalesce(c.actor, ''), coalesce(c.reason, '')
+           s.time_zone, coalesce(c.actor, ''), coalesce(c.reason, ''),
+           coalesce(to_char(o.hold_until AT TIME ZONE 'UTC', %(iso)s), '')
     FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
     LEFT JOIN orders_auditentry AS c ON c."order" = o.id AND c.action = 'cancelled'
     WHERE (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
@@ -87,9 +90,22 @@ def choose(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> dict[str, object]:
-    """The parameters of ORDERS. None of a kind: all. `until` is not included."""
+    """The parameters of ORDERS. None of a kind: all. `until` is not included. Raises DatabaseError."""
     chosen = list(statuses) if statuses else None
-    return {"iso": _ISO, "sale": sale, "statuses": chosen, "since": since, "until": until}
+    holding = Sale.objects.filter(hold_minutes__gt=0)
+    return {
+        "iso": _ISO,
+        "sale": sale,
+        "statuses": chosen,
+        "since": since,
+        "until": until,
+        "holds": (holding.filter(pk=sale) if sale else holding).exists(),
+    }
+
+
+def columns(parameters: dict[str, object]) -> tuple[str, ...]:
+    """The names of the columns of the orders that `choose` has chosen."""
+    return COLUMNS + _OF_HOLDS if parameters["holds"] else COLUMNS
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
@@ -103,14 +119,15 @@ def as_csv(rows: Iterable[Iterable[object]]) -> str:
 def copy_orders(parameters: dict[str, object]) -> Iterator[Iterator[Row]]:
     """Stream the rows. Raises DatabaseError."""
     with connection.cursor() as cursor, cursor.copy(ORDERS, parameters) as copy:
-        yield map(as_row, copy.rows())
+        yield (as_row(order, parameters) for order in copy.rows())
 
 
-def as_row(order: tuple[str, ...]) -> Row:
-    """One order, in the order of COLUMNS."""
+def as_row(order: tuple[str, ...], parameters: dict[str, object]) -> Row:
+    """One order of those that `choose` has chosen, in the order of `columns`."""
     purchase, sale, sku, name, option, shopper, quantity, price, currency, *rest = order
-    status, reason, accepted, settled, cancelled, zone, actor, why = rest
+    status, reason, accepted, settled, cancelled, zone, actor, why, held = rest
     total = int(quantity) * int(price)
+    of_hold = (_local(held, zone) if held else "",) if parameters["holds"] else ()
     return (
         purchase,
         reference(UUID(purchase)),
@@ -129,6 +146,7 @@ def as_row(order: tuple[str, ...]) -> Row:
         zone,
         _local(cancelled, zone) if cancelled else "",
         *map(_harmless, (actor, why)),
+        *of_hold,
     )
 
 
@@ -146,6 +164,11 @@ def _local(moment: str, zone: str) -> str:
 def _harmless(text: str) -> str:
     """Put an apostrophe before each part of a text that a spreadsheet would take for a formula."""
     return _FORMULA.sub(r"\1'", text)
+
+
+def harmless(texts: Iterable[str]) -> tuple[str, ...]:
+    """Cells of texts that people have typed, none of which a spreadsheet takes for a formula."""
+    return tuple(map(_harmless, texts))
 
 
 @lru_cache(maxsize=1_000)

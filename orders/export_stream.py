@@ -16,7 +16,7 @@ import psycopg
 from django.db import OperationalError, connection
 
 from flashsale.database import LOCK_TIMEOUT, PATIENCE
-from orders.export import BYTE_ORDER_MARK, COLUMNS, ORDERS, as_csv, as_row
+from orders.export import BYTE_ORDER_MARK, ORDERS, as_csv, as_row, columns
 
 Session = psycopg.AsyncConnection[Any]
 Copy = psycopg.AsyncCopy
@@ -65,11 +65,11 @@ async def _read(parameters: dict[str, object]) -> AsyncGenerator[bytes, None]:
             stack.push_async_callback(session.close)
             with _given_up_after(UNREAD, session, place):
                 yield b""
-            chunk = f"{BYTE_ORDER_MARK}{as_csv([COLUMNS])}"
+            chunk = f"{BYTE_ORDER_MARK}{as_csv([columns(parameters)])}"
             while chunk:
                 with _given_up_after(UNREAD, session, place):
                     yield chunk.encode()
-                chunk = await _read_some(session, copy)
+                chunk = await _read_some(session, copy, parameters)
 
 
 @contextmanager
@@ -102,12 +102,12 @@ async def _bound(session: Session) -> None:
     )
 
 
-async def _read_some(session: Session, copy: Copy) -> str:
+async def _read_some(session: Session, copy: Copy, parameters: dict[str, object]) -> str:
     """The next lines; "" at the end. Leaves most of the time to the other tasks of the event loop."""
     with _cut_after(SILENCE, session):
         rows = await _next_rows(copy)
     began = time.perf_counter()
-    lines = as_csv(map(as_row, rows))
+    lines = as_csv(as_row(order, parameters) for order in rows)
     await asyncio.sleep(min(IDLE * (time.perf_counter() - began), MOST_IDLE))
     return lines
 

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 from django.db import models
 from django.db.models import Case, F, Q, When
+from django.db.models.functions import Now
+from django.utils import timezone
 
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
@@ -14,10 +16,10 @@ from orders.reference import reference
 
 
 class Order(models.Model):
-    """The final answer to a purchase: confirmed or rejected, and perhaps cancelled later.
+    """The decision on a purchase: confirmed, rejected, or held for its checkout.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0002_rules.py`) allows only the arrows of `orders/order_status.py`, and no
+    (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/order_status.py`, and no
     deletion.
     """
 
@@ -66,6 +68,10 @@ class Order(models.Model):
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=9, choices=OrderStatus.choices)
     reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
+    # The end of the last hold, by PostgreSQL's clock. Expiry grants a little more: `orders/holds.py`.
+    hold_until = models.DateTimeField(null=True, editable=False)
+    # A payment of it is being captured, so its hold does not expire: `orders/holds.py`.
+    capturing = models.BooleanField(default=False, db_default=False, editable=False)
     # The sale's version at the order's last change: replication selects the orders above the gate's
     # version.
     version = models.PositiveBigIntegerField()
@@ -80,6 +86,8 @@ class Order(models.Model):
             models.Index(fields=["shopper", "sale"], name="order_of_shopper"),
             # Poison entries: hardly any exist, and the dashboard queries them every second.
             models.Index(fields=["sale"], condition=Q(reason="error"), name="order_poison"),
+            # The holds that may have to expire.
+            models.Index(fields=["hold_until"], condition=Q(status="held"), name="order_due"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -90,6 +98,13 @@ class Order(models.Model):
                 condition=Q(status="rejected", reason__in=["sold_out", "limit", "changed", "error"])
                 | (~Q(status="rejected") & Q(reason="")),
                 name="order_reason_iff_rejected",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["held", "expired"]) | Q(hold_until__isnull=False),
+                name="order_hold_ends",
+            ),
+            models.CheckConstraint(
+                condition=Q(capturing=False) | Q(status="held"), name="order_captures_while_held"
             ),
             models.CheckConstraint(
                 condition=Q(quantity__gte=1) | Q(reason="error"), name="order_quantity_positive"
@@ -125,6 +140,79 @@ class Order(models.Model):
         return OrderStatus(self.status).may_become(other)
 
 
+class OutboxRow(models.Model):
+    """News of an order for one consumer: written in the transaction that it tells of
+    (`orders/outbox.py`), done by its consumer afterwards."""
+
+    class Consumer(models.TextChoices):
+        MAIL = "mail"
+        REFUND = "refund"
+
+    class Event(models.TextChoices):
+        SECURED = "secured"  # the contact is known: yours until a time
+        EXPIRING = "expiring"
+        EXPIRED = "expired"
+        CONFIRMED = "confirmed"
+        CANCELLED = "cancelled"
+        REFUNDED = "refunded"
+        SHIPPED = "shipped"
+        FOUND = "found"  # the links of a person's orders were asked for
+
+    class Outcome(models.TextChoices):
+        PENDING = ""
+        DONE = "done"
+        NOT_NEEDED = "unneeded"
+        FAILED = "failed"  # given up: `problem` says why
+
+    consumer = models.CharField(max_length=8, choices=Consumer.choices)
+    event = models.CharField(max_length=9, choices=Event.choices)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="outbox")
+    # What makes it another event of the same order: the end of the hold, the parcel's link.
+    detail = models.CharField(max_length=200, blank=True, default="")
+    at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    # None when it is done.
+    due = models.DateTimeField(null=True, default=timezone.now, db_default=Now())
+    tries = models.PositiveSmallIntegerField(default=0, db_default=0)
+    outcome = models.CharField(
+        max_length=8, choices=Outcome.choices, blank=True, default=Outcome.PENDING, db_default=""
+    )
+    problem = models.CharField(max_length=200, blank=True, default="", db_default="")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            models.Index(
+                fields=["consumer", "due"], condition=Q(due__isnull=False), name="outbox_due"
+            ),
+            models.Index(fields=["at"], condition=Q(outcome="failed"), name="outbox_failed"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["order", "consumer", "event", "detail"], name="outbox_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.consumer}: {self.order_id} {self.event}"
+
+
+class Shipment(models.Model):
+    """The parcel of a confirmed order."""
+
+    order = models.OneToOneField(Order, models.PROTECT, primary_key=True, related_name="shipment")
+    carrier = models.CharField(max_length=60, blank=True)
+    tracking_number = models.CharField(max_length=60, blank=True)
+    tracking_url = models.URLField(max_length=500, blank=True)
+    shipped_at = models.DateTimeField(default=timezone.now)
+    by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering = ["shipped_at"]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} shipped"
+
+
 class AuditEntry(models.Model):
     """A row of the audit: a change of a sale, variant or order by a person. Append-only, by a
     trigger."""
@@ -140,9 +228,15 @@ class AuditEntry(models.Model):
         ENDED = "ended"
         WINDOW = "window", "Window changed"
         LIMIT = "limit", "Limit changed"
+        HOLD = "hold", "Hold changed"
         RESTOCKED = "restocked"
         CORRECTED = "corrected", "Stock corrected"
         CANCELLED = "cancelled", "Order cancelled"
+        SHIPPED = "shipped", "Order shipped"
+        LOOKED = "looked", "Contact looked at"
+        EXPORTED = "exported", "Contacts exported"
+        ERASED = "erased", "Contact erased"
+        REFUND = "refund", "Refund tried again"
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=150)

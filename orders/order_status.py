@@ -1,16 +1,19 @@
 """The statuses of an order: the arrows between them, and which of them own units.
 
-A trigger enforces the same arrows under raw SQL (`orders/migrations/0002_rules.py`), and PostgreSQL
-computes `Order.owned` from the same set (`orders/migrations/0005_owned.py`).
-`orders/tests/test_order_status.py` compares both with this file.
+A trigger enforces the same arrows under raw SQL, and PostgreSQL computes `Order.owned` from the
+same set (`orders/migrations/0011_holds.py`). `orders/tests/test_order_status.py` compares both with this
+file.
 """
 
 from django.db.models import TextChoices
 
 
 class Status(TextChoices):
+    WAITING = "waiting"  # for a draw, or for units that come back: nothing gives it yet
+    HELD = "held"  # the shopper's until `Order.hold_until`
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
 
     @property
@@ -24,11 +27,14 @@ class Status(TextChoices):
         return other in ARROWS[self]
 
 
-OWNING = (Status.CONFIRMED,)
+OWNING = (Status.HELD, Status.CONFIRMED)
 
 # The arrows: the only changes of an order. A status without arrows is final.
 ARROWS: dict[Status, tuple[Status, ...]] = {
+    Status.WAITING: (Status.HELD, Status.CONFIRMED, Status.REJECTED, Status.CANCELLED),
+    Status.HELD: (Status.CONFIRMED, Status.EXPIRED, Status.CANCELLED),
     Status.CONFIRMED: (Status.CANCELLED,),
     Status.REJECTED: (),
+    Status.EXPIRED: (Status.HELD,),  # paid too late, and the units are free
     Status.CANCELLED: (),
 }

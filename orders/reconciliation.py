@@ -1,5 +1,4 @@
-"""Reconciliation: check that stock, ledger, orders, gate and line agree, at any moment of a running
-sale.
+"""Reconciliation: check that stock, ledger, orders, gate and line agree while a sale runs.
 
 PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica
 that changes while it is read: its numbers are read atomically and compared with PostgreSQL as it
@@ -37,7 +36,7 @@ FROM inventory_product AS p
 LEFT JOIN (SELECT product_id, sum(owned) AS units FROM orders_order
            WHERE owned > 0 GROUP BY product_id) AS o ON o.product_id = p.id
 LEFT JOIN (SELECT product_id, -sum(delta) AS units FROM inventory_stockmovement
-           WHERE reason IN ('sold', 'cancelled') GROUP BY product_id) AS m ON m.product_id = p.id
+           WHERE reason IN ('sold', 'cancelled', 'expired') GROUP BY product_id) AS m ON m.product_id = p.id
 WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
   AND (%(sale)s::bigint IS NULL
        OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s))
@@ -63,11 +62,12 @@ FULL JOIN (SELECT "order", sum(delta) AS units FROM inventory_stockmovement
 WHERE o.quantity IS DISTINCT FROM m.units
   AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
-_CONFIRMED = """
-SELECT s.slug, s.confirmed AS counted, count(o.id) AS orders
+_COUNTED = """
+SELECT s.slug, s.confirmed, s.held, count(o.id) AS orders
 FROM inventory_sale AS s LEFT JOIN orders_order AS o ON o.sale_id = s.id AND o.owned > 0
 WHERE %(sale)s::bigint IS NULL OR s.id = %(sale)s
-GROUP BY s.id HAVING s.confirmed <> count(o.id)
+GROUP BY s.id HAVING (s.confirmed, s.held)
+    <> (count(o.id) FILTER (WHERE o.status = 'confirmed'), count(o.id) FILTER (WHERE o.status = 'held'))
 """
 # Stock at a version of the sale: movements after it are subtracted.
 _STOCK_AT = """
@@ -82,7 +82,8 @@ WHERE s.id = %(sale)s
 """
 _ORDERS = """
 SELECT replace(o.id::text, '-', ''), o.status, o.reason, replace(o.shopper::text, '-', ''),
-       o.sku, o.quantity
+       o.sku, o.quantity,
+       CASE WHEN o.status = 'held' THEN round(extract(epoch FROM o.hold_until) * 1000)::bigint ELSE 0 END
 FROM orders_order AS o
 WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)s::uuid)
 """
@@ -102,7 +103,7 @@ RULES = {
     "over_the_limit": _OVER_LIMIT,
     "order_does_not_belong": _UNRELATED,
     "cancelled_not_returned_once": _CANCELLED,
-    "confirmed_is_not_the_orders": _CONFIRMED,
+    "counts_are_not_the_orders": _COUNTED,
 }
 
 

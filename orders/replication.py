@@ -36,9 +36,15 @@ SELECT s.finished OR s.status = 'draft', s.version,
     coalesce((SELECT json_object_agg(p.sku, p.stock)
               FROM inventory_listing AS l JOIN inventory_product AS p ON p.id = l.product_id
               WHERE l.sale_id = s.id), '{}'),
-    coalesce((SELECT json_agg(json_build_array(
-                  replace(o.id::text, '-', ''), o.status, o.reason,
-                  replace(o.shopper::text, '-', ''), o.sku, o.quantity))
+    -- Processes of the last release read an answer of six parts: only a hold has its end as well.
+    coalesce((SELECT json_agg(CASE WHEN o.status = 'held'
+                  THEN json_build_array(
+                      replace(o.id::text, '-', ''), o.status, o.reason,
+                      replace(o.shopper::text, '-', ''), o.sku, o.quantity,
+                      round(extract(epoch FROM o.hold_until) * 1000))
+                  ELSE json_build_array(
+                      replace(o.id::text, '-', ''), o.status, o.reason,
+                      replace(o.shopper::text, '-', ''), o.sku, o.quantity) END)
               FROM orders_order AS o
               WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
     coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
@@ -48,8 +54,9 @@ SELECT s.finished OR s.status = 'draft', s.version,
                         SELECT shopper FROM orders_order
                         WHERE sale_id = s.id AND version > %(since)s))
                     GROUP BY o.shopper
-                    -- A gate that knows nothing need not be told of those who bought nothing.
-                    HAVING %(since)s > 0 OR sum(o.owned) > 0) AS bought), '{}')
+                    -- A gate that knows nothing need not be told of those who never owned a unit. A unit
+                    -- that came back may be known to it, by a part of a rebuild that did not end.
+                    HAVING %(since)s > 0 OR bool_or(o.status <> 'rejected')) AS bought), '{}')
 FROM inventory_sale AS s WHERE s.id = %(sale)s
 """
 

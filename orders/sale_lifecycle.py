@@ -1,4 +1,5 @@
-"""The life of a sale: create, schedule, open, pause, resume, end, and change its window or limit.
+"""The life of a sale: create, schedule, open, pause, resume, end, and change its window,
+limit or hold.
 
 Each function is one transaction: it locks the sale, raises its version, writes the audit, and after
 the commit replicates to the gate. See `orders/changes.py` for the errors. `by` has at most 150
@@ -14,7 +15,7 @@ from django.utils import timezone
 from flashsale.database import bounded_transaction
 from flashsale.moments import format_moment
 from inventory import stock
-from inventory.models import MOST_UNITS, Listing, Sale, Variant, sensible_moment
+from inventory.models import MOST_MINUTES, MOST_UNITS, Listing, Sale, Variant, sensible_moment
 from inventory.names import find_each_in_any_case
 from orders.audit_trail import Action, auditing, write_down
 from orders.changes import NotPossible, change_sales, explain_refusals
@@ -30,6 +31,12 @@ def create(
     *,
     skus: Sequence[str],
     limit: int = 1,
+    hold_minutes: int = 0,
+    ask: str = "",
+    payment: str = "",
+    terms: str = "",
+    price_note: str = "",
+    contact_days: int = 180,
     time_zone: str = "UTC",
     by: str,
     reason: str = "",
@@ -45,6 +52,12 @@ def create(
         opens_at=opens_at,
         closes_at=closes_at,
         limit=limit,
+        hold_minutes=hold_minutes,
+        ask=ask,
+        payment=payment,
+        terms=terms,
+        price_note=price_note,
+        contact_days=contact_days,
         time_zone=time_zone,
     )
     sale.full_clean(validate_constraints=False)
@@ -141,6 +154,24 @@ def change_limit(sale: int, limit: int, *, by: str, reason: str = "") -> None:
     with change_sales([sale]) as (locked,), auditing(Action.LIMIT, locked, by=by, reason=reason):
         _refuse_ended(locked)
         locked.limit = limit
+
+
+def change_hold(sale: int, minutes: int, *, by: str, reason: str = "") -> None:
+    """Set the minutes for which units are held. Of a sale that is public they can only grow: for
+    shoppers who click from now on."""
+    if not 0 <= minutes <= MOST_MINUTES:
+        raise NotPossible(f"The hold must be a number of minutes from 0 to {MOST_MINUTES:,}.")
+    with (
+        explain_refusals(),
+        change_sales([sale]) as (locked,),
+        auditing(Action.HOLD, locked, by=by, reason=reason),
+    ):
+        if locked.status != Status.DRAFT:
+            _refuse_ended(locked)
+            was = locked.hold_minutes
+            if minutes != was and (was == 0 or minutes < was):
+                raise NotPossible("The sale is public: its hold can only become longer.")
+        locked.hold_minutes = minutes
 
 
 # --- Helpers ----------------------------------------------------------------------------------

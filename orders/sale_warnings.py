@@ -5,18 +5,22 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from django.conf import settings
+
 from flashsale.currencies import OFFERED, decimals_of
 from flashsale.money import format_money
 from inventory.models import Sale, Variant
 
 _LEAST, _MOST = 100, 1_000_000  # minor units: 1.00 and 10,000.00, or ¥100 and ¥1,000,000
 _TIMES = 10
+_DEMO = "demo"  # the provider that takes no money
 
 
 def list_warnings(sale: Sale) -> list[str]:
     """Sentences for staff; none if nothing is odd."""
     variants = [listing.variant for listing in sale.listings.select_related("variant")]
     found = [_warn_of_price(variant) for variant in variants]
+    found += _warn_of_checkout(sale, variants)
     found.append(_warn_of_equal_options(variants))
     found.append(_warn_of_currencies(variants) or _warn_of_spread(variants))
     return [warning for warning in found if warning]
@@ -74,6 +78,26 @@ def _warn_of_equal_options(variants: Sequence[Variant]) -> str:
     if not groups:
         return ""
     return f"Shoppers cannot tell these options apart: {'; '.join(groups)}."
+
+
+def _warn_of_checkout(sale: Sale, variants: Sequence[Variant]) -> list[str]:
+    found = []
+    if sale.has_checkout and not sale.ask:
+        found.append(
+            "Units are held, but the checkout asks for no e-mail and no address: nobody can be told"
+            " of their order, and nothing can be sent to them."
+        )
+    if not sale.payment:
+        return found
+    if not sale.terms:
+        found.append("Shoppers pay without terms that they accept.")
+    if any(variant.price == 0 for variant in variants):
+        found.append("Shoppers are to pay, but not every product has a price.")
+    if sale.payment not in settings.PAYMENT_PROVIDERS:
+        found.append(f"The payment provider {sale.payment} is not configured: nobody can pay.")
+    elif sale.payment == _DEMO and settings.PRODUCTION:
+        found.append("The payment provider is demo, which takes no money.")
+    return found
 
 
 def _name(variant: Variant) -> str:

@@ -11,8 +11,9 @@ that the next settlement finds.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -28,7 +29,7 @@ from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Sale, Variant
 from orders import bell, replication, tickets
-from orders.allotment import Decision, allot, reject_as_poison
+from orders.allotment import Decision, allot, given_by, reject_as_poison
 from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
@@ -54,7 +55,9 @@ _LOCK_SPACE = 0x5E771E  # of the advisory lock, apart from any other
 _DATA_ERRORS = (DataError, IntegrityError)
 
 RawLine = list[tuple[str, dict[str, str]]]
-Record = Callable[[Sale, list[Entry], list[Variant], dict[UUID, int]], list[Decision]]
+# Each decision, and the end of the hold if it is one: ms since 1970 by PostgreSQL's clock, 0 for none.
+Recorded = list[tuple[Decision, int]]
+Record = Callable[[Sale, list[Entry], list[Variant], dict[UUID, int]], Recorded]
 
 
 def settle(sale: int) -> None:
@@ -222,62 +225,64 @@ def _record_batch(
 
 def _record(
     sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
-) -> list[Decision]:
+) -> Recorded:
     """Decide and write a batch as a whole."""
-    decisions = allot(entries, variants, bought, sale.limit)
-    _write(sale, decisions)
-    return decisions
+    decisions = allot(entries, variants, bought, sale.limit, given_by(sale))
+    return list(zip(decisions, repeat(_write(sale, decisions))))
 
 
 def _record_one_by_one(
     sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
-) -> list[Decision]:
+) -> Recorded:
     """Decide and write each entry in a savepoint, so that an entry that PostgreSQL refuses is
     rejected alone.
 
     A lost connection or a timeout is not the entry's fault: it ends the whole transaction.
     """
-    decisions = []
+    recorded = []
     for entry in entries:
-        [decision] = allot([entry], variants, bought, sale.limit)
+        [decision] = allot([entry], variants, bought, sale.limit, given_by(sale))
         try:
             with transaction.atomic():
-                _write(sale, [decision])
+                until = _write(sale, [decision])
         except _DATA_ERRORS:
+            named = {"purchase": str(entry.purchase)}
             log.exception(
-                "purchase %s cannot be settled and is rejected",
-                entry.purchase,
-                extra={"purchase": str(entry.purchase)},
+                "purchase %(purchase)s cannot be settled and is rejected", named, extra=named
             )
             decision = reject_as_poison(entry)
-            _write(sale, [decision])
-        decisions.append(decision)
+            until = _write(sale, [decision])
+        recorded.append((decision, until))
         if decision.owned and decision.variant:
             decision.variant.stock -= decision.owned
             bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.owned
-    return decisions
+    return recorded
 
 
-def _write(sale: Sale, decisions: list[Decision]) -> None:
-    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`."""
+def _write(sale: Sale, decisions: list[Decision]) -> int:
+    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`. Returns the
+    end of the holds in ms; 0 in a sale without."""
     with connection.cursor() as cursor:
         cursor.execute(*write_statement(sale, decisions))
+        [until] = cursor.fetchone() if sale.hold_minutes else (None,)
+    return round(until.timestamp() * 1000) if until else 0
 
 
 def _delta_of_batch(
-    version: int, decisions: Iterable[Decision], left: dict[str, int], bought: dict[UUID, int]
+    version: int, recorded: Recorded, left: dict[str, int], bought: dict[UUID, int]
 ) -> Delta:
     """The changes of this batch, without another query: under the sale's lock no other process can
     have changed the sale. `left` (stock by sku) and `bought` (units by shopper) are from before the
     batch, and are updated here."""
     answers = []
-    for decision in decisions:
+    for decision, until in recorded:
         entry, variant = decision.entry, decision.variant
         sku = variant.sku if variant else ""
         status, reason = decision.status.value, str(decision.reason)
         buyer, units = entry.shopper, entry.quantity
-        answers.append([entry.purchase.hex, status, reason, buyer.hex, sku, units])
-        if owned := decision.owned:
+        answer: list[Any] = [entry.purchase.hex, status, reason, buyer.hex, sku, units]
+        answers.append([*answer, until] if (owned := decision.owned) and until else answer)
+        if owned:
             left[sku] -= owned
             bought[buyer] = bought.get(buyer, 0) + owned
     units_of = {buyer.hex: units for buyer, units in bought.items()}

@@ -10,7 +10,7 @@ from inventory.gate.entries import Entry
 from inventory.models import Sale
 from orders.allotment import Decision
 
-_RULES = ("id", "version", "limit", "epoch")
+_RULES = ("id", "version", "limit", "epoch", "hold_minutes")
 
 # Known purchases, and the units that each shopper owns, in one round trip.
 LOOK_UP = """
@@ -25,25 +25,40 @@ GROUP BY shopper
 # One statement: one round trip, and no process can freeze in the middle of it. Names and prices are
 # read from the locked rows: arrays of names would be quoted and parsed, a value for each order. A join
 # may give its rows in any order, but orders are written in that of their decision.
-WRITE = f"""
+_MOVE = """
 WITH raised AS (
-    UPDATE inventory_sale SET version = %(version)s, confirmed = confirmed + %(confirmed)s
+    UPDATE inventory_sale SET version = %(version)s, {counter} = {counter} + %(owning)s
     WHERE id = %(sale)s
-), {stock.SELLING}, bought AS MATERIALIZED (
+), {selling}, bought AS MATERIALIZED (
     SELECT id, name, option, sku, price, currency FROM inventory_product
     WHERE id = ANY(%(variants)s::bigint[])
 )
+"""
+_INSERT = """
 INSERT INTO orders_order (id, sale_id, product_id, product_name, option, sku, unit_price, currency,
-                          shopper, quantity, status, reason, version, accepted_at, settled_at)
+                          shopper, quantity, status, reason, version, accepted_at, settled_at{column})
 SELECT t.id, %(sale)s, t.product, coalesce(name, ''), coalesce(option, ''), coalesce(sku, ''),
        coalesce(price, 0), coalesce(currency, ''), shopper, quantity, status, reason, %(version)s,
-       to_timestamp(accepted / 1000.0::float8), clock_timestamp()
+       to_timestamp(accepted / 1000.0::float8), clock_timestamp(){value}
 FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
             %(statuses)s::text[], %(reasons)s::text[], %(accepted)s::bigint[])
      WITH ORDINALITY AS t (id, product, shopper, quantity, status, reason, accepted, place)
 LEFT JOIN bought ON bought.id = t.product
 ORDER BY place
-"""  # noqa: S608  # two constants
+"""
+WRITE = _MOVE.format(counter="confirmed", selling=stock.SELLING) + _INSERT.format(
+    column="", value=""
+)
+# The same for a sale with a hold. All holds of a batch end together, in whole milliseconds, as the
+# gate keeps them. Gives that end.
+_HELD = _INSERT.format(
+    column=", hold_until", value=", CASE WHEN status = 'held' THEN (SELECT until FROM clock) END"
+)
+WRITE_HELD = f"""{_MOVE.format(counter="held", selling=stock.SELLING)}, clock AS MATERIALIZED (
+    SELECT date_trunc('milliseconds', clock_timestamp()) + %(minutes)s * interval '1 minute' AS until
+), written AS ({_HELD})
+SELECT until FROM clock
+"""  # noqa: S608  # constants
 
 
 def lock_sale_statement(sale: int) -> Statement:
@@ -78,16 +93,18 @@ def look_up_statement(sale: int, entries: list[Entry]) -> Statement:
 
 
 def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
-    """The statement that writes orders, the sale's version, ledger and stock."""
+    """The statement that writes orders, the sale's version, ledger and stock. With a hold it has one
+    row: the end of the holds."""
     owning = [decision for decision in decisions if decision.owned]
     sold: dict[int, int] = defaultdict(int)
     for decision in owning:
         if decision.variant:
             sold[decision.variant.pk] += decision.owned
-    return WRITE, {
+    return WRITE_HELD if sale.hold_minutes else WRITE, {
         "sale": sale.pk,
         "version": sale.version,
-        "confirmed": len(owning),
+        "owning": len(owning),
+        "minutes": sale.hold_minutes,
         "sold": list(sold),
         "units": list(sold.values()),
         "variants": list({decision.variant.pk for decision in decisions if decision.variant}),

@@ -100,6 +100,10 @@ class SaleCard:
     version: int
     finished: bool
     variants: tuple[VariantCard, ...]
+    hold_minutes: int = 0  # for which units are held; 0: they are sold at once
+    ask: str = ""  # at the checkout: `email` or `address`
+    payment: str = ""  # the provider's name
+    price_note: str = ""
     # Rendered from this card, and gone with it.
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -170,6 +174,10 @@ def _card(sale: Sale) -> SaleCard:
         closes_at=round(sale.closes_at.timestamp() * 1000),
         time_zone=sale.time_zone,
         limit=sale.limit,
+        hold_minutes=sale.hold_minutes,
+        ask=sale.ask,
+        payment=sale.payment,
+        price_note=sale.price_note,
         version=sale.version,
         finished=sale.finished,
         variants=tuple(variants),

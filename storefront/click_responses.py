@@ -17,7 +17,7 @@ from storefront.live_sale import LiveSale
 from storefront.outcome import render_settled
 from storefront.outcome_fragment import render_outcome
 from storefront.responses import RETRY, failure, shopper_and_cookie
-from storefront.sale_json import describe_offer
+from storefront.sale_json import describe_offer, moment_of
 
 # Makes htmx put a notice inside the outcome's box, not in its place: the next click needs the box.
 _INSIDE = (b"hx-reswap", b"innerHTML")
@@ -93,6 +93,8 @@ def _show_purchase(click: Click, found: Answer) -> Response:
     content = {"purchase": str(click.purchase), "status": found.status}
     if not queued:
         content["reason"] = found.reason
+    if found.hold_until:
+        content["hold_until"] = moment_of(found.hold_until)
     if found.status == Order.Status.REJECTED and _wants_fragment(click.request):
         return render_settled(click.request, click.live, click.purchase, found)
     status = _QUEUED.status if queued else _KNOWN.status

@@ -12,13 +12,14 @@ from weakref import WeakKeyDictionary
 
 from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
-from orders import tickets
+from orders import holds, tickets
 from orders.reference import reference
 from storefront.bought import Bought
 from storefront.catalogue import VariantCard
 from storefront.choice import Choice
 from storefront.live_sale import LiveSale
-from storefront.outcome_fragment import render_once, render_outcome
+from storefront.outcome_fragment import moment_in_words, render_once, render_outcome
+from storefront.parcels import Shipped, render_parcel
 from storefront.rendered import Rendered, placeholder, render
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
@@ -30,6 +31,8 @@ NOTICES = frozenset(
 
 Purchase = tuple[UUID, Answer, Bought | None]
 
+# Seconds between two reloads of an order's page without scripts, while its units are held.
+_SOONEST, _LATEST = 15, 60
 _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
 
 
@@ -235,19 +238,26 @@ def render_order_page(
     answer: Answer,
     bought: Bought | None,
     accepted_at: datetime | None = None,
+    parcel: Shipped | None = None,
 ) -> bytes:
     """Render the outcome as a page of its own."""
     context = {
-        "answer": answer._replace(shopper=""),
+        "answer": answer._replace(shopper="", hold_until=0),
         "bought": bought,
         "total": bought.unit_price * answer.quantity if bought else 0,
         "purchase": placeholder("purchase"),
         "reference": placeholder("reference"),
         "accepted": placeholder("accepted") if accepted_at else "",
         "outcome": placeholder("outcome"),
+        "parcel": placeholder("parcel") if parcel else "",
+        "now": placeholder("now"),
+        "reload_after": placeholder("reload-after"),
     }
     values = {
         "purchase": str(purchase),
+        "reload-after": str(_reload_after(live.now, answer)),
+        "parcel": render_parcel(parcel, live.card.time_zone, language),
+        "now": str(live.now),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
         "outcome": render_outcome(live.card, language, purchase, answer, bought=bought).decode(),
@@ -255,14 +265,16 @@ def render_order_page(
     return render_once(live.card, "storefront/order.html", language, context).fill(values)
 
 
+def _reload_after(now: int, answer: Answer) -> int:
+    """In how many seconds an order's page without scripts reloads. Of a hold: when it has ended, or
+    earlier, because it may be confirmed or cancelled before."""
+    if answer.status == "queued":
+        return 2
+    left = (answer.hold_until - now) // 1000
+    return min(max(left + holds.GRACE + 1, _SOONEST), _LATEST)
+
+
 def _accepted_in_words(accepted_at: datetime | None, time_zone: str, language: str) -> str:
     if accepted_at is None:
         return ""
-    return _moment_in_words(accepted_at.replace(microsecond=0), time_zone, language)
-
-
-@lru_cache(maxsize=4096)
-def _moment_in_words(second: datetime, time_zone: str, language: str) -> str:
-    """Cached by the second: most purchases of a rush share a few."""
-    context = {"moment": second, "time_zone": time_zone}
-    return render("storefront/_moment.html", language, context).fill({}).decode()
+    return moment_in_words(accepted_at.replace(microsecond=0), time_zone, language)

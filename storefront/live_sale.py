@@ -189,6 +189,7 @@ class LiveSale:
             self.opens_at,
             self.closes_at,
             self.limit,
+            (self.card.hold_minutes, self.card.ask, self.card.payment, self.card.price_note),
             (self.card.name, self.card.time_zone),
             tuple((variant.sku, self.left(variant)) for variant in self.card.variants),
             tuple(variant.offered for variant in self.card.variants),

@@ -1,4 +1,4 @@
-"""`GET /orders/<id>/`: the outcome of a purchase, for its shopper only."""
+"""`GET /orders/<id>/`: the outcome of a purchase, for its shopper, and for who has its link."""
 
 import re
 from datetime import datetime
@@ -10,20 +10,24 @@ from django.db import DatabaseError
 
 from flashsale.database import in_thread
 from flashsale.http.request import Request
-from flashsale.http.response import Response, json_response
+from flashsale.http.response import Response, json_response, redirect
 from flashsale.observe import logs
 from inventory.click_answers import ClickAnswer
 from inventory.gate import admission
 from inventory.gate.entries import Answer
 from orders.models import Order
 from orders.tickets import sale_of
-from storefront import feed, fragments
+from storefront import feed, fragments, order_access
 from storefront.bought import Bought, recall
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
+from storefront.parcels import as_json as parcel_as_json
+from storefront.parcels import find_parcel
 from storefront.responses import RETRY, failure
+from storefront.sale_json import moment_of
 
+_KEY = re.compile(rb"(?:\A|&)key=([A-Za-z0-9_-]{22})(?:&|\Z)")
 _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
 
 
@@ -33,29 +37,36 @@ async def outcome(request: Request, purchase: str) -> Response:
         return failure(request, ClickAnswer.METHOD, (b"allow", b"GET, HEAD"))
     if not request.trustworthy:
         return failure(request, ClickAnswer.INSECURE)
-    number = _read_number(purchase)
-    if request.shopper is None or number is None:
-        return _not_found(request)
+    number = read_number(purchase)
+    if number is None:
+        return not_found(request)
+    if opened := _open_by_link(request, number):
+        return opened
+    has_key = order_access.has_key(request, number)
+    if request.shopper is None and not has_key:
+        return not_found(request)
     try:
         live = await feed.current().live_sale_by_id(sale_of(number))
         logs.bind_purchase(number)  # not before: the feed may start tasks that serve all requests
         found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
-    if live is None or found is None or found.answer.shopper != request.shopper.hex:
-        return _not_found(request)  # as for an id that does not exist
+    if live is None or found is None or not (has_key or _is_of(found, request.shopper)):
+        return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
-        return json_response(200, _as_json(number, found))
+        parcel = await find_parcel(number, answer.status, found.accepted_at)
+        return json_response(200, as_json(number, found) | parcel_as_json(parcel))
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
         return render_settled(request, live, number, answer, bought=found.bought)
-    page = fragments.render_order_page(live, request.language, number, *found)
+    parcel = await find_parcel(number, answer.status, found.accepted_at)
+    page = fragments.render_order_page(live, request.language, number, *found, parcel)
     return Response(200, page)
 
 
-def _read_number(purchase: str) -> UUID | None:
+def read_number(purchase: str) -> UUID | None:
     """The id of a purchase, however it is spelt; None if it is none, such as one of a cut-off link."""
     try:
         return UUID(purchase)
@@ -63,7 +74,7 @@ def _read_number(purchase: str) -> UUID | None:
         return None
 
 
-def _not_found(request: Request) -> Response:
+def not_found(request: Request) -> Response:
     """404, the same for another shopper's purchase and for an id that does not exist. It must not say that
     nothing was bought: its shopper may be asking from another device."""
     code = "not_on_this_device"
@@ -114,6 +125,24 @@ async def find_order(purchase: UUID) -> Found | None:
     return await in_thread(_find_order, purchase)
 
 
+# --- Whose it is ----------------------------------------------------------------------------------
+
+
+def _open_by_link(request: Request, purchase: UUID) -> Response | None:
+    """Keep the key of a mailed link in a cookie that opens this order alone, and take it out of the
+    address. None without a key, or with a wrong one, which says nothing."""
+    found = _KEY.search(request.scope["query_string"])
+    key = found[1].decode() if found else ""
+    cookie = order_access.cookie_for(purchase, key, request.secure)
+    if not cookie:
+        return None
+    return redirect(f"/orders/{purchase}/", (b"set-cookie", cookie.encode()))
+
+
+def _is_of(found: Found, shopper: UUID | None) -> bool:
+    return shopper is not None and found.answer.shopper == shopper.hex
+
+
 # --- Finding the purchase -------------------------------------------------------------------------
 
 
@@ -151,12 +180,18 @@ def _has_no_form(request: Request) -> bool:
     return on_order_page or request.scope["query_string"] == b"own"
 
 
-def _as_json(purchase: UUID, found: Found) -> dict[str, object]:
+def as_json(purchase: UUID, found: Found) -> dict[str, object]:
+    """The outcome for programs."""
     answer, bought = found.answer, found.bought
     price = bought.unit_price if bought else 0
+    held: dict[str, str] = {}
+    if answer.hold_until:
+        held["hold_until"] = moment_of(answer.hold_until)
+        held["checkout"] = f"/orders/{purchase}/checkout/"
     return {
         "purchase": str(purchase),
         "status": answer.status,
+        **held,
         "reason": answer.reason,
         "product": answer.sku,
         "quantity": answer.quantity,

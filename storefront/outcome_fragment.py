@@ -1,10 +1,13 @@
 """The outcome's fragment: one renderer and one cache for the page, for htmx and for sockets."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from inventory.gate.entries import Answer
+from orders.tickets import ticket_for
 from storefront.bought import Bought
 from storefront.catalogue import SaleCard
 from storefront.rendered import Rendered, placeholder, render
@@ -31,15 +34,37 @@ def render_outcome(
     wherever it is on the page.
     """
     context = {
-        "answer": answer._replace(shopper=""),
+        "answer": answer._replace(shopper="", hold_until=0),
         "bought": bought or Bought.on_card(card, answer.sku),
         "purchase": placeholder("purchase"),
         "ticket": placeholder("ticket") if ticket else "",
         "own": own,
         "swap": swap,
     }
+    values = {"purchase": str(purchase), "ticket": ticket}
+    if answer.status == "held":
+        for name in ("until", "until-words", "proof"):
+            context[name.replace("-", "_")] = placeholder(name)
+        values |= _about_hold(card, language, purchase, answer)
     rendered = render_once(card, "storefront/_outcome.html", language, context)
-    return rendered.fill({"purchase": str(purchase), "ticket": ticket})
+    return rendered.fill(values)
+
+
+def _about_hold(card: SaleCard, language: str, purchase: UUID, answer: Answer) -> dict[str, str]:
+    """The end of a hold, and the ticket with which its shopper gives it back."""
+    end = datetime.fromtimestamp(answer.hold_until // 1000, UTC)
+    return {
+        "until": str(answer.hold_until),
+        "until-words": moment_in_words(end, card.time_zone, language),
+        "proof": ticket_for(purchase, UUID(answer.shopper), card.shown.sale),
+    }
+
+
+@lru_cache(maxsize=4096)
+def moment_in_words(second: datetime, time_zone: str, language: str) -> str:
+    """Render a moment. Cached by the second: most purchases of a rush share a few."""
+    context = {"moment": second, "time_zone": time_zone}
+    return render("storefront/_moment.html", language, context).fill({}).decode()
 
 
 def render_once(

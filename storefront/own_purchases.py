@@ -48,4 +48,8 @@ def _read_orders(shopper: UUID, sale: int) -> list[Purchase]:
 
 def answer_of(order: Order) -> Answer:
     """The order in the form in which the gate stores answers."""
-    return Answer(order.status, order.reason, order.shopper.hex, order.sku, order.quantity)
+    hold_until = 0
+    if order.status == Order.Status.HELD and order.hold_until:
+        hold_until = round(order.hold_until.timestamp() * 1000)
+    buyer = order.shopper.hex
+    return Answer(order.status, order.reason, buyer, order.sku, order.quantity, hold_until)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from flashsale.http.response import format_utc
 from orders import tickets
+from storefront.catalogue import SaleCard
 from storefront.live_sale import LiveSale
 
 
@@ -13,11 +14,20 @@ def describe_sale(live: LiveSale, shopper: UUID) -> dict[str, object]:
     return {
         "sale": live.card.slug,
         "phase": live.phase,
-        "opens_at": _moment(live.opens_at),
-        "closes_at": _moment(live.closes_at),
-        "server_time": _moment(live.now),
+        "opens_at": moment_of(live.opens_at),
+        "closes_at": moment_of(live.closes_at),
+        "server_time": moment_of(live.now),
+        **_describe_checkout(live.card),
         **describe_offer(live, shopper),
     }
+
+
+def _describe_checkout(card: SaleCard) -> dict[str, object]:
+    """For how many minutes units are held, and what the checkout asks; nothing if they are sold at once."""
+    if not card.hold_minutes:
+        return {}
+    rules = ("hold_minutes", "ask", "payment", "price_note")
+    return {rule: getattr(card, rule) for rule in rules}
 
 
 def describe_offer(live: LiveSale, shopper: UUID) -> dict[str, object]:
@@ -38,5 +48,6 @@ def describe_offer(live: LiveSale, shopper: UUID) -> dict[str, object]:
     }
 
 
-def _moment(milliseconds: int) -> str:
+def moment_of(milliseconds: int) -> str:
+    """A time in ms since 1970, as programs read it."""
     return format_utc(datetime.fromtimestamp(milliseconds / 1000, UTC))

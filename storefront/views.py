@@ -66,7 +66,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:
     """Read one page of orders completely: rendering it must not query PostgreSQL. Blocks."""
     own = Order.objects.filter(shopper=shopper) if shopper else Order.objects.none()
-    newest_first = own.select_related("sale").order_by("-accepted_at", "-id")
+    newest_first = own.select_related("sale", "shipment").order_by("-accepted_at", "-id")
     page = Paginator(newest_first, _ORDERS_PER_PAGE).get_page(number)
     page.object_list = list(page.object_list)
     return page

@@ -140,6 +140,16 @@ MUTATIONS = (
         ),
     ),
     _mutation(
+        2,
+        "an expired hold may be confirmed",
+        "orders/tests/test_order_status.py::test_the_arrows_are_those_that_postgresql_allows",
+        (
+            "orders/order_status.py",
+            "Status.EXPIRED: (Status.HELD,)",
+            "Status.EXPIRED: (Status.CONFIRMED,)",
+        ),
+    ),
+    _mutation(
         3,
         "the gate does not know a purchase again",
         "tests/test_crowd.py::test_100_posts_of_one_ticket_make_one_order",
@@ -166,6 +176,12 @@ MUTATIONS = (
         "the caretaker does not look at lines that wait",
         "orders/tests/test_settlement.py::test_the_caretaker_settles_a_line_whose_bell_was_lost",
         ("orders/caretaker.py", "if pulse.waited > _WAITED_TOO_LONG:", "if False:"),
+    ),
+    _mutation(
+        4,
+        "an expired hold keeps its units",
+        "orders/tests/test_holds.py::test_holds_expire_in_batches_each_with_its_ledger_row",
+        ("orders/holds.py", "units[variant] += quantity", "units[variant] += 0"),
     ),
     _mutation(
         5,
@@ -257,6 +273,21 @@ MUTATIONS = (
             "orders/finishing.py",
             'update_fields=["finished", "status", "version"])\n    return True',
             'update_fields=["finished", "status", "version"])\n    return replica.purge_gate(sale)',
+        ),
+    ),
+    _mutation(
+        7,
+        "the outbox is written outside the transaction",
+        "orders/tests/test_outbox.py::test_it_is_told_in_the_transaction_in_which_it_happened",
+        (
+            "orders/changes.py",
+            "        outbox.tell([order.pk], outbox.OF_ARROWS[to])\n",
+            "        from django.db import transaction\n\n"
+            "        transaction.on_commit(\n"
+            "            lambda: outbox.OutboxRow.objects.create(\n"
+            "                consumer='mail', event=outbox.OF_ARROWS[to], order_id=order.pk\n"
+            "            )\n"
+            "        )\n",
         ),
     ),
     _mutation(
@@ -401,6 +432,174 @@ MUTATIONS = (
         "tests/browser/test_changed_products.py"
         "::test_a_page_that_waits_learns_the_new_price_and_buys_at_it",
         ("static/js/shop.js", "\n  askIfItLooksDifferent();\n", "\n"),
+    ),
+    _mutation(
+        12,
+        "a capture begins without the order's flag",
+        "payments/tests/test_paying.py::test_a_lost_answer_to_a_capture_is_unknown_and_then_known",
+        (
+            "payments/transitions.py",
+            "if verdict.change is Change.BEGIN and not holds.begin_capture(order.pk):",
+            "if False:",
+        ),
+    ),
+    _mutation(
+        12,
+        "a capture is made before its verdict",
+        "payments/tests/test_paying.py::test_of_two_payments_of_one_order_the_second_is_voided",
+        (
+            "payments/advance.py",
+            "    seen = provider.fetch(row.reference)\n    if row.state",
+            "    provider.capture(row.reference, row.amount, row.currency, str(row.pk))\n"
+            "    seen = provider.fetch(row.reference)\n    if row.state",
+        ),
+    ),
+    _mutation(
+        12,
+        "a hold expires while it is captured",
+        "payments/tests/test_races.py::test_a_hold_does_not_expire_while_it_is_captured",
+        (
+            "orders/holds.py",
+            "(variants)s)\n      AND status = 'held' AND NOT capturing",
+            "(variants)s)\n      AND status = 'held'",
+        ),
+        (
+            "orders/holds.py",
+            "FROM due)\n  AND status = 'held' AND NOT capturing",
+            "FROM due)\n  AND status = 'held'",
+        ),
+        ("orders/holds.py", "WHERE status = 'held' AND NOT capturing", "WHERE status = 'held'"),
+        (
+            "orders/holds.py",
+            "SET status = 'expired', ",
+            "SET status = 'expired', capturing = false, ",
+        ),
+    ),
+    _mutation(
+        12,
+        "an event is believed",
+        "payments/tests/test_races.py::test_an_event_is_not_believed",
+        (
+            "payments/events.py",
+            "from payments.transitions import pause",
+            "from payments import transitions\n"
+            "from payments.providers.base import Seen, Stage\n"
+            "from payments.transitions import pause",
+        ),
+        (
+            "payments/events.py",
+            "            Attempt.objects.filter(pk=found).update(due=timezone.now())\n",
+            "            paid = Attempt.objects.get(pk=found)\n"
+            "            seen = Seen(Stage.CAPTURED, paid.amount, paid.currency)\n"
+            "            transitions.apply(found, seen)\n",
+        ),
+    ),
+    _mutation(
+        12,
+        "amounts are not compared",
+        "payments/tests/test_paying.py::test_another_amount_that_was_captured_goes_back",
+        (
+            "payments/transitions.py",
+            "agrees = (seen.amount, seen.currency) == (attempt.amount, attempt.currency)",
+            "agrees = True",
+        ),
+    ),
+    _mutation(
+        12,
+        "each call of a refund has a new key",
+        "payments/tests/test_races.py::test_two_workers_refund_a_payment_once",
+        (
+            "payments/refunds.py",
+            'key = f"{row.pk}-{row.tries // TRIES_PER_KEY}"',
+            'key = __import__("uuid").uuid4().hex',
+        ),
+    ),
+    _mutation(
+        12,
+        "a late payment is kept",
+        "payments/tests/test_paying.py::test_what_is_paid_after_its_units_are_sold_is_voided",
+        (
+            "payments/verdicts.py",
+            "    if facts.status == Status.EXPIRED and facts.room:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE, Change.REVIVE)",
+            "    if facts.status == Status.EXPIRED:\n"
+            "        return Verdict(State.CAPTURING, Step.CAPTURE)",
+        ),
+    ),
+    _mutation(
+        12,
+        "a revived order takes no units",
+        "payments/tests/test_paying.py"
+        "::test_what_is_paid_while_it_expires_is_revived_if_the_units_are_free",
+        (
+            "orders/holds.py",
+            "            stock.move(variant, -locked.quantity, sold, sales=sellers, order=locked.pk)\n",
+            "",
+        ),
+    ),
+    _mutation(
+        12,
+        "verify does not see a confirmed order without a payment",
+        "payments/tests/test_figures.py::test_a_confirmed_order_without_a_payment_is_found",
+        ("payments/reconciliation.py", '    "confirmed_without_one_payment": _UNPAID,\n', ""),
+    ),
+    _mutation(
+        13,
+        "any key opens an order",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "return len(key) == 22 and signing.is_signed(_PURPOSE, order.bytes, signature)",
+            "return len(key) == 22 and len(signature) == 16",
+        ),
+    ),
+    _mutation(
+        13,
+        "the key of a link is sent for all orders",
+        "tests/contract/test_order_links.py::test_the_cookie_of_a_link_is_for_one_order",
+        ("storefront/order_access.py", "; Path=/orders/{order}/; Max-Age", "; Path=/; Max-Age"),
+    ),
+    _mutation(
+        13,
+        "who has a link is offered what its shopper gave elsewhere",
+        "tests/contract/test_checkout.py::test_what_another_order_has_is_offered_to_the_shopper_only",
+        (
+            "storefront/checkout_order.py",
+            "order_access.is_shopper(request, order.shopper)",
+            "order_access.may_open(request, number, order.shopper)",
+        ),
+    ),
+    _mutation(
+        13,
+        "the key of one order opens all",
+        "tests/contract/test_order_links.py::test_a_wrong_key_is_an_order_that_is_not_there",
+        (
+            "orders/order_links.py",
+            "signature = signing.sign(_PURPOSE, order.bytes)",
+            'signature = signing.sign(_PURPOSE, b"")',
+        ),
+        (
+            "orders/order_links.py",
+            "signing.is_signed(_PURPOSE, order.bytes, signature)",
+            'signing.is_signed(_PURPOSE, b"", signature)',
+        ),
+    ),
+    _mutation(
+        13,
+        "links of one address are asked for without end",
+        "mail/tests/test_find_orders.py::test_too_many_questions_about_one_address_are_refused",
+        ("storefront/find_orders.py", 'PER_EMAIL = "3/h"', 'PER_EMAIL = "3000/h"'),
+    ),
+    _mutation(
+        13,
+        "only an address with orders costs a row",
+        "mail/tests/test_find_orders.py"
+        "::test_it_does_the_same_work_whether_there_are_orders_or_not",
+        (
+            "mail/finding.py",
+            "    FindRequest.objects.create(",
+            "    if found:\n        FindRequest.objects.create(",
+        ),
     ),
 )
 

@@ -31,7 +31,19 @@ HTTP_STATUSES = {str(answer.status) for answer in ClickAnswer}
 # Which no click is answered with.
 TEXTS_OF_PAGES = {"no_sale", "not_on_this_device", "login_rate", "read_only", "upload", "request"}
 TEXTS_OF_PAGES |= {"export_running"}
-BUTTON = {"upcoming", "paused", "ended", "sending", "queued", "done", "limit", "sold_out", "idle"}
+BUTTON = {
+    "upcoming",
+    "paused",
+    "ended",
+    "sending",
+    "queued",
+    "held",
+    "done",
+    "over",
+    "limit",
+    "sold_out",
+    "idle",
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,19 @@ from pathlib import Path
 
 from tests.stack import ROOT
 
-PRODUCT = ("flashsale", "inventory", "orders", "storefront", "dashboard", "ops", "drills", "bench")
+PRODUCT = (
+    "flashsale",
+    "accounts",
+    "inventory",
+    "orders",
+    "payments",
+    "mail",
+    "storefront",
+    "dashboard",
+    "ops",
+    "drills",
+    "bench",
+)
 
 # How often each may stand in all prose together: it makes a reader guess who or what is meant.
 QUAINT = {

@@ -51,7 +51,7 @@ def test_the_document_lists_every_mutation_beside_its_test() -> None:
 
 def test_every_promise_is_broken_at_least_once_in_its_own_section() -> None:
     sections = re.split(r"^## ", PROMISES, flags=re.M)[1:]
-    assert [int(section.split(".")[0]) for section in sections] == list(range(1, 12))
+    assert [int(section.split(".")[0]) for section in sections] == list(range(1, 14))
     for number, section in enumerate(sections, start=1):
         broken = {mutation.name for mutation in MUTATIONS if mutation.promise == number}
         assert broken == {name for name, _, _ in ROWS if f"| {name} |" in section} != set()

@@ -32,14 +32,17 @@ ROOMS = {
     "ops": Room("operators", ("manage.py commands", "doctor, verify", "up, prepare")),
     "drills": Room("operators", ("simulate, chaos", "simulated shoppers", "faults on purpose")),
     "bench": Room("developers", ("what it carries", "pictures of pages", "not installed")),
+    "mail": Room("domain", ("mails to shoppers, from the outbox",)),
+    "payments": Room("domain", ("attempts · providers · refunds · their reconciler",)),
     "orders": Room(
         "domain",
-        ("settlement · lifecycle of sales · replication · caretaker · reconciliation · tickets",),
+        ("settlement · lifecycle of sales · holds · replication · caretaker · reconciliation",),
     ),
     "inventory": Room(
         "domain",
         ("products and sales · stock and its ledger · the gate in Redis and its Lua scripts",),
     ),
+    "accounts": Room("domain", ("who a shopper is: contacts",)),
     "flashsale": Room(
         "infrastructure",
         ("settings · HTTP server and sockets · Redis · telemetry, logs · local servers",),

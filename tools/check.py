@@ -107,6 +107,7 @@ def deep() -> list[Lane]:
                 "deep and not browser and not alone",
             ),
             _python("chaos", "manage.py", "chaos", "--minutes", "2"),
+            _python("money", "manage.py", "chaos", "--minutes", "0.5", "--orders", "150"),
             _tests(
                 "deep browser tests",
                 "-n",

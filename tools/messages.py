@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOPPERS_TEXTS = (
     "templates/*.html",
     "templates/storefront/**/*.html",
+    "templates/payments/**/*.html",
+    "templates/mail/*",
+    "mail/*.py",
     "storefront/*.py",
     "storefront/templatetags/*.py",
     "flashsale/*.py",

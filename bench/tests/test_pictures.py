@@ -2,7 +2,7 @@
 
 import re
 
-from bench.pictures import document
+from bench.pictures import STATES, document
 from drills.private_shop import ROOT
 
 DOCS = ROOT / "docs"
@@ -16,3 +16,8 @@ def test_the_document_shows_exactly_the_existing_pictures() -> None:
 
 def test_the_document_is_the_output_of_the_command() -> None:
     assert (DOCS / "pages.md").read_text() == document()
+
+
+def test_no_two_states_share_a_picture() -> None:
+    names = [name for state in STATES for _, _, name in state.pictures()]
+    assert len(names) == len(set(names))

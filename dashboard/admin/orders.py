@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from dashboard import controls
 from dashboard.admin.base import ReadOnly, Tool
 from dashboard.admin.history import audit_of
+from dashboard.order_contact import contact_shown_to, parcel_of, payments_shown_to
 from dashboard.order_export import Chosen, export_orders
 from flashsale.moments import format_moment
 from flashsale.templatetags.money import money
@@ -20,6 +21,7 @@ from orders.models import Order
 from orders.reference import purchase_range
 
 _SALES_SHOWN = 15
+_READER = "reader"
 
 
 class SaleFilter(admin.SimpleListFilter):
@@ -59,7 +61,8 @@ class OrderAdmin(ReadOnly):
     search_help_text = "A reference, the whole id of an order or of a shopper, or part of a sku."
     fields = [
         *("reference", "id", "status", "why", "sale", "bought", "sku", "quantity", "unit"),
-        *("price", "shopper", "accepted", "settled", "version"),
+        *("price", "shopper", "accepted", "settled", "held", "version"),
+        *("contact", "payment", "parcel"),
     ]
 
     @admin.display(description="reason")
@@ -79,6 +82,10 @@ class OrderAdmin(ReadOnly):
     def settled(self, order: Order) -> str:
         return format_moment(order.settled_at, order.sale.time_zone)
 
+    @admin.display(description="held until")
+    def held(self, order: Order) -> str:
+        return format_moment(order.hold_until, order.sale.time_zone) if order.hold_until else ""
+
     @admin.display(description="unit price")
     def unit(self, order: Order) -> str:
         return money(order.unit_price, order.currency)
@@ -86,6 +93,31 @@ class OrderAdmin(ReadOnly):
     @admin.display(description="total")
     def price(self, order: Order) -> str:
         return money(order.total, order.currency)
+
+    # --- Beside the order: what the user may see of the shopper ---------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Order | None:
+        """Remember with the order who looks at it: Django's display functions get nothing else."""
+        order: Order | None = super().get_object(request, object_id, from_field)
+        if order:
+            vars(order)[_READER] = request.user
+        return order
+
+    @admin.display(description="contact")
+    def contact(self, order: Order) -> str:
+        return contact_shown_to(vars(order)[_READER], order)
+
+    @admin.display(description="payments")
+    def payment(self, order: Order) -> str:
+        return payments_shown_to(vars(order)[_READER], order)
+
+    @admin.display(description="shipped")
+    def parcel(self, order: Order) -> str:
+        return parcel_of(order)
+
+    # --- Buttons and links ---------------------------------------------------------------------
 
     def described(self, subject: Order) -> str:
         bought = f"{subject.quantity} of {subject.bought or 'no product'}, {self.price(subject)}"

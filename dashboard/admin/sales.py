@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from dashboard import controls
 from dashboard.admin.base import Tool
+from dashboard.admin.checkout_fields import RULES, CheckoutFields
 from dashboard.admin.edited import Edited, SideBySide, positions_after
 from dashboard.admin.history import audit_of
 from dashboard.admin.listings import ListingInline
@@ -31,7 +32,7 @@ Status = Sale.Status
 # --- Drafts --------------------------------------------------------------------------------------
 
 
-class SaleForm(SideBySide):
+class SaleForm(CheckoutFields, SideBySide):
     products = forms.ModelMultipleChoiceField(
         Product.objects.all(),
         required=False,
@@ -47,7 +48,7 @@ class SaleForm(SideBySide):
     closes_at = MomentField(widget=TwoInputs, help_text="by the clocks of the time zone")
 
     class Meta:
-        widgets = {"time_zone": ZoneSelect}
+        widgets = {"time_zone": ZoneSelect, **CheckoutFields.widgets}
         help_texts = {
             "time_zone": "All times of the sale are typed and shown in it."
             " Another zone keeps the clock times below: 18:00 stays 18:00, there."
@@ -111,7 +112,7 @@ class SaleAdmin(Edited):
     search_fields = ["slug", "name"]
     ordering = ["-opens_at", "-id"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["state", "window", "confirmed", "finished", "version"]
+    readonly_fields = ["state", "window", "held", "confirmed", "finished", "version"]
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
@@ -172,13 +173,14 @@ class SaleAdmin(Edited):
             return Sale.objects.select_for_update(no_key=True).filter(pk=sale.pk).first()
         return sale
 
-    def get_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
-        written_here = ["name", "slug", "time_zone", "opens_at", "closes_at", "limit", "products"]
-        if obj is None:
-            return written_here
-        if obj.status == Status.DRAFT:
-            return [*written_here, "state", "window"]
-        return ["name", "slug", "time_zone", "opens", "closes", "limit", *self.readonly_fields]
+    def get_fieldsets(self, request: HttpRequest, obj: Sale | None = None) -> Any:
+        first = ("name", "slug", "time_zone")
+        if obj and obj.status != Status.DRAFT:
+            fields = [*first, "opens", "closes", "limit", *self.readonly_fields]
+        else:
+            fields = [*first, "opens_at", "closes_at", "limit", "products"]
+            fields += ["state", "window"] if obj else []
+        return [(None, {"fields": fields}), ("Checkout", {"fields": RULES})]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}

@@ -69,6 +69,22 @@ def test_what_is_not_possible_is_said(browser: Client, make_sale: MakeSale) -> N
     assert "The sale is live." in answer.content.decode()
 
 
+def test_a_hold_becomes_longer_and_never_shorter(browser: Client, make_sale: MakeSale) -> None:
+    sale = make_sale(hold=10)
+    assert said(send(browser, sale, "hold", minutes=15)) == (200, "done")
+    for minutes in ("14", "0", "-1", "", "10081"):
+        assert said(send(browser, sale, "hold", minutes=minutes)) == (409, "refused")
+    sale.refresh_from_db()
+    assert sale.hold_minutes == 15
+
+
+def test_a_sale_that_sells_at_once_goes_on_so(browser: Client, make_sale: MakeSale) -> None:
+    sale = make_sale()
+    assert said(send(browser, sale, "hold", minutes=15)) == (409, "refused")
+    page = browser.get("/dashboard/").content.decode()
+    assert f"/sale/{sale.pk}/hold" not in page
+
+
 @pytest.mark.parametrize("limit", ["", "0", "-1", "2.5", "many", "99999999999999999999"])
 def test_a_limit_that_is_none_is_refused(browser: Client, make_sale: MakeSale, limit: str) -> None:
     sale = make_sale(limit=3)

@@ -96,7 +96,7 @@ def test_a_password_that_is_tried_too_often_is_not_written_down(
 ) -> None:
     caplog.set_level("DEBUG")
     address = "203.0.113.252"
-    monkeypatch.setattr(login, "_address", lambda *_: address)
+    monkeypatch.setattr(login, "address_of", lambda *_: address)
     while not wait("nobody", address):
         pass
     form = {"username": "anna", "password": PASSWORD}

@@ -24,7 +24,7 @@ from inventory.models import Sale
 from orders import cancellation, finishing, replication, sale_lifecycle, settlement
 from orders.models import Order
 from tests import deadlines
-from tests.cast import click, queue_up
+from tests.cast import click, end_holds, queue_up, run_caretaker
 from tests.stack import ROOT, wait_for
 
 
@@ -76,6 +76,19 @@ def test_drafts_and_what_is_over_are_shown_as_such(make_sale: MakeSale) -> None:
     assert of(over).phase == "ended"
     finishing.finish_sale(over.pk)
     assert of(over).gate == "none"
+
+
+def test_a_hold_that_should_have_expired_is_an_alarm_until_it_has(make_sale: MakeSale) -> None:
+    sale, observer = make_sale(stock=1, hold=10), Observer()
+    queue_up(sale, 1)
+    settlement.settle(sale.pk)
+    for ends_in, overdue in ((-55, 0), (-65, 1)):
+        end_holds(sale, ends_in)
+        assert observer.look().overdue_holds.get(sale, 0) == overdue
+    alarm = f"{sale}: 1 holds ended more than a minute ago, and still keep their units."
+    assert alarm in [alarm.words for alarm in observer.look().alarms]
+    run_caretaker()
+    assert sale not in observer.look().overdue_holds
 
 
 def test_a_gate_that_is_not_ready_is_an_alarm(make_sale: MakeSale) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from csp.utils import build_policy
 from django.conf import settings
+from django.http import HttpResponseRedirect
 
 from flashsale.http.request import Scope, is_secure
 
@@ -42,6 +43,12 @@ def json_response(status: int, content: dict[str, Any], *headers: Header) -> Res
 def redirect(to: str, *headers: Header) -> Response:
     """See other (303): the browser requests `to` with GET."""
     return Response(303, b"", PLAIN, ((b"location", to.encode("ascii")), *headers))
+
+
+class SeeOther(HttpResponseRedirect):
+    """The same for views of Django."""
+
+    status_code = 303
 
 
 def format_utc(moment: datetime) -> str:

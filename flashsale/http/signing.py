@@ -38,6 +38,12 @@ def sign(purpose: str, message: bytes) -> bytes:
     return _sign_with(_keys(purpose)[0], message)
 
 
+def sign_with_each(purpose: str, message: bytes) -> list[bytes]:
+    """The signatures of `message` by the signing key and by each fallback key: to look up a value stored
+    under one of them."""
+    return [_sign_with(key, message) for key in _keys(purpose)]
+
+
 def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
     """Whether the signing key or a fallback key made `signature` for `message`."""
     return any(hmac.compare_digest(_sign_with(key, message), signature) for key in _keys(purpose))

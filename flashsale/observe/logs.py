@@ -71,6 +71,7 @@ def logging_configuration(level: str, *, as_json: bool, purchases: bool) -> dict
             "django.server": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
             "markdown_it": {"level": "WARNING"},  # at DEBUG ten lines for each text that it renders
+            "stripe": {"level": "WARNING"},  # below that it logs what it sends, addresses included
             purchase_steps.name: {"level": "INFO" if purchases else "CRITICAL"},
         },
     }

@@ -39,6 +39,8 @@ ANSWERS = (
     "error",
 )
 
+MAILS = ("done", "unneeded", "failed", "postponed")  # postponed ones are tried again
+
 FLUSH_EVERY = 0.25  # seconds
 KEPT = 660  # seconds of history: ten minutes for the dashboard, and a margin
 ALL = 0  # instead of a sale's id: counts of all sales together, and clicks of no sale
@@ -86,6 +88,17 @@ def count_settled(sale: int, purchases: int) -> None:
         _count_of_sale(sale, f"settled|{sale}|", purchases)
 
 
+def count_payment(what: str) -> None:
+    """Count something that happened to payments of all sales, such as `forged`: an event that no provider
+    signed."""
+    _count_of_sale(ALL, f"payments|{ALL}|{what}")
+
+
+def count_mail(outcome: str) -> None:
+    """Count a mail by its outcome, one of MAILS."""
+    _count_of_sale(ALL, f"mails|{ALL}|{outcome}")
+
+
 def count_accepted(purchase: str, clicked_at: float) -> None:
     """Time a click that was accepted just now. `clicked_at` is of time.perf_counter()."""
     took = time.perf_counter() - clicked_at
@@ -96,7 +109,8 @@ def count_accepted(purchase: str, clicked_at: float) -> None:
 
 
 def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
-    """Time this process' confirmed clicks from the click until now, when their outcome goes to the pages.
+    """Time this process' clicks that got units, from the click until now, when their outcome goes to the
+    pages.
 
     `outcomes` are (purchase, status), also of other processes' clicks.
     """
@@ -104,7 +118,7 @@ def count_outcomes(outcomes: Iterable[tuple[str, str]]) -> None:
     with _lock:
         for purchase, status in outcomes:
             clicked_at = _clicked.pop(purchase, None)
-            if clicked_at is not None and status == "confirmed":
+            if clicked_at is not None and status in ("held", "confirmed"):
                 _count_timed(f"confirm|{_bucket(now - clicked_at)}|")
 
 

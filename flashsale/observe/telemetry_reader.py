@@ -55,8 +55,10 @@ class Second:
     at: int
     clicks: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     settled: Counter[int] = field(default_factory=Counter)
+    payments: Counter[str] = field(default_factory=Counter)
     accept: Counter[int] = field(default_factory=Counter)
     confirm: Counter[int] = field(default_factory=Counter)
+    mails: Counter[str] = field(default_factory=Counter)  # by what became of them
 
     @property
     def answers(self) -> Counter[str]:
@@ -67,8 +69,10 @@ class Second:
         for sale, clicks in other.clicks.items():
             self.clicks[sale].update(clicks)
         self.settled.update(other.settled)
+        self.payments.update(other.payments)
         self.accept.update(other.accept)
         self.confirm.update(other.confirm)
+        self.mails.update(other.mails)
 
     def take(self, written: Mapping[str, str]) -> None:
         """Add the processes' counts (JSON by process, as in Redis). Skips and logs malformed ones."""
@@ -86,10 +90,14 @@ class Second:
             self.clicks[which][answer] += units
         elif kind == "settled":
             self.settled[which] += units
+        elif kind == "payments":
+            self.payments[answer] += units
         elif kind == "accept":
             self.accept[which] += units
         elif kind == "confirm":
             self.confirm[which] += units
+        elif kind == "mails":
+            self.mails[answer] += units
 
 
 def _parsed(name: str, units: object) -> tuple[str, int, str, int]:

@@ -110,6 +110,29 @@ def test_commands_that_need_no_redis_do_not_ask_it(settings: Settings) -> None:
     call_command("check", databases=["default"])
 
 
+@pytest.mark.parametrize(
+    ("key", "secrets", "base", "expected"),
+    [
+        ("sk_live_1", ["whsec_1"], "", []),
+        ("rk_live_1", ["whsec_1", "whsec_2"], "", []),
+        ("", ["whsec_1"], "", ["flashsale.E009"]),
+        ("pk_live_1", ["whsec_1"], "", ["flashsale.E009"]),
+        ("sk_live_1", [], "", ["flashsale.W003"]),
+        ("sk_test_1", ["whsec_1"], "", ["flashsale.W004"]),
+        ("sk_live_1", ["whsec_1"], "http://127.0.0.1:12111", ["flashsale.W004"]),
+    ],
+)
+def test_stripe_needs_its_keys(
+    production: Settings, key: str, secrets: list[str], base: str, expected: list[str]
+) -> None:
+    production.STRIPE_SECRET_KEY = key
+    production.STRIPE_WEBHOOK_SECRETS = secrets
+    production.STRIPE_API_BASE = base
+    assert found() == []  # it is not offered
+    production.PAYMENT_PROVIDERS = ["stripe"]
+    assert found() == expected
+
+
 # --- Redis -----------------------------------------------------------------------------------
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.mail import get_connection
 
-from flashsale import variables
+from flashsale import mail_servers, variables
 from tests.operators import spawned
 
 NAME = "SHOP_VARIABLE"
 POSTGRES = "postgres://anna:secret@db:5432/shop"
+FERNET_KEY = "-" * 42 + "8="  # 32 bytes
 REDIS = "redis://:secret@cache:6379/1"
 
 Read = Callable[[], Any]
@@ -24,6 +26,10 @@ def read_words() -> list[str]:
 
 def read_origins() -> list[str]:
     return variables.origins(NAME)
+
+
+def read_fernet_keys() -> list[str]:
+    return variables.fernet_keys(NAME)
 
 
 def read_flag() -> bool:
@@ -77,6 +83,7 @@ def read_sentry() -> str:
             "https://*.b.example,http://[::1]:8000",
             ["https://*.b.example", "http://[::1]:8000"],
         ),
+        (read_fernet_keys, f" {FERNET_KEY} ,{FERNET_KEY}", [FERNET_KEY, FERNET_KEY]),
         (read_flag, "1", True),
         (read_flag, "Yes", True),
         (read_flag, "off", False),
@@ -129,6 +136,11 @@ def test_a_missing_or_empty_variable_has_its_default(
 @pytest.mark.parametrize(
     ("read", "raw"),
     [
+        (read_fernet_keys, "hunter2"),
+        (read_fernet_keys, FERNET_KEY + "hunter2="),
+        (read_fernet_keys, FERNET_KEY[:-1]),
+        (read_fernet_keys, f"{FERNET_KEY},{FERNET_KEY[4:]}"),
+        (read_fernet_keys, FERNET_KEY.replace("8", "!")),
         (read_flag, "hunter2"),
         (read_currency, "hunter2"),
         (read_currency, "XAU"),
@@ -195,3 +207,97 @@ def test_a_malformed_variable_ends_every_command_with_one_line(variable: str) ->
     [line] = done.err.strip().splitlines()
     assert variable in line
     assert "nonsense" not in line
+
+
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://mx", {"EMAIL_BACKEND": SMTP, "EMAIL_HOST": "mx", "EMAIL_PORT": 25}),
+        (
+            "smtps://anna:p%40ss@mx",
+            {
+                "EMAIL_BACKEND": SMTP,
+                "EMAIL_HOST": "mx",
+                "EMAIL_PORT": 465,
+                "EMAIL_USE_SSL": True,
+                "EMAIL_HOST_USER": "anna",
+                "EMAIL_HOST_PASSWORD": "p@ss",
+            },
+        ),
+        (
+            "smtp+tls://mx:2525",
+            {"EMAIL_BACKEND": SMTP, "EMAIL_HOST": "mx", "EMAIL_PORT": 2525, "EMAIL_USE_TLS": True},
+        ),
+        (
+            "anymail://Key%2F1@mailgun?sender_domain=mg.example",
+            {
+                "EMAIL_BACKEND": "anymail.backends.mailgun.EmailBackend",
+                "ANYMAIL": {
+                    "MAILGUN_API_KEY": "Key/1",
+                    "MAILGUN_SENDER_DOMAIN": "mg.example",
+                },
+            },
+        ),
+        ("file:", {"EMAIL_BACKEND": "mail.folder.EmailBackend", "EMAIL_FILE_PATH": "/var/mail"}),
+        ("file:///a%20b", {"EMAIL_BACKEND": "mail.folder.EmailBackend", "EMAIL_FILE_PATH": "/a b"}),
+        ("console:", {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}),
+    ],
+)
+def test_a_mail_server_is_read(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: dict[str, Any]
+) -> None:
+    monkeypatch.setenv(NAME, url)
+    assert variables.mail_server(NAME, "", "/var/mail") == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://",
+        "smtp://mx:port",
+        "smtp://mx?tls=1",
+        "http://mx",
+        "mx",
+        "anymail://postmark",
+        "anymail://key@unknown",
+        "anymail://key@postmark?debug_api_requests=1",
+        "file://host/folder",
+    ],
+)
+def test_a_malformed_mail_server_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv(NAME, url)
+    with pytest.raises(ImproperlyConfigured, match=NAME) as raised:
+        variables.mail_server(NAME, "", "/var/mail")
+    assert url not in str(raised.value).replace("smtp://,", "")
+
+
+@pytest.mark.parametrize("service", ["brevo", "mailgun", "postmark", "resend"])
+def test_a_mail_service_gets_the_key_that_it_needs(settings: Any, service: str) -> None:
+    """Anymail refuses to start a service without its settings."""
+    url = f"anymail://key@{service}?sender_domain=mg.example"
+    for name, value in mail_servers.parse(url, "").items():
+        setattr(settings, name, value)
+    get_connection()
+
+
+@pytest.mark.parametrize(
+    ("raw", "address"),
+    [
+        ("shop@shop.example", "shop@shop.example"),
+        ('"The Shop" <shop@shop.example>', "The Shop <shop@shop.example>"),
+        ("", ""),
+    ],
+)
+def test_a_mail_address_is_read(monkeypatch: pytest.MonkeyPatch, raw: str, address: str) -> None:
+    monkeypatch.setenv(NAME, raw)
+    assert variables.mail_address(NAME) == address
+
+
+@pytest.mark.parametrize("raw", ["shop", "shop@", "a@b.example\nBcc: c@d.example"])
+def test_a_malformed_mail_address_is_refused(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    monkeypatch.setenv(NAME, raw)
+    with pytest.raises(ImproperlyConfigured, match=NAME):
+        variables.mail_address(NAME)

@@ -13,24 +13,32 @@ CHANGED = "changed"
 
 
 class Answer(NamedTuple):
-    """The answer to a purchase: `queued`, or the order's status. `shopper` is a UUID in hex."""
+    """The answer to a purchase: `queued`, or the order's status. `shopper` is a UUID in hex.
+    `hold_until` is the end of a hold, in ms since 1970; 0 in any other status."""
 
     status: str
     reason: str
     shopper: str
     sku: str
     quantity: int
+    hold_until: int = 0
 
     @classmethod
     def parse(cls, stored: str) -> "Answer":
         """Read a stored answer. Raises ValueError unless `admit` or `apply` wrote it."""
-        status, reason, shopper, sku, quantity = stored.split("|", 5)[:5]
+        status, reason, shopper, sku, quantity, *more = stored.split("|", 6)
         if status not in _STATUSES or not _UNITS.match(quantity):
             raise ValueError("not an answer of the gate's scripts")
-        return cls(status, reason, shopper, sku, int(quantity))
+        hold_until = 0
+        if status == "held":
+            _, until = more
+            if not _MOMENT.match(until):
+                raise ValueError("a hold without an end")
+            hold_until = int(until)
+        return cls(status, reason, shopper, sku, int(quantity), hold_until)
 
 
-_STATUSES = ("queued", "confirmed", "rejected", "cancelled")
+_STATUSES = ("queued", "waiting", "held", "confirmed", "rejected", "expired", "cancelled")
 
 
 class Verdict(NamedTuple):
@@ -84,6 +92,7 @@ class Entry:
 _HEX = re.compile(r"\A[0-9a-f]{32}\Z")
 _SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
 _UNITS = re.compile(r"\A[0-9]{1,5}\Z")
+_MOMENT = re.compile(r"\A[0-9]{1,14}\Z")
 _AHEAD = 24 * 3600.0  # seconds
 
 

@@ -10,8 +10,8 @@
 --   makes_ready  whether the gate is ready afterwards
 --   rules        {status, opens_at, closes_at, limit}: times in ms
 --   stock        {sku: units}
---   answers      [[purchase, status, reason, shopper, sku, quantity], ...]
---   bought       {shopper: units confirmed}
+--   answers      [[purchase, status, reason, shopper, sku, quantity], ...]; of a hold also its end in ms
+--   bought       {shopper: units owned}
 -- gives {1 if applied, the gate's version}
 --
 -- Only here does a purchase leave the line and the units in flight, exactly once: when its queued answer
@@ -66,7 +66,7 @@ local known = fetch(KEYS[6], purchases)
 local answers, entries, recent = {}, {}, {}
 local of_sku_in_flight, of_shopper_in_flight = {}, {} -- units to subtract
 for i, answer in ipairs(delta.answers) do
-    local purchase, status, reason, shopper, sku, quantity = unpack(answer)
+    local purchase, status, reason, shopper, sku, quantity, hold_until = unpack(answer)
     local was, entry = known[i], ''
     if was and string.sub(was, 1, 7) == 'queued|' then
         local buyer, of_sku, units
@@ -76,13 +76,16 @@ for i, answer in ipairs(delta.answers) do
         entries[#entries + 1] = entry
     elseif was then
         -- The entry's stream id is the time of acceptance.
-        entry = string.match(was, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)$') or ''
+        entry = string.match(was, '^[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|([^|]*)') or ''
     else
         local older = recent[shopper] or redis.call('HGET', KEYS[9], shopper) or ''
         recent[shopper] = string.sub(purchase .. older, 1, 160) -- five ids: see `admit.lua`
     end
-    put(answers, purchase,
-        status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry)
+    local stored = status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry
+    if hold_until then
+        stored = string.format('%s|%d', stored, hold_until)
+    end
+    put(answers, purchase, stored)
 end
 
 -- The counts that remain, and the fields whose count is gone. Fails if a count is corrupt.

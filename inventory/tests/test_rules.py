@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from inventory import stock
+from inventory.constraint_messages import explain
 from inventory.models import Listing, Sale, StockMovement, Variant
 from inventory.products import Picture, Product
 
@@ -326,6 +327,39 @@ def test_a_sale_goes_forward() -> None:
     change(sale, limit=1, version=5)
     change(sale, status="ended", version=6)
     change(sale, finished=True, version=7)
+
+
+@pytest.mark.parametrize(
+    ("rule", "becomes"), [("ask", "address"), ("payment", "stripe"), ("terms", "Others.")]
+)
+@pytest.mark.parametrize("status", ["live", "paused", "ended"])
+def test_the_checkout_of_a_public_sale_is_fixed(rule: str, becomes: str, status: str) -> None:
+    sale = a_sale()
+    change(sale, hold_minutes=10, ask="email", payment="demo", terms="Some.")
+    statement = f"UPDATE inventory_sale SET {rule} = %s WHERE id = %s"  # noqa: S608  # no input
+    sql(statement, becomes, sale.pk)  # a draft's is not
+    sql("UPDATE inventory_sale SET status = %s WHERE id = %s", status, sale.pk)
+    for other in ("", "email" if rule == "ask" else "x"):
+        with pytest.raises(IntegrityError) as refusal, transaction.atomic():
+            sql(statement, other, sale.pk)
+        assert explain(refusal.value).startswith("The sale is public: what its checkout asks")
+    sql("UPDATE inventory_sale SET hold_minutes = 20, price_note = 'x' WHERE id = %s", sale.pk)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fields"),
+    [
+        ("sale_checkout_needs_hold", {"ask": "email"}),
+        ("sale_checkout_needs_hold", {"payment": "demo"}),
+        ("sale_checkout_needs_hold", {"terms": "Some."}),
+        ("sale_ask_known", {"ask": "phone", "hold_minutes": 10}),
+        ("sale_contact_days_sensible", {"contact_days": 3651}),
+    ],
+)
+def test_a_checkout_makes_sense(rule: str, fields: dict[str, Any]) -> None:
+    sale = a_sale()
+    with refused(rule):
+        change(sale, **fields)
 
 
 # --- Listings --------------------------------------------------------------------------------

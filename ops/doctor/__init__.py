@@ -6,7 +6,9 @@ A file for each thing that is examined, and `findings.py`, which runs the checks
 from ops.doctor import (
     clocks,
     configuration,
+    contacts,
     files,
+    mail_server,
     names,
     postgresql,
     processes,
@@ -28,5 +30,7 @@ GROUPS: Groups = {
     "clocks": (clocks.check_clocks,),
     "processes": processes.CHECKS,
     "sales": sales.CHECKS,
+    "mail": mail_server.CHECKS,
     "names": names.CHECKS,
+    "contacts": contacts.CHECKS,
 }

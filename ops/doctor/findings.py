@@ -103,6 +103,8 @@ def _secrets() -> set[str]:
     ]
     passwords = [urlsplit(url).password or "" for url in urls]
     passwords.append(settings.DATABASES["default"].get("PASSWORD") or "")
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    mail_keys = [key for name, key in settings.ANYMAIL.items() if name.endswith(("KEY", "TOKEN"))]
+    passwords += [settings.EMAIL_HOST_PASSWORD, *mail_keys]
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS, *settings.CONTACT_KEYS]
     # Shorter ones would only garble the text around them.
     return {secret for secret in (*keys, *passwords, *map(unquote, passwords)) if len(secret) > 4}

@@ -1,13 +1,15 @@
 """`manage.py sale`: an operator steers a sale, and sees what it does."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from django.db import transaction
 
 from conftest import MakeSale
-from inventory.models import Sale
-from orders import sale_lifecycle, settlement
+from inventory.models import Sale, Variant
+from orders import holds, sale_lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up, skus, stocked
 from tests.operators import here, spawned, typed
@@ -106,6 +108,79 @@ def test_a_change_is_not_made_where_nobody_can_be_asked(make_sale: MakeSale) -> 
     assert "add --no-input" in ran.err
     sale.refresh_from_db()
     assert sale.status == "live"
+
+
+def test_a_sale_holds_units_from_its_draft_on() -> None:
+    stocked("held-shoe", 3)
+    window = ("--opens", "2035-01-01T12:00", "--closes", "2035-01-01T13:00")
+    made = ("sale", "create", "holding", "--name", "Holding", *window, "--product", "held-shoe")
+    assert here(*made, "--hold", "10", "--no-input").code == 0
+    assert Sale.objects.get(slug="holding").hold_minutes == 10
+    assert here("sale", "hold", "holding", "5", "--no-input").code == 0
+    assert here("sale", "schedule", "holding", "--no-input").code == 0
+    assert here("sale", "hold", "holding", "4", "--no-input").code == 1
+    told = here("sale", "hold", "holding", "6", "--no-input", "--json")
+    assert json.loads(told.out)["sale"]["hold_minutes"] == 6
+    assert "hold 6 min; 0 orders confirmed, 0 held" in here("sale", "show", "holding").out
+
+
+def test_a_checkout_is_made_with_its_sale_and_shown(tmp_path: Path) -> None:
+    stocked("paid-shoe", 3)
+    terms = tmp_path / "terms.md"
+    terms.write_text("Paid goods are sent, räsonabel soon.\n\nNo refunds of *luck*.\n")
+    words = create("paid", "--product", "paid-shoe", opens="2035-01-01", closes="2035-01-02")
+    checkout = ("--hold", "15", "--ask", "address", "--payment", "demo", "--contact-days", "30")
+    note = ("--price-note", "incl. 19 % VAT", "--terms", str(terms))
+    made = here(*words, *checkout, *note, "--json")
+    assert made.code == 0, made.err
+    rules = {
+        "hold_minutes": 15,
+        "ask": "address",
+        "payment": "demo",
+        "terms": "Paid goods are sent, räsonabel soon.\n\nNo refunds of *luck*.",
+        "price_note": "incl. 19 % VAT",
+        "contact_days": 30,
+    }
+    told = here("sale", "show", "paid", "--json").told
+    [listed] = [each for each in here("sale", "list", "--json").told if each["slug"] == "paid"]
+    for facts in (made.told["sale"], told, listed, told["audit"][0]["after"]):
+        assert {rule: facts[rule] for rule in rules} == rules
+    shown = here("sale", "show", "paid").out
+    assert "hold 15 min, asks for e-mail and postal address, paid by demo;" in shown
+    assert "price      incl. 19 % VAT\n" in shown
+    assert "contacts   kept 30 days; terms of 59 characters\n" in shown
+
+
+def test_the_audit_of_a_sale_without_a_checkout_is_short() -> None:
+    stocked("plain-shoe", 3)
+    words = create("plain", "--product", "plain-shoe", opens="2035-01-01", closes="2035-01-02")
+    assert here(*words).code == 0
+    [created] = here("sale", "show", "plain", "--json").told["audit"]
+    assert not {"ask", "payment", "terms", "price_note"} & created["after"].keys()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--ask", "phone"), 2, "invalid choice: 'phone'"),
+        (("--payment", "cheque"), 2, "No such payment provider; configured: demo."),
+        (("--terms", "/nowhere/terms.md"), 2, "The terms cannot be read from /nowhere/terms.md"),
+        (("--contact-days", "4000"), 1, "contact_days:"),
+        (("--hold", "0", "--ask", "email"), 1, "needs a hold of some minutes"),
+    ],
+)
+def test_a_checkout_that_makes_no_sense_is_not_made(
+    words: tuple[str, ...], code: int, said: str
+) -> None:
+    if not Variant.objects.filter(sku="nonsense-shoe").exists():
+        stocked("nonsense-shoe", 3)
+    draft = create(
+        "nonsense", "--product", "nonsense-shoe", opens="2035-01-01", closes="2035-01-02"
+    )
+    ran = typed(*draft, "--hold", "10", *words)
+    assert ran.code == code
+    assert said in ran.err
+    assert not Sale.objects.filter(slug="nonsense").exists()
 
 
 def test_the_limit_and_the_window_are_moved(make_sale: MakeSale) -> None:
@@ -222,3 +297,15 @@ def test_what_is_odd_about_a_sale_is_said_before_it_is_done(make_sale: MakeSale,
     done = here("sale", step, sale.slug, "--no-input")
     assert (done.code, Sale.objects.get(pk=sale.pk).status) == (0, "live")
     assert "costs nothing." in done.err
+
+
+def test_what_is_held_is_counted_beside_what_is_confirmed(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=9, hold=10)
+    first, *_ = queue_up(sale, 3)
+    settlement.settle(sale.pk)
+    holds.confirm_hold(first)
+    [line] = [line for line in here("sale", "list").out.splitlines() if sale.slug in line]
+    assert line.split()[-2:] == ["2", "1"]
+    [product] = [line for line in here("sale", "show", sale.slug).out.splitlines() if "€" in line]
+    assert product.split()[-2:] == ["2", "1"]
+    assert "held 2, confirmed 1" in here("sale_watch", sale.slug, "--seconds", "1").out

@@ -46,8 +46,10 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 def while_exported(sale: Sale, act: Callable[[Chunks], Awaitable[None]]) -> None:
     """Begin an export, read its first lines, then act."""
 
+    chosen = choose(sale=sale.pk)
+
     async def run() -> None:
-        async with aclosing(await start_export(choose(sale=sale.pk))) as chunks:
+        async with aclosing(await start_export(chosen)) as chunks:
             assert (await anext(chunks)).startswith(b"\xef\xbb\xbforder,")
             assert (await anext(chunks)).count(b"\n") == export_stream.ROWS
             await act(chunks)
@@ -111,7 +113,7 @@ def test_a_client_that_does_not_read_loses_its_place_and_sees_that_the_file_is_c
 
     async def act(chunks: Chunks) -> None:
         await postgresql_exports(0)
-        await (await start_export(choose())).aclose()  # there is a place
+        await (await start_export(await sync_to_async(choose)())).aclose()  # there is a place
         with pytest.raises(psycopg.OperationalError):
             await rest(chunks)
 
@@ -121,9 +123,9 @@ def test_a_client_that_does_not_read_loses_its_place_and_sees_that_the_file_is_c
 def test_another_one_waits_until_the_first_is_over(crowded: Sale) -> None:
     async def act(chunks: Chunks) -> None:
         with pytest.raises(ExportRunning):
-            await start_export(choose())
+            await start_export(await sync_to_async(choose)())
         await chunks.aclose()
-        await (await start_export(choose())).aclose()
+        await (await start_export(await sync_to_async(choose)())).aclose()
 
     while_exported(crowded, act)
 
@@ -133,7 +135,7 @@ def test_a_session_that_is_ended_in_the_middle_is_an_error_and_not_the_end(crowd
         await sync_to_async(end_exports)()
         with pytest.raises(psycopg.OperationalError):
             await rest(chunks)
-        await (await start_export(choose())).aclose()
+        await (await start_export(await sync_to_async(choose)())).aclose()
 
     while_exported(crowded, act)
 
@@ -156,8 +158,9 @@ def test_without_postgresql_no_file_is_begun(
 ) -> None:
     monkeypatch.setattr(export_stream, "PATIENCE", 0.5)
     monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "connect_timeout", 600)
+    chosen = choose()
     with getattr(proxy, state)(), pytest.raises((OperationalError, TimeoutError)):
-        asyncio.run(start_export(choose()))
+        asyncio.run(start_export(chosen))
     assert not export_stream._running
 
 
@@ -165,14 +168,14 @@ def test_postgresql_that_falls_silent_after_the_greeting_is_an_error_in_time(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_stream, "PATIENCE", 0.5)
-    connect = export_stream._connect
+    connect, chosen = export_stream._connect, choose()
 
     async def run() -> None:
         with pytest.MonkeyPatch.context() as patch:
             session = await connect()
             patch.setattr(export_stream, "_connect", lambda: asyncio.sleep(0, session))
             with proxy.silent(), pytest.raises(OperationalError):
-                await asyncio.wait_for(start_export(choose()), 4)  # psycopg's own way takes 10 s
+                await asyncio.wait_for(start_export(chosen), 4)  # psycopg's own way takes 10 s
 
     asyncio.run(run())
     assert not export_stream._running

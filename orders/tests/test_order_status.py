@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
@@ -66,8 +66,41 @@ def test_its_twin_with_another_arrow_in_the_trigger_is_found(make_sale: MakeSale
     with unfinished_business() as cursor:
         cursor.execute("SELECT pg_get_functiondef('orders_order_final'::regproc)")
         [function] = cursor.fetchone()
-        cursor.execute(function.replace("OLD.status <> 'confirmed'", "OLD.status = 'cancelled'"))
-        assert arrows_of_postgresql(cursor, sale) - arrows() == {("rejected", "cancelled")}
+        others = function.replace("ELSE false", "ELSE NEW.status = 'cancelled'")
+        assert others != function
+        cursor.execute(others)
+        found = arrows_of_postgresql(cursor, sale) - arrows()
+        assert found == {("rejected", "cancelled"), ("cancelled", "cancelled")}
+
+
+def test_a_hold_keeps_its_end(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False)
+    with unfinished_business():
+        held = order(sale, Status.HELD)
+        held.status, held.version = Status.CONFIRMED, 3
+        held.hold_until = held.hold_until and held.hold_until + timedelta(minutes=1)
+        with pytest.raises(IntegrityError, match="is final"), transaction.atomic():
+            held.save(update_fields=["status", "version", "hold_until"])
+        held.save(update_fields=["status", "version"])
+
+
+def test_only_a_rejection_gets_a_reason(make_sale: MakeSale) -> None:
+    sale = make_sale(live=False)
+    with unfinished_business():
+        waiting = order(sale, Status.WAITING)
+        waiting.status, waiting.version, waiting.reason = Status.REJECTED, 3, "sold_out"
+        waiting.save(update_fields=["status", "version", "reason"])
+        held = order(sale, Status.HELD)
+        held.status, held.version, held.reason = Status.CANCELLED, 3, "sold_out"
+        with pytest.raises(IntegrityError, match="is final"), transaction.atomic():
+            held.save(update_fields=["status", "version", "reason"])
+
+
+@pytest.mark.parametrize("status", [Status.HELD, Status.EXPIRED])
+def test_a_hold_has_an_end(make_sale: MakeSale, status: Status) -> None:
+    sale = make_sale(live=False)
+    with unfinished_business(), pytest.raises(IntegrityError, match="order_hold_ends"):
+        order(sale, status, hold_until=None)
 
 
 # --- Helpers --------------------------------------------------------------------------------------
@@ -94,9 +127,10 @@ def arrows() -> set[tuple[str, str]]:
 
 
 def arrows_of_postgresql(cursor: CursorWrapper, sale: Sale) -> set[tuple[str, str]]:
-    """Every pair is tried. A rejected order needs a reason, which none may take away: that rule
-    would hide what the trigger lets through."""
+    """Every pair is tried. A rejected order needs a reason, which none may take away, and a hold an
+    end: these rules would hide what the trigger lets through."""
     cursor.execute("ALTER TABLE orders_order DROP CONSTRAINT order_reason_iff_rejected")
+    cursor.execute("ALTER TABLE orders_order DROP CONSTRAINT order_hold_ends")
     known = statuses(cursor)
     return {(a, b) for a, b in product(known, known) if may_move(cursor, order(sale, a), b)}
 
@@ -113,8 +147,10 @@ def may_move(cursor: CursorWrapper, moved: Order, status: str) -> bool:
     return True
 
 
-def order(sale: Sale, status: str) -> Order:
-    now = datetime.now(UTC)
+_NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def order(sale: Sale, status: str, hold_until: datetime | None = _NOW) -> Order:
     return Order.objects.create(
         pk=new_purchase(sale.pk),
         sale=sale,
@@ -126,6 +162,7 @@ def order(sale: Sale, status: str) -> Order:
         status=status,
         reason="limit" if status == "rejected" else "",
         version=2,
-        accepted_at=now,
-        settled_at=now,
+        accepted_at=_NOW,
+        settled_at=_NOW,
+        hold_until=hold_until,
     )

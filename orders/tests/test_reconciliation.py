@@ -85,7 +85,7 @@ def test_a_unit_that_vanished_is_found(sold: Sale) -> None:
         ("quantity = 5", "quantity = 1", "over_the_limit"),
         ("status = 'cancelled'", "status = 'confirmed'", "cancelled_not_returned_once"),
         ("status = 'cancelled'", "status = 'confirmed'", "sold_is_not_the_orders"),
-        ("status = 'cancelled'", "status = 'confirmed'", "confirmed_is_not_the_orders"),
+        ("status = 'cancelled'", "status = 'confirmed'", "counts_are_not_the_orders"),
         ("version = version + 99", "version = version - 99", "order_does_not_belong"),
     ],
 )

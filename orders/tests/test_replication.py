@@ -13,7 +13,7 @@ from inventory import announce
 from inventory.gate import replica, scripts
 from inventory.gate.delta import Delta
 from inventory.gate.entries import parse_line
-from orders import finishing, reconciliation, replication, sale_lifecycle, settlement
+from orders import cancellation, finishing, reconciliation, replication, sale_lifecycle, settlement
 from tests.cast import at_once, click, queue_up, run_caretaker, skus
 
 
@@ -137,6 +137,30 @@ def test_a_gate_that_is_started_over_in_the_middle_of_a_rebuild_is_rebuilt_from_
     assert replica.read_view(sale.pk).ready
     assert len(replica.read_answers(sale.pk)) == len(replica.read_bought(sale.pk)) == 12
     assert reconciliation.verify(sale.pk).faults == {}
+
+
+def test_units_that_come_back_after_half_a_rebuild_do_not_count_any_more(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication, "_PART", 4)
+    sale = make_sale(stock=8)
+    purchases = queue_up(sale, 8)
+    settlement.settle(sale.pk)
+    replica.remove([sale.pk])
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        after_part(1, killed, patch)
+        with pytest.raises(KeyboardInterrupt):
+            replication.rebuild(sale.pk)
+    assert len(replica.read_bought(sale.pk)) == 4
+    for purchase in purchases:
+        cancellation.cancel_order(purchase, by="staff")
+    run_caretaker()
+    assert replica.read_view(sale.pk).ready
+    assert replica.read_bought(sale.pk) == {}
 
 
 def test_a_pause_during_a_rebuild_holds_when_the_gate_opens(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from pytest_django import Settings
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
@@ -89,6 +90,44 @@ def test_several_currencies_are_named(draft: Sale) -> None:
     reprice(draft, 12900, 12900)
     Variant.objects.filter(listings__sale=draft, sku__startswith="bag").update(currency="USD")
     assert list_warnings(draft) == ["The prices are in several currencies: EUR, USD."]
+
+
+SENSIBLE = {"hold_minutes": 10, "ask": "address", "payment": "demo", "terms": "Some."}
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        ({}, []),
+        ({"payment": "", "terms": ""}, []),
+        ({"ask": "email"}, []),
+        ({"ask": ""}, ["asks for no e-mail and no address"]),
+        ({"ask": "", "payment": "", "terms": ""}, ["asks for no e-mail and no address"]),
+        ({"terms": ""}, ["without terms"]),
+        ({"payment": "elsewhere"}, ["elsewhere is not configured"]),
+    ],
+)
+def test_an_odd_checkout_is_asked_about(odd: dict[str, str], said: list[str], draft: Sale) -> None:
+    Sale.objects.filter(pk=draft.pk).update(**SENSIBLE | odd)
+    draft.refresh_from_db()
+    warnings = list_warnings(draft)
+    assert len(warnings) == len(said)
+    for words, warning in zip(said, warnings, strict=True):
+        assert words in warning
+
+
+def test_a_price_of_nothing_is_odd_where_shoppers_pay(draft: Sale) -> None:
+    Sale.objects.filter(pk=draft.pk).update(**SENSIBLE)
+    draft.refresh_from_db()
+    assert "Shoppers are to pay, but not every product has a price." in reprice(draft, 0, 12900)
+
+
+def test_money_that_nobody_takes_is_odd_in_production_only(draft: Sale, settings: Settings) -> None:
+    Sale.objects.filter(pk=draft.pk).update(**SENSIBLE)
+    draft.refresh_from_db()
+    assert list_warnings(draft) == []
+    settings.PRODUCTION = True
+    assert list_warnings(draft) == ["The payment provider is demo, which takes no money."]
 
 
 def test_a_variant_that_was_in_another_sale_is_named_once(draft: Sale) -> None:

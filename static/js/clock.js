@@ -100,5 +100,5 @@ const shopClock = (() => {
     again();
   }
 
-  return { locale, measure, now, run };
+  return { inWords, locale, measure, measurePage, now, run };
 })();

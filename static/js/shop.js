@@ -6,8 +6,9 @@
 
 // The next statuses of a purchase, by status. A reply or frame with another one is too old. A queued
 // purchase that Redis lost with its disk is sent again, and may then be refused.
-const NEXT = { queued: ["confirmed", "rejected", "cancelled", "refused"], confirmed: ["cancelled"], rejected: [], cancelled: [] };
-const BOUGHT = { queued: "queued", confirmed: "done", cancelled: "done" }; // what the button of a form says after it
+const NEXT = { queued: ["waiting", "held", "confirmed", "rejected", "expired", "cancelled", "refused"], waiting: ["held", "confirmed", "rejected", "cancelled"], held: ["confirmed", "expired", "cancelled"], confirmed: ["cancelled"], rejected: [], expired: ["held"], cancelled: [] };
+const BOUGHT = { queued: "queued", waiting: "queued", held: "held", confirmed: "done", expired: "over", cancelled: "done" }; // what the button of a form says after it
+const USED = Object.values(BOUGHT);
 const POLL = 8000; // ms between the requests of a page without a socket
 const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; doubles each time
 const LONGEST_RETRY = 15_000;
@@ -86,7 +87,7 @@ function needsNoForm(box) {
 // A form that was sent, or that still shows what is sold, stays. Another one goes on with what was chosen.
 function renewForm(part, here) {
   const says = saidBy(here, document.getElementById("state").dataset);
-  if (part.dataset.shown === here.dataset.shown || ["sending", "queued", "done"].includes(says)) return part.remove();
+  if (part.dataset.shown === here.dataset.shown || ["sending", ...USED].includes(says)) return part.remove();
   const chosen = here.querySelector("input:checked")?.value;
   for (const field of part.querySelectorAll("[type=radio]")) field.toggleAttribute("checked", field.value === chosen);
   part.querySelector("[name=quantity]").setAttribute("value", here.querySelector("[name=quantity]").value);
@@ -197,7 +198,7 @@ function updateControls() {
   for (const section of page?.querySelectorAll(".buying") ?? []) {
     const button = section.querySelector("form.buy button");
     const says = saidBy(section, state);
-    if (says in { queued: 1, done: 1 }) answered(section.querySelector("form.buy")); // the frame outran the reply
+    if (USED.includes(says)) answered(section.querySelector("form.buy")); // the frame outran the reply
     setText(button.querySelector(".says"), wordsFor("button-words", says).textContent);
     // Not `disabled`: the button would lose the keyboard's focus.
     button.setAttribute("aria-disabled", says !== "idle");
@@ -212,7 +213,7 @@ function updateControls() {
 
 // Locks option and quantity while the form may be sent again: a ticket is good for one choice.
 function lockChoice(section, button, says) {
-  const locked = ["sending", "queued", "done", "ended"].includes(says);
+  const locked = ["sending", ...USED, "ended"].includes(says);
   for (const field of section.querySelectorAll(".options, .quantity")) {
     if (locked && field.contains(document.activeElement)) button.focus({ preventScroll: true });
     field.inert = locked;
@@ -251,7 +252,7 @@ function saidBy(section, state) {
 }
 
 function unitsBought() {
-  const boxes = page.querySelectorAll(".outcome:is([data-status=queued], [data-status=confirmed])");
+  const boxes = page.querySelectorAll(".outcome:is([data-status=queued], [data-status=waiting], [data-status=held], [data-status=confirmed])");
   return [...boxes].reduce((units, box) => units + Number(box.dataset.quantity), 0);
 }
 

@@ -53,6 +53,23 @@ def test_a_new_name_is_in_the_next_outcome(card: SaleCard) -> None:
     assert "Boot" in render_outcome(renamed, "en", FIRST, answered("confirmed")).decode()
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("confirmed", "Your details"),
+        ("expired", "What became of your payment"),
+        ("cancelled", "What became of your payment"),
+    ],
+)
+def test_a_decided_order_leads_to_what_the_checkout_knows_of_it(
+    card: SaleCard, status: str, words: str
+) -> None:
+    link = f'<a href="/orders/{FIRST}/checkout/">{words}</a>'
+    assert link not in render_outcome(card, "en", FIRST, answered(status)).decode()
+    paid = replace(card, hold_minutes=10, ask="address", payment="demo")
+    assert link in render_outcome(paid, "en", FIRST, answered(status)).decode()
+
+
 def test_the_cache_is_bounded(card: SaleCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome_fragment, "_MOST_KEPT", 3)
     for quantity in range(1, 9):

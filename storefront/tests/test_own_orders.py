@@ -160,3 +160,13 @@ def test_the_list_is_not_cached() -> None:
     answer = Client().get("/orders/")
     assert set(answer["Cache-Control"].split(", ")) == {"private", "no-store"}
     assert answer["Vary"] == "Accept, Accept-Language, Cookie"
+
+
+def test_a_held_order_leads_to_its_checkout(make_sale: MakeSale) -> None:
+    sale, shopper = make_sale(hold=10), shoppers.new_shopper()
+    end = timezone.now() + timedelta(minutes=10)
+    held = an_order(sale, shopper, status="held", hold_until=end)
+    sold = an_order(sale, shopper)
+    shown = page(browser_of(shopper))
+    assert f'href="/orders/{held.pk}/checkout/"' in shown
+    assert f'href="/orders/{sold.pk}/checkout/"' not in shown

@@ -116,6 +116,14 @@ def secured(stage: Stage) -> Page:
     return page
 
 
+def held(stage: Stage) -> Page:
+    sale = stage.make_sale(limit=2, hold=10)
+    page = _bought(stage, sale)
+    settle(sale.pk)
+    expect(page.locator(".hold .left")).to_be_visible()
+    return page
+
+
 def secured_elsewhere(stage: Stage) -> Page:
     page = secured(stage)
     page.reload()
@@ -245,7 +253,7 @@ STATES: dict[str, Callable[[Stage], Page]] = {
     for state in (
         *(list_of_sales, upcoming, one_product, products_with_options, nearly_gone, sold_out),
         *(paused, ended, with_a_message, offline),
-        *(in_line, secured, secured_elsewhere, refused, rejected, unanswered),
+        *(in_line, held, secured, secured_elsewhere, refused, rejected, unanswered),
         *(order_in_line, order_secured, order_cancelled, no_orders, own_orders),
         *(not_found, no_such_sale, to_be_tried_again),
     )

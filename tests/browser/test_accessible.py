@@ -90,7 +90,8 @@ def test_axe_would_find_something(stage: Stage) -> None:
 # The options of one product are one stop: from one to the next lead arrows.
 CONTROLS = """
 const stop = (options) => options.querySelector(":checked") ?? options.querySelector("input");
-const controls = [...document.querySelectorAll("a[href], button:enabled, input:enabled:not([type=hidden])")]
+const fields = "button:enabled, input:enabled:not([type=hidden]), select:enabled, textarea:enabled";
+const controls = [...document.querySelectorAll(`a[href], summary, [tabindex="0"], ${fields}`)]
   .filter((control) => control.checkVisibility() && !control.closest("[inert]"))
   .filter((control) => control.type !== "radio" || control === stop(control.closest(".options")));
 """

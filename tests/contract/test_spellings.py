@@ -20,8 +20,9 @@ from tests.contract.shapes import SHAPES, in_each_shape, waiting
 ORDER = "00000000-0000-4000-8000-000000000000"
 PICTURE = f"/media/products/{'0' * 32}.webp"
 EXPRESS = ["/sales/{slug}/", "/sales/{slug}/buy", "/sales/{slug}/calendar.ics"]
-EXPRESS += [f"/orders/{ORDER}/", PICTURE]
+EXPRESS += [f"/orders/{ORDER}/", f"/orders/{ORDER}/give-back", PICTURE]
 DJANGO = ["/orders/", "/dashboard/", "/dashboard/live/", "/dashboard/history/", "/admin/"]
+DJANGO += ["/orders/find/", "/dashboard/mails/", "/dashboard/mails/news.1-s.eml/text/"]
 DJANGO += ["/livez", "/readyz", "/metrics"]
 DJANGO += ["/dashboard/sales/1/pause/", "/dashboard/sales/1/products/1/restock/"]
 

@@ -20,7 +20,7 @@ KEPT = Path(__file__).with_name("released.json")
 def now() -> dict[str, Any]:
     """The statements of this version, and in which order one of them takes its values."""
     from inventory import stock
-    from orders import replication, settlement_statements
+    from orders import holds, replication, settlement_statements
     from orders.models import Order
 
     one = Order.objects.filter(pk=UUID(int=0)).query
@@ -34,6 +34,9 @@ def now() -> dict[str, Any]:
         "order of its values": ["sale" if place == stock._A_SALE else "sku" for place in places],
         "look up": settlement_statements.LOOK_UP,
         "write": settlement_statements.WRITE,
+        "write holds": settlement_statements.WRITE_HELD,
+        "find ended holds": holds._FIND,
+        "expire holds": holds._EXPIRE,
         "tale": replication._DELTA,
         "read an order": one.sql_with_params()[0],
         "cancel an order": cancelled.get_compiler("default").as_sql()[0],

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import timedelta
 from multiprocessing.process import BaseProcess
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -42,6 +43,10 @@ def opening(sale: int, delta: Any) -> bool:
     return bool(delta.makes_ready)
 
 
+def of_attempts(rows: Any) -> bool:
+    return str(rows.model.__name__) == "Attempt"
+
+
 class Point(NamedTuple):
     """Where a process dies: before or after the `hit`-th call of a function."""
 
@@ -53,6 +58,8 @@ class Point(NamedTuple):
 
 
 SERVING, SETTLING, REBUILDING = "serving", "settling", "rebuilding"
+EXPIRING = "expiring"
+PAYING = "paying"
 BEFORE, AFTER = "before", "after"
 
 # Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
@@ -87,6 +94,21 @@ POINTS = {
         REBUILDING, "inventory.gate.replica.apply_part", AFTER, 2, not_the_last
     ),
     "before_the_opening": Point(REBUILDING, "orders.replication._apply", BEFORE, 1, opening),
+    "holds_are_found": Point(EXPIRING, "orders.holds.find_due", AFTER, 1),
+    "holds_are_ended": Point(EXPIRING, "orders.holds._end_holds", AFTER, 2),
+    "units_are_back": Point(EXPIRING, "inventory.stock.move", AFTER, 2),
+    "expiry_is_committed": Point(EXPIRING, "orders.changes.replicate_change", BEFORE, 2),
+    "expiry_is_told": Point(EXPIRING, "orders.changes.replicate_change", AFTER, 2),
+    "payments_are_claimed": Point(PAYING, "payments.reconciler._claim", AFTER, 1, of_attempts),
+    "a_verdict_is_committed": Point(PAYING, "payments.transitions._apply_to_attempt", AFTER, 1),
+    "a_capture_is_made": Point(PAYING, "payments.providers.demo.Demo.capture", AFTER, 1),
+    "before_paid_is_committed": Point(PAYING, "orders.holds.take_arrow", AFTER, 1),
+    "paid_is_committed": Point(PAYING, "orders.changes.replicate_change", BEFORE, 1),
+    "a_hold_is_revived": Point(PAYING, "orders.holds.revive", AFTER, 1),
+    "a_void_is_made": Point(PAYING, "payments.providers.demo.Demo.void", AFTER, 1),
+    "a_refund_is_written_down": Point(PAYING, "payments.refunds.begin_refund", AFTER, 1),
+    "a_refund_is_made": Point(PAYING, "payments.providers.demo.Demo.refund", AFTER, 1),
+    "before_refunded_is_committed": Point(PAYING, "orders.outbox.tell", AFTER, 1),
     "after_the_opening": Point(REBUILDING, "orders.replication._apply", AFTER, 1, opening),
 }
 
@@ -159,6 +181,9 @@ def dying_at(point: Point | None) -> ExitStack:
         patched.enter_context(patch(point.target, deadly(point)))
         # So that also the tale of a small sale has parts.
         patched.enter_context(patch("orders.replication._PART", 5))
+        patched.enter_context(patch("orders.holds.BATCH", 10))
+        for where in ("payments.transitions.LEASE", "payments.reconciler.LEASE"):
+            patched.enter_context(patch(where, timedelta(seconds=1)))
     return patched
 
 

@@ -10,8 +10,9 @@ from conftest import MakeSale
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
+from orders import reconciliation, settlement
 from tests import stack
-from tests.cast import hears_the_bell
+from tests.cast import end_holds, hears_the_bell, owned_units, queue_up
 from tests.faults import crashing
 from tests.faults.crashing import POINTS
 from tests.load import BURST, Load
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("impatient_shoppers")
 # One of each kind is tried with every change; `./check deep` tries all.
 USUAL = {"after_admit", "before_commit", "scripts_are_loaded"}
 
+HELD = 25  # in batches of ten, in the process that dies
 UNITS = 5000  # more than they will ask for: who is refused reaches no point
 
 
@@ -98,6 +100,27 @@ class TestWorkers:
             assert crashing.killed(doomed)
             with crashing.worker():
                 assert load.faults() == {}
+
+
+@pytest.mark.parametrize("point", crashing.of(crashing.EXPIRING))
+def test_a_worker_may_die_while_holds_expire(make_sale: MakeSale, point: str) -> None:
+    sale = make_sale(stock=HELD, hold=10)
+    queue_up(sale, HELD)
+    settlement.settle(sale.pk)
+    end_holds(sale)
+    with crashing.worker(POINTS[point]) as doomed:
+        assert crashing.killed(doomed)
+    with crashing.worker():
+        stack.wait_for(lambda: not sale.orders.filter(status="held").exists(), "all have expired")
+        stack.wait_for(lambda: replica.read_view(sale.pk).stock == stock_of(sale), "the gate knows")
+    moved = sale.variants.get().movements.filter(reason="expired")
+    assert sum(moved.values_list("delta", flat=True)) == HELD
+    assert owned_units(sale) == 0
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def stock_of(sale: Sale) -> dict[str, int]:
+    return dict(sale.variants.values_list("sku", "stock"))
 
 
 def url(door: socket.socket) -> str:

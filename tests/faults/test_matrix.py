@@ -7,7 +7,8 @@ from pathlib import Path
 from flashsale import database
 from flashsale.redis import web_connections
 from orders import caretaker
-from storefront import live_sale, own_purchases
+from payments.providers import guard
+from storefront import checkout, live_sale, own_purchases
 from tests.faults import test_read_only, test_redis
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -21,6 +22,8 @@ STATED = {
     "LOOK_EVERY": caretaker.LOOK_EVERY,
     "_WAITED_TOO_LONG": caretaker._WAITED_TOO_LONG / 1000,
     "_PATIENCE": own_purchases._PATIENCE,
+    "OPEN_FOR": guard.OPEN_FOR,
+    "PAYMENT_PATIENCE": checkout.PAYMENT_PATIENCE,
     "SELLING_AGAIN": test_redis.SELLING_AGAIN,
     "SETTLING_AGAIN": test_read_only.SETTLING_AGAIN,
 }

@@ -12,13 +12,15 @@ Rows = dict[str, str]  # JSON by table
 _VARIANTS = "(SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s)"
 _WRITTEN_DOWN = {
     "inventory_stockmovement": f"product_id IN {_VARIANTS}",
+    # Before the orders by which they are found.
+    "orders_outboxrow": "order_id IN (SELECT id FROM orders_order WHERE sale_id = %(sale)s)",
     "orders_order": "sale_id = %(sale)s",
     "orders_auditentry": "sale_id = %(sale)s",
 }
 _STANDING = {
     "inventory_sale": (
         "id = %(sale)s",
-        'status, closes_at, "limit", greatest_limit, version, confirmed, epoch, finished',
+        'status, closes_at, "limit", greatest_limit, version, confirmed, held, epoch, finished',
     ),
     "inventory_product": (f"id IN {_VARIANTS}", "id, stock"),
 }

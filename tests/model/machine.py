@@ -30,10 +30,11 @@ from tests.model.reference import Step, Ticket
 # Who does what, and how often for each time that something else happens.
 SHOPPERS = {"click": 36, "click again": 6, "reuse a ticket": 4}
 WORKERS = {"settle": 10, "settle_by_two": 4, "heal": 6, "heal_by_two": 2, "finish": 1, "rest": 2}
+HOLDS = {"confirm": 4, "give_back": 2, "expire": 2}  # only where there are some
 STAFF = {"restock": 3, "correct": 3, "cancel": 3, "pause or resume": 1, "change_limit": 3, "end": 1}
 COPIES = {"keep_copy": 2, "bring_back_copy": 2}
 FATE = {"restart": 2, "wipe": 1, **COPIES, "back_up": 4, "restore_backup": 5}
-INTERRUPTED = {"settle": 14, "heal": 4, "replaced": 8, "finish": 1, **STAFF}
+INTERRUPTED = {"settle": 14, "heal": 4, "replaced": 8, "finish": 1, **STAFF, **HOLDS}
 IN_THE_WAY = {**SHOPPERS, **INTERRUPTED, "forget_scripts": 3, "wipe": 14, **COPIES}
 KINDS = {"whole": 7, "killed": 1, "overtaken": 2}
 
@@ -100,7 +101,7 @@ def _points(choice: Choice) -> st.SearchStrategy[str]:
 
 
 def happenings() -> st.SearchStrategy[Happening]:
-    whole = st.tuples(_choices(SHOPPERS | WORKERS | STAFF | FATE))
+    whole = st.tuples(_choices(SHOPPERS | WORKERS | HOLDS | STAFF | FATE))
     killed = _choices(INTERRUPTED).flatmap(lambda one: st.tuples(st.just(one), _points(one)))
     overtaken = _choices(INTERRUPTED).flatmap(
         lambda one: st.tuples(st.just(one), _points(one), _choices(IN_THE_WAY))
@@ -117,11 +118,11 @@ class Machine(RuleBasedStateMachine):
     taken: Counter[str]
     broken: list[Exception]
 
-    @initialize(limit=st.integers(2, 9), in_parts=st.booleans())
-    def opens(self, limit: int, in_parts: bool) -> None:
+    @initialize(limit=st.integers(2, 9), in_parts=st.booleans(), hold=st.sampled_from((0, 10)))
+    def opens(self, limit: int, in_parts: bool, hold: int) -> None:
         """Either a long line is settled in batches, or a long tale is told in parts."""
         settlement.BATCH, replication._PART = (500, 2) if in_parts else (2, 5000)
-        sale = self.make_sale(stock={"shoe": 9, "bag": 6}, limit=limit)
+        sale = self.make_sale(stock={"shoe": 9, "bag": 6}, limit=limit, hold=hold)
         self.play = Play(sale, settlement.BATCH, replication._PART)
         self.skus = sorted(self.play.shop.variants)
         self.shoppers = [new_shopper() for _ in range(SHOPPERS_THERE)]
@@ -176,7 +177,7 @@ class Machine(RuleBasedStateMachine):
         shop, books = self.play.shop, self.play.reference.books
         if name in SHOPPERS:
             return Step("click", (self._ticket(choice),))
-        if name == "cancel":
+        if name in ("cancel", "confirm", "give_back"):
             return _one_of(name, list(books.orders), number)
         if name == "restore_backup":
             return _one_of(name, range(len(shop.backups)), number)

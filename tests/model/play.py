@@ -17,11 +17,12 @@ class Play:
 
     def __init__(self, sale: Sale, batch: int, part: int) -> None:
         stock = dict(sale.variants.values_list("sku", "stock"))
-        books = Books(sale.version, sale.limit, stock, dict(stock), sale.epoch)
+        given = "held" if sale.hold_minutes else "confirmed"
+        books = Books(sale.version, sale.limit, stock, dict(stock), sale.epoch, given)
         self.sale = sale.pk
         self.shop = Shop(sale)
         self.reference = Reference(books, batch, part)
-        self.witness = Witness()
+        self.witness = Witness(given)
 
     def whole(self, step: Step) -> None:
         self._both(step)

@@ -14,7 +14,7 @@ from inventory.gate import replica
 from inventory.gate.entries import Answer
 from inventory.gate.state import Snapshot
 from orders import reconciliation
-from tests.model.reference import Reference, Step, Ticket
+from tests.model.reference import OWNING, Reference, Step, Ticket
 
 _SALE = """
 SELECT s.version, s.status, s.limit, s.finished, s.epoch,
@@ -71,7 +71,10 @@ class Seen:
             stock=stock,
             orders=orders,
             gate=replica.read_snapshot(sale),
-            answers={UUID(purchase): said for purchase, said in replica.read_answers(sale).items()},
+            answers={
+                UUID(purchase): said._replace(hold_until=0)  # of which the reference has no clock
+                for purchase, said in replica.read_answers(sale).items()
+            },
             bought=replica.read_bought(sale),
             scripts=replica.knows_scripts(),
             faults=faults,
@@ -85,6 +88,7 @@ class Seen:
 class Witness:
     """What was promised to whom."""
 
+    given: str  # what an order that gets its units is
     accepted: dict[UUID, Ticket] = field(default_factory=dict)  # in order, without what was lost
     final: dict[UUID, Answer] = field(default_factory=dict)
     cancelled: set[UUID] = field(default_factory=set)
@@ -92,16 +96,19 @@ class Witness:
     def hears(self, step: Step, answer: str) -> str:
         if answer == "queued":
             [ticket] = step.args
-            self.accepted.pop(ticket.purchase, None)
-            self.accepted[ticket.purchase] = ticket
-        if step.name == "cancel":
+            if ticket.purchase not in self.final:  # or an old copy of the gate has forgotten it
+                self.accepted.pop(ticket.purchase, None)
+            self.accepted.setdefault(ticket.purchase, ticket)
+        if step.name in ("cancel", "give_back"):
             self.cancelled.update(step.args)
         return answer
 
     def excuses_the_disk(self, seen: Seen) -> None:
-        """What was accepted, but neither decided nor brought back, is lost, and may be sent again."""
-        kept = seen.orders.keys() | {entry.purchase for entry in seen.gate.line}
-        self.accepted = {p: ticket for p, ticket in self.accepted.items() if p in kept}
+        """What was accepted, but neither decided nor brought back, is lost, and may be sent again.
+        What a copy brings back stands in the order in which it was accepted before the copy."""
+        decided = [purchase for purchase in self.accepted if purchase in seen.orders]
+        kept = [*decided, *(entry.purchase for entry in seen.gate.line)]
+        self.accepted = {p: self.accepted[p] for p in kept if p in self.accepted}
 
     def excuses_the_database(self, seen: Seen) -> None:
         """What was decided after the backup is lost."""
@@ -118,17 +125,20 @@ class Witness:
     def _never_oversold(self, seen: Seen, came_in: dict[str, int]) -> None:
         sold: Counter[str] = Counter()
         for answer in seen.final().values():
-            if answer.status == "confirmed":
+            if answer.status in OWNING:
                 sold[answer.sku] += answer.quantity
         for sku, units in came_in.items():
             assert seen.stock[sku] >= 0, sku
             assert sold[sku] + seen.stock[sku] == units, f"{sku}: sold, unsold and all differ"
 
     def _one_final_answer(self, seen: Seen) -> None:
-        """Once said it stands, in both stores; only staff take it back."""
+        """Once said it stands, in both stores; only staff take it back, and a hold ends."""
+        ends = ("confirmed", "expired") if self.given == "held" else ()
         for purchase, answer in seen.final().items():
-            if answer.status == "cancelled" and purchase in self.cancelled:
-                answer = answer._replace(status="confirmed")
+            if answer.status in ends or (
+                answer.status == "cancelled" and purchase in self.cancelled
+            ):
+                answer = answer._replace(status=self.given)
             assert self.final.setdefault(purchase, answer) == answer, purchase
         for purchase in self.final:
             assert purchase in seen.orders, f"the order {purchase} is gone"
@@ -139,7 +149,8 @@ class Witness:
                 continue
             assert purchase in seen.orders, f"the gate answers {purchase}, which is no order"
             now = seen.final()[purchase]
-            assert said in (now, now._replace(status="confirmed")), purchase
+            before = [now._replace(status=status) for status in OWNING]
+            assert said in (now, *before), purchase
 
     def _in_the_order_of_acceptance(self, seen: Seen) -> None:
         decided = [purchase for purchase in seen.orders if purchase in self.accepted]

@@ -7,6 +7,7 @@ can be killed, or something else can happen first. No locks, no scripts, no SQL:
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from uuid import UUID
 from inventory.gate.entries import Answer
 from inventory.gate.scripts import GateNotReady
 from orders.changes import NotPossible, NotReplicated
+
+OWNING = ("held", "confirmed")
 
 Passing = Callable[[bool], None]  # at a point: whether locks are held there
 
@@ -63,17 +66,24 @@ class Books:
     stock: dict[str, int]
     came_in: dict[str, int]
     epoch: str
+    given: str = "confirmed"  # what an order that gets its units is
     status: str = "live"
     finished: bool = False
     orders: dict[UUID, Order] = field(default_factory=dict)
 
     def bought(self) -> Counter[str]:
-        """Units confirmed by shopper."""
+        """Units owned by shopper."""
         units: Counter[str] = Counter()
         for answer, _ in self.orders.values():
-            if answer.status == "confirmed":
+            if answer.status in OWNING:
                 units[answer.shopper] += answer.quantity
         return units
+
+    def become(self, status: str, purchases: list[UUID]) -> None:
+        """Give these orders another status, in the present version."""
+        for purchase in purchases:
+            answer = self.orders[purchase].answer._replace(status=status)
+            self.orders[purchase] = Order(answer, self.version)
 
     def told_after(self, version: int) -> int:
         return sum(1 for order in self.orders.values() if order.version > version)
@@ -307,6 +317,33 @@ class Reference:
             self._reach("part told", locked=makes_ready)
         return stands
 
+    # --- Holds ------------------------------------------------------------------------------------
+
+    def confirm(self, purchase: UUID) -> None:
+        order = self.books.orders[purchase].answer
+        if order.status == "confirmed":
+            return
+        if order.status != "held":
+            raise NotPossible
+        books = self._changed()
+        books.become("confirmed", [purchase])
+        self._commit(books)
+
+    def give_back(self, purchase: UUID) -> None:
+        self._cancel(purchase, ("held",))
+
+    def expire(self) -> None:
+        books = self._changed()
+        held = [p for p, order in books.orders.items() if order.answer.status == "held"]
+        for purchase in held:
+            order = books.orders[purchase].answer
+            books.stock[order.sku] += order.quantity
+        books.become("expired", held)
+        if not held:
+            return
+        with suppress(NotReplicated):
+            self._commit(books)
+
     # --- Staff ------------------------------------------------------------------------------------
 
     def restock(self, sku: str, units: int) -> None:
@@ -316,15 +353,17 @@ class Reference:
         self._move(sku, units)
 
     def cancel(self, purchase: UUID) -> None:
-        books = deepcopy(self.books)
-        order = books.orders[purchase].answer
-        if order.status == "rejected":
-            raise NotPossible
+        self._cancel(purchase, OWNING)
+
+    def _cancel(self, purchase: UUID, allowed: tuple[str, ...]) -> None:
+        order = self.books.orders[purchase].answer
         if order.status == "cancelled":
             return
-        books.version += 1
+        if order.status not in allowed:
+            raise NotPossible
+        books = self._changed()
         books.stock[order.sku] += order.quantity
-        books.orders[purchase] = Order(order._replace(status="cancelled"), books.version)
+        books.become("cancelled", [purchase])
         self._commit(books)
 
     def pause(self) -> None:
@@ -446,4 +485,4 @@ def _allot(books: Books, ticket: Ticket) -> Answer:
     if books.stock[ticket.sku] < ticket.quantity:
         return ticket.answer("rejected", "sold_out")
     books.stock[ticket.sku] -= ticket.quantity
-    return ticket.answer("confirmed")
+    return ticket.answer(books.given)

@@ -19,7 +19,15 @@ from flashsale.redis import blocking_clients, web_connections
 from inventory.gate import admission
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import cancellation, caretaker, finishing, sale_lifecycle, settlement, stock_changes
+from orders import (
+    cancellation,
+    caretaker,
+    finishing,
+    holds,
+    sale_lifecycle,
+    settlement,
+    stock_changes,
+)
 from tests import deadlines, servers, stack
 from tests.cast import at_once
 from tests.model import backups
@@ -30,6 +38,8 @@ _BEFORE, _AFTER = True, False
 _POINTS = (
     ("orders.settlement._write", "before the commit", _BEFORE),
     ("orders.audit_trail.write_down", "before the commit", _BEFORE),
+    ("orders.changes.count_orders", "before the commit", _AFTER),
+    ("orders.holds.count_orders", "before the commit", _AFTER),
     ("orders.replication.replicate", "committed", _BEFORE),
     ("inventory.gate.replica.lower_bell", "bell to be lowered", _BEFORE),
     ("inventory.gate.replica.read_line", "line read", _AFTER),
@@ -79,6 +89,19 @@ class Shop:
 
     def heal_by_two(self) -> None:
         _both(at_once(self.heal, self.heal))
+
+    # --- Holds ------------------------------------------------------------------------------------
+
+    def confirm(self, purchase: UUID) -> None:
+        holds.confirm_hold(purchase)
+
+    def give_back(self, purchase: UUID) -> None:
+        cancellation.give_back(purchase)
+
+    def expire(self) -> None:
+        """All holds end, as if a day had passed."""
+        with patch.object(holds, "GRACE", -24 * 3600):
+            holds.expire(self.sale, list(self.variants.values()))
 
     # --- Staff ------------------------------------------------------------------------------------
 

@@ -14,5 +14,5 @@ from celery.__main__ import main
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "flashsale.settings")
     django.setup()
-    with patch("orders.caretaker.start", threading.Event):
+    with patch("orders.caretaker.start", lambda *_: threading.Event()):
         sys.exit(main())

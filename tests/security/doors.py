@@ -29,6 +29,11 @@ EXAMPLES = {
     "app_label": "inventory",
     "url": "nothing/of/ours",
     "file": "css/shop.css",
+    "order": "00000001-0000-8000-8000-000000000001",
+    "payment": "00000000-0000-4000-8000-000000000001",
+    "provider": "demo",
+    "mail": "news.1-shop.example.eml",
+    "part": "text",
     "anything": "1/2",
 }
 

@@ -9,6 +9,8 @@ import pytest
 
 from flashsale import asgi
 from flashsale.http.server import MOST_BODY, MOST_HEAD
+from orders.shipping_list import MOST_BYTES
+from payments.pages import LARGEST_EVENT
 from tests import stack
 from tests.security.raw import HOST, connect, statuses
 
@@ -43,7 +45,9 @@ TOO_LARGE = {
     "a click with another method": ("PUT /sales/drop/buy", 40 * MB, 405),
     "a page": ("POST /sales/drop/", 40 * MB, 405),
     "an order": ("POST /orders/", MB, 413),
-    "the dashboard": ("POST /dashboard/sales/1/pause/", MB, 413),
+    "the dashboard": ("POST /dashboard/sales/1/pause/", asgi.MOST_LIST + 1, 413),
+    "an event": ("POST /payments/demo/events", LARGEST_EVENT + 1, 413),
+    "a huge event": ("POST /payments/demo/events", MB, 413),
     "an upload": ("POST /admin/inventory/product/add/", asgi.MOST_UPLOAD + 1, 413),
     "a huge upload": ("POST /admin/inventory/product/add/", MOST_BODY - 1000, 413),
 }
@@ -77,6 +81,20 @@ def test_a_large_body_that_fits_is_read(web: stack.Web) -> None:
     """As far as the protection against foreign forms, which is after the body."""
     reply = answered(web, "POST /admin/login/", 20 * MB, b"Content-Type: text/plain\r\n", LAST)
     assert statuses(reply) == [403]
+
+
+@pytest.mark.parametrize(
+    ("request_", "length", "status"),
+    [
+        ("POST /dashboard/sales/1/fulfilment/parcels/", MOST_BYTES, 403),
+        ("POST /payments/demo/events", LARGEST_EVENT, 400),
+    ],
+)
+def test_lists_of_parcels_and_events_are_read_as_long_as_they_may_be(
+    request_: str, length: int, status: int, web: stack.Web
+) -> None:
+    reply = answered(web, request_, length, b"Content-Type: text/plain\r\n", LAST)
+    assert statuses(reply) == [status]
 
 
 def test_staff_read_a_page_with_a_sentence_and_the_limit(web: stack.Web) -> None:
@@ -138,7 +156,15 @@ def test_an_old_client_is_not_told_to_go_on(web: stack.Web) -> None:
         assert statuses(read_to_end(connection)) == [422]
 
 
-def test_the_proxy_lets_as_much_through() -> None:
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [
+        ("/admin/", asgi.MOST_UPLOAD),
+        ("/dashboard/", asgi.MOST_LIST),
+        ("/payments/", asgi.MOST_EVENT),
+    ],
+)
+def test_the_proxy_lets_as_much_through(path: str, most: int) -> None:
     conf = (Path(stack.ROOT) / "deploy/nginx/shop.conf").read_text()
-    [most] = re.findall(r"location /admin/ \{\n\s+client_max_body_size (\d+)m;", conf)
-    assert int(most) * MB > asgi.MOST_UPLOAD
+    [megabytes] = re.findall(rf"location {path} \{{\n\s+client_max_body_size (\d+)m;", conf)
+    assert int(megabytes) * MB > most

@@ -19,9 +19,10 @@ _LONGEST = 60.0  # seconds of a load
 class Command(OperatorCommand):
     help = (
         "Starts a private shop in a temporary folder and measures it: clicks accepted, committed and"
-        " refused, pages, sockets, and the time to an outcome. Each figure comes with a limit: what the"
-        " same server, Redis, PostgreSQL and machine do without the shop, measured in the same round."
-        " Takes 10 to 15 minutes on a machine that does nothing else meanwhile. Needs `wrk`."
+        " refused, pages, sockets, the time to an outcome, and checkouts. Each figure comes with a"
+        " limit: what the same server, Redis, PostgreSQL and machine do without the shop, measured in the"
+        " same round."
+        " Takes 15 to 20 minutes on a machine that does nothing else meanwhile. Needs `wrk`."
         " Touches no other shop."
     )
 

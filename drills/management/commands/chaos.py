@@ -7,11 +7,12 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from drills.arguments import number_between, shopper_count, writable_file
+from drills.arguments import number_between, shopper_count, whole_number, writable_file
 from drills.private_shop import ROOT
 from ops.base_command import OperatorCommand
 
 _SHORTEST, _LONGEST = 0.25, 60.0  # minutes
+_MOST_ORDERS = 100_000
 
 
 class Command(OperatorCommand):
@@ -20,7 +21,9 @@ class Command(OperatorCommand):
         " kills, freezes and restarts web processes, worker, beat, Valkey and PostgreSQL by a schedule."
         " Simulated staff restock, cancel orders and reconcile meanwhile. At the end every answer to a"
         " shopper is compared with PostgreSQL. Touches no other shop. Exit code 3 if a purchase was lost,"
-        " sold twice or answered twice."
+        " sold twice or answered twice. With --orders it is the drill of money: so many orders are held at"
+        " once and paid, expire or are cancelled, while the payment provider is killed, too. Exit code 3"
+        " if somebody was charged without units, or has units without a charge."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,12 +38,19 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--seed", type=int, metavar="S", help="repeats the schedule of an earlier drill"
         )
-        parser.add_argument(
+        crowd = parser.add_mutually_exclusive_group()
+        crowd.add_argument(
             "--shoppers",
             type=shopper_count,
             default=150,
             metavar="N",
             help="at once (default: %(default)s)",
+        )
+        crowd.add_argument(
+            "--orders",
+            type=whole_number(_MOST_ORDERS),
+            metavar="N",
+            help="the drill of money, with so many orders held at once",
         )
         parser.add_argument(
             "--log", type=writable_file, metavar="FILE", help="write the output of the shop there"
@@ -49,8 +59,10 @@ class Command(OperatorCommand):
     def run(self, **options: Any) -> int:
         """Replace this process, whose settings name another shop's servers. Does not return."""
         seed = secrets.randbelow(1_000_000) if options["seed"] is None else options["seed"]
-        arguments = (options["minutes"] * 60, seed, options["shoppers"])
-        drill = [sys.executable, "-m", "drills.chaos", *map(str, arguments)]
+        module, size = "drills.chaos", options["shoppers"]
+        if options["orders"]:
+            module, size = "drills.money_drill", options["orders"]
+        drill = [sys.executable, "-m", module, f"{options['minutes'] * 60}", f"{seed}", f"{size}"]
         if options["json"]:
             drill.append("--json")
         if options["log"]:

@@ -14,11 +14,13 @@ from django.http.request import validate_host
 from django.utils import timezone
 from rich.console import Console
 
-from drills import log_check
+from drills import log_check, payers
 from drills.arguments import number_between, shopper_count
-from drills.crowd import Crowd, Say
+from drills.checkout_report import settle_checkouts
+from drills.crowd import DEADLINE, Crowd, Say
 from drills.habits import SHARES
 from drills.http import Site
+from drills.payers import Payers
 from drills.report import WIDTH, Report
 from drills.shopper import Shopper
 from flashsale import variables
@@ -26,7 +28,8 @@ from flashsale.http import listening
 from inventory.models import Sale
 from inventory.names import find_in_any_case
 from ops.base_command import INCONSISTENT, INTERRUPTED, Failed, OperatorCommand, UsageError
-from orders import reconciliation
+from payments import reconciliation
+from payments.providers import demo
 
 _LONGEST = 300.0  # seconds; each answer is kept until the report is written
 _SHARES = ", ".join(f"{share} % {habit}" for habit, (_, share) in SHARES.items())
@@ -64,11 +67,19 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--seed", type=int, metavar="S", help="repeats the choices of an earlier crowd"
         )
+        parser.add_argument(
+            "--paying",
+            type=_parse_paying,
+            metavar="HABIT=N,...",
+            help="shares of what shoppers do with a hold, in a sale with a checkout"
+            f" (default: {','.join(f'{habit}={share}' for habit, share in payers.SHARES.items())})",
+        )
 
     def run(self, **options: Any) -> int:
         site, seconds = options["site"], options["seconds"]
         _check_host(site)
         sale = _find_sale(options["sale"])
+        _check_payment(sale, options["paying"])
         _check_shop(site, sale.slug)
         question = (
             f"{options['shoppers']} simulated shoppers buy REAL units of {sale.slug} ({sale})"
@@ -79,8 +90,9 @@ class Command(OperatorCommand):
                 self.tell({"would": question}, "")
             return 0
         seed = secrets.randbelow(1_000_000) if options["seed"] is None else options["seed"]
-        crowd = Crowd(site, sale.slug, options["shoppers"], seconds, seed)
-        report = self._send_crowd(crowd, sale)
+        paying = Payers(site, options["paying"] or payers.SHARES) if sale.has_checkout else None
+        crowd = Crowd(site, sale.slug, options["shoppers"], seconds, seed, paying)
+        report = self._send_crowd(crowd, sale, paying)
         if not report.reached:
             raise Failed(f"{site.origin} could not be reached by any shopper.")
         run = {"sale": sale.slug, "url": site.origin, "seconds": seconds, "seed": seed}
@@ -90,12 +102,14 @@ class Command(OperatorCommand):
             return INCONSISTENT
         return INTERRUPTED if crowd.interrupted else 0
 
-    def _send_crowd(self, crowd: Crowd, sale: Sale) -> Report:
+    def _send_crowd(self, crowd: Crowd, sale: Sale, paying: Payers | None) -> Report:
         before = log_check.read_stock(sale)
         with self._progress() as say:
             logs = crowd.shop(say)
+        checkout = settle_checkouts(sale, paying.log, DEADLINE) if paying else None
         state = log_check.DatabaseState.read(sale, before, logs)
-        return Report(logs, log_check.find_faults(logs, state), reconciliation.verify(sale.pk))
+        faults = log_check.find_faults(logs, state)
+        return Report(logs, faults, reconciliation.verify(sale.pk), checkout)
 
     @contextmanager
     def _progress(self) -> Iterator[Say | None]:
@@ -133,6 +147,24 @@ def _parse_site(given: str) -> Site:
         return Site(given)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def _parse_paying(given: str) -> dict[str, int]:
+    try:
+        return payers.parse_shares(given)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _check_payment(sale: Sale, paying: dict[str, int] | None) -> None:
+    """Raises UsageError if the shoppers cannot pay in this sale, or `paying` is given and it has no
+    checkout."""
+    if paying and not sale.has_checkout:
+        raise UsageError(f"{sale.slug} has no checkout, so --paying says nothing.")
+    if sale.payment not in ("", demo.Demo.name):
+        raise UsageError(
+            f"{sale.slug} is paid at {sale.payment}. Simulated shoppers pay at the demo provider only."
+        )
 
 
 def _check_host(site: Site) -> None:

@@ -1,4 +1,5 @@
-"""`manage.py order`: show an order, and cancel orders through `orders/cancellation.py`."""
+"""`manage.py order`: show an order, and cancel orders through `orders/cancellation.py`; the rest is in
+`ops/order_services.py`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,8 @@ from flashsale.moments import find_zone
 from flashsale.templatetags.money import money
 from inventory.gate import replica
 from ops.base_command import FAILED, Failed, UsageError, describe_failure, is_away
-from ops.lifecycle_command import Facts, LifecycleCommand, audit_facts
+from ops.lifecycle_command import Facts, audit_facts
+from ops.order_services import OrderServices
 from orders import cancellation, changes
 from orders.models import AuditEntry, Order
 from orders.reference import purchase_range, reference
@@ -34,17 +36,24 @@ class Result:
         return f"{self.reference}: {self.outcome}{': ' if self.why else ''}{self.why}"
 
 
-class Command(LifecycleCommand):
-    help = "Shows an order and cancels orders, by purchase id or short reference."
+class Command(OrderServices):
+    help = (
+        "Shows an order, cancels and ships orders, hands out and erases a shopper's data. Orders are"
+        " named by purchase id or short reference."
+    )
 
     def add_commands(self) -> None:
         show = self.add_command("show", self._show, "One order; two if a reference means two.")
         show.add_argument("order", metavar="ID|REFERENCE")
         cancel = self.add_command(
-            "cancel", self._cancel, "Cancels confirmed orders: their units return to stock."
+            "cancel", self._cancel, "Cancels confirmed or held orders: their units return to stock."
         )
         cancel.add_argument("orders", nargs="+", metavar="ID|REFERENCE")
         self.add_change_arguments(cancel)
+        self.add_services()
+
+    def find_order(self, name: str) -> Order:
+        return _find_one(name)
 
     def _show(self, *, order: str, **_: Any) -> None:
         first, last = _parse_range(order)
@@ -189,6 +198,7 @@ def _order_facts(order: Order) -> Facts:
         "time_zone": order.sale.time_zone,
         "accepted_at": order.accepted_at.astimezone(zone),
         "settled_at": order.settled_at.astimezone(zone),
+        "hold_until": order.hold_until.astimezone(zone) if order.hold_until else None,
         "audit": audit_facts(AuditEntry.objects.filter(order=order.pk).select_related("sale")),
     }
 

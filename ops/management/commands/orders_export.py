@@ -15,7 +15,7 @@ from rich.console import Console
 from flashsale.moments import find_zone
 from ops.base_command import Failed, OperatorCommand, describe_failure
 from ops.lifecycle_command import find_sale, in_zone, iso_time
-from orders.export import BYTE_ORDER_MARK, COLUMNS, as_csv, choose, copy_orders
+from orders.export import BYTE_ORDER_MARK, as_csv, choose, columns, copy_orders
 from orders.models import Order
 
 _AT_ONCE = 1_000  # rows that are held in memory
@@ -57,9 +57,10 @@ class Command(OperatorCommand):
     def run(self, **options: Any) -> None:
         written = 0
         try:
-            with copy_orders(self._choose(**options)) as orders, self._progress() as show:
+            chosen = self._choose(**options)
+            with copy_orders(chosen) as orders, self._progress() as show:
                 self.stdout.write(BYTE_ORDER_MARK if options["excel"] else "", ending="")
-                self._write([COLUMNS])
+                self._write([columns(chosen)])
                 while rows := list(islice(orders, _AT_ONCE)):
                     self._write(rows)
                     written += len(rows)

@@ -6,12 +6,14 @@ from django.core.management.base import CommandParser
 
 from ops.base_command import OperatorCommand
 from orders import purging
+from payments import personal_data
 
 
 class Command(OperatorCommand):
     help = (
         "Removes the gates (Redis data) of sales that are over, with their shoppers' purchases there, "
-        "expired logins of staff, and pictures that have been out of use for a day. "
+        "expired logins of staff, pictures that have been out of use for a day, and contacts of "
+        "orders as many days after the sale as it says. "
         "Beat does the same in time. Never touches orders, ledger or audit."
     )
 
@@ -20,11 +22,13 @@ class Command(OperatorCommand):
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def run(self, **options: Any) -> int:
-        found = purging.purge(really=not options["dry_run"])
-        verb = "Would remove" if options["dry_run"] else "Removed"
+        really = not options["dry_run"]
+        found = purging.purge(really=really)
+        contacts = personal_data.erase_overdue() if really else personal_data.count_overdue()
+        verb = "Removed" if really else "Would remove"
         words = (
             f"{verb} {found.gates} gates of sales that are over, {found.sessions} ended logins, "
-            f"{found.pictures} files of pictures out of use."
+            f"{found.pictures} files of pictures out of use, {contacts} contacts."
         )
-        self.tell(found._asdict(), words)
+        self.tell({**found._asdict(), "contacts": contacts}, words)
         return 0

@@ -19,12 +19,12 @@ from flashsale.templatetags.money import money
 from inventory.models import Sale
 from ops import overview
 from ops.base_command import FAILED, UsageError
+from ops.checkout_arguments import add_checkout_arguments, read_checkout
 from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
     find_sale,
     find_variants,
-    format_in_zone,
     format_window,
     in_zone,
     iso_time,
@@ -33,8 +33,15 @@ from ops.lifecycle_command import (
     whole_number,
 )
 from ops.overview import Overview
+from ops.sale_words import (
+    audit_row,
+    describe,
+    describe_gate,
+    describe_result,
+    describe_rules,
+    describe_sale,
+)
 from orders import sale_lifecycle
-from orders.audit_trail import describe_change
 from orders.sale_warnings import list_warnings
 
 _UTC = ZoneInfo("UTC")
@@ -85,6 +92,10 @@ class Command(LifecycleCommand):
             self.add_change_arguments(parser)
         self._add_window(self.add_command("window", self._window, "Moves opening or close."))
         self._add_limit(self.add_command("limit", self._limit, "Changes the units per shopper."))
+        hold = self.add_command("hold", self._hold, "Changes for how long units are held.")
+        hold.add_argument("slug")
+        hold.add_argument("minutes", type=whole_number(0))
+        self.add_change_arguments(hold)
 
     def _add_create(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="its part of the address: /sales/SLUG/")
@@ -100,6 +111,14 @@ class Command(LifecycleCommand):
         parser.add_argument(
             "--limit", default=1, type=whole_number(1), metavar="UNITS", help="units per shopper"
         )
+        parser.add_argument(
+            "--hold",
+            default=0,
+            type=whole_number(0),
+            metavar="MINUTES",
+            help="for how long units are held while the shopper checks out (default: 0, sold at once)",
+        )
+        add_checkout_arguments(parser)
         parser.add_argument(
             "--product",
             required=True,
@@ -128,18 +147,21 @@ class Command(LifecycleCommand):
         listed = list(Sale.objects.order_by("opens_at", "id"))
         now = timezone.now()
         rows = [
-            (sale.slug, sale.state(now), format_window(sale), sale.limit, sale.confirmed)
+            (
+                *(sale.slug, sale.state(now), format_window(sale)),
+                *(sale.limit, sale.held, sale.confirmed),
+            )
             for sale in listed
         ]
-        headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "CONFIRMED")
+        headings = ("SALE", "PHASE", "WINDOW", "LIMIT", "HELD", "CONFIRMED")
         self.tell([sale_facts(sale) for sale in listed], self.table(headings, rows))
 
     def _show(self, *, slug: str, **_: Any) -> int:
         """Exit code 1 if Redis, and so half of the figures, cannot be read."""
         seen = overview.read_overview(find_sale(slug))
         lines = [
-            *_describe_sale(seen.sale),
-            *_describe_gate(seen),
+            *describe_sale(seen.sale),
+            *describe_gate(seen),
             f"poison     {seen.poison} orders",
         ]
         words = ["\n".join(lines), self._format_variants(seen.variants), self._format_audit(seen)]
@@ -154,26 +176,16 @@ class Command(LifecycleCommand):
                 variant["sku"],
                 join_isolated(variant["name"], variant["option"]),
                 money(variant["price"], variant["currency"]),
-                *(variant[what] for what in ("stock", "in_flight", "left", "confirmed")),
+                *(variant[what] for what in ("stock", "in_flight", "left", "held", "confirmed")),
             )
             for variant in variants
         ]
-        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "CONFIRMED")
+        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "HELD", "CONFIRMED")
         return self.table(headings, rows)
 
     def _format_audit(self, seen: Overview) -> str:
         zone = find_zone(seen.sale.time_zone)
-        rows = [
-            (
-                format_in_zone(entry.at.replace(microsecond=0), zone),
-                entry.actor,
-                entry.get_action_display(),
-                entry.subject,
-                describe_change(entry),
-                entry.reason,
-            )
-            for entry in seen.audit
-        ]
+        rows = [audit_row(entry, zone) for entry in seen.audit]
         return self.table(("WHEN", "BY", "WHAT", "OF", "CHANGE", "REASON"), rows)
 
     # --- Changing --------------------------------------------------------------------------------
@@ -187,29 +199,32 @@ class Command(LifecycleCommand):
         closes: datetime,
         zone: ZoneInfo,
         limit: int,
+        hold: int,
         products: list[str],
         by: str,
         reason: str,
         **options: Any,
     ) -> int:
         self._note_zone(zone, opens, closes)
-        planned = Sale(slug=slug, name=name, time_zone=zone.key, limit=limit)
+        rules = {"limit": limit, "hold_minutes": hold, **read_checkout(options)}
+        planned = Sale(slug=slug, name=name, time_zone=zone.key, **rules)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         skus = [variant.sku for name in products for variant in find_variants(name)]
         return self.change(
-            f"Make the draft {slug}, {format_window(planned)}, limit {limit}, of {len(skus)} variants?",
+            f"Make the draft {slug}, {format_window(planned)}, {describe_rules(planned)},"
+            f" of {len(skus)} variants?",
             lambda: sale_lifecycle.create(
                 slug,
                 name,
                 planned.opens_at,
                 planned.closes_at,
                 skus=skus,
-                limit=limit,
                 time_zone=zone.key,
                 by=by,
                 reason=reason,
+                **rules,
             ),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
@@ -219,9 +234,9 @@ class Command(LifecycleCommand):
         for warning in odd:
             self.note(f"Odd: {warning}")
         return self.change(
-            f"{step.question.format(_describe(sale))}{' all the same' if odd else ''}?",
+            f"{step.question.format(describe(sale))}{' all the same' if odd else ''}?",
             lambda: step.act(sale.pk, by=by, reason=reason),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
@@ -245,56 +260,32 @@ class Command(LifecycleCommand):
         planned.opens_at = opens_at or sale.opens_at
         planned.closes_at = closes_at or sale.closes_at
         return self.change(
-            f"Move {_describe(sale)} to {format_window(planned)}?",
+            f"Move {describe(sale)} to {format_window(planned)}?",
             lambda: sale_lifecycle.change_window(
                 sale.pk, opens_at=opens_at, closes_at=closes_at, by=by, reason=reason
             ),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
     def _limit(self, *, slug: str, units: int, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
         return self.change(
-            f"Change the limit of {_describe(sale)} from {sale.limit} to {units}?",
+            f"Change the limit of {describe(sale)} from {sale.limit} to {units}?",
             lambda: sale_lifecycle.change_limit(sale.pk, units, by=by, reason=reason),
-            lambda: _describe_result(find_sale(slug)),
+            lambda: describe_result(find_sale(slug)),
+            **options,
+        )
+
+    def _hold(self, *, slug: str, minutes: int, by: str, reason: str, **options: Any) -> int:
+        sale = find_sale(slug)
+        return self.change(
+            f"Change the hold of {describe(sale)} from {sale.hold_minutes} to {minutes} minutes?",
+            lambda: sale_lifecycle.change_hold(sale.pk, minutes, by=by, reason=reason),
+            lambda: describe_result(find_sale(slug)),
             **options,
         )
 
     def _note_zone(self, zone: ZoneInfo, *times: datetime | None) -> None:
         if any(time is not None and time.tzinfo is None for time in times):
             self.note(f"Times without an offset are read in {zone.key}.")
-
-
-def _describe(sale: Sale) -> str:
-    return f"{sale.slug} ({sale.state(timezone.now())}, {format_window(sale)})"
-
-
-def _describe_result(sale: Sale) -> tuple[Facts, str]:
-    words = f"{sale.slug}: {sale.state(timezone.now())}, {format_window(sale)}, limit {sale.limit}"
-    return {"sale": sale_facts(sale)}, words
-
-
-def _describe_sale(sale: Sale) -> list[str]:
-    lines = [
-        f"{sale.slug}  {sale}",
-        f"phase      {sale.state(timezone.now())}; limit {sale.limit};"
-        f" {sale.confirmed} orders confirmed",
-        f"window     {format_window(sale)}",
-    ]
-    if sale.time_zone != "UTC":
-        lines.append(f"           {format_window(sale, _UTC)}")
-    return lines
-
-
-def _describe_gate(seen: Overview) -> list[str]:
-    view = seen.view
-    if view is None:
-        return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
-    state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
-    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
-    return [
-        f"gate       {state}, at version {view.version} of {seen.sale.version}",
-        f"line       {view.waiting} purchases{oldest}",
-    ]

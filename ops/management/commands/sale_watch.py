@@ -20,7 +20,10 @@ from ops.lifecycle_command import find_sale, whole_number
 
 _EVERY = 1.0  # seconds
 
-_COLUMNS = ("sale", "phase", "left", "in flight", "line", "oldest", "confirmed", "clicks/s", "gate")
+_COLUMNS = (
+    *("sale", "phase", "left", "in flight", "line", "oldest", "held", "confirmed", "clicks/s"),
+    "gate",
+)
 _COLOURS = {"open": "green", "upcoming": "blue", "paused": "yellow", "ended": "dim", "draft": "dim"}
 
 
@@ -87,6 +90,7 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
                 "in_flight": figures.in_flight,
                 "waiting": figures.waiting,
                 "oldest_ms": figures.oldest,
+                "held": figures.sale.held,
                 "confirmed": figures.sale.confirmed,
                 "poison": figures.poison,
                 "gate": figures.gate,
@@ -126,6 +130,7 @@ def _cells(figures: SaleFigures) -> list[str]:
         units(figures.in_flight),
         units(0 if none else figures.waiting),
         ms(figures.oldest if figures.waiting else None),
+        units(figures.sale.held),
         units(figures.sale.confirmed),
         units(figures.clicks.total()),
         figures.gate_words + ("" if none else versions),
@@ -134,7 +139,7 @@ def _cells(figures: SaleFigures) -> list[str]:
 
 def _draw(snapshot: Snapshot) -> Group:
     table = Table(*_COLUMNS, expand=True)
-    for column in table.columns[2:8]:
+    for column in table.columns[2:-1]:
         column.justify = "right"
     table.columns[0].overflow = "fold"  # a long slug is shown as a whole
     for figures in snapshot.sales:

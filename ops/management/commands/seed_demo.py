@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: make three demo sales and a staff account."""
+"""`manage.py seed_demo`: make four demo sales and a staff account."""
 
 import tomllib
 from collections.abc import Iterable
@@ -24,12 +24,13 @@ from inventory.products import Product
 from orders import changes, sale_lifecycle
 
 _DEMO = Path(__file__).resolve().parents[2] / "demo"
+_CHECKOUT = ("hold_minutes", "ask", "payment", "terms", "price_note")
 _STAFF = "staff"
 _NEW_PASSWORD = f"A new password: ./manage.py changepassword {_STAFF}"
 
 
 class Command(BaseCommand):
-    help = "Makes three demo sales (open, opening in ten minutes, ended) and a staff account."
+    help = "Makes four demo sales (two open, one opening in ten minutes, one ended) and a staff account."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--if-empty", action="store_true", help="do nothing if there are sales")
@@ -93,12 +94,21 @@ def _make_drafts(demo: Iterable[dict[str, Any]]) -> None:
             opens_at=now + timedelta(minutes=planned["opens_in"]),
             closes_at=now + timedelta(minutes=planned["closes_in"]),
             limit=planned["limit"],
+            **_checkout_of(planned),
         )
         variants = [
             each for described in planned["products"] for each in _make_product(**described)
         ]
         for position, variant in enumerate(variants):
             Listing.objects.create(sale=sale, variant=variant, position=position)
+
+
+def _checkout_of(planned: dict[str, Any]) -> dict[str, Any]:
+    """Its rules of a checkout; without a payment where the provider is not configured."""
+    rules = {rule: planned[rule] for rule in _CHECKOUT if rule in planned}
+    if rules.get("payment") not in settings.PAYMENT_PROVIDERS:
+        rules.pop("payment", None)
+    return rules
 
 
 def _make_product(

@@ -1,4 +1,4 @@
-"""`manage.py verify`: check that stock, ledger, orders, gate and line agree, at any moment of a sale."""
+"""`manage.py verify`: check that stock, ledger, orders, payments, gate and line agree, at any moment."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ from django.core.management.base import CommandParser
 
 from ops.base_command import INCONSISTENT, OperatorCommand
 from ops.lifecycle_command import find_sale
-from orders import reconciliation
+from orders.reconciliation import Report
+from payments import reconciliation
 
 
 class Command(OperatorCommand):
-    help = "Checks that stock, ledger, orders, gate and line agree. Exit code 3 if they do not."
+    help = "Checks that stock, ledger, orders, payments, gate and line agree. Exit code 3 if they do not."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -23,7 +24,7 @@ class Command(OperatorCommand):
         return 0 if report.balanced else INCONSISTENT
 
 
-def _describe(report: reconciliation.Report) -> str:
+def _describe(report: Report) -> str:
     counted = ", ".join(f"{what}: {count}" for what, count in sorted(report.counted.items()))
     if report.balanced:
         return f"The books balance ({counted or 'nothing sold yet'})."

@@ -1,0 +1,203 @@
+"""Contacts of orders: saved at the checkout, read by mail and by who ships, found by e-mail, erased.
+
+The details of a person are one text, encrypted if `settings.CONTACT_KEYS` has a key. No other module
+reads or writes these rows.
+"""
+
+import json
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts import models
+from flashsale.database import require_transaction
+from flashsale.http import signing
+
+_PURPOSE = "contact-email"
+_SALE = 4  # bytes of the sale's number in an order's id: `orders/tickets.py` lays it out
+
+
+# PostgreSQL's `xmax` of a row is 0 if it was inserted. An erased row is not changed, and not returned.
+_SAVE = """
+INSERT INTO accounts_contact AS c
+    ("order", sale, email_key, sealed, language, terms_accepted_at, created_at, changed_at)
+VALUES (%(order)s, %(sale)s, %(email_key)s, %(sealed)s, %(language)s, %(accepted_at)s, %(now)s, %(now)s)
+ON CONFLICT ("order") DO UPDATE SET
+    email_key = excluded.email_key, sealed = excluded.sealed, language = excluded.language,
+    terms_accepted_at = coalesce(c.terms_accepted_at, excluded.terms_accepted_at),
+    changed_at = excluded.changed_at
+WHERE c.erased_at IS NULL
+RETURNING xmax = 0
+"""
+
+
+class Erased(Exception):
+    """The contact was erased. It is not saved again: the request to erase it is the newer wish."""
+
+
+class Unreadable(Exception):
+    """None of the keys opens a contact. The message names the order, and nothing of the person."""
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a shopper has typed. "" where nothing was asked or given.
+
+    `street` may have several lines. `region` and `city` are written as the country's post writes them,
+    `country` is an ISO 3166 alpha-2 code, `phone` an E.164 number.
+    """
+
+    email: str = ""
+    name: str = ""
+    company: str = ""
+    street: str = ""
+    district: str = ""
+    city: str = ""
+    region: str = ""
+    postcode: str = ""
+    sorting_code: str = ""
+    country: str = ""
+    phone: str = ""
+
+
+class Contact(NamedTuple):
+    """The contact of one order. `language` is that of the page on which it was given."""
+
+    order: UUID
+    details: Details
+    language: str
+    terms_accepted_at: datetime | None
+
+
+def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) -> bool:
+    """Save the contact of an order in place of an earlier one. True if it is the first.
+
+    Must run in a transaction. Raises Erased.
+    """
+    require_transaction()
+    values: dict[str, Any] = {
+        "order": order,
+        "sale": _sale_of(order),
+        "email_key": _key_of(details.email),
+        "sealed": _seal(details),
+        "language": language,
+        "accepted_at": timezone.now() if accepted_terms else None,
+        "now": timezone.now(),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_SAVE, values)
+        saved = cursor.fetchone()
+    if saved is None:
+        raise Erased
+    return bool(saved[0])
+
+
+def read(order: UUID) -> Contact | None:
+    """The contact of an order; None if there is none, or if it is erased. Raises Unreadable."""
+    row = models.Contact.objects.filter(pk=order, erased_at=None).first()
+    if row is None:
+        return None
+    return Contact(row.order, _open(row), row.language, row.terms_accepted_at)
+
+
+def read_many(orders: Iterable[UUID]) -> dict[UUID, Details]:
+    """The details of these orders' contacts, without missing and erased ones. Raises Unreadable."""
+    rows = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return {row.order: _open(row) for row in rows}
+
+
+def find_orders(email: str) -> list[UUID]:
+    """The orders with this e-mail address, newest first, however it is spelt."""
+    message = canonical_email(email).encode()
+    keys = [key.hex() for key in signing.sign_with_each(_PURPOSE, message)]
+    rows = models.Contact.objects.filter(email_key__in=keys) if message else []
+    return [row.order for row in sorted(rows, key=lambda row: row.created_at, reverse=True)]
+
+
+def orders_with_contact(sale: int) -> list[UUID]:
+    """The orders of a sale whose contact is not erased."""
+    kept = models.Contact.objects.filter(sale=sale, erased_at=None)
+    return list(kept.order_by("order").values_list("order", flat=True))
+
+
+def has_any() -> bool:
+    """Whether there is a contact that is not erased."""
+    return models.Contact.objects.filter(erased_at=None).exists()
+
+
+def is_erased(order: UUID) -> bool | None:
+    """Whether the order's contact was erased; None if it never had one."""
+    found = models.Contact.objects.filter(pk=order).only("erased_at").first()
+    return None if found is None else found.erased_at is not None
+
+
+def erase(orders: Iterable[UUID]) -> int:
+    """Erase the contacts of these orders for good. Returns how many there were. The row stays, and says
+    that and when it was erased."""
+    there = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return there.update(sealed="", email_key="", erased_at=timezone.now())
+
+
+def canonical_email(address: str) -> str:
+    """The form in which addresses are compared: NFC, in small letters, the domain as DNS has it. "" for
+    text that is no address.
+
+    Letters that are only alike stay apart, such as ß and ss: the mailboxes, and by IDNA 2008 the domains,
+    may be those of two people.
+    """
+    local, at, domain = unicodedata.normalize("NFC", address.strip()).lower().rpartition("@")
+    if not (local and domain):
+        return ""
+    with suppress(UnicodeError):  # no name of DNS: compared as it is
+        in_dns = domain.encode("idna")
+        if domain.isascii() or in_dns.decode("idna") == domain:
+            domain = in_dns.decode("ascii")
+    return f"{local}{at}{domain}"
+
+
+def _key_of(email: str) -> str:
+    canonical = canonical_email(email)
+    return signing.sign(_PURPOSE, canonical.encode()).hex() if canonical else ""
+
+
+def _sale_of(order: UUID) -> int:
+    return int.from_bytes(order.bytes[:_SALE], "big")
+
+
+# --- Encryption at rest ---------------------------------------------------------------------------
+
+
+@cache
+def _fernet(keys: tuple[str, ...]) -> MultiFernet:
+    """Encrypts with the first key, and opens what any of them has encrypted."""
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def _seal(details: Details) -> str:
+    plain = json.dumps({name: value for name, value in asdict(details).items() if value})
+    if not settings.CONTACT_KEYS:
+        return plain
+    return _fernet(tuple(settings.CONTACT_KEYS)).encrypt(plain.encode()).decode()
+
+
+def _open(row: models.Contact) -> Details:
+    plain = row.sealed
+    if not plain.startswith("{"):  # it was saved while there was a key
+        try:
+            plain = _fernet(tuple(settings.CONTACT_KEYS)).decrypt(plain).decode()
+        except (InvalidToken, ValueError):  # ValueError: there is no key at all
+            raise Unreadable(
+                f"The contact of order {row.order} is encrypted with a key that CONTACT_KEYS lacks."
+            ) from None
+    known = {field.name for field in fields(Details)}
+    return Details(**{name: text for name, text in json.loads(plain).items() if name in known})

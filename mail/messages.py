@@ -1,0 +1,35 @@
+"""Mails as they are sent: a letter with its addresses and headers, as text and as HTML."""
+
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+
+from mail.letters import Letter
+from orders.models import OutboxRow
+
+
+def compose(row: OutboxRow, letter: Letter, address: str, language: str) -> EmailMultiAlternatives:
+    """The mail of a row, in the active language, which `language` names."""
+    context = {"letter": letter, "language": language, "site": settings.SITE_URL}
+    message = EmailMultiAlternatives(
+        # Raw SQL can put a line break into a name, and Django refuses one in a header.
+        " ".join(letter.subject.split()),
+        render_to_string("mail/letter.txt", context),
+        settings.MAIL_FROM,
+        [address],
+        reply_to=[settings.MAIL_REPLY_TO] if settings.MAIL_REPLY_TO else None,
+        headers={
+            "Message-ID": message_id(row),
+            "Auto-Submitted": "auto-generated",  # RFC 3834: no holiday notices as answers
+            "Content-Language": language,
+        },
+    )
+    message.attach_alternative(render_to_string("mail/letter.html", context), "text/html")
+    return message
+
+
+def message_id(row: OutboxRow) -> str:
+    """The same however often the row is sent, so that mailboxes can drop a copy."""
+    return f"<order-news.{row.pk}@{urlsplit(settings.SITE_URL).hostname}>"

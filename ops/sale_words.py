@@ -1,0 +1,79 @@
+"""What `manage.py sale` says of a sale and of its gate, in lines for a terminal."""
+
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from flashsale.characters import isolate
+from inventory.models import Sale
+from ops.lifecycle_command import Facts, format_in_zone, format_window, sale_facts
+from ops.overview import Overview
+from orders.audit_trail import describe_change
+from orders.models import AuditEntry
+
+_UTC = ZoneInfo("UTC")
+
+
+def describe(sale: Sale) -> str:
+    """The sale in a question: its slug, state and window."""
+    return f"{sale.slug} ({sale.state(timezone.now())}, {format_window(sale)})"
+
+
+def describe_rules(sale: Sale) -> str:
+    """Its limit, and the rules of its checkout if it has one."""
+    if not sale.has_checkout:
+        return f"limit {sale.limit}"
+    asks = f", asks for {sale.get_ask_display()}" if sale.ask else ""
+    paid = f", paid by {sale.payment}" if sale.payment else ""
+    return f"limit {sale.limit}, hold {sale.hold_minutes} min{asks}{paid}"
+
+
+def describe_result(sale: Sale) -> tuple[Facts, str]:
+    """The sale after a change, for JSON and as a line."""
+    words = (
+        f"{sale.slug}: {sale.state(timezone.now())}, {format_window(sale)}, {describe_rules(sale)}"
+    )
+    return {"sale": sale_facts(sale)}, words
+
+
+def describe_sale(sale: Sale) -> list[str]:
+    """The sale as PostgreSQL holds it."""
+    lines = [
+        f"{sale.slug}  {sale}",
+        f"phase      {sale.state(timezone.now())}; {describe_rules(sale)};"
+        f" {sale.confirmed} orders confirmed{f', {sale.held} held' if sale.hold_minutes else ''}",
+        f"window     {format_window(sale)}",
+    ]
+    if sale.time_zone != "UTC":
+        lines.append(f"           {format_window(sale, _UTC)}")
+    if sale.price_note:
+        lines.append(f"price      {isolate(sale.price_note)}")
+    if sale.has_checkout:
+        kept = f"{sale.contact_days} days" if sale.contact_days else "for ever"
+        lines.append(f"contacts   kept {kept}; terms of {len(sale.terms):,} characters")
+    return lines
+
+
+def describe_gate(seen: Overview) -> list[str]:
+    """Its gate, or why it has none."""
+    view = seen.view
+    if view is None:
+        return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
+    state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
+    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
+    return [
+        f"gate       {state}, at version {view.version} of {seen.sale.version}",
+        f"line       {view.waiting} purchases{oldest}",
+    ]
+
+
+def audit_row(entry: AuditEntry, zone: ZoneInfo) -> tuple[str, ...]:
+    """A row of the sale's audit: when, by whom, what, of what, the change and its reason."""
+    return (
+        format_in_zone(entry.at.replace(microsecond=0), zone),
+        entry.actor,
+        entry.get_action_display(),
+        entry.subject,
+        describe_change(entry),
+        entry.reason,
+    )

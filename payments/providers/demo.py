@@ -1,0 +1,185 @@
+"""The demo provider: a card page of our own that takes no money, with books of its own.
+
+It plays another company: the shop knows it by `payments/providers/base.py` alone, and its page is
+`payments/demo_page.py`.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.utils import timezone
+
+from flashsale.http import signing
+from payments.models import DemoPayment
+from payments.providers.base import (
+    Event,
+    Forged,
+    Order,
+    Provider,
+    RefundSeen,
+    Refused,
+    Seen,
+    Stage,
+    Started,
+)
+
+DAWDLES = 20  # seconds until it does what a slow payment comes to
+SIGNATURE = "Demo-Signature"
+_PURPOSE = "demo-payment-event"
+
+
+def make() -> Provider:
+    return Demo()
+
+
+class Demo:
+    """Keeps payments in `DemoPayment`. Each call is one transaction and acts once per key."""
+
+    name = "demo"
+
+    def start(self, order: Order) -> Started:
+        payment, _ = DemoPayment.objects.get_or_create(
+            key=order.key,
+            defaults={
+                "amount": order.amount,
+                "currency": order.currency,
+                "title": f"{order.title} · {order.reference}"[:200],
+                "back": order.back,
+            },
+        )
+        # Without a host: the page is on the one that the shopper uses.
+        return Started(str(payment.pk), f"/payments/demo/{payment.pk}/")
+
+    def fetch(self, reference: str) -> Seen:
+        payment = _find(reference)
+        if payment.acts_at:
+            with transaction.atomic():
+                payment = _lock(reference)
+        return _seen(payment)
+
+    def capture(self, reference: str, amount: int, currency: str, key: str) -> Seen:
+        with transaction.atomic():
+            payment = _lock(reference)
+            if payment.state == Stage.AUTHORISED:
+                if (amount, currency) != (payment.amount, payment.currency):
+                    raise Refused("another amount was authorised")
+                payment.state, payment.captured = Stage.CAPTURED, amount
+                payment.save(update_fields=["state", "captured"])
+            elif payment.state != Stage.CAPTURED:
+                raise Refused(f"the payment is {payment.state}")
+            return _seen(payment)
+
+    def void(self, reference: str, key: str) -> Seen:
+        with transaction.atomic():
+            payment = _lock(reference)
+            if payment.state in (Stage.OPEN, Stage.AUTHORISED):
+                payment.state, payment.acts_at = Stage.VOIDED, None
+                payment.save()
+            return _seen(payment)
+
+    def refund(self, reference: str, amount: int, currency: str, key: str) -> RefundSeen:
+        with transaction.atomic():
+            payment = _lock(reference)
+            if payment.refund_key != key:
+                if payment.state != Stage.CAPTURED:
+                    raise Refused(f"the payment is {payment.state}")
+                if (amount, currency) != (payment.captured, payment.currency):
+                    raise Refused("another amount was captured")
+                payment.state, payment.refunded, payment.refund_key = Stage.REFUNDED, amount, key
+                payment.save()
+            return RefundSeen(f"refund-{payment.pk}", done=True)
+
+    def fetch_refund(self, reference: str, refund: str) -> RefundSeen:
+        payment = _find(reference)
+        if not payment.refunded:
+            raise Refused("there is no refund")
+        return RefundSeen(refund, done=True)
+
+    def read_event(self, body: bytes, headers: Mapping[str, str]) -> Event:
+        try:
+            signature = bytes.fromhex(headers.get(SIGNATURE, ""))
+        except ValueError as malformed:
+            raise Forged("the signature is malformed") from malformed
+        if not signing.is_signed(_PURPOSE, body, signature):
+            raise Forged("the signature is not the demo provider's")
+        try:
+            told = json.loads(body)
+            return Event(told["id"], told["kind"], told["payment"], told["key"])
+        except (ValueError, KeyError, TypeError) as malformed:
+            raise Forged("the event cannot be read") from malformed
+
+
+# --- What its page does ------------------------------------------------------------------------------
+
+
+def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
+    """Do what the shopper chose on the page: pay, twice, leave, slow or decline. Returns the events that
+    the provider sends, as body and headers. Does nothing to a payment that is not open any more."""
+    with transaction.atomic():
+        payment = _lock(reference)
+        if payment.state != Stage.OPEN or payment.acts_at:
+            return []
+        if choice == "slow":
+            payment.acts_at = timezone.now() + timedelta(seconds=DAWDLES)
+        else:
+            payment.state = Stage.FAILED if choice == "decline" else Stage.AUTHORISED
+        if choice == "twice":
+            payment.twin = DemoPayment.objects.create(
+                key=f"{payment.key} twice",
+                amount=payment.amount,
+                currency=payment.currency,
+                title=payment.title,
+                back=payment.back,
+                state=Stage.AUTHORISED,
+            )
+        payment.save(update_fields=["state", "acts_at", "twin"])
+    if payment.acts_at:
+        return []
+    paid = [payment, *([payment.twin] if payment.twin else [])]
+    return [_event(each, payment.key) for each in paid]
+
+
+def find(reference: str) -> DemoPayment | None:
+    """The payment for its page."""
+    try:
+        return _find(reference)
+    except Refused:
+        return None
+
+
+def _event(payment: DemoPayment, key: str) -> tuple[bytes, dict[str, str]]:
+    told = {
+        "id": str(uuid4()),
+        "kind": f"payment.{payment.state}",
+        "payment": str(payment.pk),
+        "key": key,
+    }
+    body = json.dumps(told).encode()
+    return body, {SIGNATURE: signing.sign(_PURPOSE, body).hex()}
+
+
+def _lock(reference: str) -> DemoPayment:
+    """The locked payment, with what it has come to by now."""
+    payment = _find(reference, lock=True)
+    if payment.acts_at and payment.acts_at <= timezone.now() and payment.state == Stage.OPEN:
+        payment.state, payment.acts_at = Stage.AUTHORISED, None
+        payment.save()
+    return payment
+
+
+def _find(reference: str, *, lock: bool = False) -> DemoPayment:
+    payments = DemoPayment.objects.all()
+    if lock:
+        payments = payments.select_for_update(no_key=True)
+    try:
+        return payments.get(pk=UUID(reference))
+    except (DemoPayment.DoesNotExist, ValueError) as unknown:
+        raise Refused("there is no such payment") from unknown
+
+
+def _seen(payment: DemoPayment) -> Seen:
+    why = "declined" if payment.state == Stage.FAILED else ""
+    return Seen(Stage(payment.state), payment.captured or payment.amount, payment.currency, why)

@@ -1,0 +1,11 @@
+"""Celery tasks: each calls one function. Nothing depends on them alone: a missed round is made up by
+the next."""
+
+from celery import shared_task
+
+from payments import personal_data
+
+
+@shared_task
+def erase_contacts() -> None:
+    personal_data.erase_overdue()

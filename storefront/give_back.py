@@ -1,0 +1,83 @@
+"""`POST /orders/<id>/give-back`: a shopper gives a hold back, and its units are on sale again."""
+
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from flashsale.database import in_thread
+from flashsale.http.request import Request
+from flashsale.http.response import Response, json_response, redirect
+from flashsale.observe import logs
+from inventory.click_answers import ClickAnswer
+from orders import cancellation, tickets
+from orders.changes import NotPossible, NotReplicated
+from orders.models import Order
+from storefront import click_responses, feed, order_access
+from storefront.click_form import EarlyAnswer, lacks_cookies, read_fields
+from storefront.outcome import (
+    Found,
+    as_json,
+    find_order,
+    not_found,
+    read_number,
+    render_settled,
+)
+from storefront.responses import RETRY, failure
+
+_CONFLICT = 409
+
+
+async def give_back(request: Request, purchase: str) -> Response:
+    """Give the hold back and show the outcome. The ticket of the purchase proves whose it is, or the key
+    of the order's link; sent twice, the form gets the same answer. 409 with the outcome if the order is
+    not held any more."""
+    try:
+        fields = await read_fields(request)
+    except EarlyAnswer as early:
+        return click_responses.answer_early(request, early)
+    number = read_number(purchase)
+    if number is None:
+        return not_found(request)
+    if not _is_proven(request, number, fields.get("ticket", "")):
+        lost = lacks_cookies(request, fields)
+        return failure(request, ClickAnswer.COOKIES if lost else ClickAnswer.TICKET)
+    logs.bind_purchase(number)
+    try:
+        given = await in_thread(_give_back, number)
+        found = await find_order(number)
+    except (DatabaseError, TimeoutError):
+        return failure(request, ClickAnswer.BUSY, RETRY)
+    if found is None:
+        return not_found(request)
+    return await _show(request, number, found, 200 if given else _CONFLICT)
+
+
+def _is_proven(request: Request, purchase: UUID, ticket: str) -> bool:
+    """Browsers send the key's cookie with forms of the shop's own pages only (SameSite)."""
+    if order_access.has_key(request, purchase):
+        return True
+    if request.shopper is None:
+        return False
+    found = tickets.read_ticket(ticket, tickets.sale_of(purchase), request.shopper)
+    return found is not None and found.purchase == purchase
+
+
+def _give_back(purchase: UUID) -> bool:
+    """Whether the order is cancelled now."""
+    try:
+        cancellation.give_back(purchase)
+    except (NotPossible, Order.DoesNotExist):
+        return False
+    except NotReplicated:
+        pass  # it is committed, and the caretaker replicates it
+    return True
+
+
+async def _show(request: Request, purchase: UUID, found: Found, status: int) -> Response:
+    if request.wants_json:
+        error = {} if status == 200 else {"error": "not_held"}
+        return json_response(status, error | as_json(purchase, found))
+    live = await feed.current().live_sale_by_id(tickets.sale_of(purchase))
+    if request.from_htmx and live:
+        return render_settled(request, live, purchase, found.answer, status, found.bought)
+    return redirect(f"/orders/{purchase}/")
