@@ -15,7 +15,7 @@ from inventory.models import Sale
 from mail import sending
 from mail.tests import smtp_server
 from mail.tests.smtp_server import MailServer
-from orders import outbox, sale_lifecycle, settlement
+from orders import caretaker, outbox, sale_lifecycle, settlement
 from orders.models import Order, OutboxRow
 from orders.outbox import Event
 from tests.cast import queue_up, run_caretaker
@@ -25,7 +25,8 @@ MakeOrder = Callable[..., Order]
 
 @pytest.fixture(autouse=True)
 def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests have left is not due, and no pause of theirs goes on."""
+    """What other tests have left is not due, their holds have ended, and no pause of theirs goes on."""
+    caretaker.expire_holds()
     OutboxRow.objects.filter(due__isnull=False).update(due=None)
     monkeypatch.setattr(sending, "_pauses", sending._Pauses())
 
