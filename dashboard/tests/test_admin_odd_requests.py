@@ -28,6 +28,7 @@ from inventory.picture_limits import MOST_BYTES
 from inventory.products import Product
 from orders import settlement
 from orders.models import Order
+from payments.models import Attempt, ProviderEvent, Refund
 from tests.cast import queue_up, stocked
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -130,13 +131,25 @@ def test_a_page_of_no_row_is_no_error(model: type[Model], root: Client) -> None:
     assert failed(root, tried) == {}
 
 
-@pytest.mark.parametrize("model", USUAL, ids=label)
-def test_a_page_of_a_row_with_odd_parameters_is_no_error(
-    model: type[Model], root: Client, make_sale: MakeSale
-) -> None:
+@pytest.fixture
+def paid(make_sale: MakeSale) -> Iterator[None]:
+    """An order with a payment that was given back. Removed again: it is in no provider's books."""
     sale = make_sale()
-    queue_up(sale, 1)
+    [order] = queue_up(sale, 1)
     settlement.settle(sale.pk)
+    attempt = Attempt.objects.create(
+        order_id=order, provider="demo", amount=100, currency="EUR", state="refunded", due=None
+    )
+    refund = Refund.objects.create(attempt=attempt, amount=100, state="done", due=None)
+    event = ProviderEvent.objects.create(provider="demo", event_id=str(attempt.pk), due=None)
+    yield
+    for row in (event, refund, attempt):
+        row.delete()
+
+
+@pytest.mark.usefixtures("paid")
+@pytest.mark.parametrize("model", USUAL, ids=label)
+def test_a_page_of_a_row_with_odd_parameters_is_no_error(model: type[Model], root: Client) -> None:
     Group.objects.get_or_create(name="drivers")
     row = model._default_manager.first()
     assert row

@@ -260,7 +260,7 @@ def test_whatever_is_lost_the_money_agrees(
 
 
 @pytest.mark.deep
-@examples(LESS, max_examples=400)
+@examples(LESS, max_examples=100)
 @given(script=scripts)
 def test_whatever_is_lost_the_money_agrees_many_times(
     provider: Stripe, fake: FakeStripe, script: list[tuple[str, dict[str, str], str]]
