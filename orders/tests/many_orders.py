@@ -1,4 +1,7 @@
-"""A sale that is over, with very many orders: more than the sockets and buffers of an export hold."""
+"""A sale that is over, with very many orders: more than the sockets and buffers of an export hold.
+
+A socket holds up to 4 MB on each side, and libpq reads what has come. The orders have 20 MB.
+"""
 
 from django.db import connection
 
@@ -13,20 +16,21 @@ def turn_away_very_many(sale: Sale, many: int = MANY) -> Sale:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price,"
-            " currency, status, reason, version, accepted_at, settled_at)"
+            " currency, status, reason, version, accepted_at, settled_at, product_name, option, sku)"
             " SELECT gen_random_uuid(), %s, %s, gen_random_uuid(), 1, 12900, 'EUR', 'rejected',"
-            " 'sold_out', 1, now() + n * interval '1 ms', now() FROM generate_series(1, %s) AS n",
-            [sale.pk, sale.variants.get().pk, many],
+            " 'sold_out', 1, now() + n * interval '1 ms', now(), %s, %s, 'SHOE'"
+            " FROM generate_series(1, %s) AS n",
+            [sale.pk, sale.variants.get().pk, "Shoe" * 30, "Size" * 10, many],
         )
     return sale
 
 
 def exports_in_postgresql() -> int:
-    """How many sessions export orders right now."""
+    """How many sessions export orders. A session may have sent all to a client that has not read it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
-            " AND query LIKE '%%COPY (%%orders_order%%' AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE query LIKE '%%COPY (%%orders_order%%' AND pid <> pg_backend_pid()"
         )
         return int(cursor.fetchone()[0])
 
