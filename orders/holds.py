@@ -138,8 +138,8 @@ class _Confirmation(NamedTuple):
 
 
 def _confirm_together(sale: int, asked: list[_Confirmation]) -> list[bool | Exception]:
-    """Confirm orders of a sale in one transaction. One that is refused stops no other; of an error that
-    nobody has foreseen each gets to know whether it is its own."""
+    """Confirm orders of a sale in one transaction. One that is refused stops no other; an unforeseen
+    error is that of one."""
     try:
         return _confirm(sale, asked)
     except OperationalError:

@@ -90,7 +90,7 @@ def test_one_that_is_refused_stops_no_other(sale: Sale) -> None:
     assert reconciliation.verify(sale.pk).faults == {}
 
 
-def test_an_error_that_nobody_foresaw_is_that_of_one(sale: Sale) -> None:
+def test_an_unforeseen_error_is_that_of_one(sale: Sale) -> None:
     """What it has written goes with it."""
 
     def write_and_break(order: Order) -> None:
