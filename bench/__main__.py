@@ -35,7 +35,7 @@ MEASURED: dict[str, tuple[Part, ...]] = {
     ),
     "sockets": (watching.measure_sockets,),
     "checkout": (
-        checkout.measure_typing_winners,
+        *(partial(checkout.measure_typing_winners, pace=pace) for pace in checkout.PACES),
         *(partial(checkout.measure_hasty_winners, places=n) for n in HASTY),
     ),
 }

@@ -235,8 +235,13 @@ class Desk(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if location:
             self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except (
+            ConnectionError
+        ):  # who asked is killed, or waits no longer; the books stay as they are
+            self.close_connection = True
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

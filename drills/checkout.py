@@ -74,11 +74,12 @@ class Checkout:
         times: Times | None = None,
         slots: asyncio.Semaphore | None = None,
         typing: float = 0.0,
+        paying: float = 0.0,
     ) -> None:
         """`times` collects how long answers took. `slots` bounds the requests of many shoppers. `typing`
-        is how many seconds the form takes to fill in."""
+        and `paying` are how many seconds the form and the provider's page take to fill in."""
         self._site, self._purchase, self._chance = site, purchase, chance
-        self._typing = typing
+        self._typing, self._paying = typing, paying
         self._browsers = {site.origin: browser}
         self._times: Times = defaultdict(list) if times is None else times
         self._slots = slots or asyncio.Semaphore()
@@ -93,6 +94,7 @@ class Checkout:
                 if not left:
                     return await self.read_status()
                 choice = left.pop(0)
+                await asyncio.sleep(self._paying)
                 await self.choose(page, choice)
                 if choice == LEAVE:
                     return "held"

@@ -59,7 +59,7 @@ def _cancel(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]
             raise NotPossible("The order is being paid just now, and cannot be given back.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
-            take_arrow(locked, Order.Status.CANCELLED, sale)
+            take_arrow([locked], Order.Status.CANCELLED, sale)
             if units := locked.owned:  # as it was read
                 returned = StockMovement.Reason.CANCELLED
                 stock.move(variant, units, returned, sales=sales, actor=by, order=locked.pk)

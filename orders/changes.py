@@ -5,7 +5,7 @@ NotPossible, NotReplicated, DoesNotExist, and django.db.DatabaseError if Postgre
 lock is held too long.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import redis
@@ -116,23 +116,29 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
     return locked
 
 
-def take_arrow(order: Order, to: Order.Status, sale: Sale) -> None:
-    """Give a locked order its next status, in the version of its locked sale, and tell of it. The
-    caller moves the units. Raises NotPossible if there is no such arrow."""
+def check_arrow(order: Order, to: Order.Status) -> None:
+    """Raises NotPossible if the order cannot get this status."""
     if not order.may_become(to):
         was = order.get_status_display().lower()
         raise NotPossible(
             f"{'An' if was[0] == 'e' else 'A'} {was} order cannot be {to.label.lower()}."
         )
+
+
+def take_arrow(orders: Sequence[Order], to: Order.Status, sale: Sale) -> None:
+    """Give locked orders their next status, in the version of their locked sale, and tell of it. The
+    caller moves the units. Raises NotPossible if one of them has no such arrow."""
+    for order in orders:
+        check_arrow(order, to)
     if sale.has_checkout and to in outbox.OF_ARROWS:
-        outbox.tell([order.pk], outbox.OF_ARROWS[to])
-    count_orders(sale, order.status, -1)
-    count_orders(sale, to, 1)
-    if to != order.Status.HELD:
-        order.capturing = False  # whatever the payment comes to, there is no hold to keep
-    order.status = to
-    order.version = sale.version
-    order.save(update_fields=["status", "version", "capturing"])
+        outbox.tell([order.pk for order in orders], outbox.OF_ARROWS[to])
+    for order in orders:
+        count_orders(sale, order.status, -1)
+        count_orders(sale, to, 1)
+        # Whatever its payment comes to, there is no hold to keep.
+        order.status, order.version, order.capturing = to, sale.version, False
+    changed = {"status": to, "version": sale.version, "capturing": False}
+    Order.objects.filter(pk__in=[order.pk for order in orders]).update(**changed)
 
 
 def count_orders(sale: Sale, status: str, orders: int) -> None:

@@ -39,7 +39,7 @@ _PROBLEM = 200  # characters
 _CONFIRMS = Verdict(State.CAPTURED, change=Change.CONFIRM)
 
 
-class Changed(Exception):
+class Changed(NotPossible):
     """Order or attempt have changed since the verdict: judge again."""
 
 
@@ -68,7 +68,7 @@ def apply(attempt: UUID, seen: Seen, *, just_captured: bool = False) -> Step:
                     return verdict.step
             else:
                 return verdict.step
-        except (Changed, NotPossible) as error:
+        except NotPossible as error:
             log.info("attempt %s: judged again: %s", attempt, error)
     raise Unsettled("The order changes all the time.")
 
