@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from drills.log_check import Fault
-from drills.money_check import Money, Payment, count_open, count_untold, find_money_faults, read_money
+from drills.money_check import (
+    Money,
+    Payment,
+    count_open,
+    count_untold,
+    find_money_faults,
+    read_money,
+)
 from drills.payers import PayersLog
 from flashsale.templatetags.money import money as show_money
 from inventory.models import Sale, StockMovement
