@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from drills.log_check import Fault
-from drills.money_check import Money, Payment, count_open, find_money_faults, read_money
+from drills.money_check import (
+    Money,
+    Payment,
+    count_open,
+    count_untold,
+    find_money_faults,
+    read_money,
+)
 from drills.payers import PayersLog
 from flashsale.templatetags.money import money as show_money
 from inventory.models import Sale, StockMovement
@@ -69,7 +76,7 @@ def settle_checkouts(
     """Wait until every payment has its end, and compare money with orders. What does not agree after
     `seconds` is a fault. `books` are the provider's, if it is not the demo."""
     end = time.monotonic() + seconds
-    while count_open(sale) and time.monotonic() < end:
+    while (count_untold(sale) or count_open(sale)) and time.monotonic() < end:
         time.sleep(_TICK)
     money = read_money(sale, books)
     faults = [Fault("unexpected_page", {"page": problem}) for problem in log.problems]

@@ -85,7 +85,7 @@ class PayersLog:
 
 
 class Payers:
-    """Take shoppers through their checkouts, each by a habit that is drawn by the shares."""
+    """Take shoppers through their checkouts, each by a habit that is dealt by the shares."""
 
     def __init__(self, site: Site, shares: Mapping[str, int]) -> None:
         self.log = PayersLog()
@@ -94,7 +94,7 @@ class Payers:
 
     async def check_out(self, browser: Browser, purchase: str, chance: random.Random) -> None:
         """Do with one held order what a shopper does. Returns when the habit is done with it."""
-        habit = draw_habit(self._shares, chance)
+        habit = deal_habit(self._shares, self.log.habits)
         self.log.habits[habit] += 1
         checkout = Checkout(
             self._site, browser, purchase, chance, times=self.log.times, slots=self._slots
@@ -105,10 +105,13 @@ class Payers:
             self.log.problems.append(f"{habit}, order {purchase}: {problem}")
 
 
-def draw_habit(shares: Mapping[str, int], chance: random.Random) -> str:
-    """Draw one habit by the shares, which need not have the sum 100."""
-    names = list(shares)
-    return chance.choices(names, [shares[name] for name in names])[0]
+def deal_habit(shares: Mapping[str, int], dealt: Counter[str]) -> str:
+    """The habit that is furthest behind its share; the shares need not have the sum 100.
+
+    Not drawn: which shoppers get a hold is up to the shop, and a small crowd would lack some habits.
+    """
+    part = (dealt.total() + 1) / sum(shares.values())
+    return max(shares, key=lambda habit: shares[habit] * part - dealt[habit])
 
 
 def parse_shares(given: str) -> dict[str, int]:

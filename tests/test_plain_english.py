@@ -39,7 +39,9 @@ LONGEST_FILE, LONGEST_FUNCTION, MEDIAN_FUNCTION = 300, 60, 6  # lines
 
 def python_files() -> list[Path]:
     found = (path for folder in PRODUCT for path in (ROOT / folder).rglob("*.py"))
-    return [path for path in found if not {"tests", "migrations"} & set(path.parts)]
+    return [
+        path for path in found if not {"tests", "migrations"} & set(path.relative_to(ROOT).parts)
+    ]
 
 
 def prose() -> list[tuple[str, str]]:

@@ -40,6 +40,12 @@ def report_of(out: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+def faults_of(report: dict[str, Any]) -> dict[str, Any]:
+    """All faults of a report of `simulate`, by kind: compared first, so that a failure says what it is."""
+    checkout = report.get("checkout", {}).get("faults", {})
+    return {**report["faults"], **report["verify"]["faults"], **checkout}
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with stack.Web.running() as web, stack.worker():

@@ -1,10 +1,10 @@
 """The shares of what simulated shoppers do with a hold."""
 
-import random
+from collections import Counter
 
 import pytest
 
-from drills.payers import HABITS, SHARES, draw_habit, parse_shares
+from drills.payers import HABITS, SHARES, deal_habit, parse_shares
 
 
 def test_every_habit_has_a_share() -> None:
@@ -15,7 +15,13 @@ def test_every_habit_has_a_share() -> None:
 def test_shares_that_are_given_leave_out_all_others() -> None:
     shares = parse_shares("pays=80, forgets=20")
     assert shares == {"pays": 80, "forgets": 20}
-    assert {draw_habit(shares, random.Random(seed)) for seed in range(50)} == {"pays", "forgets"}
+
+
+def test_each_habit_has_its_share_of_any_crowd() -> None:
+    dealt: Counter[str] = Counter()
+    for _ in range(20):
+        dealt[deal_habit(SHARES, dealt)] += 1
+    assert dealt == {habit: share // 5 for habit, share in SHARES.items()}
 
 
 @pytest.mark.parametrize("given", ["", "pays", "pays=", "pays=-1", "pays=0", "steals=3", "pays=٣"])

@@ -11,7 +11,7 @@ from django.db import connection
 from conftest import MakeSale
 from drills.crowd import Crowd
 from drills.shopper_log import Log, Reply
-from drills.tests.conftest import report_of, simulate_here
+from drills.tests.conftest import faults_of, report_of, simulate_here
 from ops.base_command import UsageError
 from orders import reconciliation
 from tests import deadlines, stack
@@ -42,8 +42,9 @@ def test_a_crowd_buys_the_stock_and_everything_agrees(url: str, make_sale: MakeS
     sale = make_sale(stock={"shoe": 10, "bag": 5}, limit=2)
     options = ("--sale", sale.slug, "--shoppers", "40", "--seconds", "3", "--seed", "5")
     code, out, err = simulate(url, *options, "--no-input", "--json")
-    assert (code, err) == (0, "")
     report = report_of(out)
+    assert faults_of(report) == {}
+    assert (code, err) == (0, "")
     assert report["consistent"]
     assert report["verify"]["balanced"]
     assert sum(report["shoppers"].values()) == 40
@@ -137,6 +138,7 @@ def test_an_interrupted_crowd_waits_for_its_answers_and_reports(
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=deadlines.seconds(40))
     report = report_of(out)
+    assert faults_of(report) == {}
     assert process.returncode == 130
     assert (report["interrupted"], report["consistent"]) == (True, True)
     assert report["purchases"]["accepted"] == sale.orders.count()

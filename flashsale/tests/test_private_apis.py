@@ -72,7 +72,9 @@ def test_what_is_called_or_overridden_exists(owner: str, name: str) -> None:
 def sources() -> Iterator[Path]:
     for folder in ROOT.iterdir():
         if folder.is_dir() and folder.name not in NOT_OURS:
-            yield from (path for path in folder.rglob("*.py") if "tests" not in path.parts)
+            yield from (
+                path for path in folder.rglob("*.py") if "tests" not in path.relative_to(ROOT).parts
+            )
 
 
 # A file that extends these classes knows the library from inside.

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from conftest import MakeSale
 from dashboard.metrics import families
 from dashboard.reading import Observer
 from dashboard.tests.admin_pages import LOOK, Staff, asking, listed, page_of
@@ -23,8 +22,6 @@ from payments.tests.cast import (
     attempt_of,
     begin,
     cancel,
-    held,
-    paid_sale,
     play,
     provider,
     reconcile,
@@ -35,13 +32,8 @@ SEES = (*LOOK, "payments.view_attempt", "payments.view_refund", "payments.view_p
 
 
 @pytest.fixture
-def sale(make_sale: MakeSale) -> Sale:
-    return paid_sale(make_sale)
-
-
-@pytest.fixture
-def order(sale: Sale) -> Order:
-    [order] = held(sale)
+def order(order: Order) -> Order:
+    """A held order that the shopper has paid at the provider."""
     begin(order)
     play(attempt_of(order), "pay")
     return order

@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from conftest import MakeSale
 from flashsale.http import signing
 from flashsale.observe import telemetry
 from orders.models import Order
@@ -14,14 +13,8 @@ from payments import paying
 from payments.models import DemoPayment, ProviderEvent
 from payments.pages import LARGEST_EVENT
 from payments.providers import demo
-from payments.tests.cast import assert_money_balances, attempt_of, begin, held, paid_sale, reconcile
+from payments.tests.cast import assert_money_balances, attempt_of, begin, reconcile
 from payments.tests.test_races import event_of
-
-
-@pytest.fixture
-def order(make_sale: MakeSale) -> Order:
-    [order] = held(paid_sale(make_sale))
-    return order
 
 
 @pytest.fixture

@@ -34,17 +34,6 @@ from payments.tests.cast import (
 from tests.cast import end_holds
 
 
-@pytest.fixture
-def sale(make_sale: MakeSale) -> Sale:
-    return paid_sale(make_sale)
-
-
-@pytest.fixture
-def order(sale: Sale) -> Order:
-    [order] = held(sale)
-    return order
-
-
 def stage(order: Order) -> str:
     view = paying.describe(order.pk)
     assert view

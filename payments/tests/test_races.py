@@ -41,13 +41,8 @@ from tests.cast import at_once, end_holds, owned_units
 
 
 @pytest.fixture
-def sale(make_sale: MakeSale) -> Sale:
-    return paid_sale(make_sale)
-
-
-@pytest.fixture
-def order(sale: Sale) -> Order:
-    [order] = held(sale)
+def order(order: Order) -> Order:
+    """A held order whose payment has begun."""
     begin(order)
     return order
 

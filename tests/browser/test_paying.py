@@ -1,10 +1,12 @@
 """From the click to a paid order in a browser, with the demo provider, and each way to come back."""
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
+from payments.models import Attempt, DemoPayment
 from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import answer
 from tests.browser.test_accessible import DESKTOP, PHONE
@@ -81,6 +83,9 @@ def test_a_bank_that_takes_its_time_is_waited_for(
     page = at_checkout(shop, open_page, sale)
     pay(page, "The bank takes 20 seconds")
     expect(page.get_by_text("No payment has arrived yet.")).to_be_visible()
+    attempt = order_of(sale).attempts.get()
+    DemoPayment.objects.filter(pk=attempt.reference).update(acts_at=timezone.now())
+    Attempt.objects.filter(pk=attempt.pk).update(due=timezone.now())
     expect(answer(page, "confirmed")).to_contain_text("is yours", timeout=SLOW_PATIENCE)
     assert order_of(sale).attempts.count() == 1
 

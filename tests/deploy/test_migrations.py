@@ -159,7 +159,10 @@ def test_who_could_edit_products_can_edit_variants() -> None:
         of_variants = ContentType.objects.get_for_model(Variant)
         Permission.objects.filter(codename="change_product").delete()  # this release's
         old = Permission.objects.create(content_type=of_variants, codename="change_product")
-        group, anna = Group.objects.create(name="editors"), User.objects.create(username="anna")
+        group, anna = (
+            Group.objects.create(name="editors"),
+            User.objects.create(username="anna-edits"),
+        )
         group.permissions.add(old)
         anna.groups.add(group)
         import_module("inventory.migrations.0009_variant").give_permissions(apps, None)
@@ -177,7 +180,10 @@ def test_they_can_where_django_made_the_permissions_of_products_before() -> None
         made = Permission.objects.get(codename="change_product")
         of_variants = ContentType.objects.get_for_model(Variant)
         old = Permission.objects.create(content_type=of_variants, codename="change_product")
-        group, anna = Group.objects.create(name="editors"), User.objects.create(username="anna")
+        group, anna = (
+            Group.objects.create(name="editors"),
+            User.objects.create(username="anna-edits"),
+        )
         group.permissions.add(old)
         anna.user_permissions.add(old)
         import_module("inventory.migrations.0012_fill_products").permissions_of_products(apps, None)
@@ -268,19 +274,21 @@ def test_what_was_never_sold_is_joined_by_name_and_text() -> None:
 
 
 def test_a_product_gets_text_slug_and_each_picture_once() -> None:
-    digest, other = "a" * 32, "b" * 32
+    digest, other, shoe = "a" * 32, "b" * 32, "Galosh"  # other tests have made many a shoe
     with before_products() as cursor:
         variants = [
-            insert_variant(cursor, "42", picture=f"products/{digest}.webp", text="A shoe"),
-            insert_variant(cursor, "43", picture=f"products/{digest}_x7Yz.webp", text="The same"),
-            insert_variant(cursor, "44", picture=f"products/{other}.webp", text="Its sole"),
-            insert_variant(cursor, "45", description="Of the last"),
+            insert_variant(cursor, "42", shoe, picture=f"products/{digest}.webp", text="A shoe"),
+            insert_variant(
+                cursor, "43", shoe, picture=f"products/{digest}_x7Yz.webp", text="The same"
+            ),
+            insert_variant(cursor, "44", shoe, picture=f"products/{other}.webp", text="Its sole"),
+            insert_variant(cursor, "45", shoe, description="Of the last"),
         ]
         cursor.execute("UPDATE inventory_product SET description = '# <b>5*</b>' WHERE sku = '42'")
         listed(variants, 9)
         fill_products()
         product = Product.objects.get(variants__sku="42")
-        assert (product.name, product.slug) == ("Shoe", "shoe")
+        assert (product.name, product.slug) == ("Galosh", "galosh")
         assert render_markdown(product.description) == "<p># &lt;b&gt;5*&lt;/b&gt;</p>\n"
         pictures = product.pictures.values_list("file", "text", "file_width")
         assert list(pictures) == [

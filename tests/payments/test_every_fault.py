@@ -22,7 +22,15 @@ from payments.models import Attempt
 from payments.providers import registry
 from payments.providers.stripe import Stripe
 from payments.reconciliation import check_payments
-from payments.tests.cast import attempt_of, begin, cancel, expire, held, reconcile
+from payments.tests.cast import (
+    attempt_of,
+    begin,
+    cancel,
+    end_payments_of_other_tests,
+    expire,
+    held,
+    reconcile,
+)
 from tests.cast import run_caretaker
 from tests.payments.fake_stripe import FakeStripe
 from tests.payments.stripe_faults import ACTS, ENDPOINTS
@@ -34,6 +42,7 @@ FAULTS += ["wrong_currency"]
 @pytest.fixture
 def shop(provider: Stripe, settings: Settings) -> Iterator[None]:
     """Sales may name Stripe, which is the fake."""
+    end_payments_of_other_tests()
     settings.PAYMENT_PROVIDERS = ["demo", "stripe"]
     with patch.dict(registry._made, {"stripe": provider}):
         yield

@@ -19,6 +19,7 @@ from payments.tests.cast import (
     attempt_of,
     begin,
     cancel,
+    end_payments_of_other_tests,
     expire,
     held,
     paid_sale,
@@ -36,6 +37,7 @@ def shop(
     fake: FakeStripe, settings: Any, impatient: Stripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A shop whose sales are paid at the fake, without a circuit that opens after so many faults."""
+    end_payments_of_other_tests()
     settings.PAYMENT_PROVIDERS = ["demo", "stripe"]
     monkeypatch.setattr("payments.providers.guard.FAILURES", 1000)
     monkeypatch.setitem(registry._made, "stripe", Guarded(stripe.make(), 0))
