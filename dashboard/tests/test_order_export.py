@@ -73,7 +73,7 @@ def typed(*words: str) -> bytes:
 @contextmanager
 def downloading(browser: httpx.Client, sale: Sale) -> Iterator[Iterator[bytes]]:
     """A download of which the first bytes have come."""
-    for tries_left in (2, 1, 0):
+    for tries_left in reversed(range(10)):
         with browser.stream("GET", address(sale)) as answer:
             if answer.status_code == 503 and tries_left:
                 continue  # a busy machine did not begin in time
