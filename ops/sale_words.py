@@ -68,12 +68,12 @@ def describe_gate(seen: Overview) -> list[str]:
 
 
 def describe_open_holds(seen: Overview) -> list[str]:
-    """Who keeps units without having paid; nothing of a sale without a hold."""
+    """Who keeps units in open holds; nothing of a sale without a hold."""
     found = seen.open_holds
     if found is None:
         return []
     lines = [
-        f"unpaid     at most {found.of_shopper:,} holds of a shopper, {found.of_network:,} of an address;"
+        f"holds      at most {found.of_shopper:,} open of a shopper, {found.of_network:,} of an address;"
         f" {found.crowded:,} addresses have more than {found.few}, with {found.kept:,} units",
     ]
     if found.top:

@@ -1,5 +1,5 @@
 """The network from which a click came, kept as a keyed hash: staff see that one network holds many units,
-and nobody sees the address.
+but not its address.
 
 The hash is of one sale, so it links nothing across sales. It is carried in sales with a hold only, and
 kept only with orders that are held first (`orders/settlement_statements.py`). A holder of the secret key
