@@ -135,6 +135,7 @@ def _figures(
             _variant_figures(variant, gate_state, gate) for variant in stored.variants[sale.pk]
         ],
         poison=stored.poison.get(sale.pk, 0),
+        open_holds=stored.open_holds.get(sale.pk),
         gate=gate_state,
         gate_version=gate.view.version if gate else None,
         waiting=gate.view.waiting if gate else None,

@@ -10,6 +10,7 @@ from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
 from orders.models import AuditEntry, Order
+from orders.open_holds import OpenHolds
 from orders.outbox import Backlog
 from payments.figures import Figures
 
@@ -50,6 +51,7 @@ class SaleFigures:
     state: str  # the same for staff: see `Sale.state`
     variants: list[VariantFigures]
     poison: int  # orders that were rejected because they could not be processed
+    open_holds: OpenHolds | None  # None of a sale without a hold
     gate: str  # ready, not_ready, none, or unknown if it cannot be read
     gate_version: int | None
     waiting: int | None  # purchases in the line

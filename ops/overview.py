@@ -17,6 +17,7 @@ from inventory.models import Sale
 from ops.base_command import describe_failure
 from ops.lifecycle_command import Facts, audit_facts, sale_facts
 from orders.models import AuditEntry, Order
+from orders.open_holds import OpenHolds, read_open_holds
 
 _AUDIT_SHOWN = 5
 
@@ -29,6 +30,7 @@ class Overview:
     problem: str  # why Redis cannot be read; empty if it can
     variants: list[Facts]
     poison: int  # orders that were rejected because they could not be processed
+    open_holds: OpenHolds | None  # None of a sale without a hold
     audit: list[AuditEntry]
 
     def as_json(self) -> Facts:
@@ -37,7 +39,30 @@ class Overview:
             "products": self.variants,
             "gate": self._gate(),
             "poison": self.poison,
+            **self._open_holds(),
             "audit": audit_facts(self.audit),
+        }
+
+    def _open_holds(self) -> Facts:
+        if self.open_holds is None:
+            return {}
+        return {
+            "open_holds": {
+                "most_of_a_shopper": self.open_holds.of_shopper,
+                "most_of_an_address": self.open_holds.of_network,
+                "addresses_with_more_than_few": self.open_holds.crowded,
+                "few": self.open_holds.few,
+                "units_there": self.open_holds.kept,
+                "addresses": [
+                    {
+                        "label": network.label,
+                        "holds": network.holds,
+                        "units": network.units,
+                        "expired": network.expired,
+                    }
+                    for network in self.open_holds.top
+                ],
+            }
         }
 
     def _gate(self) -> Facts | None:
@@ -62,6 +87,7 @@ def read_overview(sale: Sale) -> Overview:
         problem=problem,
         variants=_list_variants(sale, view),
         poison=sale.orders.filter(reason=Order.Reason.ERROR).count(),
+        open_holds=read_open_holds([sale]).get(sale.pk),
         audit=list(
             AuditEntry.objects.filter(sale=sale).select_related("sale", "variant")[:_AUDIT_SHOWN]
         ),

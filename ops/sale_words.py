@@ -67,6 +67,21 @@ def describe_gate(seen: Overview) -> list[str]:
     ]
 
 
+def describe_open_holds(seen: Overview) -> list[str]:
+    """Who keeps units in open holds; nothing of a sale without a hold."""
+    found = seen.open_holds
+    if found is None:
+        return []
+    lines = [
+        f"holds      at most {found.of_shopper:,} open of a shopper, {found.of_network:,} of an address;"
+        f" {found.crowded:,} addresses have more than {found.few}, with {found.kept:,} units",
+    ]
+    if found.top:
+        listed = ", ".join(f"{each.label} {each.holds:,}" for each in found.top)
+        lines.append(f"           by address: {listed}")
+    return lines
+
+
 def audit_row(entry: AuditEntry, zone: ZoneInfo) -> tuple[str, ...]:
     """A row of the sale's audit: when, by whom, what, of what, the change and its reason."""
     return (

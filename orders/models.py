@@ -19,7 +19,7 @@ class Order(models.Model):
     """The decision on a purchase: confirmed, rejected, or held for its checkout.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0011_holds.py`) allows only the arrows of `orders/order_status.py`, and no
+    (`orders/migrations/0013_network.py`) allows only the arrows of `orders/order_status.py`, and no
     deletion.
     """
 
@@ -72,6 +72,9 @@ class Order(models.Model):
     hold_until = models.DateTimeField(null=True, editable=False)
     # A payment of it is being captured, so its hold does not expire: `orders/holds.py`.
     capturing = models.BooleanField(default=False, db_default=False, editable=False)
+    # The network of the click as a keyed hash, in a sale with a hold, until it is erased:
+    # `orders/networks.py`.
+    network = models.CharField(max_length=16, blank=True, db_default="", editable=False)
     # The sale's version at the order's last change: replication selects the orders above the gate's
     # version.
     version = models.PositiveBigIntegerField()
@@ -88,6 +91,13 @@ class Order(models.Model):
             models.Index(fields=["sale"], condition=Q(reason="error"), name="order_poison"),
             # The holds that may have to expire.
             models.Index(fields=["hold_until"], condition=Q(status="held"), name="order_due"),
+            # Expired holds of a network, and the networks that are to be erased. Not held orders, so that
+            # settlement is spared this index.
+            models.Index(
+                fields=["sale", "network", "status"],
+                condition=~Q(network="") & ~Q(status="held"),
+                name="order_of_network",
+            ),
         ]
         constraints = [
             models.CheckConstraint(

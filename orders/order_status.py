@@ -1,8 +1,8 @@
 """The statuses of an order: the arrows between them, and which of them own units.
 
-A trigger enforces the same arrows under raw SQL, and PostgreSQL computes `Order.owned` from the
-same set (`orders/migrations/0011_holds.py`). `orders/tests/test_order_status.py` compares both with this
-file.
+A trigger enforces the same arrows under raw SQL (`orders/migrations/0013_network.py`), and PostgreSQL
+computes `Order.owned` from the same set (`orders/migrations/0011_holds.py`).
+`orders/tests/test_order_status.py` compares both with this file.
 """
 
 from django.db.models import TextChoices

@@ -41,18 +41,22 @@ SELECT t.id, %(sale)s, t.product, coalesce(name, ''), coalesce(option, ''), coal
        coalesce(price, 0), coalesce(currency, ''), shopper, quantity, status, reason, %(version)s,
        to_timestamp(accepted / 1000.0::float8), clock_timestamp(){value}
 FROM unnest(%(ids)s::uuid[], %(products)s::bigint[], %(shoppers)s::uuid[], %(quantities)s::integer[],
-            %(statuses)s::text[], %(reasons)s::text[], %(accepted)s::bigint[])
-     WITH ORDINALITY AS t (id, product, shopper, quantity, status, reason, accepted, place)
+            %(statuses)s::text[], %(reasons)s::text[], %(accepted)s::bigint[]{array})
+     WITH ORDINALITY AS t (id, product, shopper, quantity, status, reason, accepted{name}, place)
 LEFT JOIN bought ON bought.id = t.product
 ORDER BY place
 """
 WRITE = _MOVE.format(counter="confirmed", selling=stock.SELLING) + _INSERT.format(
-    column="", value=""
+    column="", value="", array="", name=""
 )
 # The same for a sale with a hold. All holds of a batch end together, in whole milliseconds, as the
-# gate keeps them. Gives that end.
+# gate keeps them. Gives that end. Only a held order has a network: others need none.
 _HELD = _INSERT.format(
-    column=", hold_until", value=", CASE WHEN status = 'held' THEN (SELECT until FROM clock) END"
+    column=", hold_until, network",
+    value=""", CASE WHEN status = 'held' THEN (SELECT until FROM clock) END,
+       CASE WHEN status = 'held' THEN network ELSE '' END""",
+    array=", %(networks)s::text[]",
+    name=", network",
 )
 WRITE_HELD = f"""{_MOVE.format(counter="held", selling=stock.SELLING)}, clock AS MATERIALIZED (
     SELECT date_trunc('milliseconds', clock_timestamp()) + %(minutes)s * interval '1 minute' AS until
@@ -100,7 +104,7 @@ def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
     for decision in owning:
         if decision.variant:
             sold[decision.variant.pk] += decision.owned
-    return WRITE_HELD if sale.hold_minutes else WRITE, {
+    asked = {
         "sale": sale.pk,
         "version": sale.version,
         "owning": len(owning),
@@ -116,6 +120,10 @@ def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:
         "reasons": _array(d.reason for d in decisions),
         "accepted": _array(round(d.entry.accepted_at.timestamp() * 1000) for d in decisions),
     }
+    if not sale.hold_minutes:
+        return WRITE, asked
+    asked["networks"] = _array(decision.entry.network for decision in decisions)
+    return WRITE_HELD, asked
 
 
 def _array(values: Iterable[str | int]) -> str:

@@ -1,7 +1,8 @@
 """The shop's knowledge of a shopper: handed out on request, erased on request, and erased in time.
 
-Erasing touches contacts and tracking numbers only. Orders, ledger and payments stay: they balance, and
-name no person. The file lies here because contact, order and payment meet in no room below.
+Erasing touches contacts, tracking numbers and networks (`orders/networks.py`) only. Orders, ledger and
+payments stay: they balance, and name no person. The file lies here because contact, order and payment
+meet in no room below.
 """
 
 import logging
@@ -18,6 +19,7 @@ from accounts import contacts
 from flashsale.database import bounded_transaction
 from flashsale.moments import find_zone
 from inventory.models import Sale
+from orders import networks
 from orders.audit_trail import Action, facts, write_down
 from orders.changes import NotPossible
 from orders.models import AuditEntry, Order, OutboxRow, Shipment
@@ -68,6 +70,7 @@ def _describe(order: Order) -> Facts:
         "settled_at": local(order.settled_at),
         "hold_until": local(order.hold_until),
         "cookie": order.shopper,
+        "network_hash": order.network or None,
         "contact": _contact(order.pk, local),
         "payments": [_payment(attempt, local) for attempt in order.attempts.all()],
         "parcel": _parcel(order.pk, local),
@@ -123,7 +126,8 @@ def _parcel(order: UUID, local: Moment) -> Facts | None:
 
 
 def erase(order: UUID, *, by: str, reason: str = "") -> bool:
-    """Erase an order's contact and what finds its parcel. False if there is none, or none any more.
+    """Erase an order's contact, its network and what finds its parcel. False if there is none, or none
+    any more.
 
     One transaction. Raises Order.DoesNotExist, NotPossible while the order is held or its payment is
     open, and django.db.DatabaseError.
@@ -135,7 +139,8 @@ def erase(order: UUID, *, by: str, reason: str = "") -> bool:
             raise NotPossible("It is held: its contact is needed until it is confirmed or expires.")
         if _with_open_payment([order]):
             raise NotPossible("Its payment or refund is not through yet: try again later.")
-        if not _erase_all([order]):
+        erased = networks.erase([order])
+        if not _erase_all([order]) + erased:
             return False
         write_down(Action.ERASED, locked, facts(locked), by=by, reason=reason, sale=locked.sale)
     return True

@@ -3,9 +3,11 @@ the next."""
 
 from celery import shared_task
 
+from orders import networks
 from payments import personal_data
 
 
 @shared_task
 def erase_contacts() -> None:
     personal_data.erase_overdue()
+    networks.erase_overdue()

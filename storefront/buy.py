@@ -19,7 +19,7 @@ from flashsale.redis.pipe import NotSent
 from inventory.click_answers import BY_GATE_CODE, ClickAnswer
 from inventory.gate import admission
 from inventory.gate.entries import Verdict
-from orders import bell
+from orders import bell, networks
 from orders.models import Order
 from storefront import click_responses, feed
 from storefront.click_form import Click, EarlyAnswer, lacks_cookies, read_click, read_fields
@@ -68,15 +68,17 @@ async def _find_live_sale(slug: str) -> LiveSale:
 
 
 async def _admit(click: Click) -> Verdict:
+    card, address = click.live.card, click.request.address
     return await admission.admit(
-        click.live.card.id,
+        card.id,
         click.purchase,
         click.shopper,
         click.sku,
         click.quantity,
-        click.request.address,
+        address,
         **_bounds(),
         shown=click.shown,
+        network=networks.network_of(card.id, address) if card.hold_minutes else "",
     )
 
 

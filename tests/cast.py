@@ -187,6 +187,7 @@ def click(
     per_address: int = 0,
     bound: int = 1000,
     shown: str = "",
+    network: str = "",
 ) -> Verdict:
     """One click at the gate, without the server in front of it."""
     variant = sku or skus(sale)[0]
@@ -202,6 +203,7 @@ def click(
             per_address=per_address,
             bound=bound,
             shown=shown,
+            network=network,
         )
     )
 

@@ -22,6 +22,7 @@ from flashsale.http.headers import canonical_host, canonical_origin, is_trusted,
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
+UNKNOWN_ADDRESS = "unknown"  # `Request.address` of a client that has none
 _WITH_PORT = re.compile(r"\A(?:\[([^\]]+)\]|([\d.]+))(?::\d{1,5})?\Z")
 
 
@@ -224,13 +225,13 @@ def _is_loopback(host: str) -> bool:
 def _rated_address(seen: str) -> str:
     """Reduce an address to one customer of a provider: an IPv4 address, or an IPv6 network of 64 bits.
 
-    Some proxies append the port. "unknown" if it is no address.
+    Some proxies append the port. UNKNOWN_ADDRESS if it is no address.
     """
     with_port = _WITH_PORT.match(seen)
     try:
         address = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else seen)
     except ValueError:
-        return "unknown"
+        return UNKNOWN_ADDRESS
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped:

@@ -33,10 +33,12 @@ async def admit(
     per_address: int,
     bound: int,
     shown: str = "",
+    network: str = "",
 ) -> Verdict:
     """Decide one click, in one round trip. Idempotent by `purchase`.
 
-    `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase.
+    `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase. So does
+    `network`, if there is one (`Entry.network`); it is the name of the address in Redis then.
     `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
     entries in the line. After NotSent nothing has happened; after another redis.RedisError the
     purchase may be in the line.
@@ -51,7 +53,7 @@ async def admit(
             11,
             *keys(sale),
             f"{tag}:{buyer}",
-            f"{tag}:{address}",
+            f"{tag}:{network or address}",
             purchase.hex,
             buyer,
             sku,
@@ -60,6 +62,7 @@ async def admit(
             per_address,
             bound,
             shown,
+            *([network] if network else ()),
         )
     except NoScriptError:
         return Verdict("not_ready")

@@ -55,7 +55,8 @@ class Verdict(NamedTuple):
 class Entry:
     """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in
     units. `shown` is the digest of the variant as the form showed it (`inventory/shown.py`), in hex;
-    "" from a web process of version 0.1.0."""
+    "" from a web process of version 0.1.0. `network` is the keyed hash of the click's network
+    (`orders/networks.py`), in hex; "" in a sale without a hold."""
 
     id: str
     purchase: UUID
@@ -64,6 +65,7 @@ class Entry:
     quantity: int
     accepted_at: datetime
     shown: str = ""
+    network: str = ""
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
@@ -77,6 +79,7 @@ class Entry:
         if not (_HEX.match(purchase) and _HEX.match(shopper)):
             raise ValueError("purchase or shopper is not an id")
         sku, quantity = fields.get("sku", ""), fields.get("quantity", "")
+        network = fields.get("network", "")
         return cls(
             entry_id,
             UUID(purchase),
@@ -85,6 +88,7 @@ class Entry:
             int(quantity) if _UNITS.match(quantity) else 0,
             _moment(entry_id),
             fields.get("shown", ""),
+            network if _NETWORK.match(network) else "",
         )
 
 
@@ -92,6 +96,7 @@ class Entry:
 _HEX = re.compile(r"\A[0-9a-f]{32}\Z")
 _SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
 _UNITS = re.compile(r"\A[0-9]{1,5}\Z")
+_NETWORK = re.compile(r"\A[0-9a-f]{16}\Z")
 _MOMENT = re.compile(r"\A[0-9]{1,14}\Z")
 _AHEAD = 24 * 3600.0  # seconds
 

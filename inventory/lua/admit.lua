@@ -1,9 +1,10 @@
 -- Decide one click: give the known answer to the purchase, refuse it, or put it in the line.
 --
 -- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent rate_of_shopper rate_of_address
--- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound shown
+-- ARGV  purchase shopper sku quantity per_second_of_shopper per_second_of_address bound shown [network]
 --       shown: the digest of the variant as the click's form showed it, which settlement compares; 'changed'
 --       if the sale shows something else now
+--       network: a keyed hash for settlement, only in a sale with a hold
 -- gives {'not_ready'} {'foreign'} {'known', answer} {'reused', answer} {'product'} {'quantity'} {'busy'}
 --       {'corrupt'}: the gate holds data that no script writes
 --       {'refused', reason} {'rate_limited', wait in ms} {'queued', 1 if the caller must ring the bell}
@@ -91,8 +92,11 @@ if redis.call('XLEN', KEYS[7]) >= tonumber(ARGV[7]) then
     return {'busy'}
 end
 
-local entry = redis.call('XADD', KEYS[7], '*',
-    'purchase', purchase, 'shopper', shopper, 'sku', sku, 'quantity', quantity, 'shown', ARGV[8] or '')
+local fields = {'purchase', purchase, 'shopper', shopper, 'sku', sku, 'quantity', quantity, 'shown', ARGV[8] or ''}
+if ARGV[9] then
+    fields[11], fields[12] = 'network', ARGV[9]
+end
+local entry = redis.call('XADD', KEYS[7], '*', unpack(fields))
 redis.call('HSET', KEYS[6], purchase,
     table.concat({'queued', '', shopper, sku, quantity, entry}, '|'))
 redis.call('HINCRBY', KEYS[3], sku, quantity)

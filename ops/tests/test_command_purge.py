@@ -36,13 +36,13 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
     ended, lasting = login(-timedelta(days=1)), login(timedelta(days=1))
 
     counted = here("purge", "--dry-run", "--json")
-    assert counted.told == {"gates": 2, "sessions": 1, "pictures": 0, "contacts": 0}
+    assert counted.told == {"gates": 2, "sessions": 1, "pictures": 0, "contacts": 0, "networks": 0}
     assert OVER in replica.list_gates()
     assert Session.objects.filter(pk=ended).exists()
 
     assert here("purge").out.strip() == (
         "Removed 2 gates of sales that are over, 1 ended logins, 0 files of pictures out of use,"
-        " 0 contacts."
+        " 0 networks, 0 contacts."
     )
     assert replica.list_gates() & {OVER, over.pk} == set()
     assert not Session.objects.filter(pk=ended).exists()
@@ -54,6 +54,7 @@ def test_what_is_over_goes_and_what_is_on_stays(make_sale: MakeSale) -> None:
         "sessions": 0,
         "pictures": 0,
         "contacts": 0,
+        "networks": 0,
     }
 
 

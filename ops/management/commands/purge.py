@@ -5,15 +5,15 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from ops.base_command import OperatorCommand
-from orders import purging
+from orders import networks, purging
 from payments import personal_data
 
 
 class Command(OperatorCommand):
     help = (
         "Removes the gates (Redis data) of sales that are over, with their shoppers' purchases there, "
-        "expired logins of staff, pictures that have been out of use for a day, and contacts of "
-        "orders as many days after the sale as it says. "
+        "expired logins of staff, pictures that have been out of use for a day, contacts of "
+        "orders as many days after the sale as it says, and the hashes of networks of held orders. "
         "Beat does the same in time. Never touches orders, ledger or audit."
     )
 
@@ -25,10 +25,11 @@ class Command(OperatorCommand):
         really = not options["dry_run"]
         found = purging.purge(really=really)
         contacts = personal_data.erase_overdue() if really else personal_data.count_overdue()
+        hashes = networks.erase_overdue() if really else networks.count_overdue()
         verb = "Removed" if really else "Would remove"
         words = (
             f"{verb} {found.gates} gates of sales that are over, {found.sessions} ended logins, "
-            f"{found.pictures} files of pictures out of use, {contacts} contacts."
+            f"{found.pictures} files of pictures out of use, {hashes} networks, {contacts} contacts."
         )
-        self.tell({**found._asdict(), "contacts": contacts}, words)
+        self.tell({**found._asdict(), "contacts": contacts, "networks": hashes}, words)
         return 0

@@ -37,6 +37,7 @@ from ops.sale_words import (
     audit_row,
     describe,
     describe_gate,
+    describe_open_holds,
     describe_result,
     describe_rules,
     describe_sale,
@@ -162,6 +163,7 @@ class Command(LifecycleCommand):
         lines = [
             *describe_sale(seen.sale),
             *describe_gate(seen),
+            *describe_open_holds(seen),
             f"poison     {seen.poison} orders",
         ]
         words = ["\n".join(lines), self._format_variants(seen.variants), self._format_audit(seen)]
