@@ -33,7 +33,7 @@ def show_end(request: HttpRequest, seen: Seen) -> HttpResponse:
     """Say what became of an order that is not held."""
     order = seen.order
     if order.status in (Order.Status.EXPIRED, Order.Status.CANCELLED):
-        return show_state(request, seen, str(order.status), 410)
+        return show_state(request, seen, str(order.status), 410, given_back=seen.given_back)
     if order.status == Order.Status.CONFIRMED and seen.has_contact and request.method != "POST":
         lines = addresses.lines_of(seen.known)
         return show_state(request, seen, "confirmed", lines=lines)

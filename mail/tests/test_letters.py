@@ -166,6 +166,18 @@ def test_a_cancelled_order_says_what_becomes_of_the_money(
     assert words in text
 
 
+def test_a_hold_that_was_given_back_does_not_read_as_cancelled(
+    make_order: MakeOrder, server: MailServer
+) -> None:
+    order = make_order()
+    cancellation.give_back(order.pk)
+    subject, text = sent(server)
+    assert subject == f"Order {order.reference}: given back"
+    assert f"You gave {of(order)} back." in text
+    assert "cancelled" not in text
+    assert "You were not charged." in text
+
+
 def test_an_expired_hold_is_told_of(make_order: MakeOrder, server: MailServer) -> None:
     order = make_order()
     be_expired(order)

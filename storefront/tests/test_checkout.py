@@ -262,6 +262,21 @@ def test_after_the_end_of_the_hold_the_page_says_what_became_of_the_money(
     assert pay(browser, order)[0] == 410
 
 
+@pytest.mark.parametrize("by", ["its shopper", "staff"])
+def test_after_a_cancellation_the_page_says_whose_it_was(
+    by: str, browser: Client, order: Order, payment: Played
+) -> None:
+    if by == "staff":
+        cancellation.cancel_order(order.pk, by="staff")
+    else:
+        cancellation.give_back(order.pk)
+    for reply in (browser.get(page_of(order.pk)), browser.post(page_of(order.pk), ANNA)):
+        assert reply.status_code == 410
+        page = reply.content.decode()
+        assert ("You gave" in page) == (by != "staff")
+        assert ("was cancelled" in page) == (by == "staff")
+
+
 def test_a_form_that_meets_the_end_of_the_hold_is_not_saved(order: Order) -> None:
     """It was held as the page was read, and is not any more as it is saved."""
     form = CheckoutForm(order.sale, "DE", ANNA)
