@@ -48,6 +48,7 @@ class Demo:
                 "currency": order.currency,
                 "title": f"{order.title} · {order.reference}"[:200],
                 "back": order.back,
+                "language": order.language,
             },
         )
         # Without a host: the page is on the one that the shopper uses.
@@ -133,6 +134,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 currency=payment.currency,
                 title=payment.title,
                 back=payment.back,
+                language=payment.language,
                 state=Stage.AUTHORISED,
             )
         payment.save(update_fields=["state", "acts_at", "twin"])
