@@ -17,6 +17,7 @@ from payments.models import DemoPayment
 from payments.providers.base import (
     Event,
     Forged,
+    NotKnown,
     Order,
     Provider,
     RefundSeen,
@@ -179,7 +180,7 @@ def _find(reference: str, *, lock: bool = False) -> DemoPayment:
     try:
         return payments.get(pk=UUID(reference))
     except (DemoPayment.DoesNotExist, ValueError) as unknown:
-        raise Refused("there is no such payment") from unknown
+        raise NotKnown("there is no such payment") from unknown
 
 
 def _seen(payment: DemoPayment) -> Seen:
