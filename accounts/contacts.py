@@ -6,7 +6,8 @@ reads or writes these rows.
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -24,6 +25,7 @@ from flashsale.database import require_transaction
 from flashsale.http import signing
 
 _PURPOSE = "contact-email"
+_BATCH = 1_000  # contacts that are read at once to be encrypted anew
 _SALE = 4  # bytes of the sale's number in an order's id: `orders/tickets.py` lays it out
 
 
@@ -148,6 +150,51 @@ def erase(orders: Iterable[UUID]) -> int:
     return there.update(sealed="", email_key="", erased_at=timezone.now())
 
 
+class Rekeyed(NamedTuple):
+    """How many contacts were looked at; how many of them an older key had encrypted, none had, and no key
+    opens. A contact that was changed or erased meanwhile is none of these."""
+
+    seen: int = 0
+    old: int = 0
+    plain: int = 0
+    unreadable: int = 0
+
+
+def encrypt_anew(*, really: bool = True) -> Iterator[Rekeyed]:
+    """Encrypt with the first of CONTACT_KEYS what it has not encrypted, or only count it. Yields the sums
+    after each batch, and at the end. Raises django.db.DatabaseError.
+
+    Each contact is a statement of its own, which finds nothing if the contact was saved or erased
+    meanwhile: no lock is held, and an interrupted run is repeated.
+    """
+    newest = _fernet(tuple(settings.CONTACT_KEYS[:1]))
+    counted, last = Counter[str](), UUID(int=0)
+    while True:
+        rows = models.Contact.objects.filter(pk__gt=last, erased_at=None).order_by("pk")[:_BATCH]
+        for row in rows:
+            counted[_encrypt_one_anew(row, newest, really=really)] += 1
+            counted["seen"], last = counted["seen"] + 1, row.order
+        yield Rekeyed(*(counted[name] for name in Rekeyed._fields))
+        if len(rows) < _BATCH:
+            return
+
+
+def _encrypt_one_anew(row: models.Contact, newest: MultiFernet, *, really: bool) -> str:
+    """What the contact was, by the names of `Rekeyed`; "" for one that the first key opens."""
+    with suppress(InvalidToken):
+        newest.decrypt(row.sealed)
+        return ""
+    try:
+        plain = _plain(row)
+    except Unreadable:
+        return "unreadable"
+    if really:
+        same = models.Contact.objects.filter(pk=row.pk, sealed=row.sealed, erased_at=None)
+        if not same.update(sealed=newest.encrypt(plain.encode()).decode()):
+            return ""
+    return "plain" if row.sealed == plain else "old"
+
+
 def canonical_email(address: str) -> str:
     """The form in which addresses are compared: NFC, in small letters, the domain as DNS has it. "" for
     text that is no address.
@@ -191,13 +238,18 @@ def _seal(details: Details) -> str:
 
 
 def _open(row: models.Contact) -> Details:
-    plain = row.sealed
-    if not plain.startswith("{"):  # it was saved while there was a key
-        try:
-            plain = _fernet(tuple(settings.CONTACT_KEYS)).decrypt(plain).decode()
-        except (InvalidToken, ValueError):  # ValueError: there is no key at all
-            raise Unreadable(
-                f"The contact of order {row.order} is encrypted with a key that CONTACT_KEYS lacks."
-            ) from None
+    plain = _plain(row)
     known = {field.name for field in fields(Details)}
     return Details(**{name: text for name, text in json.loads(plain).items() if name in known})
+
+
+def _plain(row: models.Contact) -> str:
+    """The details as JSON. Raises Unreadable."""
+    if row.sealed.startswith("{"):  # it was saved while there was no key
+        return row.sealed
+    try:
+        return _fernet(tuple(settings.CONTACT_KEYS)).decrypt(row.sealed).decode()
+    except (InvalidToken, ValueError):  # ValueError: there is no key at all
+        raise Unreadable(
+            f"The contact of order {row.order} is encrypted with a key that CONTACT_KEYS lacks."
+        ) from None

@@ -52,6 +52,13 @@ def _find_troubled_payments(figures: Figures) -> Iterator[Alarm]:
     if figures.oldest_unknown > UNKNOWN_TOO_LONG:
         words = f"A payment's end has been unknown for {figures.oldest_unknown:.0f} s."
         yield Alarm("payment-unknown", words)
+    if lost := figures.lost:
+        words = f"{lost} payment{'s' * (lost > 1)} cannot be found at the provider."
+        check = (
+            "Is it in PAYMENT_PROVIDERS, and the key of the right account? If so, look there, and"
+        )
+        check += " cancel an order that was not paid."
+        yield Alarm("payment-lost", f"{words} {check}")
     if failed := figures.refunds["failed"]:
         yield Alarm("refund-failed", f"{failed} refund{'s' * (failed > 1)} failed.")
 

@@ -4,6 +4,7 @@ It is read batch by batch, each in a thread that returns its connection: a slow 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Iterable
 from uuid import UUID
@@ -32,6 +33,7 @@ COLUMNS = (
 )
 _PAID = (Attempt.State.CAPTURED, Attempt.State.REFUND_PENDING, Attempt.State.REFUNDED)
 _NO_CONTACT = Details()
+_E164 = re.compile(r"\+[0-9][0-9 ]*\Z")
 
 
 async def start_export(sale: Sale, *, shipped_too: bool) -> AsyncGenerator[bytes, None]:
@@ -93,7 +95,7 @@ def _row(
     return (
         order.reference,
         str(order.pk),
-        *harmless(_address(details.get(order.pk, _NO_CONTACT))),
+        *_address(details.get(order.pk, _NO_CONTACT)),
         *harmless((order.sku, order.product_name, order.option)),
         order.quantity,
         str(as_decimal(order.unit_price, order.currency)),
@@ -111,11 +113,18 @@ def _row(
 def _address(details: Details) -> tuple[str, ...]:
     """Further lines of the street are one cell: a line break in a cell is lost in some programs."""
     street, _, more = details.street.partition("\n")
-    return (
+    cells = (
         details.name,
         details.company,
         street.strip(),
         ", ".join(filter(None, map(str.strip, more.splitlines()))),
         *(details.district, details.city, details.region, details.postcode),
-        *(details.sorting_code, details.country, details.email, details.phone),
+        *(details.sorting_code, details.country, details.email),
     )
+    return *harmless(cells), _phone(details.phone)
+
+
+def _phone(number: str) -> str:
+    """A number in E.164 stays as it is: carriers' imports refuse an apostrophe. A spreadsheet at most reads
+    it as a number, without the plus; digits alone are no code."""
+    return number if _E164.match(number) else harmless([number])[0]

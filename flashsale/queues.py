@@ -13,6 +13,7 @@ FINISH_SALES = "orders.tasks.finish_sales"
 CLEAR_SESSIONS = "orders.tasks.clear_sessions"
 REMOVE_PICTURES = "orders.tasks.remove_unused_pictures"
 ERASE_CONTACTS = "payments.tasks.erase_contacts"
+REMOVE_OLD_NEWS = "payments.tasks.remove_old_news"
 
 # Command lines are arguments of Python.
 CELERY = ("-m", "celery", "--quiet", "--app", "flashsale")

@@ -327,6 +327,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "clear-sessions": {"task": queues.CLEAR_SESSIONS, "schedule": 24 * 3600.0},
     "erase-contacts": {"task": queues.ERASE_CONTACTS, "schedule": 24 * 3600.0},
+    "remove-old-news": {"task": queues.REMOVE_OLD_NEWS, "schedule": 24 * 3600.0},
     "remove-pictures": {
         "task": queues.REMOVE_PICTURES,
         "schedule": 3600.0,

@@ -18,6 +18,7 @@ from flashsale.characters import isolate
 from flashsale.moments import find_zone, name_zone
 from flashsale.money import format_money
 from flashsale.templatetags.dates import moment_in_words
+from orders.cancellation import find_given_back
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
 from payments import paying
@@ -110,12 +111,18 @@ def _write_confirmed(order: Order, contact: Contact) -> Letter | None:
 def _write_cancelled(order: Order, contact: Contact) -> Letter | None:
     if order.status != Status.CANCELLED:
         return None
+    given_back = bool(find_given_back([order.pk]))
+    subject = (
+        _("Order %(reference)s: given back")
+        if given_back
+        else _("Order %(reference)s is cancelled")
+    )
+    text = (
+        _("You gave %(what)s back.") if given_back else _("Your order of %(what)s was cancelled.")
+    )
     return Letter(
-        _("Order %(reference)s is cancelled") % {"reference": order.reference},
-        [
-            _("Your order of %(what)s was cancelled.") % {"what": _what(order)},
-            _about_money(order),
-        ],
+        subject % {"reference": order.reference},
+        [text % {"what": _what(order)}, _about_money(order)],
         [_to_order(order)],
     )
 

@@ -1,5 +1,7 @@
 """Mails as they are sent: a letter with its addresses and headers, as text and as HTML."""
 
+import re
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -8,6 +10,8 @@ from django.template.loader import render_to_string
 
 from mail.letters import Letter
 from orders.models import OutboxRow
+
+_EMAIL = re.compile(r"\b(e)-(mail)", re.IGNORECASE)
 
 
 def compose(row: OutboxRow, letter: Letter, address: str, language: str) -> EmailMultiAlternatives:
@@ -26,8 +30,15 @@ def compose(row: OutboxRow, letter: Letter, address: str, language: str) -> Emai
             "Content-Language": language,
         },
     )
-    message.attach_alternative(render_to_string("mail/letter.html", context), "text/html")
+    page = render_to_string("mail/letter.html", context | {"letter": _keep_words_whole(letter)})
+    message.attach_alternative(page, "text/html")
     return message
+
+
+def _keep_words_whole(letter: Letter) -> Letter:
+    """With a hyphen at which no line breaks, in "e-mail"."""
+    sentences = [_EMAIL.sub("\\1\u2011\\2", sentence) for sentence in letter.sentences]
+    return replace(letter, sentences=sentences)
 
 
 def message_id(row: OutboxRow) -> str:

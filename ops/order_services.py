@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from accounts import contacts
@@ -17,7 +18,7 @@ from payments import personal_data
 
 
 class OrderServices(LifecycleCommand):
-    """`ship`, `data` and `erase`. Subclasses say how an order is found."""
+    """`ship`, `data`, `erase` and `rekey`. Subclasses say how an order is found."""
 
     @abstractmethod
     def find_order(self, name: str) -> Order:
@@ -40,6 +41,11 @@ class OrderServices(LifecycleCommand):
         )
         _add_whose(erase)
         self.add_change_arguments(erase)
+
+        rekey = self.add_command(
+            "rekey", self._rekey, "Encrypts all contacts with the first key of CONTACT_KEYS."
+        )
+        rekey.add_argument("--dry-run", action="store_true", help="only count")
 
     def _ship(self, *, order: str, carrier: str, number: str, url: str, **options: Any) -> int:
         found = self.find_order(order)
@@ -90,6 +96,16 @@ class OrderServices(LifecycleCommand):
         self.tell({"orders": results}, words)
         return 0 if all(each["erased"] for each in results) else FAILED
 
+    def _rekey(self, *, dry_run: bool, **_: Any) -> int:
+        """Exit code 1 if there are contacts that none of the keys opens."""
+        if not settings.CONTACT_KEYS:
+            raise Failed("CONTACT_KEYS is empty: contacts are not encrypted.")
+        found = contacts.Rekeyed()
+        for found in contacts.encrypt_anew(really=not dry_run):
+            self.note(f"{found.seen:,} contacts looked at")
+        self.tell(found._asdict(), _describe_rekeyed(found, dry_run=dry_run))
+        return FAILED if found.unreadable else 0
+
     def _find_whose(self, orders: Sequence[str], email: str | None) -> list[UUID]:
         """The orders that are named, or those of the address. Raises Failed and UsageError."""
         if bool(orders) == bool(email):
@@ -104,6 +120,26 @@ class OrderServices(LifecycleCommand):
 def _add_whose(parser: CommandParser) -> None:
     parser.add_argument("orders", nargs="*", metavar="ID|REFERENCE")
     parser.add_argument("--email", metavar="ADDRESS", help="all orders with this e-mail address")
+
+
+def _describe_rekeyed(found: contacts.Rekeyed, *, dry_run: bool) -> str:
+    """Say what the run did, and whether the older keys are needed any more."""
+    anew = "would be encrypted" if dry_run else "are encrypted"
+    lines = [
+        f"Of {found.seen:,} contacts {found.old:,} were read by an older key and {found.plain:,} were"
+        f" plain; they {anew} with the first key of CONTACT_KEYS."
+    ]
+    if found.unreadable:
+        lines.append(f"{found.unreadable:,} contacts cannot be read by any key of CONTACT_KEYS.")
+    if found.old or found.plain:
+        lines.append(
+            "Run it again until it finds none, after all processes were restarted with the first key."
+        )
+    else:
+        lines.append(
+            "The older keys may be removed, if all processes were restarted with the first key before."
+        )
+    return "\n".join(lines)
 
 
 def _question(orders: Iterable[Order]) -> str:

@@ -1,5 +1,6 @@
 """Cancellation of an order, by staff or by its shopper."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from inventory import stock
@@ -32,6 +33,23 @@ def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
 def give_back(order: UUID) -> bool:
     """Cancel a hold, as its shopper asks: `cancel_order` for held orders only."""
     return _cancel_once(order, THE_SHOPPER, "given back", (Order.Status.HELD,))
+
+
+def find_given_back(orders: Iterable[UUID]) -> set[UUID]:
+    """Those of the cancelled orders that their shoppers gave back, by the ledger. Raises
+    django.db.DatabaseError."""
+    numbers = list(orders)
+    if not numbers:
+        return set()
+    # The ledger has an index by variant, not by order.
+    variants = Order.objects.filter(pk__in=numbers).values("variant")
+    returned = StockMovement.objects.filter(
+        variant__in=variants,
+        order__in=numbers,
+        reason=StockMovement.Reason.CANCELLED,
+        actor=THE_SHOPPER,
+    )
+    return {order for order in returned.values_list("order", flat=True) if order}
 
 
 def _cancel_once(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]) -> bool:

@@ -6,6 +6,8 @@ from uuid import UUID
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
+from django.utils.translation import get_language
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_http_methods
 
@@ -22,7 +24,8 @@ CHOICES = ("pay", "decline", "slow", "leave", "twice")
 @require_http_methods(["GET", "HEAD", "POST"])
 @cache_control(private=True, no_store=True)
 async def demo_page(request: HttpRequest, payment: UUID) -> HttpResponse:
-    """Show the payment, or do what the shopper chose and send them back to the shop."""
+    """Show the payment in the language of its checkout, or do what the shopper chose and send them back to
+    the shop."""
     if demo.Demo.name not in settings.PAYMENT_PROVIDERS:
         raise Http404
     choice = request.POST.get("choice", "") if request.method == "POST" else ""
@@ -50,7 +53,9 @@ def _show(request: HttpRequest, found: DemoPayment, *, left: bool) -> HttpRespon
         "left": left,
         "open": found.state == "open" and not found.acts_at,
     }
-    page = render(request, "payments/demo.html", context)
+    with translation.override(found.language or get_language()):
+        page = render(request, "payments/demo.html", context)
+    page["Content-Language"] = found.language or get_language() or ""
     page["X-Robots-Tag"] = "noindex"
     return page
 

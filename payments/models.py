@@ -134,6 +134,7 @@ class DemoPayment(models.Model):
     currency = models.CharField(max_length=3)
     title = models.CharField(max_length=200)
     back = models.URLField(max_length=500)
+    language = models.CharField(max_length=10, blank=True, default="", help_text="of its page")
     state = models.CharField(max_length=10, default="open")
     captured = models.PositiveBigIntegerField(default=0, help_text="money that went to the shop")
     refunded = models.PositiveBigIntegerField(default=0, help_text="and came back")

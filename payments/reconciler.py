@@ -17,7 +17,7 @@ from django.utils import timezone
 from flashsale.database import give_back_after, is_away
 from orders.models import OutboxRow
 from payments import events, refunds
-from payments.advance import advance
+from payments.lost import advance_or_wait
 from payments.models import Attempt, ProviderEvent, Refund
 from payments.transitions import LEASE
 
@@ -36,7 +36,7 @@ def reconcile_payments() -> None:
     for row in _claim(OutboxRow.objects.filter(consumer=OutboxRow.Consumer.REFUND)):
         _isolated(refunds.begin_refund, row)
     _run(refunds.push, _claim(Refund.objects.filter(state=Refund.State.PENDING)))
-    _run(advance, _claim(Attempt.objects.all()))
+    _run(advance_or_wait, _claim(Attempt.objects.all()))
 
 
 def _claim(rows: "models.QuerySet[Row]") -> list[object]:

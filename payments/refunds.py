@@ -61,14 +61,19 @@ def begin_refund(row: int) -> None:
 def push(refund: UUID) -> None:
     """Have the provider refund it, or ask how far it is. A fault of the provider postpones it.
 
-    Raises registry.UnknownProvider, Refund.DoesNotExist and django.db.DatabaseError.
+    Raises Refund.DoesNotExist and django.db.DatabaseError.
     """
     row = Refund.objects.select_related("attempt").get(pk=refund)
     if row.state != Refund.State.PENDING:
         return
-    provider = registry.provider(row.attempt.provider)
     try:
-        seen = _ask(provider, row)
+        seen = _ask(registry.provider(row.attempt.provider), row)
+    except registry.UnknownProvider as error:
+        log.warning("refund %s: %s", refund, error)
+        later = timezone.now() + pause(row.tries, _LONGEST_LOOK)
+        waits = Refund.objects.filter(pk=refund, state=Refund.State.PENDING)
+        waits.update(due=later, tries=F("tries") + 1, problem=str(error)[:_PROBLEM])
+        return
     except Refused as refusal:
         seen = RefundSeen(row.reference, done=False, failed=True, detail=f"{refusal}")
     except ProviderError as error:

@@ -4,10 +4,15 @@ the next."""
 from celery import shared_task
 
 from orders import networks
-from payments import personal_data
+from payments import personal_data, retention
 
 
 @shared_task
 def erase_contacts() -> None:
     personal_data.erase_overdue()
     networks.erase_overdue()
+
+
+@shared_task
+def remove_old_news() -> None:
+    retention.remove_old()

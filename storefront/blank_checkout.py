@@ -14,7 +14,7 @@ from accounts import addresses
 from inventory.models import Sale
 from storefront.address_form import CheckoutForm
 from storefront.checkout_order import Seen
-from storefront.checkout_pages import about_order, count_looks
+from storefront.checkout_pages import about_order, count_looks, looks_beside_form
 from storefront.markdown import render_markdown
 from storefront.rendered import Rendered, placeholder, render
 
@@ -39,11 +39,13 @@ class _Page(NamedTuple):
     costs: bool
     failed: bool  # a payment was tried
     returned: bool  # from a payment
+    seconds: int  # until a page without scripts asks about the payment; 0 for never
 
 
 def show_blank_form(request: HttpRequest, seen: Seen) -> HttpResponse:
     """Show the form to a shopper of whom nothing is known."""
     order, sale, shown = seen.order, seen.sale, about_order(seen)
+    look = looks_beside_form(request, seen)
     page = _Page(
         get_language() or "",
         addresses.likely_country(sale.time_zone),
@@ -52,8 +54,10 @@ def show_blank_form(request: HttpRequest, seen: Seen) -> HttpResponse:
         seen.costs,
         shown["stage"] == "failed",
         count_looks(request) > 0,
+        int(str(look["seconds"])),
     )
     values = {name: str(shown[name]) for name in ("now", "until", "until_words")}
+    values["again"] = str(look["again"])
     values |= {"id": str(order.pk), "reference": order.reference, "csrf": get_token(request)}
     return HttpResponse(_render(page).fill(values))
 
@@ -76,6 +80,8 @@ def _render(page: _Page) -> Rendered:
         "costs": page.costs,
         "stage": "failed" if page.failed else "",
         "returned": page.returned,
+        "seconds": page.seconds,
+        "again": placeholder("again"),
         "csrf_token": placeholder("csrf"),
         **{name: placeholder(name) for name in ("now", "until", "until_words")},
     }

@@ -11,6 +11,7 @@ from accounts.contacts import Contact, Details
 from flashsale.database import in_thread
 from flashsale.observe import logs
 from inventory.models import Sale
+from orders import cancellation
 from orders.models import Order
 from payments import paying
 from storefront import order_access
@@ -29,6 +30,7 @@ class Seen:
     has_contact: bool
     has_accepted: bool  # the sale's terms, with this order: they are not asked for again
     payment: paying.PaymentView | None
+    given_back: bool = False  # by its shopper; otherwise a cancelled order was cancelled by staff
 
     @property
     def sale(self) -> Sale:
@@ -63,8 +65,10 @@ def _read(request: HttpRequest, number: UUID, alone: bool) -> Seen | None:
     if alone:
         return Seen(order, Details(), has_contact=False, has_accepted=False, payment=None)
     payment = paying.describe(number) if order.sale.payment else None
-    if request.method == "POST":  # which says the contact itself
-        return Seen(order, Details(), has_contact=False, has_accepted=False, payment=payment)
+    cancelled = order.status == Order.Status.CANCELLED
+    if cancelled or request.method == "POST":  # which says the contact itself
+        given_back = cancelled and bool(cancellation.find_given_back([number]))
+        return Seen(order, Details(), False, False, payment, given_back)
     own = _read_own(number)
     earlier = None
     if not own and order.sale.ask and order_access.is_shopper(request, order.shopper):

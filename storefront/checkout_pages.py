@@ -16,6 +16,7 @@ from storefront.markdown import render_markdown
 from storefront.outcome_fragment import moment_in_words
 
 _MOST_LOOKS = 20  # so often a page asks by itself how a payment ends
+_MOST_BESIDE_FORM = 8  # the same for the form, which the shopper may be filling in: within a minute
 
 
 def show_form(
@@ -25,6 +26,7 @@ def show_form(
         "form": form,
         "terms": render_markdown(seen.sale.terms),
         "returned": count_looks(request),
+        **looks_beside_form(request, seen),
     }
     return _show(request, "storefront/checkout.html", seen, status, **shown, **context)
 
@@ -33,7 +35,7 @@ def show_end(request: HttpRequest, seen: Seen) -> HttpResponse:
     """Say what became of an order that is not held."""
     order = seen.order
     if order.status in (Order.Status.EXPIRED, Order.Status.CANCELLED):
-        return show_state(request, seen, str(order.status), 410)
+        return show_state(request, seen, str(order.status), 410, given_back=seen.given_back)
     if order.status == Order.Status.CONFIRMED and seen.has_contact and request.method != "POST":
         lines = addresses.lines_of(seen.known)
         return show_state(request, seen, "confirmed", lines=lines)
@@ -79,10 +81,19 @@ def count_looks(request: HttpRequest) -> int:
     return looks + 1 if request.path.endswith("/back") else looks
 
 
-def next_look(request: HttpRequest, seen: Seen) -> dict[str, object]:
+def looks_beside_form(request: HttpRequest, seen: Seen) -> dict[str, object]:
+    """`next_look` of a shopper who has come back, and whose payment is still open: they have paid at a
+    slow bank, or turned back. Never for anybody else."""
+    is_open = seen.payment is not None and seen.payment.stage == "open"
+    if not (is_open and count_looks(request)):
+        return {"again": "", "seconds": 0}
+    return next_look(request, seen, _MOST_BESIDE_FORM)
+
+
+def next_look(request: HttpRequest, seen: Seen, most: int = _MOST_LOOKS) -> dict[str, object]:
     """When the page asks again, and where; never, if it has asked often enough."""
     looks = count_looks(request)
     return {
         "again": f"/orders/{seen.order.pk}/checkout/back?look={looks}",
-        "seconds": min(2 + looks, 10) if looks < _MOST_LOOKS else 0,
+        "seconds": min(2 + looks, 10) if looks < most else 0,
     }

@@ -14,6 +14,7 @@ from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
 from storefront import click_responses, feed, order_access
 from storefront.click_form import EarlyAnswer, lacks_cookies, read_fields
+from storefront.given_back import mark_given_back
 from storefront.outcome import (
     Found,
     as_json,
@@ -79,5 +80,6 @@ async def _show(request: Request, purchase: UUID, found: Found, status: int) -> 
         return json_response(status, error | as_json(purchase, found))
     live = await feed.current().live_sale_by_id(tickets.sale_of(purchase))
     if request.from_htmx and live:
-        return render_settled(request, live, purchase, found.answer, status, found.bought)
+        answer = (await mark_given_back({purchase: found.answer}))[purchase]
+        return render_settled(request, live, purchase, answer, status, found.bought)
     return redirect(f"/orders/{purchase}/")

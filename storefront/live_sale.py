@@ -8,6 +8,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable
+from uuid import UUID
 
 import redis
 from django.db import DatabaseError
@@ -19,8 +20,10 @@ from inventory import announce
 from inventory.gate import admission
 from inventory.gate.entries import Answer
 from inventory.gate.state import View
+from orders.models import Order
 from storefront import catalogue
 from storefront.catalogue import SaleCard, VariantCard, stock_level
+from storefront.given_back import mark_given_back
 from storefront.outcome_fragment import render_outcome
 from storefront.rendered import render
 
@@ -222,17 +225,32 @@ class LiveSale:
         for subscriber in self.subscribers:
             by_shopper[subscriber.shopper].append(subscriber)
         for purchase, answer in outcomes:
-            for subscriber in by_shopper.get(answer.shopper, ()):
-                self._push_outcome(subscriber, purchase, answer)
+            if subscribers := by_shopper.get(answer.shopper):
+                self._push_outcome(subscribers, purchase, answer)
 
-    def _push_outcome(self, subscriber: Subscriber, purchase: str, answer: Answer) -> None:
+    def _push_outcome(
+        self, subscribers: Iterable[Subscriber], purchase: str, answer: Answer
+    ) -> None:
         try:
             number, parsed = announce.parse_outcome(purchase, answer)
         except (ValueError, TypeError) as error:
             log.warning("an announced outcome is malformed: %r", error)
             return
-        fragment = render_outcome(self.card, subscriber.language, number, parsed, swap=True)
-        subscriber.push_outcome(Frame.of(fragment.decode()))
+        if parsed.status == Order.Status.CANCELLED:  # by whom it does not say
+            run_in_background(self._push_cancelled(subscribers, number, parsed))
+        else:
+            self._push_box(subscribers, number, parsed)
+
+    async def _push_cancelled(
+        self, subscribers: Iterable[Subscriber], number: UUID, answer: Answer
+    ) -> None:
+        marked = await mark_given_back({number: answer})
+        self._push_box(subscribers, number, marked[number])
+
+    def _push_box(self, subscribers: Iterable[Subscriber], number: UUID, answer: Answer) -> None:
+        for subscriber in subscribers:
+            fragment = render_outcome(self.card, subscriber.language, number, answer, swap=True)
+            subscriber.push_outcome(Frame.of(fragment.decode()))
 
     def live_frame(self, language: str) -> Frame:
         """The parts of the page that are the same for all shoppers, each to replace the old one."""

@@ -19,6 +19,7 @@ from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments, order_access
 from storefront.bought import Bought, recall
+from storefront.given_back import mark_given_back
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
@@ -57,12 +58,15 @@ async def outcome(request: Request, purchase: str) -> Response:
     if request.wants_json:
         parcel = await find_parcel(number, answer.status, found.accepted_at)
         return json_response(200, as_json(number, found) | parcel_as_json(parcel))
+    answer = (await mark_given_back({number: answer}))[number]
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
         return render_settled(request, live, number, answer, bought=found.bought)
     parcel = await find_parcel(number, answer.status, found.accepted_at)
-    page = fragments.render_order_page(live, request.language, number, *found, parcel)
+    page = fragments.render_order_page(
+        live, request.language, number, answer, found.bought, found.accepted_at, parcel
+    )
     return Response(200, page)
 
 

@@ -13,6 +13,7 @@ from inventory.gate.entries import Answer
 from orders.models import Order
 from storefront.bought import Bought, recall
 from storefront.fragments import Purchase
+from storefront.given_back import mark_given_back
 from storefront.live_sale import LiveSale
 
 _PATIENCE = 1.0  # seconds; then the page is shown without the purchases, and asks again
@@ -25,7 +26,8 @@ async def find_purchases(request: Request, live: LiveSale) -> list[Purchase] | N
         return []  # before the opening there are none: a waiting crowd costs Redis nothing
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await _read_purchases(request.shopper, live)
+            found = await _read_purchases(request.shopper, live)
+            return found and await _say_who_cancelled(found)
     except (redis.RedisError, DatabaseError, OSError):  # TimeoutError is an OSError
         return None
 
@@ -39,6 +41,11 @@ async def _read_purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | Non
     named = {purchase: answer for purchase, answer in own if answer.status != "rejected"}
     bought = await recall(live.card, named)
     return [(purchase, answer, bought.get(purchase)) for purchase, answer in own]
+
+
+async def _say_who_cancelled(found: list[Purchase]) -> list[Purchase]:
+    answers = await mark_given_back({purchase: answer for purchase, answer, _ in found})
+    return [(purchase, answers[purchase], bought) for purchase, _, bought in found]
 
 
 def _read_orders(shopper: UUID, sale: int) -> list[Purchase]:

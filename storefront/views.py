@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 from flashsale.database import in_thread
 from flashsale.http.headers import prefers_json
 from flashsale.http.shoppers import parse_cookies, renew_cookie, shopper_of
+from orders.cancellation import find_given_back
 from orders.models import Order
 
 _ORDERS_PER_PAGE = 20
@@ -30,8 +31,8 @@ async def own_orders(request: HttpRequest) -> HttpResponse:
     """List the shopper's orders, newest first; empty without a valid cookie."""
     secure = request.is_secure()
     cookies = parse_cookies(request.headers.get("Cookie", ""), secure)
-    page = await in_thread(_page_of_orders, shopper_of(cookies, secure), request.GET.get("page"))
-    response = render(request, "storefront/own_orders.html", {"section": "orders", "page": page})
+    shown = await in_thread(_page_of_orders, shopper_of(cookies, secure), request.GET.get("page"))
+    response = render(request, "storefront/own_orders.html", {"section": "orders", **shown})
     if renewed := renew_cookie(cookies, secure):
         response["Set-Cookie"] = renewed
     return response
@@ -63,10 +64,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return HttpResponse(page, status=status)
 
 
-def _page_of_orders(shopper: UUID | None, number: str | None) -> Page[Order]:
+def _page_of_orders(shopper: UUID | None, number: str | None) -> dict[str, object]:
     """Read one page of orders completely: rendering it must not query PostgreSQL. Blocks."""
     own = Order.objects.filter(shopper=shopper) if shopper else Order.objects.none()
     newest_first = own.select_related("sale", "shipment").order_by("-accepted_at", "-id")
     page = Paginator(newest_first, _ORDERS_PER_PAGE).get_page(number)
-    page.object_list = list(page.object_list)
-    return page
+    page.object_list = orders = list(page.object_list)
+    cancelled = [order.pk for order in orders if order.status == Order.Status.CANCELLED]
+    return {"page": page, "given_back": find_given_back(cancelled)}

@@ -198,3 +198,68 @@ def test_what_is_erased_is_gone_and_is_not_saved_again(order: UUID) -> None:
     with pytest.raises(contacts.Erased):
         save(order)
     assert kept(order) == ""
+
+
+# --- A new key ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(settings: LazySettings) -> list[UUID]:
+    """A contact of each kind, and no other: plain, of the old key, of the new one."""
+    models.Contact.objects.all().delete()
+    orders = [tickets.new_purchase(4711) for _ in range(3)]
+    for order, keys in zip(orders, ([], [OLD], [NEW]), strict=True):
+        settings.CONTACT_KEYS = keys
+        save(order)
+    settings.CONTACT_KEYS = [NEW, OLD]
+    return orders
+
+
+def test_all_contacts_are_encrypted_with_the_first_key(
+    three: list[UUID], settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [kept(order) for order in three]
+    changed = list(models.Contact.objects.order_by("pk").values_list("changed_at", flat=True))
+    assert list(contacts.encrypt_anew(really=False)) == [(3, 1, 1, 0)]
+    assert [kept(order) for order in three] == before
+    monkeypatch.setattr(contacts, "_BATCH", 2)
+    assert [sums.seen for sums in contacts.encrypt_anew()] == [2, 3]
+    settings.CONTACT_KEYS = [NEW]
+    assert contacts.read_many(three) == dict.fromkeys(three, ANNA)
+    assert list(contacts.encrypt_anew())[-1] == (3, 0, 0, 0)
+    now = models.Contact.objects.order_by("pk").values_list("changed_at", flat=True)
+    assert list(now) == changed  # the shopper has changed nothing
+
+
+def test_erased_contacts_stay_erased_and_those_of_a_lost_key_stay_as_they_are(
+    three: list[UUID], settings: LazySettings
+) -> None:
+    plain, old, _ = three
+    contacts.erase([plain])
+    settings.CONTACT_KEYS = [NEW]
+    before = kept(old)
+    assert list(contacts.encrypt_anew())[-1] == (2, 0, 0, 1)
+    assert (kept(plain), kept(old)) == ("", before)
+
+
+@pytest.mark.parametrize("meanwhile", ["save", "erase"])
+def test_what_is_saved_or_erased_meanwhile_is_kept_so(
+    meanwhile: str, three: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = three[1]
+    other = Details(email="ben@example.com")
+    real = contacts._plain
+
+    def read_late(row: models.Contact) -> str:
+        plain = real(row)
+        if row.pk == old:
+            contacts.erase([old]) if meanwhile == "erase" else save(old, other)
+        return plain
+
+    with monkeypatch.context() as patched:
+        patched.setattr(contacts, "_plain", read_late)
+        assert list(contacts.encrypt_anew())[-1] == (3, 0, 1, 0)
+    if meanwhile == "erase":
+        assert kept(old) == ""
+    else:
+        assert contacts.read_many([old]) == {old: other}

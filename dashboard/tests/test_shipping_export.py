@@ -63,7 +63,7 @@ def test_a_row_has_all_that_a_parcel_needs(make_sale: MakeSale) -> None:
         "sorting_code": "",
         "country": "DE",
         "email": ANNA.email,
-        "phone": f"'{ANNA.phone}",
+        "phone": ANNA.phone,
         "sku": order.sku,
         "product": order.product_name,
         "option": order.option,
@@ -97,6 +97,29 @@ def test_no_cell_is_a_formula(make_sale: MakeSale) -> None:
     [row] = rows(read(sale))
     for column in ("name", "city", "street", "street_2", "payment_reference"):
         assert row[column][0] == "'"
+
+
+@pytest.mark.parametrize(
+    ("typed", "cell"),
+    [
+        ("+4930123456", "+4930123456"),
+        ("+49 30 123456", "+49 30 123456"),
+        ("+49+1", "'+49+1"),
+        ("+A1", "'+A1"),
+        ("+49;=1+1", "'+49;'=1+1"),
+        ("+49\n", "'+49\n"),
+        ("+\u0661", "'+\u0661"),  # a digit, but of another script
+        ("=1", "'=1"),
+    ],
+)
+def test_a_telephone_number_stays_plain_unless_it_could_be_a_formula(
+    typed: str, cell: str, make_sale: MakeSale
+) -> None:
+    sale = make_sale()
+    [order] = sell(sale)
+    give_contact(order.pk, replace(ANNA, phone=typed))
+    [row] = rows(read(sale))
+    assert row["phone"] == cell
 
 
 def test_many_orders_are_read_in_batches_each_once(

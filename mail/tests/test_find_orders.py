@@ -107,6 +107,9 @@ def test_the_mail_is_in_the_language_of_the_page(
     assert "ist eine Mail mit ihren Links unterwegs" in ask(browser, "eva@e.example", "de").text
     send()
     assert server.taken[0]["Subject"] == "Deine Bestellungen"
+    text, html = parts(server.taken[0])
+    assert "mit deiner E-Mail-Adresse:" in text
+    assert "mit deiner E\u2011Mail-Adresse:" in html  # no line breaks after the E
 
 
 def test_an_erased_contact_is_not_found(

@@ -37,7 +37,7 @@ def sent(server: MailServer) -> tuple[str, str]:
 def assert_is_in(line: str, html: str) -> None:
     """Each sentence, value and address of the text is in the HTML, too."""
     for word in re.split(r": |:$", line):
-        assert word.strip() in unescape(html), word
+        assert word.strip() in unescape(html).replace("\u2011", "-"), word
 
 
 def of(order: Order) -> str:
@@ -166,6 +166,18 @@ def test_a_cancelled_order_says_what_becomes_of_the_money(
     assert words in text
 
 
+def test_a_hold_that_was_given_back_does_not_read_as_cancelled(
+    make_order: MakeOrder, server: MailServer
+) -> None:
+    order = make_order()
+    cancellation.give_back(order.pk)
+    subject, text = sent(server)
+    assert subject == f"Order {order.reference}: given back"
+    assert f"You gave {of(order)} back." in text
+    assert "cancelled" not in text
+    assert "You were not charged." in text
+
+
 def test_an_expired_hold_is_told_of(make_order: MakeOrder, server: MailServer) -> None:
     order = make_order()
     be_expired(order)
@@ -275,3 +287,15 @@ def test_a_mail_loads_nothing_from_elsewhere(make_order: MakeOrder, server: Mail
     mail: EmailMessage = server.taken[0]
     _, html = parts(mail)
     assert not re.search(r"<(img|script|link|iframe)|url\(|@import|style=", html)
+
+
+def test_a_mail_is_readable_in_the_dark(make_order: MakeOrder, server: MailServer) -> None:
+    """A client that makes the background dark has a light text for it, and each colour its background."""
+    holds.confirm_hold(make_order().pk)
+    send()
+    _, html = parts(server.taken[0])
+    for name in ("color-scheme", "supported-color-schemes"):
+        assert f'<meta name="{name}" content="light dark">' in html
+    light, _, dark = html.partition("@media (prefers-color-scheme: dark)")
+    for style in (light, dark):
+        assert re.search(r"body {[^}]*color: #\w+; background: #\w+; }", style)

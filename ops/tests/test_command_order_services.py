@@ -5,10 +5,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.utils import timezone
 from pytest_django import Settings
 
 from accounts import contacts
+from accounts.models import Contact
 from conftest import MakeSale
 from inventory.models import Sale
 from ops.doctor import contacts as checks
@@ -140,7 +142,7 @@ def test_purge_counts_contacts_and_erases_them(order: Order) -> None:
     over(order.sale, 181)
     assert here("purge", "--dry-run", "--json").told["contacts"] == 1
     assert contacts.read(order.pk)
-    assert here("purge").out.strip().endswith("1 contacts.")
+    assert " 1 contacts," in here("purge").out
     assert contacts.read(order.pk) is None
     assert here("purge", "--json").told["contacts"] == 0
 
@@ -168,3 +170,27 @@ def test_the_doctor_misses_a_key_in_production(order: Order, settings: Settings)
     settings.PRODUCTION, settings.CONTACT_KEYS = True, []
     [finding] = checks.check_encryption()
     assert (finding.state, "CONTACT_KEYS" in finding.advice) == ("warning", True)
+
+
+# --- rekey ---------------------------------------------------------------------------------------
+
+
+def test_rekey_says_when_the_old_key_may_be_removed(order: Order, settings: Settings) -> None:
+    Contact.objects.exclude(pk=order.pk).delete()
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    settings.CONTACT_KEYS = [old]
+    give_contact(order.pk)
+    settings.CONTACT_KEYS = [new, old]
+    counted = here("order", "rekey", "--dry-run")
+    assert "1 were read by an older key" in counted.out
+    assert "would be encrypted" in counted.out
+    anew = here("order", "rekey", "--json")
+    assert (anew.code, anew.told) == (0, {"seen": 1, "old": 1, "plain": 0, "unreadable": 0})
+    assert "1 contacts looked at" in anew.err
+    assert "The older keys may be removed" in here("order", "rekey").out
+    settings.CONTACT_KEYS = [old]
+    lost = here("order", "rekey")
+    assert (lost.code, "1 contacts cannot be read" in lost.out) == (1, True)
+    settings.CONTACT_KEYS = []
+    none = here("order", "rekey")
+    assert (none.code, "CONTACT_KEYS is empty" in none.err) == (1, True)

@@ -110,6 +110,12 @@ class Migration(migrations.Migration):
                 ("currency", models.CharField(max_length=3)),
                 ("title", models.CharField(max_length=200)),
                 ("back", models.URLField(max_length=500)),
+                (
+                    "language",
+                    models.CharField(
+                        blank=True, default="", help_text="of its page", max_length=10
+                    ),
+                ),
                 ("state", models.CharField(default="open", max_length=10)),
                 (
                     "captured",

@@ -29,6 +29,17 @@ class Refused(ProviderError):
     """It refused for good: a call like this will never succeed."""
 
 
+NOT_KNOWN = "The payment cannot be found"
+
+
+class NotKnown(Refused):
+    """It does not know what it was asked about. The account or the key may be the wrong one, so nothing is
+    decided by this."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"{NOT_KNOWN}: {detail}")
+
+
 class Forged(ProviderError):
     """An event that the provider did not sign, or that is too old."""
 

@@ -17,6 +17,7 @@ from payments.models import DemoPayment
 from payments.providers.base import (
     Event,
     Forged,
+    NotKnown,
     Order,
     Provider,
     RefundSeen,
@@ -48,6 +49,7 @@ class Demo:
                 "currency": order.currency,
                 "title": f"{order.title} · {order.reference}"[:200],
                 "back": order.back,
+                "language": order.language,
             },
         )
         # Without a host: the page is on the one that the shopper uses.
@@ -133,6 +135,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 currency=payment.currency,
                 title=payment.title,
                 back=payment.back,
+                language=payment.language,
                 state=Stage.AUTHORISED,
             )
         payment.save(update_fields=["state", "acts_at", "twin"])
@@ -177,7 +180,7 @@ def _find(reference: str, *, lock: bool = False) -> DemoPayment:
     try:
         return payments.get(pk=UUID(reference))
     except (DemoPayment.DoesNotExist, ValueError) as unknown:
-        raise Refused("there is no such payment") from unknown
+        raise NotKnown("there is no such payment") from unknown
 
 
 def _seen(payment: DemoPayment) -> Seen:

@@ -16,6 +16,7 @@ from payments.providers.base import (
     Event,
     Forged,
     NoAnswer,
+    NotKnown,
     Order,
     ProviderError,
     RefundSeen,
@@ -229,5 +230,7 @@ def _translate(error: stripe.StripeError) -> ProviderError:
     if isinstance(error, stripe.IdempotencyError):
         return _OtherRequest(said)
     status = error.http_status or 0
+    if status == 404:
+        return NotKnown(said)
     # 409: a call with the same key is under way.
     return Refused(said) if 400 <= status < 500 and status != 409 else NoAnswer(said)

@@ -44,8 +44,8 @@ def held(sale: Sale, orders: int = 1) -> list[Order]:
     return list(Order.objects.filter(pk__in=purchases))
 
 
-def begin(order: Order) -> str:
-    return paying.begin(order.pk, back=BACK, language="en", email="ada@example.org")
+def begin(order: Order, language: str = "en") -> str:
+    return paying.begin(order.pk, back=BACK, language=language, email="ada@example.org")
 
 
 def attempt_of(order: Order) -> Attempt:

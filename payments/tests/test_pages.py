@@ -38,8 +38,16 @@ def test_the_page_says_what_is_paid_and_that_no_money_moves(client: Client, orde
 
 
 def test_the_page_is_german_too(client: Client, order: Order) -> None:
-    page = client.get(begin(order), headers={"Accept-Language": "de"})
+    page = client.get(begin(order, language="de"))
     assert "Es fließt kein Geld" in page.text
+    assert '<html lang="de">' in page.text
+    assert page["Content-Language"] == "de"
+
+
+def test_the_page_keeps_the_language_of_the_checkout(client: Client, order: Order) -> None:
+    page = client.get(begin(order, language="en"), headers={"Accept-Language": "de"})
+    assert "no money moves" in page.text
+    assert page["Content-Language"] == "en"
 
 
 @pytest.mark.parametrize(

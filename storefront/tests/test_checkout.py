@@ -205,6 +205,29 @@ def test_who_comes_back_without_having_paid_reads_why_and_can_go_on(
     assert "Pay €129.00" in page.content.decode()
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_beside_the_form_an_open_payment_is_looked_at_again_for_a_minute(
+    is_known: bool, browser: Client, order: Order, payment: Played
+) -> None:
+    if is_known:
+        pay(browser, order)
+    payment.stage = "open"
+    waited, address = [], f"{page_of(order.pk)}back"
+    while address:
+        page = browser.get(browser.get(address)["Location"]).content.decode()
+        assert "Pay €129.00" in page  # who has turned back can go on
+        assert ('value="Anna Öz"' in page) == is_known
+        refresh = re.search(
+            r'<noscript><meta http-equiv="refresh" content="(\d+); url=([^"]+)', page
+        )
+        assert ("this page looks again by itself" in page) == bool(refresh)
+        address = refresh[2] if refresh else ""
+        waited += [int(refresh[1])] if refresh else []
+    assert 30 < sum(waited) < 60
+    assert len(payment.asked) == len(waited) + 1
+    assert "refresh" not in browser.get(page_of(order.pk)).content.decode()
+
+
 def test_who_comes_back_having_paid_is_at_the_order(
     browser: Client, order: Order, payment: Played
 ) -> None:
@@ -260,6 +283,21 @@ def test_after_the_end_of_the_hold_the_page_says_what_became_of_the_money(
     assert page.status_code == 410
     assert words in page.content.decode()
     assert pay(browser, order)[0] == 410
+
+
+@pytest.mark.parametrize("by", ["its shopper", "staff"])
+def test_after_a_cancellation_the_page_says_whose_it_was(
+    by: str, browser: Client, order: Order, payment: Played
+) -> None:
+    if by == "staff":
+        cancellation.cancel_order(order.pk, by="staff")
+    else:
+        cancellation.give_back(order.pk)
+    for reply in (browser.get(page_of(order.pk)), browser.post(page_of(order.pk), ANNA)):
+        assert reply.status_code == 410
+        page = reply.content.decode()
+        assert ("You gave" in page) == (by != "staff")
+        assert ("was cancelled" in page) == (by == "staff")
 
 
 def test_a_form_that_meets_the_end_of_the_hold_is_not_saved(order: Order) -> None:

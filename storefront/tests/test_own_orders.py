@@ -14,9 +14,10 @@ from django.utils import timezone
 
 from flashsale.http import shoppers
 from inventory.models import Sale
-from orders import tickets
+from orders import cancellation, tickets
 from orders.models import Order
 from storefront import views
+from tests.checkouts import held_order
 
 MakeSale = Callable[..., Sale]
 
@@ -110,6 +111,17 @@ def test_every_status_has_a_text(make_sale: MakeSale, values: dict[str, Any], wo
     assert "€" not in shown  # nothing is owed
 
 
+def test_what_the_shopper_gave_back_does_not_read_as_cancelled(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=2, hold=10)
+    orders = [held_order(sale, shoppers.new_shopper()) for _ in range(2)]
+    given, cancelled = orders
+    cancellation.give_back(given.pk)
+    cancellation.cancel_order(cancelled.pk, by="staff")
+    assert "Given back" in page(browser_of(given.shopper))
+    assert "Cancelled" not in page(browser_of(given.shopper))
+    assert "Cancelled" in page(browser_of(cancelled.shopper))
+
+
 def test_many_orders_are_shown_in_pages(make_sale: MakeSale) -> None:
     sale, anna = make_sale(), shoppers.new_shopper()
     orders = [an_order(sale, anna, minutes_ago=number) for number in range(21)]
@@ -135,7 +147,7 @@ def test_rendering_the_list_makes_no_query(make_sale: MakeSale) -> None:
     an_order(make_sale(), anna)
     orders = views._page_of_orders(anna, "1")
     with CaptureQueriesContext(connection) as captured:
-        render_to_string("storefront/own_orders.html", {"page": orders})
+        render_to_string("storefront/own_orders.html", orders)
     assert len(captured) == 0
 
 

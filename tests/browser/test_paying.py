@@ -77,10 +77,11 @@ def test_a_tab_that_was_left_learns_of_the_payment(
     expect(other).to_have_url(f"{shop}/orders/{order_of(sale).pk}/")
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
 def test_a_bank_that_takes_its_time_is_waited_for(
-    shop: str, open_page: OpenPage, sale: Sale
+    scripts: bool, shop: str, open_page: OpenPage, sale: Sale
 ) -> None:
-    page = at_checkout(shop, open_page, sale)
+    page = at_checkout(shop, open_page, sale, java_script_enabled=scripts)
     pay(page, "The bank takes 20 seconds")
     expect(page.get_by_text("No payment has arrived yet.")).to_be_visible()
     attempt = order_of(sale).attempts.get()

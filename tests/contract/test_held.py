@@ -12,10 +12,10 @@ from django.utils.dateparse import parse_datetime
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import caretaker, finishing, holds, sale_lifecycle
+from orders import cancellation, caretaker, finishing, holds, sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
-from tests.cast import JSON, PAGE, Shopper, end_holds, forms
+from tests.cast import HTMX, JSON, PAGE, Shopper, end_holds, forms
 from tests.contract.shapes import SHAPES, boxes, location, not_on_this_device
 
 NewShopper = Callable[[], Shopper]
@@ -133,6 +133,21 @@ def test_a_hold_is_given_back_once(shape: str, shopper: Shopper, make_sale: Make
             assert location(reply) == f"/orders/{order.pk}/"
     assert sale.variants.get().stock == 1
     assert shopper.sale(sale)["products"][0]["stock"] == 1
+
+
+@pytest.mark.parametrize("by", ["its shopper", "staff"])
+def test_pages_say_who_cancelled_it(by: str, shopper: Shopper, make_sale: MakeSale) -> None:
+    sale, ticket, order = held(shopper, make_sale)
+    if by == "staff":
+        cancellation.cancel_order(order.pk, by="staff")
+    for page in (
+        give_back(shopper, order, ticket, "htmx").text,  # staff were faster, or it is its own
+        shopper.order(str(order.pk), HTMX).text,
+        shopper.order(str(order.pk), PAGE).text,
+        shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text,
+    ):
+        assert ("You gave" in page) == (by != "staff")
+        assert ("was cancelled" in page) == (by == "staff")
 
 
 @pytest.mark.parametrize("status", ["confirmed", "expired"])

@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from payments.providers import stripe
-from payments.providers.base import Busy, Refused
+from payments.providers.base import Busy, NotKnown, Refused
 from payments.providers.stripe import Stripe
 from tests.payments.conftest import order
 from tests.payments.fake_stripe import FakeStripe
@@ -29,7 +29,7 @@ def test_errors_name_no_person(provider: Stripe) -> None:
 
 
 def test_an_unknown_payment_is_refused(provider: Stripe) -> None:
-    with pytest.raises(Refused, match="resource_missing"):
+    with pytest.raises(NotKnown, match="resource_missing"):
         provider.fetch("cs_test_unknown")
 
 
