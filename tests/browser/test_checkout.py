@@ -205,7 +205,7 @@ def test_a_tab_learns_that_the_order_is_not_held_any_more(
         end_holds(sale)
     else:
         cancellation.give_back(order_of(sale).pk)
-    words = "on sale again" if ends == "expired" else "was cancelled"
+    words = "on sale again" if ends == "expired" else "You gave"
     expect(page.locator("article.message")).to_contain_text(words)
     assert barriers(page, "en-GB") == {}
     assert kept(page) == 0
