@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from flashsale.compiled import Compiled, Given
 from flashsale.database import bounded_transaction
 from orders import holds
 from orders.changes import NotPossible
@@ -27,6 +28,20 @@ _STARTS = timedelta(seconds=30)  # in which a start is answered, or never
 _OPEN = (State.CREATED, State.UNKNOWN)
 _UNDER_WAY = (State.AUTHORISED, State.CAPTURING, State.CAPTURED)
 _ASKED = 3  # attempts of one order that `returned` asks about
+
+_ATTEMPTS = Compiled(
+    Attempt,
+    lambda: Attempt.objects.filter(order=Given("order")).select_related("refund"),
+)
+_LOCKED_ORDER = Compiled(
+    Order,
+    lambda: (
+        Order.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("sale")
+        .filter(pk=Given("order"))
+        .order_by()
+    ),
+)
 
 
 class Unavailable(Exception):
@@ -80,7 +95,7 @@ def returned(order: UUID) -> None:
 
 def describe(order: UUID) -> PaymentView | None:
     """Describe the order's payment; None if none was begun. Of several, the one that matters most."""
-    attempts = list(Attempt.objects.filter(order=order).select_related("refund"))
+    attempts = _ATTEMPTS.ask(order=order)
     if not attempts:
         return None
     # The sort is stable: of equals the newest stays first.
@@ -140,9 +155,8 @@ def _open_attempt(order_id: UUID, *, looked: bool = False) -> Attempt | None:
     """The attempt to go on with, or a new one, under the order's lock. None if there is one that should be
     looked after first, and was not."""
     with bounded_transaction():
-        orders = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("sale")
-        order = orders.get(pk=order_id)
-        attempts = list(Attempt.objects.filter(order=order))
+        order = _LOCKED_ORDER.get(order=order_id)
+        attempts = _ATTEMPTS.ask(order=order_id)
         if not looked and any(each.state in _OPEN and each.reference for each in attempts):
             return None
         _check_payable(order)
