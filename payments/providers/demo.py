@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from flashsale.compiled import Compiled, Given
 from flashsale.http import signing
 from payments.models import DemoPayment
 from payments.providers.base import (
@@ -30,6 +31,19 @@ DAWDLES = 20  # seconds until it does what a slow payment comes to
 SIGNATURE = "Demo-Signature"
 _PURPOSE = "demo-payment-event"
 
+# A payment that is there already is written again as it is, so that its id is returned.
+_START = """
+INSERT INTO payments_demopayment AS p
+    (id, key, amount, currency, title, back, state, captured, refunded, refund_key)
+VALUES (%s, %s, %s, %s, %s, %s, 'open', 0, 0, '')
+ON CONFLICT (key) DO UPDATE SET key = p.key RETURNING id
+"""
+_PAYMENT = Compiled(DemoPayment, lambda: DemoPayment.objects.filter(pk=Given("id")))
+_LOCKED = Compiled(
+    DemoPayment,
+    lambda: DemoPayment.objects.select_for_update(no_key=True).filter(pk=Given("id")),
+)
+
 
 def make() -> Provider:
     return Demo()
@@ -41,17 +55,13 @@ class Demo:
     name = "demo"
 
     def start(self, order: Order) -> Started:
-        payment, _ = DemoPayment.objects.get_or_create(
-            key=order.key,
-            defaults={
-                "amount": order.amount,
-                "currency": order.currency,
-                "title": f"{order.title} · {order.reference}"[:200],
-                "back": order.back,
-            },
-        )
+        title = f"{order.title} · {order.reference}"[:200]
+        row = (uuid4(), order.key, order.amount, order.currency, title, order.back)
+        with connection.cursor() as cursor:
+            cursor.execute(_START, row)
+            [payment] = cursor.fetchone() or [row[0]]
         # Without a host: the page is on the one that the shopper uses.
-        return Started(str(payment.pk), f"/payments/demo/{payment.pk}/")
+        return Started(str(payment), f"/payments/demo/{payment}/")
 
     def fetch(self, reference: str) -> Seen:
         payment = _find(reference)
@@ -171,11 +181,8 @@ def _lock(reference: str) -> DemoPayment:
 
 
 def _find(reference: str, *, lock: bool = False) -> DemoPayment:
-    payments = DemoPayment.objects.all()
-    if lock:
-        payments = payments.select_for_update(no_key=True)
     try:
-        return payments.get(pk=UUID(reference))
+        return (_LOCKED if lock else _PAYMENT).get(id=UUID(reference))
     except (DemoPayment.DoesNotExist, ValueError) as unknown:
         raise Refused("there is no such payment") from unknown
 
