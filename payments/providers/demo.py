@@ -38,6 +38,10 @@ INSERT INTO payments_demopayment AS p
 VALUES (%s, %s, %s, %s, %s, %s, 'open', 0, 0, '')
 ON CONFLICT (key) DO UPDATE SET key = p.key RETURNING id
 """
+_WRITE = """
+UPDATE payments_demopayment
+SET state = %s, captured = %s, refunded = %s, refund_key = %s, twin_id = %s, acts_at = %s WHERE id = %s
+"""
 _PAYMENT = Compiled(DemoPayment, lambda: DemoPayment.objects.filter(pk=Given("id")))
 _LOCKED = Compiled(
     DemoPayment,
@@ -77,7 +81,7 @@ class Demo:
                 if (amount, currency) != (payment.amount, payment.currency):
                     raise Refused("another amount was authorised")
                 payment.state, payment.captured = Stage.CAPTURED, amount
-                payment.save(update_fields=["state", "captured"])
+                _write(payment)
             elif payment.state != Stage.CAPTURED:
                 raise Refused(f"the payment is {payment.state}")
             return _seen(payment)
@@ -87,7 +91,7 @@ class Demo:
             payment = _lock(reference)
             if payment.state in (Stage.OPEN, Stage.AUTHORISED):
                 payment.state, payment.acts_at = Stage.VOIDED, None
-                payment.save()
+                _write(payment)
             return _seen(payment)
 
     def refund(self, reference: str, amount: int, currency: str, key: str) -> RefundSeen:
@@ -99,7 +103,7 @@ class Demo:
                 if (amount, currency) != (payment.captured, payment.currency):
                     raise Refused("another amount was captured")
                 payment.state, payment.refunded, payment.refund_key = Stage.REFUNDED, amount, key
-                payment.save()
+                _write(payment)
             return RefundSeen(f"refund-{payment.pk}", done=True)
 
     def fetch_refund(self, reference: str, refund: str) -> RefundSeen:
@@ -145,7 +149,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 back=payment.back,
                 state=Stage.AUTHORISED,
             )
-        payment.save(update_fields=["state", "acts_at", "twin"])
+        _write(payment)
     if payment.acts_at:
         return []
     paid = [payment, *([payment.twin] if payment.twin else [])]
@@ -176,8 +180,16 @@ def _lock(reference: str) -> DemoPayment:
     payment = _find(reference, lock=True)
     if payment.acts_at and payment.acts_at <= timezone.now() and payment.state == Stage.OPEN:
         payment.state, payment.acts_at = Stage.AUTHORISED, None
-        payment.save()
+        _write(payment)
     return payment
+
+
+def _write(payment: DemoPayment) -> None:
+    """Write a locked payment: what may have changed of it."""
+    money = payment.captured, payment.refunded, payment.refund_key
+    row = (str(payment.state), *money, payment.twin_id, payment.acts_at, payment.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, row)
 
 
 def _find(reference: str, *, lock: bool = False) -> DemoPayment:
