@@ -21,6 +21,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts import models
+from flashsale.compiled import Compiled, Given
 from flashsale.database import require_transaction
 from flashsale.http import signing
 
@@ -29,6 +30,10 @@ _BATCH = 1_000  # contacts that are read at once to be encrypted anew
 _SALE = 4  # bytes of the sale's number in an order's id: `orders/tickets.py` lays it out
 
 
+_READ = Compiled(
+    models.Contact,
+    lambda: models.Contact.objects.filter(pk=Given("order"), erased_at=None),
+)
 # PostgreSQL's `xmax` of a row is 0 if it was inserted. An erased row is not changed, and not returned.
 _SAVE = """
 INSERT INTO accounts_contact AS c
@@ -106,7 +111,7 @@ def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) 
 
 def read(order: UUID) -> Contact | None:
     """The contact of an order; None if there is none, or if it is erased. Raises Unreadable."""
-    row = models.Contact.objects.filter(pk=order, erased_at=None).first()
+    row = _READ.first(order=order)
     if row is None:
         return None
     return Contact(row.order, _open(row), row.language, row.terms_accepted_at)

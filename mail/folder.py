@@ -16,7 +16,8 @@ from django.core.mail.backends.base import BaseEmailBackend
 from flashsale.local import private_files
 
 _NAME = re.compile(r"\A[A-Za-z0-9._-]{1,80}\.eml\Z")
-_KEPT = 500  # the newest mails
+_KEPT = 500  # the newest mails, and less than _AT_A_TIME more
+_AT_A_TIME = 50  # mails of a connection, after which old ones are removed: that looks at all files
 
 
 class EmailBackend(BaseEmailBackend):
@@ -26,15 +27,21 @@ class EmailBackend(BaseEmailBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._folder = Path(str(settings.EMAIL_FILE_PATH))
+        self._written = 0
 
     def send_messages(self, messages: Sequence[EmailMessage]) -> int:
         """Raises OSError."""
         for message in messages:
             raw = message.message()
             private_files.write(self._folder / _name_of(str(raw["Message-ID"])), raw.as_string())
+            if self._written % _AT_A_TIME == 0:
+                self._remove_old()
+            self._written += 1
+        return len(messages)
+
+    def _remove_old(self) -> None:
         for old in _newest_first(self._folder)[_KEPT:]:
             old.unlink(missing_ok=True)  # another process may have been first
-        return len(messages)
 
 
 class Kept(NamedTuple):

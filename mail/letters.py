@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import addresses, contacts
 from accounts.contacts import Contact
 from flashsale.characters import isolate
+from flashsale.compiled import Compiled, Given
 from flashsale.moments import find_zone, name_zone
 from flashsale.money import format_money
 from flashsale.templatetags.dates import moment_in_words
@@ -27,6 +28,13 @@ from payments.models import Refund
 Event, Status = OutboxRow.Event, Order.Status
 
 _MOST_LINKS = 50  # orders in one letter
+
+_HELD = Compiled(
+    Order,
+    lambda: Order.objects.filter(pk=Given("order"), status=Status.HELD, hold_until__gt=Now()).only(
+        "pk"
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -192,7 +200,7 @@ _WRITERS: dict[OutboxRow.Event, Callable[[Order, Contact], Letter | None]] = {
 
 def _is_held(order: Order) -> bool:
     """Whether its hold goes on, by PostgreSQL's clock."""
-    return Order.objects.filter(pk=order.pk, status=Status.HELD, hold_until__gt=Now()).exists()
+    return _HELD.first(order=order.pk) is not None
 
 
 def _what(order: Order) -> str:

@@ -17,6 +17,7 @@ from django.utils import timezone, translation
 
 from accounts import contacts
 from accounts.contacts import Contact
+from flashsale.compiled import Compiled, Given
 from flashsale.observe import telemetry
 from mail import finding, letters
 from mail.faults import ERRORS, Effect, find_fault
@@ -33,6 +34,8 @@ _SHORT_HOLD = timedelta(minutes=5)  # not worth a warning: its first mail has ha
 _LOOK_FOR_EXPIRING_EVERY = 5.0  # seconds
 _ROUND = 20.0  # seconds for which one connection to the server is used
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds without a try while the server is away
+
+_ORDER = Compiled(Order, lambda: Order.objects.select_related("sale").filter(pk=Given("order")))
 
 
 @dataclass
@@ -118,7 +121,7 @@ def _handle(row: OutboxRow, server: _Server) -> bool:
 
 
 def _write(row: OutboxRow, contact: Contact) -> EmailMessage | None:
-    order = Order.objects.select_related("sale").get(pk=row.order_id)
+    order = _ORDER.get(order=row.order_id)
     language = _language_of(row, contact)
     with translation.override(language):
         letter = letters.write(row, order, contact)

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.database import bounded_transaction
+from flashsale.database import BOUNDS, ask_together, bounded_transaction
 from orders.models import Order
 from payments.models import Attempt, ProviderEvent
 from payments.providers import registry
@@ -20,9 +20,22 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600  # seconds
 _GIVEN_UP = timedelta(days=1)  # an event about a payment that is not this shop's
 
-_INSERT = """
-INSERT INTO payments_providerevent (provider, event_id, kind, reference, key) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (provider, event_id) DO NOTHING RETURNING *
+# One statement, because nearly each event is about a payment that is known: it has that asked about, and
+# is due itself only where more has to be found out.
+_RECEIVE = """
+WITH told AS (
+    INSERT INTO payments_providerevent (provider, event_id, kind, reference, key, due)
+    VALUES (%(provider)s, %(event_id)s, %(kind)s, %(reference)s, %(key)s,
+        CASE WHEN %(reference)s = '' OR NOT EXISTS (
+            SELECT FROM payments_attempt
+            WHERE provider = %(provider)s AND reference = %(reference)s) THEN now() END)
+    ON CONFLICT (provider, event_id) DO NOTHING
+    RETURNING id, provider, reference, due
+), asked AS (
+    UPDATE payments_attempt AS a SET due = %(now)s FROM told
+    WHERE a.provider = told.provider AND a.reference = told.reference AND told.due IS NULL
+)
+SELECT id, due IS NULL FROM told
 """
 
 
@@ -33,20 +46,25 @@ def receive(provider: str, body: bytes, headers: Mapping[str, str]) -> bool:
     again.
     """
     event = registry.provider(provider).read_event(body, headers)
-    # A longer text is of another shop of the account, and names no payment of this one.
-    texts = (event.kind[:80], event.reference[:255], event.key[:80])
-    rows = list(ProviderEvent.objects.raw(_INSERT, (provider, event.event_id, *texts)))
-    for row in rows:
-        _take(row)
-    return bool(rows)
+    values = {
+        "provider": provider,
+        "event_id": event.event_id,
+        # A longer text is of another shop of the account, and names no payment of this one.
+        "kind": event.kind[:80],
+        "reference": event.reference[:255],
+        "key": event.key[:80],
+        "now": timezone.now(),
+    }
+    _, told = ask_together(BOUNDS, (_RECEIVE, values))
+    for row, is_taken in told:
+        if not is_taken:
+            take(row)
+    return bool(told)
 
 
 def take(event: int) -> None:
     """Have the event's payment asked about now; later again if it is not known here yet."""
-    _take(ProviderEvent.objects.get(pk=event))
-
-
-def _take(row: ProviderEvent) -> None:
+    row = ProviderEvent.objects.get(pk=event)
     with bounded_transaction():
         found = _find_attempt(row) if row.reference else None
         events = ProviderEvent.objects.filter(pk=row.pk)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+from django.db import connection, transaction
 from django.utils import timezone
 
-from flashsale.database import bounded_transaction
+from flashsale.compiled import Compiled, Given
+from flashsale.database import BOUNDS, ask_together
 from orders import holds
 from orders.changes import NotPossible
 from orders.models import Order
@@ -27,6 +29,23 @@ _STARTS = timedelta(seconds=30)  # in which a start is answered, or never
 _OPEN = (State.CREATED, State.UNKNOWN)
 _UNDER_WAY = (State.AUTHORISED, State.CAPTURING, State.CAPTURED)
 _ASKED = 3  # attempts of one order that `returned` asks about
+
+_STARTED = """
+UPDATE payments_attempt SET reference = %s, url = %s, due = %s WHERE id = %s AND reference = ''
+"""
+_ATTEMPTS = Compiled(
+    Attempt,
+    lambda: Attempt.objects.filter(order=Given("order")).select_related("refund"),
+)
+_LOCKED_ORDER = Compiled(
+    Order,
+    lambda: (
+        Order.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("sale")
+        .filter(pk=Given("order"))
+        .order_by()
+    ),
+)
 
 
 class Unavailable(Exception):
@@ -80,7 +99,7 @@ def returned(order: UUID) -> None:
 
 def describe(order: UUID) -> PaymentView | None:
     """Describe the order's payment; None if none was begun. Of several, the one that matters most."""
-    attempts = list(Attempt.objects.filter(order=order).select_related("refund"))
+    attempts = _ATTEMPTS.ask(order=order)
     if not attempts:
         return None
     # The sort is stable: of equals the newest stays first.
@@ -139,10 +158,8 @@ def _advance(attempt: Attempt) -> bool:
 def _open_attempt(order_id: UUID, *, looked: bool = False) -> Attempt | None:
     """The attempt to go on with, or a new one, under the order's lock. None if there is one that should be
     looked after first, and was not."""
-    with bounded_transaction():
-        orders = Order.objects.select_for_update(no_key=True, of=("self",)).select_related("sale")
-        order = orders.get(pk=order_id)
-        attempts = list(Attempt.objects.filter(order=order))
+    with transaction.atomic():
+        order, attempts = _lock(order_id)
         if not looked and any(each.state in _OPEN and each.reference for each in attempts):
             return None
         _check_payable(order)
@@ -162,6 +179,15 @@ def _open_attempt(order_id: UUID, *, looked: bool = False) -> Attempt | None:
             currency=order.currency,
             due=timezone.now() + _STARTS,
         )
+
+
+def _lock(order_id: UUID) -> tuple[Order, list[Attempt]]:
+    """The locked order and its attempts, in one round trip. Must run in a transaction, which it bounds."""
+    questions = _LOCKED_ORDER.statement(order=order_id), _ATTEMPTS.statement(order=order_id)
+    _, orders, attempts = ask_together(BOUNDS, *questions)
+    for order in _LOCKED_ORDER.read(orders):
+        return order, _ATTEMPTS.read(attempts)
+    raise Order.DoesNotExist(f"There is no order {order_id}.")
 
 
 def _check_payable(order: Order) -> None:
@@ -207,9 +233,7 @@ def _start(attempt: Attempt, back: str, language: str, email: str) -> str:
             transitions.postpone(attempt.pk, error)
         wait = error.retry_after if isinstance(error, Busy) else 2
         raise Unavailable(str(error), wait) from error
-    Attempt.objects.filter(pk=attempt.pk, reference="").update(
-        reference=started.reference,
-        url=started.url,
-        due=timezone.now() + timedelta(seconds=20),
-    )
+    due = timezone.now() + timedelta(seconds=20)
+    with connection.cursor() as cursor:
+        cursor.execute(_STARTED, (started.reference, started.url, due, attempt.pk))
     return started.url

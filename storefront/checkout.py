@@ -28,6 +28,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts import addresses, contacts
 from accounts.contacts import Details
+from flashsale.compiled import Compiled, Given
 from flashsale.database import bounded_transaction, give_back_after, in_thread
 from flashsale.http.response import SeeOther
 from flashsale.http.shoppers import parse_cookies, renew_cookie
@@ -56,6 +57,22 @@ T = TypeVar("T")
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 PAYMENT_PATIENCE = 20.0  # seconds for a payment provider; its shopper waits, no other does
+
+_LOCKED = Compiled(
+    Order,
+    lambda: (
+        Order.objects.select_for_update(no_key=True)
+        .filter(pk=Given("order"))
+        .order_by()
+        .only("status", "hold_until")
+    ),
+)
+_CONFIRMED = Compiled(
+    Order,
+    lambda: (
+        Order.objects.filter(pk=Given("order"), status=Order.Status.CONFIRMED).order_by().only("pk")
+    ),
+)
 
 # Threads of their own: a provider that dawdles must not take those that ask PostgreSQL.
 _threads = ThreadPoolExecutor(8, thread_name_prefix="payments")
@@ -136,7 +153,7 @@ def _open_by_key(request: HttpRequest, order: UUID) -> HttpResponse | None:
 
 def _ask_whether_paid(number: UUID) -> bool:
     paying.returned(number)
-    return Order.objects.filter(pk=number, status=Order.Status.CONFIRMED).exists()
+    return _CONFIRMED.first(order=number) is not None
 
 
 def _not_found() -> HttpResponse:
@@ -186,7 +203,7 @@ def _save(order: Order, form: CheckoutForm, language: str) -> None:
     if not (sale.ask or sale.terms):
         return
     with bounded_transaction():
-        held = Order.objects.select_for_update(no_key=True).get(pk=order.pk)
+        held = _LOCKED.get(order=order.pk)
         if held.status != Order.Status.HELD or held.hold_until is None:
             raise NotPossible("The order is not held any more.")
         first = contacts.save(

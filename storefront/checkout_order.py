@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from accounts import contacts
 from accounts.contacts import Contact, Details
+from flashsale.compiled import Compiled, Given
 from flashsale.database import in_thread
 from flashsale.observe import logs
 from inventory.models import Sale
@@ -19,6 +20,19 @@ from storefront import order_access
 log = logging.getLogger(__name__)
 
 _EARLIER = 10  # of the shopper's earlier orders, whose contact may be offered
+
+_ORDER = Compiled(
+    Order, lambda: Order.objects.select_related("sale").filter(pk=Given("order")).order_by()
+)
+_OTHERS = Compiled(
+    Order,
+    lambda: (
+        Order.objects.filter(shopper=Given("shopper"))
+        .exclude(pk=Given("order"))
+        .order_by("-accepted_at")
+        .only("pk")[:_EARLIER]
+    ),
+)
 
 
 @dataclass
@@ -59,7 +73,7 @@ async def find_order(
 
 
 def _read(request: HttpRequest, number: UUID, alone: bool) -> Seen | None:
-    order = Order.objects.select_related("sale").filter(pk=number).first()
+    order = _ORDER.first(order=number)
     if order is None or not order_access.may_open(request, number, order.shopper):
         return None
     if alone:
@@ -100,5 +114,4 @@ def _read_earlier(orders: list[UUID]) -> Details | None:
 
 def _find_earlier(order: Order) -> list[UUID]:
     """The shopper's latest other orders. Only their own browser is offered their contact."""
-    others = Order.objects.filter(shopper=order.shopper).exclude(pk=order.pk)
-    return list(others.order_by("-accepted_at").values_list("pk", flat=True)[:_EARLIER])
+    return [other.pk for other in _OTHERS.ask(shopper=order.shopper, order=order.pk)]

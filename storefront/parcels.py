@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
+from flashsale.compiled import Compiled, Given
 from flashsale.database import in_thread
 from flashsale.http.response import format_utc
 from orders.models import Order, Shipment
@@ -21,6 +22,8 @@ _SOONEST = timedelta(minutes=1)
 _PATIENCE = 0.5  # seconds: the page is right without it, if PostgreSQL hangs
 _PAUSE = 1.0  # seconds without a question after one that failed
 _ask_again_at = 0.0
+
+_SHIPMENT = Compiled(Shipment, lambda: Shipment.objects.filter(pk=Given("order")))
 
 
 class Shipped(NamedTuple):
@@ -58,7 +61,7 @@ async def find_parcel(purchase: UUID, status: str, accepted_at: datetime | None)
 
 
 def _read(purchase: UUID) -> Shipped | None:
-    shipment = Shipment.objects.filter(pk=purchase).first()
+    shipment = _SHIPMENT.first(order=purchase)
     return Shipped.of(shipment) if shipment else None
 
 

@@ -488,10 +488,11 @@ MUTATIONS = (
         ),
         (
             "payments/events.py",
-            "            Attempt.objects.filter(pk=found).update(due=timezone.now())\n",
-            "            paid = Attempt.objects.get(pk=found)\n"
-            "            seen = Seen(Stage.CAPTURED, paid.amount, paid.currency)\n"
-            "            transitions.apply(found, seen)\n",
+            "    _, told = ask_together(BOUNDS, (_RECEIVE, values))\n",
+            "    _, told = ask_together(BOUNDS, (_RECEIVE, values))\n"
+            "    for paid in Attempt.objects.filter(reference=event.reference):\n"
+            "        seen = Seen(Stage.CAPTURED, paid.amount, paid.currency)\n"
+            "        transitions.apply(paid.pk, seen)\n",
         ),
     ),
     _mutation(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -32,7 +33,12 @@ def reader() -> Client:
     return browser_of(employ(READS))
 
 
-def send(number: int = 1, subject: str = "Hello", to: str = "anna@shop.example") -> str:
+def send(
+    number: int = 1,
+    subject: str = "Hello",
+    to: str = "anna@shop.example",
+    server: BaseEmailBackend | None = None,
+) -> str:
     """Send a mail. Gives its name."""
     message = EmailMultiAlternatives(
         subject,
@@ -42,7 +48,7 @@ def send(number: int = 1, subject: str = "Hello", to: str = "anna@shop.example")
         headers={"Message-ID": f"<news.{number}@s>"},
     )
     message.attach_alternative(BODY, "text/html")
-    get_connection().send_messages([message])
+    (server or get_connection()).send_messages([message])
     return f"news.{number}-s.eml"
 
 
@@ -67,6 +73,17 @@ def test_only_the_newest_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch)
     for number in range(5):
         send(number)
     assert len(list(folder.glob("*.eml"))) == 3
+
+
+def test_a_connection_that_sends_many_removes_old_ones_now_and_then(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mail.folder._KEPT", 3)
+    monkeypatch.setattr("mail.folder._AT_A_TIME", 4)
+    with get_connection() as server:
+        for number in range(12):
+            send(number, server=server)
+    assert len(list(folder.glob("*.eml"))) == 3 + 3
 
 
 def test_a_mail_is_shown_as_text_and_as_html_that_can_do_nothing(reader: Client) -> None:

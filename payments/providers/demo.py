@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
+from flashsale.compiled import Compiled, Given
 from flashsale.http import signing
 from payments.models import DemoPayment
 from payments.providers.base import (
@@ -31,6 +32,23 @@ DAWDLES = 20  # seconds until it does what a slow payment comes to
 SIGNATURE = "Demo-Signature"
 _PURPOSE = "demo-payment-event"
 
+# A payment that is there already is written again as it is, so that its id is returned.
+_START = """
+INSERT INTO payments_demopayment AS p
+    (id, key, amount, currency, title, back, language, state, captured, refunded, refund_key)
+VALUES (%s, %s, %s, %s, %s, %s, %s, 'open', 0, 0, '')
+ON CONFLICT (key) DO UPDATE SET key = p.key RETURNING id
+"""
+_WRITE = """
+UPDATE payments_demopayment
+SET state = %s, captured = %s, refunded = %s, refund_key = %s, twin_id = %s, acts_at = %s WHERE id = %s
+"""
+_PAYMENT = Compiled(DemoPayment, lambda: DemoPayment.objects.filter(pk=Given("id")))
+_LOCKED = Compiled(
+    DemoPayment,
+    lambda: DemoPayment.objects.select_for_update(no_key=True).filter(pk=Given("id")),
+)
+
 
 def make() -> Provider:
     return Demo()
@@ -42,18 +60,13 @@ class Demo:
     name = "demo"
 
     def start(self, order: Order) -> Started:
-        payment, _ = DemoPayment.objects.get_or_create(
-            key=order.key,
-            defaults={
-                "amount": order.amount,
-                "currency": order.currency,
-                "title": f"{order.title} · {order.reference}"[:200],
-                "back": order.back,
-                "language": order.language,
-            },
-        )
+        title = f"{order.title} · {order.reference}"[:200]
+        row = (uuid4(), order.key, order.amount, order.currency, title, order.back, order.language)
+        with connection.cursor() as cursor:
+            cursor.execute(_START, row)
+            [payment] = cursor.fetchone() or [row[0]]
         # Without a host: the page is on the one that the shopper uses.
-        return Started(str(payment.pk), f"/payments/demo/{payment.pk}/")
+        return Started(str(payment), f"/payments/demo/{payment}/")
 
     def fetch(self, reference: str) -> Seen:
         payment = _find(reference)
@@ -69,7 +82,7 @@ class Demo:
                 if (amount, currency) != (payment.amount, payment.currency):
                     raise Refused("another amount was authorised")
                 payment.state, payment.captured = Stage.CAPTURED, amount
-                payment.save(update_fields=["state", "captured"])
+                _write(payment)
             elif payment.state != Stage.CAPTURED:
                 raise Refused(f"the payment is {payment.state}")
             return _seen(payment)
@@ -79,7 +92,7 @@ class Demo:
             payment = _lock(reference)
             if payment.state in (Stage.OPEN, Stage.AUTHORISED):
                 payment.state, payment.acts_at = Stage.VOIDED, None
-                payment.save()
+                _write(payment)
             return _seen(payment)
 
     def refund(self, reference: str, amount: int, currency: str, key: str) -> RefundSeen:
@@ -91,7 +104,7 @@ class Demo:
                 if (amount, currency) != (payment.captured, payment.currency):
                     raise Refused("another amount was captured")
                 payment.state, payment.refunded, payment.refund_key = Stage.REFUNDED, amount, key
-                payment.save()
+                _write(payment)
             return RefundSeen(f"refund-{payment.pk}", done=True)
 
     def fetch_refund(self, reference: str, refund: str) -> RefundSeen:
@@ -138,7 +151,7 @@ def play(reference: str, choice: str) -> list[tuple[bytes, dict[str, str]]]:
                 language=payment.language,
                 state=Stage.AUTHORISED,
             )
-        payment.save(update_fields=["state", "acts_at", "twin"])
+        _write(payment)
     if payment.acts_at:
         return []
     paid = [payment, *([payment.twin] if payment.twin else [])]
@@ -169,16 +182,21 @@ def _lock(reference: str) -> DemoPayment:
     payment = _find(reference, lock=True)
     if payment.acts_at and payment.acts_at <= timezone.now() and payment.state == Stage.OPEN:
         payment.state, payment.acts_at = Stage.AUTHORISED, None
-        payment.save()
+        _write(payment)
     return payment
 
 
+def _write(payment: DemoPayment) -> None:
+    """Write a locked payment: what may have changed of it."""
+    money = payment.captured, payment.refunded, payment.refund_key
+    row = (str(payment.state), *money, payment.twin_id, payment.acts_at, payment.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, row)
+
+
 def _find(reference: str, *, lock: bool = False) -> DemoPayment:
-    payments = DemoPayment.objects.all()
-    if lock:
-        payments = payments.select_for_update(no_key=True)
     try:
-        return payments.get(pk=UUID(reference))
+        return (_LOCKED if lock else _PAYMENT).get(id=UUID(reference))
     except (DemoPayment.DoesNotExist, ValueError) as unknown:
         raise NotKnown("there is no such payment") from unknown
 

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from conftest import MakeSale
 from inventory.models import Sale
@@ -19,7 +20,7 @@ from orders.models import Order
 from orders.order_status import Status
 from payments import events, paying, refunds, transitions
 from payments.advance import advance
-from payments.models import Attempt, DemoPayment, Refund
+from payments.models import Attempt, DemoPayment, ProviderEvent, Refund
 from payments.providers import demo
 from payments.providers.base import NoAnswer, RefundSeen, Seen, Stage
 from payments.tests.cast import (
@@ -203,6 +204,17 @@ def test_an_event_is_not_believed(order: Order) -> None:
     reconcile()
     order.refresh_from_db()
     assert (order.status, states(order)) == (Status.HELD, ["created"])
+
+
+def test_an_event_has_its_payment_asked_about_at_once(order: Order) -> None:
+    attempt = attempt_of(order)
+    Attempt.objects.filter(pk=attempt.pk).update(due=None)
+    assert events.receive("demo", *event_of(attempt))
+    attempt.refresh_from_db()
+    assert attempt.due
+    assert attempt.due <= timezone.now()
+    told = ProviderEvent.objects.get(reference=attempt.reference)
+    assert told.due is None
 
 
 def test_an_event_comes_once_however_often_it_is_sent(order: Order) -> None:
