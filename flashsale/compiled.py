@@ -87,6 +87,9 @@ class Compiled(Generic[M]):
 
     @cached_property
     def _ready(self) -> _Ready:
+        return self._compile()
+
+    def _compile(self) -> _Ready:
         query = self._make().query
         compiler = query.get_compiler(DEFAULT_DB_ALIAS)
         sql, parameters = compiler.as_sql()

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Count, Min, QuerySet
 from django.db.models.functions import Now
 
-from flashsale.database import bounded_transaction, require_transaction
+from flashsale.database import BOUNDS, ask_together, bounded_transaction, require_transaction
 from orders.models import OutboxRow
 from orders.order_status import Status
 
@@ -66,6 +66,22 @@ ON CONFLICT DO NOTHING
 """  # noqa: S608  # a constant
 
 
+_TELL = """
+INSERT INTO orders_outboxrow (consumer, event, order_id, detail)
+SELECT consumer, %s, id, %s FROM unnest(%s::uuid[]) AS id, unnest(%s::text[]) AS consumer
+ON CONFLICT DO NOTHING
+"""
+_COLUMNS = [field.attname for field in OutboxRow._meta.concrete_fields]
+_TAKE = f"""
+UPDATE orders_outboxrow SET due = now() + %(lease)s, tries = least(tries + 1, 32767)
+WHERE id = (
+    SELECT id FROM orders_outboxrow WHERE consumer = %(consumer)s AND due <= now()
+    ORDER BY due, id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+RETURNING {", ".join(_COLUMNS)}
+"""  # noqa: S608  # constants
+
+
 # --- Telling --------------------------------------------------------------------------------------
 
 
@@ -75,14 +91,9 @@ def tell(orders: Iterable[UUID], event: Event, detail: str = "") -> None:
     Must run in the transaction of the change. `detail` has at most 200 characters and nothing personal.
     """
     require_transaction()
-    OutboxRow.objects.bulk_create(
-        (
-            OutboxRow(consumer=consumer, event=event, order_id=order, detail=detail)
-            for order in orders
-            for consumer in _CONSUMERS[event]
-        ),
-        ignore_conflicts=True,
-    )
+    values = (event, detail, list(orders), list(_CONSUMERS[event]))
+    with connection.cursor() as cursor:
+        cursor.execute(_TELL, values)
 
 
 def tell_expired(orders: list[UUID]) -> None:
@@ -108,13 +119,8 @@ def tell_expiring(ahead: timedelta, long: timedelta) -> int:
 def take(consumer: Consumer) -> OutboxRow | None:
     """Take the row that has been due the longest; None if none is due. It is the caller's for LEASE:
     no transaction stays open while the caller talks to another machine."""
-    with bounded_transaction():
-        due = OutboxRow.objects.filter(consumer=consumer, due__lte=Now()).order_by("due", "id")
-        row = due.select_for_update(skip_locked=True).first()
-        if row is not None:
-            row.tries = min(row.tries + 1, 32_767)  # what the column holds
-            OutboxRow.objects.filter(pk=row.pk).update(due=Now() + LEASE, tries=row.tries)
-        return row
+    _, rows = ask_together(BOUNDS, (_TAKE, {"consumer": consumer, "lease": LEASE}))
+    return OutboxRow.from_db(DEFAULT_DB_ALIAS, _COLUMNS, rows[0]) if rows else None
 
 
 def finish(row: OutboxRow, outcome: Outcome, problem: str = "") -> None:

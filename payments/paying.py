@@ -28,7 +28,7 @@ MOST_ATTEMPTS = 20  # of one order
 _STARTS = timedelta(seconds=30)  # in which a start is answered, or never
 _OPEN = (State.CREATED, State.UNKNOWN)
 _UNDER_WAY = (State.AUTHORISED, State.CAPTURING, State.CAPTURED)
-_ASKED = 3  # attempts of one order that `returned` asks about
+_ASKED = 3  # attempts of one order that are asked about
 
 _STARTED = """
 UPDATE payments_attempt SET reference = %s, url = %s, due = %s WHERE id = %s AND reference = ''
@@ -36,6 +36,12 @@ UPDATE payments_attempt SET reference = %s, url = %s, due = %s WHERE id = %s AND
 _ATTEMPTS = Compiled(
     Attempt,
     lambda: Attempt.objects.filter(order=Given("order")).select_related("refund"),
+)
+_UNFINISHED = Compiled(
+    Attempt,
+    lambda: Attempt.objects.filter(
+        order=Given("order"), state__in=(*_OPEN, State.AUTHORISED, State.CAPTURING)
+    ).exclude(reference="")[:_ASKED],
 )
 _LOCKED_ORDER = Compiled(
     Order,
@@ -89,8 +95,7 @@ def begin(order: UUID, *, back: str, language: str, email: str) -> str:
 def returned(order: UUID) -> None:
     """Ask about the order's payments now: its shopper has come back. Blocks for a few calls at most, and
     never raises a fault of the provider: the reconciler goes on. Raises django.db.DatabaseError."""
-    open_ones = Attempt.objects.filter(order=order, state__in=(*_OPEN, *_UNDER_WAY[:2]))
-    for attempt in open_ones.exclude(reference="")[:_ASKED]:
+    for attempt in _UNFINISHED.ask(order=order):
         if _advance(attempt):
             # Asked often again from now on: a slow payment may come to its end in seconds.
             soon = timezone.now() + timedelta(seconds=2)

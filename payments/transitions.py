@@ -12,10 +12,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from flashsale.database import bounded_transaction, require_transaction
+from flashsale.compiled import Compiled, Given
+from flashsale.database import BOUNDS, ask_together
 from flashsale.observe import logs
 from orders import holds, outbox
 from orders.changes import NotPossible, NotReplicated
@@ -36,6 +38,19 @@ LONGEST_RETRY = 60  # seconds between two tries after a lost answer
 TRIES_PER_KEY = 5
 _ATTEMPTS = 5  # to apply an answer, while others change the order
 _PROBLEM = 200  # characters
+_ORDER = Compiled(
+    Order,
+    lambda: Order.objects.select_for_update(no_key=True, of=("self",)).filter(
+        attempts=Given("attempt")
+    ),
+)
+_ATTEMPT = Compiled(
+    Attempt,
+    lambda: Attempt.objects.select_for_update(no_key=True).filter(pk=Given("attempt")).order_by(),
+)
+_WRITE = """
+UPDATE payments_attempt SET state = %s, changed_at = %s, tries = %s, problem = %s, due = %s WHERE id = %s
+"""
 _CONFIRMS = Verdict(State.CAPTURED, change=Change.CONFIRM)
 
 
@@ -75,7 +90,7 @@ def apply(attempt: UUID, seen: Seen, *, just_captured: bool = False) -> Step:
 
 def give_up_capture(attempt: UUID, problem: str) -> None:
     """The provider will never capture it: let the hold expire again, and have the payment voided."""
-    with bounded_transaction():
+    with transaction.atomic():
         order, locked = _lock(attempt)
         if locked.state == State.CAPTURING:
             holds.end_capture(order.pk)
@@ -85,7 +100,7 @@ def give_up_capture(attempt: UUID, problem: str) -> None:
 def forget_start(attempt: UUID) -> None:
     """End an attempt whose start was never answered. No shopper has its page's address, so it cannot be
     paid; an event about it would bring it back (`payments/events.py`)."""
-    with bounded_transaction():
+    with transaction.atomic():
         order, locked = _lock(attempt)
         if not locked.reference and locked.state in (State.CREATED, State.UNKNOWN):
             problem = "The provider did not answer when the payment began."
@@ -127,7 +142,7 @@ def pause(tries: int, longest: int) -> timedelta:
 
 def _apply_to_attempt(attempt: UUID, seen: Seen, room: bool) -> Verdict:
     """Judge, and write unless the sale's lock is needed for it."""
-    with bounded_transaction():
+    with transaction.atomic():
         order, locked = _lock(attempt)
         verdict = _judge(order, locked, seen, room)
         if verdict.change in (Change.CONFIRM, Change.REVIVE):
@@ -141,19 +156,14 @@ def _apply_to_attempt(attempt: UUID, seen: Seen, room: bool) -> Verdict:
 
 
 def _lock(attempt: UUID) -> tuple[Order, Attempt]:
-    """The locked order of the attempt, and then the attempt."""
-    require_transaction()
-    orders = Order.objects.select_for_update(no_key=True, of=("self",))
-    try:
-        order = orders.get(attempts=attempt)
-    except Order.DoesNotExist as unknown:
-        raise Attempt.DoesNotExist(f"There is no attempt {attempt}.") from unknown
-    return order, _lock_attempt(attempt)
-
-
-def _lock_attempt(attempt: UUID) -> Attempt:
-    """The locked attempt; its order must be locked before."""
-    return Attempt.objects.select_for_update(no_key=True).get(pk=attempt)
+    """The locked order of the attempt, and then the attempt, in one round trip. Must run in a transaction,
+    which it bounds."""
+    questions = _ORDER.statement(attempt=attempt), _ATTEMPT.statement(attempt=attempt)
+    _, orders, attempts = ask_together(BOUNDS, *questions)
+    for order in _ORDER.read(orders):
+        [locked] = _ATTEMPT.read(attempts)
+        return order, locked
+    raise Attempt.DoesNotExist(f"There is no attempt {attempt}.")
 
 
 def _judge(order: Order, attempt: Attempt, seen: Seen, room: bool) -> Verdict:
@@ -184,7 +194,7 @@ def _change_order(change: OrderChange, attempt: UUID, seen: Seen, verdict: Verdi
     is done already, or if there is no room."""
 
     def write(order: Order) -> None:
-        locked = _lock_attempt(attempt)
+        locked = _ATTEMPT.get(attempt=attempt)
         if _judge(order, locked, seen, room=True) != verdict:
             raise Changed("the order is not as it was")
         _store(order, locked, verdict, seen)
@@ -206,7 +216,16 @@ def _store(order: Order, attempt: Attempt, verdict: Verdict, seen: Seen | None =
     attempt.due = _due(order, attempt, verdict)
     if attempt.due and not verdict.step:
         attempt.tries += 1
-    attempt.save(update_fields=["state", "changed_at", "tries", "problem", "due"])
+    row = (
+        attempt.state,
+        attempt.changed_at,
+        attempt.tries,
+        attempt.problem,
+        attempt.due,
+        attempt.pk,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, row)
     if verdict.state == State.REFUND_PENDING and seen:
         reason = verdict.problem or f"the order is {order.status}"
         Refund.objects.get_or_create(

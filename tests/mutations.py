@@ -281,11 +281,11 @@ MUTATIONS = (
         "orders/tests/test_outbox.py::test_it_is_told_in_the_transaction_in_which_it_happened",
         (
             "orders/changes.py",
-            "        outbox.tell([order.pk], outbox.OF_ARROWS[to])\n",
+            "        outbox.tell([order.pk for order in orders], outbox.OF_ARROWS[to])\n",
             "        from django.db import transaction\n\n"
             "        transaction.on_commit(\n"
             "            lambda: outbox.OutboxRow.objects.create(\n"
-            "                consumer='mail', event=outbox.OF_ARROWS[to], order_id=order.pk\n"
+            "                consumer='mail', event=outbox.OF_ARROWS[to], order_id=orders[0].pk\n"
             "            )\n"
             "        )\n",
         ),

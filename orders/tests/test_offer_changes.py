@@ -5,7 +5,6 @@ from unittest.mock import patch
 
 import pytest
 from django.db import transaction
-from django.db.models import QuerySet
 from django.db.transaction import TransactionManagementError
 
 from conftest import MakeSale
@@ -22,6 +21,7 @@ from orders.offer_changes import (
     lock_product_for_change,
 )
 from tests.cast import at_once, stocked
+from tests.row_locks import without_row_locks
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -158,7 +158,7 @@ def test_a_sale_is_not_scheduled_between_the_look_and_the_change(make_sale: Make
 
 
 def test_its_twin_without_locks_changes_what_is_public(make_sale: MakeSale) -> None:
-    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
+    with without_row_locks():
         error, draft = opened_amid_an_edit(make_sale(live=False, opens_in=60))
     assert error is None
     assert draft.status == "live"

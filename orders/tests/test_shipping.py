@@ -7,7 +7,6 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from django.db.models import QuerySet
 
 from conftest import MakeSale
 from inventory.models import Sale
@@ -17,6 +16,7 @@ from orders.models import AuditEntry, Order, OutboxRow, Shipment
 from orders.shipping import mark_shipped
 from tests import deadlines
 from tests.cast import at_once, queue_up
+from tests.row_locks import without_row_locks
 from tests.shipped import sell
 
 DHL: dict[str, Any] = {
@@ -162,5 +162,5 @@ def test_two_at_once_ship_once(make_sale: MakeSale) -> None:
 
 def test_their_twin_without_the_lock_ships_twice(make_sale: MakeSale) -> None:
     [order] = sell(make_sale(hold=10))
-    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
+    with without_row_locks():
         assert "False" not in map(str, ship_twice_at_once(order, deadlines.seconds(20)))

@@ -1,8 +1,6 @@
 """Payments at the same time as each other and as everything else; the twins lack a guard, and fail."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -10,7 +8,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import IntegrityError
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from conftest import MakeSale
@@ -39,6 +36,7 @@ from payments.tests.cast import (
 )
 from tests import deadlines
 from tests.cast import at_once, end_holds, owned_units
+from tests.row_locks import without_row_locks
 
 
 @pytest.fixture
@@ -46,12 +44,6 @@ def order(order: Order) -> Order:
     """A held order whose payment has begun."""
     begin(order)
     return order
-
-
-@contextmanager
-def without_locks() -> Iterator[None]:
-    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
-        yield
 
 
 # --- Two payments of one order -----------------------------------------------------------------------
@@ -92,7 +84,7 @@ def test_a_second_payment_waits_for_the_orders_lock(order: Order) -> None:
 
 
 def test_its_twin_without_lock_and_flag_is_stopped_by_the_constraint(order: Order) -> None:
-    with without_locks(), patch.object(holds, "begin_capture", lambda order: True):
+    with without_row_locks(), patch.object(holds, "begin_capture", lambda order: True):
         second, first = begin_both(order)
     assert second == "capture"
     assert isinstance(first, IntegrityError)

@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import pytest
 from django.db import IntegrityError, OperationalError, connection
-from django.db.models import QuerySet
 
 from conftest import MakeSale
 from inventory.models import Sale
@@ -18,6 +17,7 @@ from orders.changes import NotPossible
 from orders.models import Order
 from orders.order_status import Status
 from tests.cast import at_once, end_holds, owned_units, queue_up
+from tests.row_locks import without_row_locks
 
 Job = Callable[[], object]
 
@@ -110,12 +110,6 @@ def test_who_comes_meanwhile_waits(
 
 
 @contextmanager
-def without_locks() -> Iterator[None]:
-    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
-        yield
-
-
-@contextmanager
 def without_the_trigger() -> Iterator[None]:
     triggers = {"orders_order": "order_final", "inventory_sale": "sale_goes_forward"}
     with connection.cursor() as cursor:
@@ -133,7 +127,7 @@ def test_without_the_locks_the_trigger_refuses_the_later_one(
     make_sale: MakeSale, first: Any, where: Any, second: Any
 ) -> None:
     sale, [order] = ended_holds(make_sale, 1)
-    with without_locks():
+    with without_row_locks():
         result, other = meet(first(sale, order), where, second(sale, order))
     assert isinstance(result, IntegrityError)
     assert not isinstance(other, Exception)
@@ -145,7 +139,7 @@ def test_its_twin_without_locks_and_trigger_confirms_what_is_on_sale_again(
     make_sale: MakeSale, second: Any
 ) -> None:
     sale, [order] = ended_holds(make_sale, 1)
-    with without_locks(), without_the_trigger():
+    with without_row_locks(), without_the_trigger():
         result, other = meet(confirm(sale, order), holds, second(sale, order))
     assert (result, bool(other)) == (True, True)
     order.refresh_from_db()
@@ -157,7 +151,7 @@ def test_its_twin_without_locks_and_trigger_gives_back_what_is_confirmed(
     make_sale: MakeSale,
 ) -> None:
     sale, [order] = ended_holds(make_sale, 1)
-    with without_locks(), without_the_trigger():
+    with without_row_locks(), without_the_trigger():
         both = meet(give_back(sale, order), cancellation, confirm(sale, order))
     assert both == (True, True)
 
@@ -165,7 +159,7 @@ def test_its_twin_without_locks_and_trigger_gives_back_what_is_confirmed(
 def test_its_twin_without_locks_and_trigger_is_stopped_by_the_ledger(make_sale: MakeSale) -> None:
     """Units that come back twice do not continue the ledger."""
     sale, [order] = ended_holds(make_sale, 1)
-    with without_locks(), without_the_trigger():
+    with without_row_locks(), without_the_trigger():
         result, other = meet(give_back(sale, order), cancellation, expire(sale, order))
     assert "does not continue" in str(result)
     assert other == 1

@@ -30,9 +30,11 @@ from orders import (
     stock_changes,
 )
 from orders.allotment import Decision
+from orders.changes import take_arrow
 from orders.models import Order
 from tests import deadlines
 from tests.cast import at_once, owned_units, promise_too_much, queue_up, rename
+from tests.row_locks import without_row_locks
 
 
 def sold_some(make_sale: MakeSale) -> tuple[Sale, list[Order]]:
@@ -76,7 +78,7 @@ def test_its_twin_without_row_locks_breaks_the_books(make_sale: MakeSale) -> Non
 
     forget_statements()
     with (
-        patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
+        without_row_locks(),
         patch.object(stock, "lock", read_unlocked),
         patch.object(stock, "read_locked", read_unlocked),
     ):
@@ -111,15 +113,14 @@ def test_two_cancellations_at_once_return_the_units_once(make_sale: MakeSale) ->
 def test_their_twin_without_row_locks_is_only_stopped_by_a_constraint(make_sale: MakeSale) -> None:
     _, [order, *_] = sold_some(make_sale)
     both_have_read = threading.Barrier(2)
-    save = Order.save
 
-    def save_together(order: Order, **options: Any) -> None:
+    def take_together(*args: Any) -> None:
         both_have_read.wait(deadlines.seconds(10))
-        save(order, **options)
+        take_arrow(*args)
 
     with (
-        patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
-        patch.object(Order, "save", save_together),
+        without_row_locks(),
+        patch.object(cancellation, "take_arrow", take_together),
     ):
         results = at_once(*[partial(cancellation.cancel_order, order.pk, by="staff")] * 2)
     assert [result for result in results if isinstance(result, IntegrityError)]
@@ -267,7 +268,7 @@ def test_a_change_waits_for_the_batch_that_has_compared(make_sale: MakeSale) -> 
 
 def test_its_twin_without_row_locks_changes_what_is_being_sold(make_sale: MakeSale) -> None:
     forget_statements()
-    with patch.object(QuerySet, "select_for_update", lambda rows, **_: rows):
+    with without_row_locks():
         assert change_of_a_compared_variant(make_sale()) is None
     forget_statements()
 

@@ -9,13 +9,14 @@ from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError
-from django.db.models import QuerySet, Sum
+from django.db.models import Sum
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
 from orders import cancellation, changes, reconciliation, settlement, stock_changes
 from tests import deadlines, stack
 from tests.cast import Shopper, at_once, owned_units, queue_up, stocked
+from tests.row_locks import without_row_locks
 from tests.stack import wait_for
 
 
@@ -73,7 +74,7 @@ def test_its_twin_without_the_sales_lock_tells_a_version_twice(make_sale: MakeSa
         return lock_variant(variant, locked)
 
     with (
-        patch.object(QuerySet, "select_for_update", lambda rows, **_: rows),
+        without_row_locks(),
         patch.object(stock_changes, "lock_variant", lock_together),
     ):
         at_once(*[partial(stock_changes.restock, each.pk, 3, by="anna") for each in (shoe, bag)])
