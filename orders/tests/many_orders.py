@@ -26,11 +26,12 @@ def turn_away_very_many(sale: Sale, many: int = MANY) -> Sale:
 
 
 def exports_in_postgresql() -> int:
-    """How many sessions export orders. A session may have sent all to a client that has not read it."""
+    """How many sessions export orders. One may have sent all to a client that has not read it: its
+    transaction is open."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE query LIKE '%%COPY (%%orders_order%%' AND pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle'"
+            " AND query LIKE '%%COPY (%%orders_order%%' AND pid <> pg_backend_pid()"
         )
         return int(cursor.fetchone()[0])
 
