@@ -72,6 +72,7 @@ def test_the_first_orders_are_sent_before_the_last_is_read(
     crowded: Sale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_stream, "IDLE", 0)  # no other task waits here
+
     async def act(chunks: Chunks) -> None:
         await postgresql_exports(1)
         assert await rest(chunks) == MANY - export_stream.ROWS
