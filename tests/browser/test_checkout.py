@@ -63,7 +63,10 @@ def kept(page: Page) -> int:
     return number
 
 
-@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize(
+    "viewport",
+    [pytest.param(PHONE, id="phone", marks=pytest.mark.deep), pytest.param(DESKTOP, id="desktop")],
+)
 def test_a_shopper_gives_an_address_and_has_the_order(
     viewport: dict[str, int], shop: str, open_page: OpenPage, sale: Sale
 ) -> None:
@@ -82,7 +85,7 @@ def test_a_shopper_gives_an_address_and_has_the_order(
     assert barriers(page, "en-GB") == {}
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("locale", ["en-GB", pytest.param("de-DE", marks=pytest.mark.deep)])
 def test_nothing_stands_in_the_way(
     locale: str, shop: str, open_page: OpenPage, make_sale: MakeSale, complaints: Complaints
 ) -> None:

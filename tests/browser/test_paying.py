@@ -30,8 +30,11 @@ def pay(page: Page, choice: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"viewport": PHONE}, {"viewport": DESKTOP}, {"java_script_enabled": False}],
-    ids=["phone", "desktop", "no scripts"],
+    [
+        pytest.param({"viewport": PHONE}, id="phone"),
+        pytest.param({"viewport": DESKTOP}, id="desktop", marks=pytest.mark.deep),
+        pytest.param({"java_script_enabled": False}, id="no scripts"),
+    ],
 )
 def test_a_paid_order_is_the_shoppers(
     options: dict[str, object], shop: str, open_page: OpenPage, sale: Sale

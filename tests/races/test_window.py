@@ -72,6 +72,7 @@ def test_a_crowd_that_clicks_across_opening_and_close_buys_inside_the_window_onl
     assert _outside(sale) == 0
 
 
+@pytest.mark.deep
 def test_its_twin_without_a_look_at_the_clock_sells_outside_the_window(
     make_sale: MakeSale,
 ) -> None:
