@@ -124,12 +124,3 @@ def test_it_reads_the_newest_holds_and_no_more(
     hold(sale, [CROWD] * 5)
     monkeypatch.setattr(open_holds, "NEWEST", 5)
     assert seen(sale).top == [Network(CROWD, 5, 5, 0)]
-    with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off")
-        with CaptureQueriesContext(connection) as asked:
-            seen(sale)
-        cursor.execute("EXPLAIN " + asked[-1]["sql"])
-        plan = "\n".join(row for (row,) in cursor.fetchall())
-        cursor.execute("RESET enable_seqscan")
-    for index in ("order_due", "order_of_network"):
-        assert f"using {index}" in plan, plan

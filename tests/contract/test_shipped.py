@@ -19,8 +19,8 @@ from storefront.parcels import find_parcel
 from storefront.tests.test_own_orders import an_order
 from tests.cast import HTMX, PAGE, Shopper
 
-LINK = "https://dhl.example/?id=0034&lang=de"
-DHL: dict[str, Any] = {"carrier": "D<H>L", "number": "0034", "url": LINK}
+LINK = "https://dhl.example/?id=JJD0034&lang=de"
+DHL: dict[str, Any] = {"carrier": "D<H>L", "number": "JJD0034", "url": LINK}
 GERMAN = {**PAGE, "Accept-Language": "de"}
 
 
@@ -38,11 +38,11 @@ def test_the_page_names_the_parcel(shopper: Shopper, make_sale: MakeSale) -> Non
     mark_shipped(order.pk, **DHL, by="staff")
     page = shopper.order(str(order.pk), PAGE).text
     assert "<dt>Shipped</dt>" in page
-    assert "<bdi>D&lt;H&gt;L</bdi> <bdi>0034</bdi>" in page
-    assert 'href="https://dhl.example/?id=0034&amp;lang=de" rel="noopener noreferrer"' in page
+    assert "<bdi>D&lt;H&gt;L</bdi> <bdi>JJD0034</bdi>" in page
+    assert 'href="https://dhl.example/?id=JJD0034&amp;lang=de" rel="noopener noreferrer"' in page
     assert "Sendung verfolgen" in shopper.order(str(order.pk), GERMAN).text
     listed = shopper.client.get("/orders/", headers=PAGE).text
-    assert "Shipped <bdi>D&lt;H&gt;L</bdi> <bdi>0034</bdi>" in listed
+    assert "Shipped <bdi>D&lt;H&gt;L</bdi> <bdi>JJD0034</bdi>" in listed
     assert "Track your parcel" in listed
 
 
@@ -83,7 +83,7 @@ def test_nobody_else_reads_it(shopper: Shopper, make_sale: MakeSale) -> None:
     stranger = Shopper(shopper.url)
     with stranger.client:
         for headers in (PAGE, HTMX, {}):
-            assert "0034" not in stranger.order(str(order.pk), headers).text
+            assert "JJD0034" not in stranger.order(str(order.pk), headers).text
 
 
 def test_the_answer_to_a_click_asks_for_no_parcel(
