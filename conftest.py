@@ -65,8 +65,7 @@ def sales() -> Iterator[MakeSale]:
     from inventory.models import Listing, Sale
     from inventory.products import Product
     from orders import sale_lifecycle
-    from orders.models import Order
-    from tests.cast import run_caretaker, stocked
+    from tests.cast import put_off_holds, run_caretaker, stocked
 
     made = []
 
@@ -105,8 +104,7 @@ def sales() -> Iterator[MakeSale]:
     # Out of the way of later tests, also where a twin has broken its gate.
     over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
-    # Ten minutes are over in the middle of another test, which counts what is told and expires.
-    Order.objects.filter(sale__in=made, status="held", capturing=False).update(capturing=True)
+    put_off_holds(made)
     replica.remove(made)
 
 

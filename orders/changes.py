@@ -40,6 +40,15 @@ class DoneBefore(Exception):
 def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
     """Open a transaction, lock these sales by key and raise their versions. Save them at the end,
     and replicate after the commit."""
+    with change_unreplicated(sales) as locked:
+        yield locked
+    for sale in locked:
+        replicate_change(sale.pk)
+
+
+@contextmanager
+def change_unreplicated(sales: Iterable[int]) -> Iterator[list[Sale]]:
+    """Like `change_sales`; the caller replicates after the commit."""
     sales = set(sales)
     with bounded_transaction():
         locked = list(
@@ -53,8 +62,6 @@ def change_sales(sales: Iterable[int]) -> Iterator[list[Sale]]:
         yield locked
         for sale, was in zip(locked, before, strict=True):
             _save(sale, was)
-    for sale in locked:
-        replicate_change(sale.pk)
 
 
 _COUNTERS = frozenset({"version", "held", "confirmed"})

@@ -1,34 +1,31 @@
 """Holds: units that are a shopper's until a time. A hold is confirmed, given back or expires, and
 never two of these. While a payment of it is being captured it does neither expire nor is given back.
 
-Settlement makes holds, `orders/cancellation.py` ends one on request. Which of them comes first is
-decided by the lock of the sale and of the order's row; that a hold has ended, by PostgreSQL's clock
-under these locks.
+Settlement makes holds, `orders/confirmation.py` confirms them, `orders/cancellation.py` ends one on
+request. Which of them comes first is decided by the lock of the sale and of the order's row; that a hold
+has ended, by PostgreSQL's clock under these locks.
 """
 
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
+from django.db import connection
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce, Now
 
 from flashsale.database import require_transaction
-from flashsale.group_commit import GroupCommit
 from flashsale.observe import logs
 from inventory import stock
 from inventory.models import Listing, Sale, StockMovement, Variant
 from orders import outbox
 from orders.changes import (
     DoneBefore,
-    NotPossible,
     NotReplicated,
     change_sales,
-    check_arrow,
     count_orders,
     find_selling,
     lock_variant,
@@ -43,7 +40,6 @@ log = logging.getLogger(__name__)
 # for a moment longer.
 GRACE = 5  # seconds
 BATCH = 2000  # orders in a transaction
-MOST_TOGETHER = 50  # confirmations in a transaction: each adds about a millisecond to it
 OVERDUE = timedelta(minutes=1)  # after the end: a caretaker that lives has expired it long before
 
 _FIND = """
@@ -67,21 +63,6 @@ RETURNING id, product_id, quantity
 
 
 Within = Callable[[Order], None]
-
-
-def confirm_hold(order: UUID, within: Within | None = None) -> bool:
-    """Confirm a held order: its units stay the shopper's. False if it is confirmed already.
-
-    `within` is called in the same transaction with the locked order, before it changes: what it
-    writes is committed with the confirmation. It may refuse by NotPossible, before it writes anything.
-
-    A hold whose time is over is confirmed too, as long as it has not expired: its units were given
-    to no other shopper. One transaction for all that are confirmed at this moment, with the sale and
-    the orders locked. Raises Order.DoesNotExist, NotPossible if the hold has expired or was cancelled,
-    and the errors of `orders/changes.py`.
-    """
-    sale = Order.objects.values_list("sale_id", flat=True).get(pk=order)
-    return _confirmations.do(sale, _Confirmation(order, within))
 
 
 def begin_capture(order: UUID) -> bool:
@@ -130,71 +111,6 @@ def revive(order: UUID, within: Within | None = None) -> bool:
     except DoneBefore:
         return False
     return True
-
-
-class _Confirmation(NamedTuple):
-    order: UUID
-    within: Within | None
-
-
-def _confirm_together(sale: int, asked: list[_Confirmation]) -> list[bool | Exception]:
-    """Confirm orders of a sale in one transaction. One that is refused stops no other; an unforeseen
-    error is that of one."""
-    try:
-        return _confirm(sale, asked)
-    except OperationalError:
-        raise
-    except Exception:
-        if len(asked) == 1:
-            raise
-    return [_confirm_alone(sale, each) for each in asked]
-
-
-def _confirm_alone(sale: int, asked: _Confirmation) -> bool | Exception:
-    try:
-        [result] = _confirm(sale, [asked])
-    except Exception as error:
-        return error
-    return result
-
-
-def _confirm(sale_id: int, asked: list[_Confirmation]) -> list[bool | Exception]:
-    results: list[bool | Exception] = []
-    confirmed: list[Order] = []
-    try:
-        with change_sales([sale_id]) as (sale,):
-            orders = Order.objects.select_for_update(no_key=True).order_by("pk")
-            locked = orders.in_bulk([each.order for each in asked])
-            for each in asked:
-                results.append(_prepare(locked.get(each.order), each, confirmed))
-            if not confirmed:
-                raise DoneBefore
-            take_arrow(confirmed, Order.Status.CONFIRMED, sale)
-    except DoneBefore:
-        pass
-    except NotReplicated as warning:
-        return [warning if result is True else result for result in results]
-    return results
-
-
-def _prepare(order: Order | None, asked: _Confirmation, confirmed: list[Order]) -> bool | Exception:
-    """Write what belongs to a confirmation. The order joins the `confirmed` ones, unless it is refused or
-    is one of them already."""
-    if order is None:
-        return Order.DoesNotExist(f"There is no order {asked.order}.")
-    if order.status == Order.Status.CONFIRMED or order in confirmed:
-        return False
-    try:
-        check_arrow(order, Order.Status.CONFIRMED)
-        if asked.within:
-            asked.within(order)
-    except NotPossible as refusal:
-        return refusal
-    confirmed.append(order)
-    return True
-
-
-_confirmations = GroupCommit(_confirm_together, most=MOST_TOGETHER)
 
 
 def _has_room(order: Order, sale: Sale, variant: Variant) -> bool:

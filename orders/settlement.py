@@ -173,7 +173,8 @@ def _drop_strays(sale: int, raw: RawLine) -> bool:
     for entry, fields in raw:
         if replica.drop_entry(sale, entry, fields["purchase"] if entry in readable else ""):
             dropped = True
-            seen = repr(fields)[:_LOGGED]
+            # A network is in no log: it is erased in time.
+            seen = repr({name: fields[name] for name in fields if name != "network"})[:_LOGGED]
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, seen)
     return dropped
 

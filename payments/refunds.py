@@ -21,6 +21,7 @@ from payments.providers import registry
 from payments.providers.base import (
     Busy,
     NoAnswer,
+    NotKnown,
     Provider,
     ProviderError,
     RefundSeen,
@@ -68,7 +69,8 @@ def push(refund: UUID) -> None:
         return
     try:
         seen = _ask(registry.provider(row.attempt.provider), row)
-    except registry.UnknownProvider as error:
+    except (registry.UnknownProvider, NotKnown) as error:
+        # The account or the key may be the wrong one: what is put right goes on by itself.
         log.warning("refund %s: %s", refund, error)
         later = timezone.now() + pause(row.tries, _LONGEST_LOOK)
         waits = Refund.objects.filter(pk=refund, state=Refund.State.PENDING)

@@ -57,8 +57,9 @@ def _remove(find: Callable[[], QuerySet[Row]]) -> int:
     total = 0
     while total < MOST:
         with bounded_transaction():
-            keys = list(find().order_by("pk").values_list("pk", flat=True)[:BATCH])
-            # Once more: a row that staff have put back since is not done.
+            # Locked, because staff may put one back. What they have locked is not done.
+            free = find().select_for_update(skip_locked=True, of=("self",)).order_by("pk")
+            keys = list(free.values_list("pk", flat=True)[:BATCH])
             total += find().filter(pk__in=keys).delete()[0]
         if len(keys) < BATCH:
             break

@@ -9,8 +9,10 @@ from payments import personal_data, retention
 
 @shared_task
 def erase_contacts() -> None:
-    personal_data.erase_overdue()
-    networks.erase_overdue()
+    try:
+        personal_data.erase_overdue()
+    finally:
+        networks.erase_overdue()
 
 
 @shared_task

@@ -19,7 +19,7 @@ from django.utils import timezone
 from flashsale.compiled import Compiled, Given
 from flashsale.database import BOUNDS, ask_together
 from flashsale.observe import logs
-from orders import holds, outbox
+from orders import confirmation, holds, outbox
 from orders.changes import NotPossible, NotReplicated
 from orders.models import Order, OutboxRow
 from payments.models import Attempt, Refund
@@ -75,7 +75,7 @@ def apply(attempt: UUID, seen: Seen, *, just_captured: bool = False) -> Step:
         verdict, expected = expected or _apply_to_attempt(attempt, seen, room), None
         try:
             if verdict.change is Change.CONFIRM:
-                if _change_order(holds.confirm_hold, attempt, seen, verdict):
+                if _change_order(confirmation.confirm_hold, attempt, seen, verdict):
                     return verdict.step
             elif verdict.change is Change.REVIVE:
                 room = _change_order(holds.revive, attempt, seen, verdict)

@@ -34,7 +34,7 @@ from flashsale.http.response import SeeOther
 from flashsale.http.shoppers import parse_cookies, renew_cookie
 from orders import outbox
 from orders.changes import NotPossible, NotReplicated
-from orders.holds import confirm_hold
+from orders.confirmation import confirm_hold
 from orders.models import Order
 from payments import paying
 from storefront import fragments, order_access

@@ -27,9 +27,9 @@ async def find_purchases(request: Request, live: LiveSale) -> list[Purchase] | N
     try:
         async with asyncio.timeout(_PATIENCE):
             found = await _read_purchases(request.shopper, live)
-            return found and await _say_who_cancelled(found)
     except (redis.RedisError, DatabaseError, OSError):  # TimeoutError is an OSError
         return None
+    return found and await _say_who_cancelled(found)
 
 
 async def _read_purchases(shopper: UUID, live: LiveSale) -> list[Purchase] | None:

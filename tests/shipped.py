@@ -7,7 +7,7 @@ from accounts import contacts
 from accounts.contacts import Details
 from flashsale.database import bounded_transaction
 from inventory.models import Sale
-from orders import holds, settlement
+from orders import confirmation, settlement
 from orders.models import Order
 from payments.models import Attempt
 from tests.cast import queue_up
@@ -37,7 +37,7 @@ def sell(sale: Sale, orders: int = 1, *, quantity: int = 1) -> list[Order]:
     settlement.settle(sale.pk)
     if sale.hold_minutes:
         for purchase in purchases:
-            holds.confirm_hold(purchase)
+            confirmation.confirm_hold(purchase)
     return list(Order.objects.filter(pk__in=purchases).order_by("accepted_at", "id"))
 
 

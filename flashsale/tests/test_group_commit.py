@@ -27,9 +27,13 @@ class Work:
         return [item * 10 if item % 2 else ValueError(item) for item in items]
 
 
+def as_they_are(key: str, results: list[int | Exception]) -> list[int | Exception]:
+    return results
+
+
 def meet(work: Work, most: int, others: int) -> list[Future[int]]:
     """Have one item at work, and then so many others. Returns all of them, done."""
-    commits = GroupCommit[str, int, int](work, most)
+    commits = GroupCommit[str, int, int](work, as_they_are, most)
     with ThreadPoolExecutor(others + 1) as threads:
         futures = [threads.submit(commits.do, "a", 1)]
         assert work.began.wait(DEADLINE)
@@ -65,7 +69,7 @@ def test_what_a_group_raises_is_the_error_of_all(error: BaseException) -> None:
 
 def test_no_key_waits_for_another() -> None:
     work = Work()
-    commits = GroupCommit[str, int, int](work, most=50)
+    commits = GroupCommit[str, int, int](work, as_they_are, most=50)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(commits.do, "a", 1)
         assert work.began.wait(DEADLINE)
@@ -73,3 +77,34 @@ def test_no_key_waits_for_another() -> None:
         assert not first.done()
         work.may_end.set()
     assert work.groups == [("a", [1]), ("b", [3])]
+
+
+def test_what_follows_the_commit_keeps_nobody_waiting() -> None:
+    following, may_end = threading.Event(), threading.Event()
+
+    def finish(key: str, results: list[int | Exception]) -> list[int | Exception]:
+        if results == [10]:
+            following.set()
+            assert may_end.wait(DEADLINE)
+        return results
+
+    work = Work()
+    work.may_end.set()
+    commits = GroupCommit[str, int, int](work, finish, most=50)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(commits.do, "a", 1)
+        assert following.wait(DEADLINE)
+        assert commits.do("a", 3) == 30
+        assert not first.done()
+        may_end.set()
+    assert first.result() == 10
+
+
+def test_an_error_of_what_follows_is_that_of_its_group() -> None:
+    def finish(key: str, results: list[int | Exception]) -> list[int | Exception]:
+        raise OSError("away")
+
+    work = Work()
+    work.may_end.set()
+    with pytest.raises(OSError, match="away"):
+        GroupCommit[str, int, int](work, finish, most=50).do("a", 1)

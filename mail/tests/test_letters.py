@@ -13,7 +13,7 @@ from inventory.models import Sale
 from mail.tests.conftest import MakeOrder, send, tell
 from mail.tests.smtp_server import MailServer
 from mail.tests.test_sending import outcome, parts
-from orders import cancellation, caretaker, holds
+from orders import cancellation, caretaker, confirmation
 from orders.models import Order, OutboxRow, Shipment
 from orders.order_links import link_to
 from orders.outbox import Event
@@ -73,7 +73,7 @@ def test_a_confirmed_order_has_a_summary_and_a_link(
     make_order: MakeOrder, server: MailServer
 ) -> None:
     order = make_order(price_note="incl. 19 % VAT")
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     subject, text = sent(server)
     assert subject == f"Order {order.reference} is confirmed"
     assert "Total: €129.00 (incl. 19 % VAT)" in text
@@ -84,7 +84,7 @@ def test_a_confirmed_order_has_a_summary_and_a_link(
 def test_a_confirmed_order_says_where_it_goes(make_order: MakeOrder, server: MailServer) -> None:
     home = {"street": "Hauptstr. 1", "postcode": "10115", "city": "Berlin", "country": "DE"}
     order = make_order(address={"name": "Anna Muster", **home})
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     _, text = sent(server)
     assert re.search(
         "Delivery: .*Anna Muster.*, .*Hauptstr. 1.*, .*10115 Berlin.*, .*Germany", text
@@ -93,7 +93,7 @@ def test_a_confirmed_order_says_where_it_goes(make_order: MakeOrder, server: Mai
 
 def test_it_speaks_german(make_order: MakeOrder, server: MailServer) -> None:
     order = make_order(language="de", time_zone="Europe/Berlin")
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     subject, text = sent(server)
     assert subject == f"Bestellung {order.reference} ist bestätigt"
     assert "Summe: 129,00\xa0€" in text
@@ -118,7 +118,7 @@ def prepare(order: Order, event: Event) -> None:
     if event == Event.EXPIRED:
         be_expired(order)
     elif event in (Event.CONFIRMED, Event.SHIPPED):
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     elif event in (Event.CANCELLED, Event.REFUNDED):
         cancellation.cancel_order(order.pk, by="staff")
     if event == Event.SHIPPED:
@@ -213,7 +213,7 @@ def test_a_parcel_can_be_followed(
     make_order: MakeOrder, server: MailServer, url: str, shown: bool
 ) -> None:
     order = make_order()
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     OutboxRow.objects.filter(order=order).update(due=None)
     Shipment.objects.create(order=order, carrier="DHL", tracking_number="0034", tracking_url=url)
     tell(order, Event.SHIPPED)
@@ -257,7 +257,7 @@ def test_a_name_is_text_and_turns_nothing(
 ) -> None:
     order = make_order()
     Sale.objects.filter(pk=order.sale_id).update(name=name)
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     send()
     text, html = parts(server.taken[0])
     assert f"Sale: {name}" in text.replace("\u2068", "").replace("\u2069", "")
@@ -282,7 +282,7 @@ def test_a_line_break_in_a_name_adds_no_header(make_order: MakeOrder, server: Ma
 
 
 def test_a_mail_loads_nothing_from_elsewhere(make_order: MakeOrder, server: MailServer) -> None:
-    holds.confirm_hold(make_order().pk)
+    confirmation.confirm_hold(make_order().pk)
     send()
     mail: EmailMessage = server.taken[0]
     _, html = parts(mail)
@@ -291,7 +291,7 @@ def test_a_mail_loads_nothing_from_elsewhere(make_order: MakeOrder, server: Mail
 
 def test_a_mail_is_readable_in_the_dark(make_order: MakeOrder, server: MailServer) -> None:
     """A client that makes the background dark has a light text for it, and each colour its background."""
-    holds.confirm_hold(make_order().pk)
+    confirmation.confirm_hold(make_order().pk)
     send()
     _, html = parts(server.taken[0])
     for name in ("color-scheme", "supported-color-schemes"):

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from conftest import MakeSale
 from inventory.models import Sale, Variant
-from orders import holds, sale_lifecycle, settlement
+from orders import confirmation, sale_lifecycle, settlement
 from orders.models import AuditEntry
 from tests.cast import queue_up, skus, stocked
 from tests.operators import here, spawned, typed
@@ -303,7 +303,7 @@ def test_what_is_held_is_counted_beside_what_is_confirmed(make_sale: MakeSale) -
     sale = make_sale(stock=9, hold=10)
     first, *_ = queue_up(sale, 3)
     settlement.settle(sale.pk)
-    holds.confirm_hold(first)
+    confirmation.confirm_hold(first)
     [line] = [line for line in here("sale", "list").out.splitlines() if sale.slug in line]
     assert line.split()[-2:] == ["2", "1"]
     [product] = [line for line in here("sale", "show", sale.slug).out.splitlines() if "€" in line]

@@ -12,6 +12,7 @@ from inventory.models import Listing, Sale, StockMovement
 from orders import (
     cancellation,
     caretaker,
+    confirmation,
     export,
     finishing,
     holds,
@@ -93,8 +94,8 @@ def test_a_purchase_that_one_batch_refuses_is_held_too(make_sale: MakeSale) -> N
 def test_a_confirmed_hold_stays_the_shoppers(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1, hold=10)
     [order] = hold(sale)
-    assert holds.confirm_hold(order.pk)
-    assert not holds.confirm_hold(order.pk)
+    assert confirmation.confirm_hold(order.pk)
+    assert not confirmation.confirm_hold(order.pk)
     end_holds(sale)
     caretaker.expire_holds()
     order.refresh_from_db()
@@ -119,7 +120,7 @@ def test_an_expired_hold_returns_its_units_once_and_they_are_sold_again(
     assert sale.variants.get().stock == 1
     assert counts(sale) == (0, 0)
     with pytest.raises(NotPossible):
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     with pytest.raises(NotPossible):
         cancellation.cancel_order(order.pk, by="staff")
     [again] = hold(sale)
@@ -206,7 +207,7 @@ def test_a_shopper_gives_a_hold_back_once(make_sale: MakeSale) -> None:
 def test_a_confirmed_order_cannot_be_given_back(make_sale: MakeSale) -> None:
     sale = make_sale(stock=1, hold=10)
     [order] = hold(sale)
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     with pytest.raises(NotPossible, match="confirmed"):
         cancellation.give_back(order.pk)
     assert cancellation.cancel_order(order.pk, by="staff")

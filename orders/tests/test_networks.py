@@ -11,7 +11,7 @@ from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import holds, networks, reconciliation, settlement
+from orders import confirmation, networks, reconciliation, settlement
 from orders.models import Order
 from payments import personal_data
 from payments.tasks import erase_contacts
@@ -104,6 +104,17 @@ def test_a_network_that_admit_did_not_write_is_left_out(make_sale: MakeSale, net
     assert [(o.status, o.network) for o in sale.orders.all()] == [("held", "")]
 
 
+def test_the_network_of_a_stray_entry_is_not_logged(
+    make_sale: MakeSale, caplog: pytest.LogCaptureFixture
+) -> None:
+    sale = make_sale(hold=10)
+    entry = stray(sale, network="a3f90123456789ab")
+    settlement.settle(sale.pk)
+    [dropped] = [record.getMessage() for record in caplog.records if entry in record.getMessage()]
+    assert "shopper" in dropped
+    assert "a3f90123456789ab" not in dropped
+
+
 def test_a_network_never_changes_but_by_being_erased(make_sale: MakeSale) -> None:
     order = held(make_sale(hold=10))
     one = Order.objects.filter(pk=order.pk)
@@ -132,7 +143,7 @@ def test_a_network_goes_a_week_after_the_end(
 ) -> None:
     sale = make_sale(hold=10)
     order = held(sale)
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     Sale.objects.filter(pk=sale.pk).update(contact_days=contact_days)
     end(sale, days_ago)
     before = networks.count_overdue()
@@ -146,7 +157,7 @@ def test_an_open_sale_and_an_order_that_is_held_keep_theirs(make_sale: MakeSale)
     open_sale, over = make_sale(hold=10), make_sale(hold=10)
     kept, gone, still_held = held(open_sale), held(over), held(over)
     for order in (kept, gone):
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     end(over, 30)
     networks.erase_overdue(timezone.now() + timedelta(days=400))
     assert [network_of(order) for order in (kept, gone, still_held)] == [NETWORK, "", NETWORK]
@@ -157,7 +168,7 @@ def test_many_are_erased_in_batches(make_sale: MakeSale, monkeypatch: pytest.Mon
     sale = make_sale(hold=10, stock=5)
     orders = [held(sale) for _ in range(5)]
     for order in orders:
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     end(sale, 30)
     assert networks.erase_overdue() >= 5
     assert {network_of(order) for order in orders} == {""}
@@ -166,7 +177,7 @@ def test_many_are_erased_in_batches(make_sale: MakeSale, monkeypatch: pytest.Mon
 def test_it_is_handed_out_and_erased_with_the_order(make_sale: MakeSale) -> None:
     sale = make_sale(hold=10)
     order = held(sale)
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     [told] = personal_data.hand_out([order.pk], by="anna")
     assert told["network_hash"] == NETWORK
     assert personal_data.erase(order.pk, by="anna")

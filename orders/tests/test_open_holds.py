@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
-from orders import cancellation, holds, open_holds, settlement
+from orders import cancellation, confirmation, open_holds, settlement
 from orders.models import Order
 from orders.open_holds import Network, OpenHolds, read_open_holds
 from tests.cast import click, end_holds, queue_up, run_caretaker
@@ -62,7 +62,7 @@ def test_the_most_of_one_shopper(make_sale: MakeSale) -> None:
 def test_only_holds_that_are_open_and_not_paid_count(make_sale: MakeSale) -> None:
     sale = make_sale(stock=20, hold=10)
     confirmed, cancelled, capturing, _ = hold(sale, [CROWD] * 4)
-    holds.confirm_hold(confirmed.pk)
+    confirmation.confirm_hold(confirmed.pk)
     cancellation.cancel_order(cancelled.pk, by="staff")
     Order.objects.filter(pk=capturing.pk).update(capturing=True)
     assert seen(sale) == OpenHolds(of_shopper=1, of_network=1)

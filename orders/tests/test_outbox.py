@@ -13,7 +13,7 @@ from django.utils import timezone
 from conftest import MakeSale
 from inventory import stock
 from inventory.models import Sale
-from orders import cancellation, caretaker, holds, outbox, sale_lifecycle, settlement
+from orders import cancellation, caretaker, confirmation, outbox, sale_lifecycle, settlement
 from orders.models import Order, OutboxRow
 from orders.outbox import Consumer, Event, Outcome
 from tests.cast import at_once, end_holds, queue_up, run_caretaker
@@ -49,7 +49,7 @@ def cancel(order: UUID) -> None:
 
 
 CHANGES: dict[Callable[[UUID], object], set[tuple[str, str]]] = {
-    holds.confirm_hold: {("mail", "confirmed")},
+    confirmation.confirm_hold: {("mail", "confirmed")},
     cancel: {("mail", "cancelled"), ("refund", "cancelled")},
     cancellation.give_back: {("mail", "cancelled"), ("refund", "cancelled")},
     expire: {("mail", "expired")},

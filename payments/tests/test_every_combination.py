@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from conftest import MakeSale
-from orders import cancellation, holds
+from orders import cancellation, confirmation
 from orders.changes import NotPossible
 from orders.models import Order
 from orders.order_status import Status
@@ -49,7 +49,7 @@ COMBINATIONS = [
 
 def bring(order: Order, status: Status) -> None:
     if status == Status.CONFIRMED:
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     elif status == Status.CANCELLED:
         cancel(order)
 

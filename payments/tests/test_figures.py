@@ -12,7 +12,7 @@ from dashboard.tests.admin_pages import LOOK, Staff, asking, listed, page_of
 from flashsale.observe import telemetry
 from inventory.models import Sale
 from ops.base_command import INCONSISTENT
-from orders import holds
+from orders import confirmation
 from orders.models import AuditEntry, Order
 from payments import paying, reconciliation
 from payments.figures import read_figures
@@ -136,7 +136,7 @@ def test_the_books_of_a_paid_order_balance(sale: Sale, order: Order) -> None:
 
 
 def test_a_confirmed_order_without_a_payment_is_found(sale: Sale, order: Order) -> None:
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     assert faults(sale) == {"confirmed_without_one_payment"}
     told = here("verify", "--sale", sale.slug, "--json")
     assert told.code == INCONSISTENT

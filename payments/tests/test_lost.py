@@ -50,12 +50,12 @@ def order(make_sale: MakeSale) -> Order:
 @pytest.fixture
 def nothing_found() -> Iterator[None]:
     """The provider does not know any payment."""
-
-    def deny(real: object, *args: object) -> Any:
-        raise NotKnown("404")
-
     with provider(fetch=deny):
         yield
+
+
+def deny(real: object, *args: object) -> Any:
+    raise NotKnown("404")
 
 
 def lose(real: object, *args: object) -> Any:
@@ -162,5 +162,17 @@ def test_a_refund_waits_for_a_provider_that_was_removed(
     assert refund.due - timezone.now() > timedelta(minutes=15)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     settings.PAYMENT_PROVIDERS = configured
+    reconcile()
+    assert_money_balances(order)
+
+
+def test_a_refund_of_a_payment_that_is_not_known_waits(order: Order) -> None:
+    """The key may be that of another account: nothing is decided."""
+    reconcile()
+    cancel(order)
+    with provider(fetch=deny):
+        reconcile(12)
+    refund = Refund.objects.get(attempt__order=order)
+    assert (refund.state, "404" in refund.problem) == ("pending", True)
     reconcile()
     assert_money_balances(order)

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from conftest import MakeSale
-from orders import holds
+from orders import confirmation
 from orders.models import Order, OutboxRow
 from payments import retention
 from payments.models import Attempt, ProviderEvent, Refund
@@ -21,7 +21,7 @@ Event, Consumer = OutboxRow.Event, OutboxRow.Consumer
 def order(make_sale: MakeSale) -> Order:
     """Confirmed, and paid to the end."""
     [order] = held(paid_sale(make_sale))
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     attempt(order)
     OutboxRow.objects.all().delete()
     ProviderEvent.objects.all().delete()

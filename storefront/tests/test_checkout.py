@@ -17,7 +17,7 @@ from accounts import contacts
 from conftest import MakeSale
 from flashsale.http import shoppers
 from inventory.models import Sale
-from orders import cancellation, holds, outbox
+from orders import cancellation, confirmation, holds, outbox
 from orders.changes import NotPossible
 from orders.models import Order, OutboxRow
 from payments import paying
@@ -50,7 +50,7 @@ class Played:
     def returned(self, order: UUID) -> None:
         self.asked.append(order)
         if self.confirms:
-            holds.confirm_hold(order)
+            confirmation.confirm_hold(order)
 
     def describe(self, order: UUID) -> paying.PaymentView | None:
         return paying.PaymentView(self.stage, 12900, "EUR", "demo", "1") if self.stage else None

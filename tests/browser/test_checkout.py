@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, holds
+from orders import cancellation, confirmation
 from orders.models import Order
 from tests.browser.conftest import Complaints, OpenPage
 from tests.browser.seen import address, answer, buy_button
@@ -96,7 +96,7 @@ def test_nothing_stands_in_the_way(
     page.locator(".act button").click()
     expect(page.locator(".faults")).to_be_visible()
     assert barriers(page, locale) == {}
-    holds.confirm_hold(order_of(sale).pk)
+    confirmation.confirm_hold(order_of(sale).pk)
 
 
 def test_what_is_wrong_is_listed_and_each_line_leads_to_its_field(

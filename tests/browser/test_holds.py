@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import holds
+from orders import confirmation
 from tests.browser.conftest import OpenPage
 from tests.browser.seen import address, answer, buy_button, sees_stock
 from tests.cast import end_holds
@@ -117,7 +117,7 @@ def test_a_confirmed_hold_is_seen_at_once(
     sale = make_sale(stock=1, hold=10)
     page = open_page(address(shop, sale))
     held(page)
-    holds.confirm_hold(sale.orders.get().pk)
+    confirmation.confirm_hold(sale.orders.get().pk)
     expect(page.locator(".outcome[data-status=confirmed]")).to_contain_text("is yours")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import holds, sale_lifecycle
+from orders import confirmation, sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
 from tests.cast import PAGE, Shopper, run_caretaker
@@ -91,7 +91,7 @@ def test_what_its_checkout_confirmed_is_called_so(
     payment: str, said: str, in_german: str, shopper: Shopper, make_sale: MakeSale
 ) -> None:
     order = bought(shopper, with_checkout(make_sale, ask="email", payment=payment))
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     shown = page(shopper, f"/orders/{order.pk}/")
     assert f"<strong>{said}</strong>" in shown
     assert "Go to checkout" not in shown

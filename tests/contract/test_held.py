@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, caretaker, finishing, holds, sale_lifecycle
+from orders import cancellation, caretaker, confirmation, finishing, sale_lifecycle
 from orders.models import Order
 from orders.settlement import settle
 from tests.cast import HTMX, JSON, PAGE, Shopper, end_holds, forms
@@ -240,7 +240,7 @@ def test_the_list_of_own_orders_says_until_when(shopper: Shopper, make_sale: Mak
 
 def end(order: Order, status: str, shopper: Shopper, ticket: str) -> None:
     if status == "confirmed":
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     elif status == "expired":
         end_holds(order.sale)
         caretaker.expire_holds()

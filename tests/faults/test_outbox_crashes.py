@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from conftest import MakeSale
-from orders import settlement
+from orders import confirmation, settlement
 from orders.models import Order, OutboxRow
 from tests.cast import queue_up
 from tests.faults import crashing
@@ -15,9 +15,7 @@ from tests.faults.crashing import AFTER, BEFORE, Point
 
 
 def confirm(order: UUID) -> None:
-    from orders import holds
-
-    holds.confirm_hold(order)
+    confirmation.confirm_hold(order)
 
 
 def cancel(order: UUID) -> None:
@@ -30,7 +28,7 @@ POINTS = {
     "before_it_is_told": Point("", "orders.outbox.tell", BEFORE, 1),
     "it_is_told": Point("", "orders.outbox.tell", AFTER, 1),
     "before_commit": Point("", "orders.changes.count_orders", AFTER, 2),
-    "it_is_committed": Point("", "orders.changes.replicate_change", BEFORE, 1),
+    "it_is_committed": Point("", "orders.replication.replicate", BEFORE, 1),
 }
 
 

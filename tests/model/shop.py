@@ -22,6 +22,7 @@ from inventory.models import Sale
 from orders import (
     cancellation,
     caretaker,
+    confirmation,
     finishing,
     holds,
     sale_lifecycle,
@@ -93,7 +94,7 @@ class Shop:
     # --- Holds ------------------------------------------------------------------------------------
 
     def confirm(self, purchase: UUID) -> None:
-        holds.confirm_hold(purchase)
+        confirmation.confirm_hold(purchase)
 
     def give_back(self, purchase: UUID) -> None:
         cancellation.give_back(purchase)

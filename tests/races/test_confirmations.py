@@ -11,8 +11,8 @@ from django.db import OperationalError, connection
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import holds, reconciliation, settlement
-from orders.changes import NotPossible
+from orders import confirmation, holds, reconciliation, settlement
+from orders.changes import NotPossible, NotReplicated
 from orders.models import Order
 from orders.order_status import Status
 from tests.cast import queue_up
@@ -35,7 +35,7 @@ def confirm_together(asked: list[Asked]) -> list[object]:
     """Confirm all of them, so that those after the first one make a group. What each returned or
     raised."""
     began, may_end = threading.Event(), threading.Event()
-    confirm = holds._confirm
+    confirm = confirmation._confirm
 
     def confirm_later(*args: Any) -> Any:
         if not began.is_set():
@@ -45,17 +45,20 @@ def confirm_together(asked: list[Asked]) -> list[object]:
 
     def run(order: Order, within: Callable[[Order], None] | None) -> object:
         try:
-            return holds.confirm_hold(order.pk, within)
+            return confirmation.confirm_hold(order.pk, within)
         except Exception as error:
             return error
         finally:
             connection.close()
 
-    with patch.object(holds, "_confirm", confirm_later), ThreadPoolExecutor(len(asked)) as threads:
+    with (
+        patch.object(confirmation, "_confirm", confirm_later),
+        ThreadPoolExecutor(len(asked)) as threads,
+    ):
         futures = [threads.submit(run, *asked[0])]
         assert began.wait(DEADLINE)
         futures += [threads.submit(run, *each) for each in asked[1:]]
-        queue = holds._confirmations._queues[asked[0][0].sale_id]
+        queue = confirmation._confirmations._queues[asked[0][0].sale_id]
         wait_for(lambda: len(queue.waiting) == len(asked) - 1, "all wait")
         may_end.set()
         return [future.result() for future in futures]
@@ -118,3 +121,31 @@ def test_if_postgresql_is_away_all_hear_it_at_once(sale: Sale) -> None:
     assert results[0] is True
     assert [type(result) for result in results[1:]] == [OperationalError] * OTHERS
     assert statuses(sale) == ["confirmed", *["held"] * OTHERS]
+
+
+def test_if_postgresql_goes_away_after_an_unforeseen_error_nobody_waits_for_it_again(
+    sale: Sale,
+) -> None:
+    asked_alone = 0
+
+    def break_or_lose(order: Order) -> None:
+        nonlocal asked_alone
+        asked_alone += 1
+        raise (OperationalError("away") if asked_alone > 1 else ZeroDivisionError)
+
+    asked: list[Asked] = [(order, break_or_lose) for order in sale.orders.all()]
+    asked[0] = (asked[0][0], None)
+    results = confirm_together(asked)
+    assert [type(result) for result in results[1:]] == [OperationalError] * OTHERS
+    assert asked_alone == 2
+    assert statuses(sale) == ["confirmed", *["held"] * OTHERS]
+
+
+def test_a_gate_that_is_away_is_heard_by_those_who_were_confirmed(sale: Sale) -> None:
+    orders = list(sale.orders.all())
+    confirmation.confirm_hold(orders[1].pk)
+    with patch.object(confirmation, "replicate_change", side_effect=NotReplicated("away")):
+        results = confirm_together([(order, None) for order in orders])
+    assert results.pop(1) is False
+    assert [type(result) for result in results] == [NotReplicated] * OTHERS
+    assert statuses(sale) == ["confirmed"] * (OTHERS + 1)

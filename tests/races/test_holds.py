@@ -12,7 +12,7 @@ from django.db import IntegrityError, OperationalError, connection
 
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import cancellation, caretaker, holds, reconciliation, settlement
+from orders import cancellation, caretaker, confirmation, holds, reconciliation, settlement
 from orders.changes import NotPossible
 from orders.models import Order
 from orders.order_status import Status
@@ -36,7 +36,7 @@ def expire(sale: Sale, order: Order) -> Job:
 
 
 def confirm(sale: Sale, order: Order) -> Job:
-    return partial(holds.confirm_hold, order.pk)
+    return partial(confirmation.confirm_hold, order.pk)
 
 
 def give_back(sale: Sale, order: Order) -> Job:
@@ -73,8 +73,8 @@ def test_30_holds_end_in_all_ways_at_once(make_sale: MakeSale) -> None:
 
 # What is on its way, where it stops after it has read the order, and what comes meanwhile.
 MEANWHILE = {
-    "confirmed, and it expires": (confirm, holds, expire),
-    "confirmed, and given back": (confirm, holds, give_back),
+    "confirmed, and it expires": (confirm, confirmation, expire),
+    "confirmed, and given back": (confirm, confirmation, give_back),
     "given back, and it expires": (give_back, cancellation, expire),
     "given back, and confirmed": (give_back, cancellation, confirm),
 }
@@ -140,7 +140,7 @@ def test_its_twin_without_locks_and_trigger_confirms_what_is_on_sale_again(
 ) -> None:
     sale, [order] = ended_holds(make_sale, 1)
     with without_row_locks(), without_the_trigger():
-        result, other = meet(confirm(sale, order), holds, second(sale, order))
+        result, other = meet(confirm(sale, order), confirmation, second(sale, order))
     assert (result, bool(other)) == (True, True)
     order.refresh_from_db()
     assert (order.owned, sale.variants.get().stock) == (1, 1)
@@ -173,7 +173,7 @@ def test_a_hold_that_was_due_at_the_look_and_is_confirmed_since_does_not_expire(
 ) -> None:
     sale, [order] = ended_holds(make_sale, 1)
     [(found, variants)] = [each for each in holds.find_due().items() if each[0] == sale.pk]
-    holds.confirm_hold(order.pk)
+    confirmation.confirm_hold(order.pk)
     assert holds.expire(found, variants) == 0
     assert sale.variants.get().stock == 0
 
@@ -192,7 +192,7 @@ def test_its_twin_that_does_not_look_again_returns_units_that_are_owned(
     order = sale.orders.get(sku__startswith="shoe")
     if "status" in guard:
         end_holds(sale)
-        holds.confirm_hold(order.pk)
+        confirmation.confirm_hold(order.pk)
     assert holds.expire(sale.pk, [order.variant_id or 0]) == 0
     assert holds._EXPIRE.count(guard) == 2
     with without_the_trigger(), patch.object(holds, "_EXPIRE", holds._EXPIRE.replace(guard, "")):
