@@ -173,8 +173,7 @@ def _drop_strays(sale: int, raw: RawLine) -> bool:
     for entry, fields in raw:
         if replica.drop_entry(sale, entry, fields["purchase"] if entry in readable else ""):
             dropped = True
-            # A network is in no log: it is erased in time.
-            seen = repr({name: fields[name] for name in fields if name != "network"})[:_LOGGED]
+            seen = repr({**fields, "network": "-"})[:_LOGGED]  # no log has it: it is erased in time
             log.error("sale %s: dropped a stray entry %s of the line: %s", sale, entry, seen)
     return dropped
 

@@ -70,7 +70,7 @@ def push(refund: UUID) -> None:
     try:
         seen = _ask(registry.provider(row.attempt.provider), row)
     except (registry.UnknownProvider, NotKnown) as error:
-        # The account or the key may be the wrong one: what is put right goes on by itself.
+        # The account or the key may be the wrong one; put right, the refund goes on by itself.
         log.warning("refund %s: %s", refund, error)
         later = timezone.now() + pause(row.tries, _LONGEST_LOOK)
         waits = Refund.objects.filter(pk=refund, state=Refund.State.PENDING)
