@@ -238,9 +238,8 @@ class Desk(BaseHTTPRequestHandler):
         try:
             self.end_headers()
             self.wfile.write(body)
-        except (
-            ConnectionError
-        ):  # who asked is killed, or waits no longer; the books stay as they are
+        except ConnectionError:
+            # Who asked is killed, or waits no longer. The books stay as they are.
             self.close_connection = True
 
     def log_message(self, *args: object) -> None:

@@ -142,7 +142,7 @@ def take_arrow(orders: Sequence[Order], to: Order.Status, sale: Sale) -> None:
     for order in orders:
         count_orders(sale, order.status, -1)
         count_orders(sale, to, 1)
-        # Whatever its payment comes to, there is no hold to keep.
+        # Whatever a payment comes to, it keeps no hold any more; `revive` begins a capture of its own.
         order.status, order.version, order.capturing = to, sale.version, False
     changed = {"status": to, "version": sale.version, "capturing": False}
     Order.objects.filter(pk__in=[order.pk for order in orders]).update(**changed)

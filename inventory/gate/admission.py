@@ -37,8 +37,9 @@ async def admit(
 ) -> Verdict:
     """Decide one click, in one round trip. Idempotent by `purchase`.
 
-    `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase. So does
-    `network`, if there is one (`Entry.network`); it is the name of the address in Redis then.
+    `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase.
+    `network` goes there too, if there is one (`Entry.network`), and Redis counts the rate under it: it
+    then never sees `address`.
     `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
     entries in the line. After NotSent nothing has happened; after another redis.RedisError the
     purchase may be in the line.
