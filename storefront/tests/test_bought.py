@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.utils.safestring import mark_safe
 
 from inventory.gate.entries import Answer
-from storefront import bought
+from storefront import bought, remembered
 from storefront.bought import Bought
 from storefront.catalogue import ProductCard, SaleCard, VariantCard
 
@@ -21,8 +21,8 @@ IN_ORDER = Bought("Runner", "42", 12900, "EUR")
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bought, "_kept", {})
-    monkeypatch.setattr(bought, "_ask_again_at", 0.0)
+    monkeypatch.setattr(bought._orders, "_kept", {})
+    monkeypatch.setattr(bought._orders, "_ask_again_at", 0.0)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
         asked.extend(purchases)
         return dict.fromkeys(purchases, IN_ORDER)
 
-    monkeypatch.setattr(bought, "_read", read)
+    monkeypatch.setattr(bought._orders, "_read", read)
     return asked
 
 
@@ -64,15 +64,15 @@ def test_without_postgresql_pages_say_what_the_card_says_and_do_not_ask_each_tim
         failures.extend(purchases)
         raise OperationalError("away")
 
-    monkeypatch.setattr(bought, "_read", fail)
-    monkeypatch.setattr(bought, "_PAUSE", 3600.0)
+    monkeypatch.setattr(bought._orders, "_read", fail)
+    monkeypatch.setattr(remembered, "_PAUSE", 3600.0)
     purchase = uuid4()
     assert [recalled(purchase), recalled(purchase)] == [ON_CARD, ON_CARD]
     assert failures == [purchase]
 
 
 def test_no_more_is_kept_than_fits(asked: list[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bought, "_MOST_KEPT", 2)
+    monkeypatch.setattr(remembered, "_MOST_KEPT", 2)
     for _ in range(5):
         recalled(uuid4())
-    assert len(bought._kept) <= 2
+    assert len(bought._orders._kept) <= 2
