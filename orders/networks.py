@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from flashsale.database import bounded_transaction
 from flashsale.http.request import UNKNOWN_ADDRESS
-from flashsale.http.signing import sign
+from flashsale.http.signing import pseudonym
 from inventory.models import Sale
 from orders.models import Order
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 KEPT = 7  # days after the end of the sale, fewer if its contacts are kept for fewer
 BATCH = 2000  # orders in a transaction
-_BYTES = 8  # a collision among 100,000 networks has a chance of 1 in 3 billion
 _LABEL = 4  # characters
 
 # Two that erase at the same time share the rows.
@@ -44,7 +43,7 @@ def network_of(sale: int, address: str) -> str:
     known."""
     if address == UNKNOWN_ADDRESS:
         return ""
-    return sign("network", b"%d %s" % (sale, address.encode()))[:_BYTES].hex()
+    return pseudonym("network", b"%d %s" % (sale, address.encode()))
 
 
 def label(network: str) -> str:

@@ -2,11 +2,12 @@
 
 import hmac
 from functools import cache
-from hashlib import sha256
+from hashlib import blake2s, sha256
 
 from django.conf import settings
 
 LENGTH = 16  # bytes: 128 bits cannot be forged by guessing online
+PSEUDONYM = 8  # bytes: a collision among 100,000 has a chance of 1 in 3 billion
 
 
 def _derive(secret: str, purpose: str) -> bytes:
@@ -47,3 +48,16 @@ def sign_with_each(purpose: str, message: bytes) -> list[bytes]:
 def is_signed(purpose: str, message: bytes, signature: bytes) -> bool:
     """Whether the signing key or a fallback key made `signature` for `message`."""
     return any(hmac.compare_digest(_sign_with(key, message), signature) for key in _keys(purpose))
+
+
+@cache
+def _pseudonyms(purpose: str) -> blake2s:
+    return blake2s(key=_derive(settings.SECRET_KEY, purpose), digest_size=PSEUDONYM)
+
+
+def pseudonym(purpose: str, message: bytes) -> str:
+    """A keyed hash of `message`, PSEUDONYM bytes in hex, that proves nothing. BLAKE2 takes a third of the
+    time of a signature."""
+    hashed = _pseudonyms(purpose).copy()
+    hashed.update(message)
+    return hashed.hexdigest()
