@@ -129,6 +129,21 @@ class Sale(models.Model):
         EMAIL = "email", "e-mail"
         ADDRESS = "address", "e-mail and postal address"
 
+    class Draw(models.TextChoices):
+        """How far the draw is. It moves forward only: see `orders/draws/`."""
+
+        NONE = "", "by arrival"
+        OPEN = "open"  # every click is, or will be, an entry
+        CLOSED = "closed"  # no more entries; the line drains
+        FROZEN = "frozen"  # the entries are written down, and get their outcomes
+        DONE = "done"
+        OFF = "off"  # the sale was ended before
+
+    class Entrants(models.TextChoices):
+        ANYONE = "", "anyone"
+        EMAIL = "email", "people with a verified e-mail address"
+        CODE = "code", "people with an access code"
+
     slug = models.SlugField(max_length=60, unique=True)
     name = LineField(max_length=120)
     opens_at = models.DateTimeField(validators=[sensible_moment])
@@ -184,6 +199,40 @@ class Sale(models.Model):
         db_default=180,
         help_text="days after the end until names and addresses are erased; 0: never",
         validators=[MaxValueValidator(MOST_CONTACT_DAYS)],
+    )
+    draw_at = models.DateTimeField(
+        "draw",
+        null=True,
+        blank=True,
+        help_text="until then every click is an entry, and lots decide; empty: first come, first served",
+        validators=[sensible_moment],
+    )
+    draw = models.CharField(
+        max_length=6,
+        choices=Draw.choices,
+        default=Draw.NONE,
+        db_default=Draw.NONE,
+        blank=True,
+        editable=False,
+    )
+    standby = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="who comes too late waits in order, and gets what comes back",
+    )
+    entrants = models.CharField(
+        "who may buy",
+        max_length=5,
+        choices=Entrants.choices,
+        default=Entrants.ANYONE,
+        db_default=Entrants.ANYONE,
+        blank=True,
+    )
+    per_address = models.PositiveIntegerField(
+        "per network",
+        default=0,
+        db_default=0,
+        help_text="units, or entries of a draw, from one network; 0: no bound",
     )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # Counts the changes of the sale: each transaction that changes it, its stock or its orders
@@ -244,6 +293,19 @@ class Sale(models.Model):
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
                 name="sale_status_known",
             ),
+            models.CheckConstraint(
+                condition=Q(draw="", draw_at=None)
+                | Q(
+                    draw__in=["open", "closed", "frozen", "done", "off"],
+                    draw_at__gt=F("opens_at"),
+                    draw_at__lte=F("closes_at"),
+                ),
+                name="sale_draw_in_window",
+                violation_error_message="The draw must be after the opening, and not after the close.",
+            ),
+            models.CheckConstraint(
+                condition=Q(entrants__in=["", "email", "code"]), name="sale_entrants_known"
+            ),
             # The target of a listing's foreign key, by which its copy of the window follows the
             # sale's.
             models.UniqueConstraint(
@@ -256,12 +318,19 @@ class Sale(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.greatest_limit = max(self.greatest_limit, self.limit)
+        if self.draw_at is None or not self.draw:
+            self.draw = self.Draw.OPEN if self.draw_at else self.Draw.NONE
         super().save(*args, **kwargs)
 
     @property
     def has_checkout(self) -> bool:
         """Whether an order is held first, and confirmed by its checkout."""
         return self.hold_minutes > 0
+
+    @property
+    def awaits_draw(self) -> bool:
+        """Whether nothing is sold yet, because a draw decides."""
+        return self.draw in (self.Draw.OPEN, self.Draw.CLOSED, self.Draw.FROZEN)
 
     def ended(self, now: datetime | None = None) -> bool:
         """Whether the sale has ended, by its status or by the clock."""
@@ -303,6 +372,8 @@ class Listing(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     # Units that this sale has offered so far: the full length of the bar beside "12 left".
     offered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Waiting orders of the variant, in a draw or on standby: counted with each batch.
+    waiting = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     opens_at = models.DateTimeField(editable=False)
     closes_at = models.DateTimeField(editable=False)
     finished = models.BooleanField(default=False, editable=False)

@@ -10,6 +10,8 @@ from django.utils import timezone
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
 from inventory.products import Product
+from orders.draw_models import Draw as Draw
+from orders.draw_models import Lot as Lot
 from orders.order_status import OWNING
 from orders.order_status import Status as OrderStatus
 from orders.reference import reference
@@ -19,7 +21,7 @@ class Order(models.Model):
     """The decision on a purchase: confirmed, rejected, or held for its checkout.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0013_network.py`) allows only the arrows of `orders/order_status.py`, and no
+    (`orders/migrations/0014_waiting.py`) allows only the arrows of `orders/order_status.py`, and no
     deletion.
     """
 
@@ -31,6 +33,8 @@ class Order(models.Model):
         LIMIT = "limit"
         CHANGED = "changed"  # the variant was changed between the click and the decision
         ERROR = "error"
+        NOT_DRAWN = "not_drawn"
+        SET_ASIDE = "set_aside"  # cancelled by staff before the draw
 
     id = models.UUIDField(primary_key=True, editable=False)
     # One foreign key to the listing (`orders/migrations/0002_rules.py`) proves that sale and
@@ -67,7 +71,9 @@ class Order(models.Model):
     unit_price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=9, choices=OrderStatus.choices)
-    reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
+    reason = models.CharField(max_length=9, choices=Reason.choices, blank=True)
+    # The rank of a draw, or the order of arrival on standby. None: it never waited, or was not drawn yet.
+    place = models.PositiveBigIntegerField(null=True, editable=False)
     # The end of the last hold, by PostgreSQL's clock. Expiry grants a little more: `orders/holds.py`.
     hold_until = models.DateTimeField(null=True, editable=False)
     # A payment of it is being captured, so its hold does not expire: `orders/holds.py`.
@@ -98,6 +104,12 @@ class Order(models.Model):
                 condition=~Q(network="") & ~Q(status="held"),
                 name="order_of_network",
             ),
+            # Who is next, and how many wait before.
+            models.Index(
+                fields=["sale", "variant", "place"],
+                condition=Q(status="waiting"),
+                name="order_waiting",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -105,7 +117,11 @@ class Order(models.Model):
                 name="order_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(status="rejected", reason__in=["sold_out", "limit", "changed", "error"])
+                condition=Q(
+                    status="rejected",
+                    reason__in=["sold_out", "limit", "changed", "error", "not_drawn"],
+                )
+                | Q(status="cancelled", reason="set_aside")
                 | (~Q(status="rejected") & Q(reason="")),
                 name="order_reason_iff_rejected",
             ),
@@ -247,6 +263,8 @@ class AuditEntry(models.Model):
         EXPORTED = "exported", "Contacts exported"
         ERASED = "erased", "Contact erased"
         REFUND = "refund", "Refund tried again"
+        ASIDE = "aside", "Entry set aside"
+        STANDBY = "standby", "Standby changed"
 
     at = models.DateTimeField(auto_now_add=True)
     actor = models.CharField(max_length=150)
