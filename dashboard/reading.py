@@ -138,7 +138,7 @@ def _figures(
         open_holds=stored.open_holds.get(sale.pk),
         gate=gate_state,
         gate_version=gate.view.version if gate else None,
-        waiting=gate.view.waiting if gate else None,
+        waiting=gate.view.in_line if gate else None,
         oldest=gate.pulse.waited if gate else None,
         clicks=second.clicks[sale.pk],
         settled=second.settled[sale.pk],

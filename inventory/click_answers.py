@@ -26,6 +26,9 @@ class ClickAnswer(Enum):
     PAUSED = "paused", 409, "closed", True, "paused"
     NOT_OPEN = "not_open", 409, "closed", True, "not_open"
     CLOSED = "closed", 409, "closed", True, "closed"
+    # A draw: one entry each, and none any more once it has begun.
+    ENTERED = "entered", 409, "limit", True, "entered"
+    DRAWING = "drawing", 409, "closed", True, "drawing"
     LIMIT = "limit", 409, "limit", True, "limit"
     # The form showed something else than is sold now. Its ticket stays bound to that.
     CHANGED = "changed", 409, "changed", False, "changed"

@@ -15,7 +15,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -243,6 +243,10 @@ class Sale(models.Model):
     # count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
     held = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Waiting orders by sku, in a draw or on standby, counted likewise. A sku without any is left out.
+    waiting = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
     # Fencing token: the epoch of the gate that PostgreSQL trusts, random and new whenever Redis was
     # restarted, replaced or restored. Settlement only decides a line that was read in this epoch,
     # so a line read from a gate that has been replaced since decides nothing. See
@@ -372,8 +376,6 @@ class Listing(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     # Units that this sale has offered so far: the full length of the bar beside "12 left".
     offered = models.PositiveIntegerField(default=0, db_default=0, editable=False)
-    # Waiting orders of the variant, in a draw or on standby: counted with each batch.
-    waiting = models.PositiveIntegerField(default=0, db_default=0, editable=False)
     opens_at = models.DateTimeField(editable=False)
     closes_at = models.DateTimeField(editable=False)
     finished = models.BooleanField(default=False, editable=False)

@@ -71,7 +71,7 @@ class Overview:
         return {
             "ready": self.view.ready,
             "version": self.view.version,
-            "line": self.view.waiting,
+            "line": self.view.in_line,
             "oldest_ms": self.waited,
         }
 

@@ -60,10 +60,10 @@ def describe_gate(seen: Overview) -> list[str]:
     if view is None:
         return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
     state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
-    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
+    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.in_line else ""
     return [
         f"gate       {state}, at version {view.version} of {seen.sale.version}",
-        f"line       {view.waiting} purchases{oldest}",
+        f"line       {view.in_line} purchases{oldest}",
     ]
 
 

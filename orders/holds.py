@@ -201,7 +201,7 @@ def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, i
         cursor.execute(_EXPIRE, asked)
         expired: list[tuple[UUID, int, int]] = cursor.fetchall()
     if expired:
-        count_orders(sale, Order.Status.HELD, -len(expired))
+        count_orders(sale, Order.Status.HELD, -len(expired), "")
         outbox.tell_expired([order for order, _, _ in expired])
     return expired
 

@@ -267,7 +267,7 @@ MUTATIONS = (
         (
             "orders/finishing.py",
             "not locked.ended() or not replica.purge_gate(sale):",
-            "not locked.ended() or replica.read_view(sale).waiting:",
+            "not locked.ended() or replica.read_view(sale).in_line:",
         ),
         (
             "orders/finishing.py",

@@ -13,7 +13,8 @@
 -- nothing, so it costs no disk: rates count accepted purchases.
 
 local purchase, shopper, sku, quantity = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local gate = redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit')
+local gate = redis.call('HMGET', KEYS[1], 'ready', 'status', 'opens_at', 'closes_at', 'limit', 'draw', 'draw_at',
+    'standby')
 if gate[1] ~= '1' then
     return {'not_ready'}
 end
@@ -54,6 +55,11 @@ end
 if gate[2] ~= 'live' then
     return {'refused', 'paused'}
 end
+-- Until its draw a sale takes entries, whatever the stock. The draw begins when its line is empty.
+local draws = gate[6] == 'open'
+if gate[6] == 'closed' or gate[6] == 'frozen' or (draws and now >= tonumber(gate[7])) then
+    return {'refused', 'drawing'}
+end
 if ARGV[8] == 'changed' then
     return {'refused', 'changed'}
 end
@@ -81,11 +87,14 @@ end
 
 local units = (tonumber(redis.call('HGET', KEYS[4], shopper)) or 0)
     + (tonumber(redis.call('HGET', KEYS[5], shopper)) or 0)
+if draws and units > 0 then
+    return {'refused', 'entered'}
+end
 if units + quantity > tonumber(gate[5]) then
     return {'refused', 'limit'}
 end
 local left = stock - (tonumber(redis.call('HGET', KEYS[3], sku)) or 0)
-if left < quantity then
+if left < quantity and not draws and gate[8] ~= '1' then
     return {'refused', left > 0 and 'not_enough' or 'sold_out'}
 end
 if redis.call('XLEN', KEYS[7]) >= tonumber(ARGV[7]) then

@@ -71,9 +71,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(LOCK_SOON, migrations.RunSQL.noop),
         migrations.AddField(
-            model_name="listing",
+            model_name="sale",
             name="waiting",
-            field=models.PositiveIntegerField(db_default=0, default=0, editable=False),
+            field=models.JSONField(
+                db_default=models.Value({}, models.JSONField()), default=dict, editable=False
+            ),
         ),
         migrations.AddField(
             model_name="sale",

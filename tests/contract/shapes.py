@@ -122,4 +122,4 @@ def state(sale: Sale) -> tuple[View, int]:
 
 def waiting(sale: Sale) -> int:
     """Purchases in line."""
-    return replica.read_view(sale.pk).waiting
+    return replica.read_view(sale.pk).in_line
