@@ -65,7 +65,7 @@ FORMS: dict[str, Callable[[object], bool]] = {
     "commitment": is_hex(64),
     "seed": is_hex(64),
     "beacon": matches("[a-z0-9]{0,40}"),
-    "round": lambda value: value is None or is_number(1, 1 << 53)(value),
+    "round": lambda value: value is None or is_number(1, 10_000_000_000)(value),
     "signature": is_hex(0, 96),
     "root": is_hex(64),
     "entries": is_number(0, MOST_ENTRIES),

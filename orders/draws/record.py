@@ -148,7 +148,7 @@ _FORMS = {
     "commitment": _is_hex(64),
     "seed": _is_hex(64),
     "beacon": lambda value: _matches("[a-z0-9]{0,40}", value),
-    "round": lambda value: value is None or _is_number(value, 1, 1 << 53),
+    "round": lambda value: value is None or _is_number(value, 1, 10_000_000_000),
     "signature": _is_hex(0, 96),
     "root": _is_hex(64),
     "entries": lambda value: _is_number(value, 0, MOST_ENTRIES),

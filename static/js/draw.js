@@ -52,7 +52,7 @@
     commitment: matches("[0-9a-f]{64}"),
     seed: matches("[0-9a-f]{64}"),
     beacon: matches("[a-z0-9]{0,40}"),
-    round: (value) => value === null || isNumber(1, 2 ** 53)(value),
+    round: (value) => value === null || isNumber(1, 10_000_000_000)(value),
     signature: matches("([0-9a-f]{96})?"),
     root: matches("[0-9a-f]{64}"),
     entries: isNumber(0, 10_000_000),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orders.draws import merkle, record, record_check, seed
+from orders.draws import beacon, merkle, record, record_check, seed
 from orders.draws.record import Malformed
 from orders.draws.record_check import Published, check
 from orders.draws.tests.drand import ROUND, SIGNATURE
@@ -80,6 +80,13 @@ def test_an_honest_draw_has_no_fault(draw: Draw, faults_by_tool: Tool) -> None:
     for published in (None, published_of(draw)):
         assert faults_by_record(draw.text(), published) == set()
         assert faults_by_tool(draw.text(), published) == set()
+
+
+def test_the_document_has_the_constants() -> None:
+    document = (FOLDER.parent / "draw.md").read_text().replace("\n", "").replace(" ", "")
+    written = [beacon.CHAIN, beacon.PUBLIC_KEY.hex(), beacon.DOMAIN.decode(), str(beacon.GENESIS)]
+    written += [record.FORMAT, record.COLUMNS, f"{record.MOST_ENTRIES:,}"]
+    assert [text for text in written if text not in document] == []
 
 
 # --- Cheating -------------------------------------------------------------------------------------
@@ -205,6 +212,8 @@ MALFORMED = {
     "a seed in capitals": HEADER.replace(DRAW.header.seed, DRAW.header.seed.upper())
     + "".join(LINES[1:]),
     "entries without end": HEADER.replace('"entries":13', '"entries":99999999999')
+    + "".join(LINES[1:]),
+    "a round that never comes": HEADER.replace('"round":6', '"round":99999999999')
     + "".join(LINES[1:]),
     "a fraction of an entry": HEADER.replace('"entries":13', '"entries":13.0') + "".join(LINES[1:]),
     "entries that are true": HEADER.replace('"entries":13', '"entries":true') + "".join(LINES[1:]),
