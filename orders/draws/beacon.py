@@ -84,7 +84,8 @@ def fetch(number: int) -> bytes:
         raise NotYet(f"Round {number} of {NAME} is due at {due:%Y-%m-%d %H:%M:%S} UTC.")
     answers: queue.SimpleQueue[tuple[bytes, str]] = queue.SimpleQueue()
     for server in settings.DRAND_URLS:
-        threading.Thread(target=_ask, args=(server, number, answers), daemon=True).start()
+        asked = (server, number, answers)
+        threading.Thread(target=_ask, args=asked, name=f"drand {server}", daemon=True).start()
     return _first_valid(number, answers, len(settings.DRAND_URLS))
 
 
