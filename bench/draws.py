@@ -2,7 +2,7 @@
 
 It starts a private shop with its worker, writes the entries by SQL, rebuilds the gate, lets the draw be
 due, and waits until each entry has its outcome and the gate has all of them. Times count from the
-draw's time. Memory is the greatest that a process of the shop had for itself meanwhile.
+draw's time. Memory is what the shop's processes have for themselves, without PostgreSQL's buffers.
 """
 
 import argparse
@@ -12,16 +12,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
+from bench.processor import read_memory, read_seconds
 from drills.private_shop import BackgroundWork, make_sale, say, start_shop, wait_for
 
 if TYPE_CHECKING:
     from inventory.models import Sale
 
-_SAMPLE = 0.2  # seconds between looks at the memory
+_SAMPLE = 0.5  # seconds between looks at the memory
 _PAUSE = 0.02
 _PATIENCE = 900.0
 
@@ -45,25 +45,31 @@ def main() -> None:
     )
     parser.add_argument("--hold", type=int, default=10, help="minutes")
     options = parser.parse_args()
-    with start_shop():
-        say(measure(options.entries, options.units, options.hold, standby=options.standby))
+    with start_shop() as (folder, _):
+        sale = make_due(options.entries, options.units, options.hold, standby=options.standby)
+        say(measure(folder, sale))
 
 
-def measure(entries: int, units: int, hold: int, *, standby: bool) -> str:
-    """Draw so many entries. Returns the figures as lines."""
+def make_due(entries: int, units: int, hold: int, *, standby: bool) -> "Sale":
+    """Make a sale with so many entries, which the gate has."""
     from django.utils import timezone
-
-    from inventory.gate import replica
-    from inventory.models import Sale
-    from orders import reconciliation
-    from orders.models import Draw
 
     soon = timezone.now() + timedelta(hours=1)
     sale = make_sale(1, units=units, hold=hold, draw_at=soon, standby=standby)
     enter(sale, entries)
     say(f"{entries:,} entries for {units:,} units are in the gate and wait")
+    return sale
+
+
+def measure(folder: Path, sale: "Sale") -> str:
+    """Draw the sale of the shop in `folder`. Returns the figures as lines."""
+    from inventory.gate import replica
+    from orders import reconciliation
+    from orders.models import Draw
+
     seen: dict[str, float] = {}
-    with sampled_memory() as peaks:
+    before = read_seconds(folder)
+    with sampled_memory(folder) as peaks:
         began = let_it_be_due(sale)
 
         def is_over() -> bool:
@@ -83,11 +89,14 @@ def measure(entries: int, units: int, hold: int, *, standby: bool) -> str:
             return "told" in seen
 
         wait_for(is_over, _PATIENCE)
+    used = read_seconds(folder)
     report = reconciliation.verify(sale.pk)
-    given = Sale.objects.get(pk=sale.pk)
     lines = [f"{name} after {at:.1f} s" for name, at in seen.items()]
-    lines += [f"{given.held + given.confirmed:,} orders got units"]
-    lines += [f"memory of {name}: {size / 1e6:.0f} MB" for name, size in sorted(peaks.items())]
+    lines += [f"{sale.held + sale.confirmed:,} orders got units"]
+    lines += [
+        f"{role}: {used[role] - before[role]:.1f} s of processor, at most {size / 1e6:.0f} MB"
+        for role, size in sorted(peaks.items())
+    ]
     lines += [f"reconciliation: {'ok' if report.balanced else report.as_json()['faults']}"]
     return "\n".join(lines)
 
@@ -133,18 +142,14 @@ def let_it_be_due(sale: "Sale") -> float:
 
 
 @contextmanager
-def sampled_memory() -> Iterator[dict[str, int]]:
-    """Bytes that the greatest process of each name had for itself, without what it shares."""
-    peaks: dict[str, int] = defaultdict(int)
+def sampled_memory(folder: Path) -> Iterator[dict[str, float]]:
+    """The greatest number of bytes that the processes of each role had for themselves."""
+    peaks: dict[str, float] = defaultdict(float)
 
     def sample(stopping: threading.Event) -> None:
         while not stopping.wait(_SAMPLE):
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    usage, name = process.memory_info(), process.name()
-                except psutil.Error:  # it has just ended
-                    continue
-                peaks[name] = max(peaks[name], usage.rss - usage.shared)
+            for role, size in read_memory(folder, "Pss_Anon").items():
+                peaks[role] = max(peaks[role], size)
 
     watching = BackgroundWork(sample, "memory")
     try:

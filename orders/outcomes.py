@@ -58,8 +58,9 @@ class Outcome(NamedTuple):
 def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
     """Write a batch of outcomes in the locked sale's new version: orders, stock, ledger and counts.
 
-    The caller has locked the variants too, has read the orders under these locks, and saves the sale. Nothing is put into the
-    outbox: of holds and rejections mail and payments are not told, and without a hold there is no checkout.
+    The caller has locked the variants too, has read the orders under these locks, and saves the sale.
+    Nothing is put into the outbox: of holds and rejections mail and payments are not told, and without a
+    hold there is no checkout.
     """
     require_transaction()
     if not outcomes:

@@ -44,8 +44,12 @@ def reveal(sale: int) -> bool:
         salt = secret + quicknet.randomness_of(signature)
         with connection.cursor() as cursor:
             cursor.execute(_RANK, {"sale": sale, "salt": salt})
-        Draw.objects.filter(pk=sale).update(seed=secret.hex(), signature=signature.hex())
+        _show(sale, secret, signature)
     return True
+
+
+def _show(sale: int, secret: bytes, signature: bytes) -> None:
+    Draw.objects.filter(pk=sale).update(seed=secret.hex(), signature=signature.hex())
 
 
 def _fetch_signature(draw: Draw) -> bytes | None:

@@ -1,5 +1,6 @@
 """Standby: who comes too late waits in order, and gets what comes back."""
 
+from collections.abc import Callable
 from unittest.mock import patch
 
 import pytest
@@ -86,8 +87,8 @@ def correct_upwards(sale: Sale, order: Order) -> None:
 
 @pytest.mark.parametrize("bring_back", [cancel, give_back, expire, restock, correct_upwards])
 def test_a_unit_that_comes_back_goes_to_the_first_who_waits(
-    make_sale: MakeSale, bring_back
-) -> None:  # type: ignore[no-untyped-def]
+    make_sale: MakeSale, bring_back: Callable[[Sale, Order], None]
+) -> None:
     sale = make_sale(stock=1, hold=10, standby=True)
     first, second, third = buy(sale, 1, 1, 1)
     bring_back(sale, first)
