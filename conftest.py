@@ -77,9 +77,13 @@ def sales() -> Iterator[MakeSale]:
         closes_in: float = 3600,
         live: bool = True,
         hold: int = 0,
+<<<<<<< HEAD
         draw_in: float | None = None,
         standby: bool = False,
         beacon: str = "",
+=======
+        per_address: int = 0,
+>>>>>>> network
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -90,8 +94,12 @@ def sales() -> Iterator[MakeSale]:
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
             hold_minutes=hold,
+<<<<<<< HEAD
             draw_at=None if draw_in is None else now + timedelta(seconds=draw_in),
             standby=standby,
+=======
+            per_address=per_address,
+>>>>>>> network
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one

@@ -25,6 +25,7 @@ from flashsale.database import stop_preparing
 from flashsale.moments import find_zone, format_moment, format_window
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
+from orders.network_bound import describe_proposals
 
 Status = Sale.Status
 
@@ -112,7 +113,7 @@ class SaleAdmin(Edited):
     search_fields = ["slug", "name"]
     ordering = ["-opens_at", "-id"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["state", "window", "held", "confirmed", "finished", "version"]
+    readonly_fields = ["state", "window", "proposed", "held", "confirmed", "finished", "version"]
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
@@ -129,6 +130,10 @@ class SaleAdmin(Edited):
     @admin.display(description="as shoppers read it")
     def window(self, sale: Sale) -> str:
         return format_window(sale.opens_at, sale.closes_at, sale.time_zone)
+
+    @admin.display(description="proposed per network")
+    def proposed(self, sale: Sale) -> str:
+        return f"{describe_proposals(sale)} (units from one address)"
 
     def described(self, subject: Sale) -> str:
         return f"{subject}: {self.state(subject)}, {self.window(subject)}"
@@ -179,7 +184,7 @@ class SaleAdmin(Edited):
             fields = [*first, "opens", "closes", "limit", *self.readonly_fields]
         else:
             fields = [*first, "opens_at", "closes_at", "limit", "products"]
-            fields += ["state", "window"] if obj else []
+            fields += ["state", "window", "proposed"] if obj else []
         return [(None, {"fields": fields}), ("Checkout", {"fields": RULES})]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
