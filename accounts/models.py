@@ -28,3 +28,57 @@ class Contact(models.Model):
 
     def __str__(self) -> str:
         return f"contact of {self.order}"
+
+
+class Person(models.Model):
+    """Somebody who has proven an e-mail address. Read and written by `accounts/people.py` alone."""
+
+    # Keyed hashes: of the form that all spellings of the address share, and of the mailbox itself.
+    email_key = models.CharField(max_length=64, unique=True, editable=False)
+    address_key = models.CharField(max_length=64, editable=False)
+    since = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"person {self.pk}"
+
+
+class KnownShopper(models.Model):
+    """A shopper's id that is a person's: the present one, or one that a browser of theirs had before."""
+
+    shopper = models.UUIDField(primary_key=True, editable=False)
+    person = models.ForeignKey(Person, models.CASCADE, related_name="shoppers")
+    current = models.BooleanField(editable=False)
+    since = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["person"],
+                condition=models.Q(current=True),
+                name="person_has_one_present_id",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"shopper {self.shopper}"
+
+
+class SignInCode(models.Model):
+    """A browser has asked for a code. The code itself is nowhere: `accounts/sign_in.py` computes it."""
+
+    id = models.UUIDField(primary_key=True, editable=False)  # random; only the browser has it
+    sealed = models.TextField(editable=False)  # the address
+    language = models.CharField(max_length=10, editable=False)
+    tries = models.PositiveSmallIntegerField(default=0, editable=False)
+    expires_at = models.DateTimeField(editable=False)
+    # When it is mailed, or mailed again after a fault. None: it was, or cannot be.
+    due = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due"], condition=models.Q(due__isnull=False), name="code_due"),
+            models.Index(fields=["expires_at"], name="code_expires"),
+        ]
+
+    def __str__(self) -> str:
+        return "code"

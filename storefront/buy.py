@@ -52,10 +52,8 @@ async def buy(request: Request, slug: str) -> Response:
     if verdict.ring:
         bell.ring(live.card.id)
     decided = await _decide_without_gate(click) if verdict.code == "not_ready" else verdict
-    if lack and decided.code == "refused":
-        answer = lack
-    else:
-        answer = BY_GATE_CODE[decided.reason or decided.code]
+    refused = lack if decided.code == "refused" else None
+    answer = refused or BY_GATE_CODE[decided.reason or decided.code]
     response = click_responses.respond(click, answer, decided)
     _count(click, verdict, answer, response.status, clicked_at)
     return response

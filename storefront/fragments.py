@@ -50,8 +50,8 @@ def render_sale_page(
 ) -> bytes:
     """Render the page with a fresh ticket in each form.
 
-    `code` is the notice to show, if it is one of NOTICES. `entry` says who may buy. `own` are the shopper's purchases, newest
-    first; None if unknown now.
+    `code` is the notice to show, if it is one of NOTICES. `entry` says who may buy. `own` are the
+    shopper's purchases, newest first; None if unknown now.
     """
     values = {
         "now": str(live.now),

@@ -42,8 +42,8 @@ async def answer(
 
 
 def _renew_cookies(request: Request, response: Response) -> Response:
-    """Add the shopper's cookies to a page, if they are due (`shoppers.renew_cookie`). Not to a click's answer,
-    which has no time for it: a page comes before each ticket. Nor to an answer for public caches."""
+    """Add the shopper's cookies to a page, if they are due (`shoppers.renew_cookie`). Not to a click's
+    answer, which has no time for it: a page comes before each ticket. Nor to one for public caches."""
     if response.caching is not PRIVATE or not request.trustworthy:
         return response
     due = (

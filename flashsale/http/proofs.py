@@ -65,7 +65,20 @@ def renew_verified(cookies: Mapping[str, str], secure: bool) -> str | None:
     former = former_in(cookies, shopper, secure) if shopper else None
     if shopper is None or former is None:
         return None
+    return set_verified(shopper, former, secure)
+
+
+def set_verified(shopper: UUID, former: Sequence[UUID], secure: bool) -> str:
+    """The value of the `Set-Cookie` header of the proof."""
     return _set(verified_name(secure), verified_value(shopper, former), KEPT_FOR, secure)
+
+
+def forget(cookies: Mapping[str, str], secure: bool) -> list[str]:
+    """The values of `Set-Cookie` headers that take from a browser what names its shopper, beside the
+    shopper's own cookie, which another one replaces."""
+    prefix = f"{shoppers.cookie_name(secure)}-"
+    names = [name for name in cookies if name.startswith(prefix) or name == verified_name(secure)]
+    return [_set(name, "", 0, secure) for name in names]
 
 
 def _set(name: str, value: str, kept_for: int, secure: bool) -> str:
@@ -95,6 +108,12 @@ def code_opens_at(cookies: Mapping[str, str], shopper: UUID, sale: int, secure: 
     if not signing.is_signed("access-code", _bound(shopper, sale) + moment, signature):
         return None
     return int.from_bytes(moment, "big")
+
+
+def set_code(shopper: UUID, sale: int, opens_at: int, kept_for: int, secure: bool) -> str:
+    """The value of the `Set-Cookie` header of the proof; `kept_for` are seconds."""
+    name, value = code_name(sale, secure), code_value(shopper, sale, opens_at)
+    return _set(name, value, kept_for, secure)
 
 
 def _bound(shopper: UUID, sale: int) -> bytes:

@@ -1,5 +1,5 @@
-"""A sale for people with a verified e-mail address, or with an access code: who else clicks is told where to
-prove it, and nothing is bought or used up."""
+"""A sale for people with a verified e-mail address, or with an access code: who else clicks is told where
+to prove it, and nothing is bought or used up."""
 
 import time
 from collections.abc import Callable
