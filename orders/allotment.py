@@ -38,7 +38,8 @@ def allot(
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the limit per shopper.
 
-    An entry whose form showed something else than the variant is now gets nothing. `variants` and
+    An entry whose form showed something else than the variant is now gets nothing, nor does one of a
+    shopper who lacks the proof that the sale asks for. `variants` and
     `bought` (units owned by shopper) must be read under the locks of settlement. `given` is the
     status of an order that gets its units. Clock and status
     of the sale do not matter: a purchase that was accepted before a pause or the close is sold.
@@ -52,6 +53,8 @@ def allot(
         variant = by_sku.get(entry.sku)
         if variant is None or entry.quantity < 1:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.ERROR))
+        elif entry.lacks:
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, entry.lacks))
         elif entry.shown and entry.shown != now[entry.sku]:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.CHANGED))
         elif units[entry.shopper] + entry.quantity > limit:

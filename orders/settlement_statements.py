@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 from flashsale.database import Rows, Statement, require_transaction
@@ -9,16 +10,22 @@ from inventory import stock
 from inventory.gate.entries import Entry
 from inventory.models import Sale
 from orders.allotment import Decision
+from orders.models import Order
 
-_RULES = ("id", "version", "limit", "epoch", "hold_minutes")
+_RULES = ("id", "version", "limit", "epoch", "hold_minutes", "entrants")
 
-# Known purchases, and the units that each shopper owns, in one round trip.
+# Known purchases, the units that each shopper owns, and who has proven what the sale asks for, in one round
+# trip. PostgreSQL reads the proofs only where the sale asks for them.
 LOOK_UP = """
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL
 SELECT NULL::uuid, shopper, sum(owned)::integer FROM orders_order
 WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND owned > 0
 GROUP BY shopper
+UNION ALL
+SELECT shopper, shopper, 0 FROM accounts_knownshopper
+WHERE current AND shopper = ANY(%(shoppers)s::uuid[])
+  AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'email'
 """
 
 
@@ -86,14 +93,25 @@ def read_locked_sale(sale: int, rows: Rows) -> Sale:
 
 
 def look_up_statement(sale: int, entries: list[Entry]) -> Statement:
-    """The statement whose rows are (purchase, None, 0) for each entry that is an order already, and
-    (None, shopper, units) for each shopper of the entries who owns units."""
+    """The statement whose rows are (purchase, None, 0) for each entry that is an order already,
+    (None, shopper, units) for each shopper of the entries who owns units, and (shopper, shopper, 0) for
+    each who has proven what the sale asks for."""
     asked = {
         "sale": sale,
         "purchases": _array({entry.purchase.hex for entry in entries}),
         "shoppers": _array({entry.shopper.hex for entry in entries}),
     }
     return LOOK_UP, asked
+
+
+def mark_unproven(sale: Sale, entries: list[Entry], rows: Rows) -> list[Entry]:
+    """The entries; those of shoppers who have not proven what the sale asks for are marked. The web process
+    that accepted them looked at a cookie only. `rows` are those of `look_up_statement`."""
+    if sale.entrants != Sale.Entrants.EMAIL:
+        return entries
+    reason = Order.Reason.SIGN_IN
+    proven = {shopper for purchase, shopper, _ in rows if purchase == shopper}
+    return [e if e.shopper in proven else replace(e, lacks=reason) for e in entries]
 
 
 def write_statement(sale: Sale, decisions: list[Decision]) -> Statement:

@@ -110,7 +110,7 @@ def id_of(browser: httpx.Client) -> UUID | None:
 def is_signed_in(browser: httpx.Client) -> bool:
     shopper = id_of(browser)
     cookies = dict(browser.cookies)
-    return bool(shopper) and proofs.former_in(cookies, shopper, secure=False) is not None
+    return shopper is not None and proofs.former_in(cookies, shopper, secure=False) is not None
 
 
 def buy(browser: httpx.Client, sale: Sale) -> httpx.Response:
@@ -396,6 +396,7 @@ def test_signing_in_and_out_again_does_not_crowd_out_earlier_orders(
     settle(sale.pk)
     sign_in(laptop, server, email)
     present = id_of(laptop)
+    assert present
     for _ in range(5):  # what five times out and in leaves
         person = KnownShopper.objects.get(shopper=present).person
         KnownShopper.objects.create(shopper=uuid4(), person=person, current=False)

@@ -3,6 +3,7 @@ to prove it, and nothing is bought or used up."""
 
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ LACKS = {"email": "sign_in", "code": "no_code"}
 in_each_sale = pytest.mark.parametrize("entrants", LACKS)
 
 
-def id_of(shopper: Shopper) -> "shoppers.UUID":
+def id_of(shopper: Shopper) -> UUID:
     found = shoppers.shopper_in(shopper.client.cookies.get("shopper"))
     assert found
     return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from pytest_django import Settings
@@ -20,7 +21,7 @@ def keys(settings: Settings) -> Iterator[Settings]:
     forget_keys()
 
 
-def cookies(value: str, shopper: "shoppers.UUID" = ANNA) -> dict[str, str]:
+def cookies(value: str, shopper: UUID = ANNA) -> dict[str, str]:
     return {"shopper": shoppers.cookie_value(shopper), "verified": value}
 
 
