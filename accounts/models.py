@@ -1,5 +1,7 @@
 """Contacts: who a shopper is, apart from orders, so that they can be erased without touching these."""
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
 
@@ -82,3 +84,42 @@ class SignInCode(models.Model):
 
     def __str__(self) -> str:
         return "code"
+
+
+class AccessCode(models.Model):
+    """A code that opens sales. Staff hand it out, so it is kept as it is. Read and written by
+    `accounts/access_codes.py` alone."""
+
+    code = models.CharField(max_length=40, unique=True, editable=False)
+    label = models.CharField(max_length=60, blank=True, editable=False)  # for whom it was made
+    sales = ArrayField(
+        models.PositiveBigIntegerField(), editable=False
+    )  # by number: they lie above
+    shoppers = models.PositiveIntegerField(editable=False)  # so many in each sale
+    # When it opens its sales. None: when they open.
+    opens_at = models.DateTimeField(null=True, editable=False)
+    since = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [GinIndex(fields=["sales"], name="code_of_sale")]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class AccessCodeUse(models.Model):
+    """A shopper who has typed a code for a sale."""
+
+    code = models.ForeignKey(AccessCode, models.PROTECT, related_name="uses")
+    sale = models.PositiveBigIntegerField(editable=False)
+    shopper = models.UUIDField(editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["sale", "shopper"], name="one_code_of_a_shopper")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code_id} by {self.shopper}"

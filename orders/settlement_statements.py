@@ -14,6 +14,11 @@ from orders.models import Order
 
 _RULES = ("id", "version", "limit", "epoch", "hold_minutes", "entrants")
 
+_LACKING = {
+    Sale.Entrants.EMAIL.value: Order.Reason.SIGN_IN,
+    Sale.Entrants.CODE.value: Order.Reason.NO_CODE,
+}
+
 # Known purchases, the units that each shopper owns, and who has proven what the sale asks for, in one round
 # trip. PostgreSQL reads the proofs only where the sale asks for them.
 LOOK_UP = """
@@ -26,6 +31,10 @@ UNION ALL
 SELECT shopper, shopper, 0 FROM accounts_knownshopper
 WHERE current AND shopper = ANY(%(shoppers)s::uuid[])
   AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'email'
+UNION ALL
+SELECT shopper, shopper, 0 FROM accounts_accesscodeuse
+WHERE sale = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[])
+  AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'code'
 """
 
 
@@ -107,9 +116,9 @@ def look_up_statement(sale: int, entries: list[Entry]) -> Statement:
 def mark_unproven(sale: Sale, entries: list[Entry], rows: Rows) -> list[Entry]:
     """The entries; those of shoppers who have not proven what the sale asks for are marked. The web process
     that accepted them looked at a cookie only. `rows` are those of `look_up_statement`."""
-    if sale.entrants != Sale.Entrants.EMAIL:
+    reason = _LACKING.get(sale.entrants)
+    if reason is None:
         return entries
-    reason = Order.Reason.SIGN_IN
     proven = {shopper for purchase, shopper, _ in rows if purchase == shopper}
     return [e if e.shopper in proven else replace(e, lacks=reason) for e in entries]
 

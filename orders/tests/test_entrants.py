@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from accounts import people
+from accounts import access_codes, people
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
@@ -62,15 +62,29 @@ def test_who_has_a_proof_still_gets_no_more_than_the_limit(make_sale: MakeSale) 
     assert click(sale, shopper=anna).reason == "limit"
 
 
+def test_without_a_code_of_the_sale_an_entry_is_rejected(make_sale: MakeSale) -> None:
+    sale, other = make_sale(stock=5, entrants="code"), make_sale(entrants="code")
+    code, for_other = (access_codes.generate(1, [each.pk])[0] for each in (sale, other))
+    shoppers = [new_shopper() for _ in range(3)]
+    access_codes.redeem(code, sale.pk, shoppers[1])
+    access_codes.redeem(for_other, other.pk, shoppers[2])
+    for shopper in shoppers:
+        click(sale, shopper=shopper)
+    assert decided(sale) == [("rejected", "no_code"), ("confirmed", ""), ("rejected", "no_code")]
+
+
 def test_a_sale_for_anyone_asks_nothing(make_sale: MakeSale) -> None:
     sale = make_sale(stock=5)
     click(sale)
     assert decided(sale) == [("confirmed", "")]
 
 
-@pytest.mark.parametrize(("entrants", "reads"), [("", False), ("email", True)])
+TABLES = {"email": "accounts_knownshopper", "code": "accounts_accesscodeuse"}
+
+
+@pytest.mark.parametrize("entrants", ["", "email", "code"])
 def test_proofs_are_read_only_where_the_sale_asks_for_them(
-    make_sale: MakeSale, entrants: str, reads: bool
+    make_sale: MakeSale, entrants: str
 ) -> None:
     sale = make_sale(entrants=entrants)
     anna = people.sign_in(email(), None).shopper
@@ -78,6 +92,7 @@ def test_proofs_are_read_only_where_the_sale_asks_for_them(
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {LOOK_UP}", asked)
         plan = "\n".join(row for (row,) in cursor.fetchall())
-    [scan] = [line for line in plan.splitlines() if "accounts_knownshopper" in line]
-    assert ("never executed" in scan) != reads, plan
+    for asked_for, table in TABLES.items():
+        [scan] = [line for line in plan.splitlines() if f" on {table}" in line]
+        assert ("never executed" in scan) != (entrants == asked_for), plan
     assert "entrants" in locking_sale()  # no round trip more
