@@ -63,7 +63,7 @@ def sign_in(email: str, browser: UUID | None) -> SignedIn:
 
 
 def former_of(shopper: UUID) -> tuple[UUID, ...]:
-    """The former ids of the person whose present id this is, newest first; none if it is nobody's."""
+    """The former ids of the person whose present id this is, newest first; none if it is of no person."""
     of_person = KnownShopper.objects.filter(
         current=False, person__shoppers__shopper=shopper, person__shoppers__current=True
     )

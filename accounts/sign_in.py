@@ -50,7 +50,7 @@ class Mail(NamedTuple):
 
 
 def ask(email: str, language: str) -> UUID:
-    """Have a code mailed, whoever's the address is. Returns the id of the request, for the browser that
+    """Have a code mailed, to any address. Returns the id of the request, for the browser that
     asked. Raises django.db.DatabaseError."""
     asked = SignInCode.objects.create(
         id=uuid4(),

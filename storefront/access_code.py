@@ -29,7 +29,7 @@ from storefront.cookies import cookies_of, set_cookie
 
 log = logging.getLogger(__name__)
 
-# Of a code with 50 random bits nobody guesses one. Of a short one of staff's own: some do.
+# A generated code has 50 random bits; codes that staff have made elsewhere may be short.
 WRONG_PER_CLIENT = "60/h"
 _KEPT_AFTER_END = 24 * 3600  # seconds
 

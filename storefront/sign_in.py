@@ -32,13 +32,13 @@ from storefront.sign_in_forms import AskForm, CodeForm
 
 log = logging.getLogger(__name__)
 
-# Codes for an address, asked for by one client, and by all: nobody alone can keep its owner out. With
+# Codes for an address, asked for by one client, and by all: one client alone cannot keep its owner out. With
 # `sign_in.MOST_TRIES` each, a year of guesses finds half of them.
 PER_EMAIL_AND_CLIENT = "5/h"
 PER_EMAIL = "20/h"
 # A university may have one address for all who sign in before a sale. Bounds mails to many addresses.
 PER_CLIENT = "600/h"
-WRONG_PER_CLIENT = "60/h"  # wrong codes, whoever's
+WRONG_PER_CLIENT = "60/h"  # wrong codes, of any address
 
 _NEXT = re.compile(r"\A/(?:sales/[-a-zA-Z0-9_]{1,60}/|orders/)?\Z")
 _ID = re.compile(r"\A[0-9a-f]{32}\Z")
@@ -213,7 +213,7 @@ def _is_signed_in(request: HttpRequest) -> bool:
 
 
 def _cannot_count(request: HttpRequest, error: Exception) -> HttpResponse:
-    log.warning("nobody can sign in: the cache is not reachable: %s", error)
+    log.warning("no shopper can sign in: the cache is not reachable: %s", error)
     return try_again(request)
 
 
