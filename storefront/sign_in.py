@@ -32,8 +32,8 @@ from storefront.sign_in_forms import AskForm, CodeForm
 
 log = logging.getLogger(__name__)
 
-# Codes for an address, asked for by one client, and by all: one client alone cannot keep its owner out. With
-# `sign_in.MOST_TRIES` each, a year of guesses finds half of them.
+# Codes for an address, asked for by one client, and by all: one client alone cannot keep its owner out.
+# With `sign_in.MOST_TRIES` each, a year of guesses finds half of them.
 PER_EMAIL_AND_CLIENT = "5/h"
 PER_EMAIL = "20/h"
 # A university may have one address for all who sign in before a sale. Bounds mails to many addresses.

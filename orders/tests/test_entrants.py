@@ -1,5 +1,6 @@
 """Settlement checks again who may buy: the web process has looked at a cookie only."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -88,7 +89,7 @@ def test_proofs_are_read_only_where_the_sale_asks_for_them(
 ) -> None:
     sale = make_sale(entrants=entrants)
     anna = people.sign_in(email(), None).shopper
-    asked = {"sale": sale.pk, "purchases": [], "shoppers": [anna]}
+    asked: dict[str, Any] = {"sale": sale.pk, "purchases": [], "shoppers": [anna]}
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {LOOK_UP}", asked)
         plan = "\n".join(row for (row,) in cursor.fetchall())

@@ -150,7 +150,7 @@ def _read_codes(file: Path) -> list[str]:
 
 
 def _audit(sales: Sequence[Sale], count: int, *, by: str, reason: str, **_: Any) -> None:
-    """Without the codes: whoever reads the audit may not buy with them."""
+    """Without the codes: the audit lets its readers look, not buy."""
     why = f"{count:,} access codes added{f': {reason}' if reason else ''}"[:200]
     for sale in sales:
         write_down(Action.EDITED, sale, facts(sale), by=by, reason=why)
