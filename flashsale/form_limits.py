@@ -22,7 +22,7 @@ class Limit(NamedTuple):
 
 
 def look_at_limit(request: HttpRequest, limit: Limit) -> int:
-    """Like `count_form`, and counts nothing: for what is counted only if it goes wrong."""
+    """Like `count_form`, and counts nothing: for forms that count only if they are wrong."""
     return _count(request, limit, increment=False)
 
 
