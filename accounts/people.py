@@ -70,6 +70,13 @@ def former_of(shopper: UUID) -> tuple[UUID, ...]:
     return tuple(of_person.order_by("-since", "shopper").values_list("shopper", flat=True))
 
 
+def forget(email: str) -> bool:
+    """Forget that an address has signed in. Its browsers stay shoppers, apart from each other; orders stay.
+    False if it never has. Raises django.db.DatabaseError."""
+    deleted, _ = Person.objects.filter(email_key__in=_keys(_PERSON, personal_email(email))).delete()
+    return deleted > 0
+
+
 def personal_email(address: str) -> str:
     """The form that is the same for all spellings of one person's address: canonical, without a `+tag`,
     and without dots where the provider ignores them. "" for text that is no address."""

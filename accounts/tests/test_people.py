@@ -159,3 +159,13 @@ def test_people_who_sign_in_at_once_in_one_browser_do_not_share_its_id() -> None
         assert len({each.shopper for each in found}) == 3
         assert KnownShopper.objects.filter(shopper=browser).count() == 1
     assert Person.objects.filter(shoppers=None).count() == 0
+
+
+def test_a_person_who_is_forgotten_is_a_guest_again(email: str) -> None:
+    phone, laptop = new_shopper(), new_shopper()
+    people.sign_in(email, phone)
+    people.sign_in(email, laptop)
+    assert people.forget(f" {email.upper()}")
+    assert people.former_of(phone) == ()
+    assert not people.forget(email)
+    assert people.sign_in(email, laptop) == (laptop, ())

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from accounts import access_codes
+from accounts import access_codes, people
 from conftest import MakeSale
 from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
@@ -98,3 +98,12 @@ def test_a_file_without_codes_is_refused(sale: Sale, tmp_path: Path, content: by
     path = tmp_path / "codes.csv"
     path.write_bytes(content)
     assert here("codes", "import", str(path), sale.slug, "--no-input").code == 2
+
+
+def test_a_person_is_forgotten_on_request() -> None:
+    email = f"anna-{uuid4().hex}@shop.example"
+    people.sign_in(email, None)
+    assert here("order", "forget", email, "--dry-run").code == 0
+    ran = here("order", "forget", email, "--no-input", "--json")
+    assert (ran.code, ran.told) == (0, {"forgotten": True})
+    assert here("order", "forget", email, "--no-input").code == 1
