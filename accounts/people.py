@@ -55,7 +55,7 @@ def sign_in(email: str, browser: UUID | None) -> SignedIn:
     is another person's. Raises OtherSpelling and django.db.DatabaseError.
     """
     with bounded_transaction():
-        person = _lock_person(email)
+        person = _find_person(email)
         present = _present_of(person) or _begin(person, browser)
         if browser and browser != present:
             _claim(person, browser, current=False)
@@ -90,11 +90,14 @@ def personal_email(address: str) -> str:
 # --- Helpers, in the order in which they are called -------------------------------------------
 
 
-def _lock_person(email: str) -> Person:
-    """The person of an address, locked; made if there is none. Signs again what an old key signed."""
+def _find_person(email: str) -> Person:
+    """The person of an address; made if there is none. Signs again what an old key signed.
+
+    Of two first sign-ins the second waits at its INSERT, and then sees all that the first has written.
+    """
     require_transaction()
     keys = _keys(_PERSON, personal_email(email))
-    people = Person.objects.select_for_update().filter(email_key__in=keys)
+    people = Person.objects.filter(email_key__in=keys)
     if not people.exists():
         first = Person(email_key=keys[0], address_key=_address_key(email))
         Person.objects.bulk_create([first], ignore_conflicts=True)  # another sign-in may be first
