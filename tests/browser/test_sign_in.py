@@ -40,6 +40,7 @@ def press(page: Page, words: str) -> None:
 
 def mailed_code() -> str:
     mail = stack.wait_for(sign_in.take_mail, "a code is to be mailed")
+    assert mail
     return mail.code
 
 

@@ -11,7 +11,9 @@ import pytest
 from conftest import MakeSale
 from flashsale.http import proofs, shoppers
 from inventory.models import Sale
+from orders import sale_lifecycle
 from orders.settlement import settle
+from tests import stack
 from tests.cast import HTMX, JSON, PAGE, Shopper
 from tests.contract.shapes import WORDS, boxes, buy, in_each_shape, location, state
 from tests.contract.test_cookies import keep
@@ -163,6 +165,18 @@ def test_a_used_ticket_gets_its_one_answer_after_the_proof_is_gone(
     assert buy(shopper, sale, "json", ticket).json()["status"] in ("confirmed", "rejected")
     assert buy(shopper, sale, "json", ticket, quantity=2).json()["error"] == "ticket_reused"
     turned_away(buy(shopper, sale, "json"), "json", sale)
+
+
+@in_each_sale
+def test_when_the_sale_is_over_no_proof_is_asked_for(
+    entrants: str, shopper: Shopper, make_sale: MakeSale
+) -> None:
+    sale = make_sale(entrants=entrants)
+    sale_lifecycle.end(sale.pk, by="staff")
+    stack.wait_for(lambda: shopper.sale(sale)["phase"] == "ended", "the sale is over")
+    assert buy(shopper, sale, "json").json() == {"status": "refused", "reason": "closed"}
+    page = shopper.client.get(f"/sales/{sale.slug}/", headers=PAGE).text
+    assert WORDS[LACKS[entrants]] not in page
 
 
 def test_a_code_with_a_window_of_its_own_opens_the_sale_later(
