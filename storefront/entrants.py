@@ -21,8 +21,8 @@ _EMAIL, _CODE = Sale.Entrants.EMAIL.value, Sale.Entrants.CODE.value
 
 
 def find_lack(request: Request, live: LiveSale, shopper: UUID) -> ClickAnswer | None:
-    """Why this shopper may not buy now, in a sale with `entrants`; None if they may, or if the sale is over:
-    then a proof would change nothing."""
+    """Why this shopper may not buy now, in a sale with `entrants`; None if they may, or if the sale is
+    over: then a proof would change nothing."""
     if live.phase == "ended":
         return None
     card, cookies, secure = live.card, request.cookies, request.secure
