@@ -77,13 +77,11 @@ def sales() -> Iterator[MakeSale]:
         closes_in: float = 3600,
         live: bool = True,
         hold: int = 0,
-<<<<<<< HEAD
         draw_in: float | None = None,
         standby: bool = False,
         beacon: str = "",
-=======
         per_address: int = 0,
->>>>>>> network
+        entrants: str = "",
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -94,12 +92,10 @@ def sales() -> Iterator[MakeSale]:
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
             hold_minutes=hold,
-<<<<<<< HEAD
             draw_at=None if draw_in is None else now + timedelta(seconds=draw_in),
             standby=standby,
-=======
             per_address=per_address,
->>>>>>> network
+            entrants=entrants,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one

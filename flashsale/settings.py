@@ -214,6 +214,11 @@ ANYMAIL = {**_mail_server.get("ANYMAIL", {}), "REQUESTS_TIMEOUT": (5, 20)}  # to
 MAIL_FROM = variables.mail_address("MAIL_FROM") or f"shop@{urlsplit(SITE_URL).hostname}"
 MAIL_REPLY_TO = variables.mail_address("MAIL_REPLY_TO")
 
+# --- Sign-in -----------------------------------------------------------------------------------
+
+# A file of domains, one a line, whose e-mail addresses are not accepted: they are made for one mail.
+DISPOSABLE_DOMAINS = variables.lines("DISPOSABLE_DOMAINS")
+
 # --- Django ----------------------------------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -42,6 +42,10 @@ class ClickAnswer(Enum):
     # The browser sent no cookie with the form: the shop cannot know whose ticket it is.
     COOKIES = "cookies", 403, "invalid", True
 
+    # The sale is for people who have proven something. The answer leads to the page where they can.
+    SIGN_IN = "sign_in", 403, "entry", True
+    NO_CODE = "no_code", 403, "entry", True
+
     # A gate that is not ready is busy, except if the sale is finished: then PostgreSQL has the answer.
     BUSY = "busy", 503, "error", True, "busy", "corrupt", "not_ready"
     # The gate's reply was lost: the purchase may be in the line.

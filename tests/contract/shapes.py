@@ -31,6 +31,8 @@ WORDS = {
     "quantity": "whole number",
     "ticket": "fresh one",
     "cookies": "needs a cookie",
+    "sign_in": "with a verified e-mail address",
+    "no_code": "with an access code",
     "ticket_reused": "bought something else already",
 }
 
