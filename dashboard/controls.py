@@ -187,6 +187,24 @@ class ChangeHold(Control):
         return {"minutes": subject.hold_minutes}
 
 
+class SwitchOnStandby(Control):
+    name = "standby"
+    label = "Switch on standby"
+    effect = (
+        "Who comes too late waits in order from now on, and gets what comes back. A sale that is public keeps"
+        " it."
+    )
+    done = "{subject} has a standby."
+    function = sale_lifecycle.change_standby
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return not subject.standby and not subject.ended()
+
+    def arguments(self, subject: Sale) -> dict[str, Any]:
+        return {"standby": True, "reason": self.cleaned_data["reason"]}
+
+
 # --- Variants ------------------------------------------------------------------------------------
 
 
@@ -272,7 +290,10 @@ class RetryRefund(Control):
         return f"The refund of {subject.attempt.order.reference}"
 
 
-OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
+OF_SALES = (
+    *(Schedule, OpenNow, Pause, Resume, End),
+    *(ChangeWindow, ChangeLimit, ChangeHold, SwitchOnStandby),
+)
 OF_VARIANTS = (Restock, Correct)
 OF_ORDERS = (Cancel, Ship)
 OF_REFUNDS = (RetryRefund,)
