@@ -302,6 +302,10 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "audit"
+        indexes = [
+            # Why an entry was set aside: its shopper reads it.
+            models.Index(fields=["order"], condition=Q(action="aside"), name="audit_of_aside"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} by {self.actor}"

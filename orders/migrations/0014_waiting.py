@@ -222,6 +222,12 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="auditentry",
+            index=models.Index(
+                condition=models.Q(("action", "aside")), fields=["order"], name="audit_of_aside"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="order",
             index=models.Index(
                 condition=models.Q(("status", "waiting")),
