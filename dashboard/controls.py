@@ -191,8 +191,8 @@ class SwitchOnStandby(Control):
     name = "standby"
     label = "Switch on standby"
     effect = (
-        "Who comes too late waits in order from now on, and gets what comes back. A sale that is public keeps"
-        " it."
+        "Who comes too late waits in order from now on, and gets what comes back. A sale that is public"
+        " keeps it."
     )
     done = "{subject} has a standby."
     function = sale_lifecycle.change_standby

@@ -20,8 +20,8 @@ def set_aside(sale: int, orders: Collection[UUID], *, by: str, reason: str) -> i
     """Cancel waiting entries of a draw that has not begun. Returns how many.
 
     One transaction under the sale's lock. Entries that wait no longer are left out: their shoppers have
-    taken them back, or others have set them aside. Raises NotPossible, and the errors of
-    `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
+    taken them back, or others have set them aside. Raises NotPossible, also if none is left, and the errors
+    of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
     """
     if not reason:
         raise NotPossible("Say why: the shoppers read it.")
@@ -31,6 +31,8 @@ def set_aside(sale: int, orders: Collection[UUID], *, by: str, reason: str) -> i
         if locked.draw != Sale.Draw.OPEN:
             raise NotPossible("Entries are set aside only before the draw begins.")
         found = _lock_waiting(sale, orders)
+        if not found:
+            raise NotPossible("None of the chosen entries waits any more.")
         before = [(order, facts(order)) for order in found]
         _cancel(found, locked)
         write_down_orders(Action.ASIDE, before, by=by, reason=reason, sale=locked)

@@ -94,7 +94,8 @@ def test_a_sale_by_arrival_sets_nobody_aside(make_sale: MakeSale) -> None:
 def test_entries_of_another_sale_stay(make_sale: MakeSale) -> None:
     sale, other = make_draw(make_sale), make_draw(make_sale)
     entries = enter(other, ["192.0.2.1"])
-    assert set_aside(sale.pk, entries, by="anna", reason=WHY) == 0
+    with pytest.raises(NotPossible, match="waits any more"):
+        set_aside(sale.pk, entries, by="anna", reason=WHY)
     assert Order.objects.get(pk=entries[0]).status == "waiting"
 
 
