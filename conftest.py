@@ -77,6 +77,9 @@ def sales() -> Iterator[MakeSale]:
         closes_in: float = 3600,
         live: bool = True,
         hold: int = 0,
+        draw_in: float | None = None,
+        standby: bool = False,
+        beacon: str = "",
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -87,6 +90,8 @@ def sales() -> Iterator[MakeSale]:
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
             hold_minutes=hold,
+            draw_at=None if draw_in is None else now + timedelta(seconds=draw_in),
+            standby=standby,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one
@@ -96,7 +101,7 @@ def sales() -> Iterator[MakeSale]:
             products[name.partition("-")[0]] = variant.product
             Listing.objects.create(sale=sale, variant=variant)
         if live:
-            sale_lifecycle.schedule(sale.pk, by="staff")
+            sale_lifecycle.schedule(sale.pk, by="staff", beacon=beacon)
             run_caretaker()
             sale.refresh_from_db()
         return sale

@@ -303,8 +303,7 @@ class AuditEntry(models.Model):
         ordering = ["-id"]
         verbose_name_plural = "audit"
         indexes = [
-            # Why an entry was set aside: its shopper reads it.
-            models.Index(fields=["order"], condition=Q(action="aside"), name="audit_of_aside"),
+            models.Index(fields=["order"], condition=Q(order__isnull=False), name="audit_of_order"),
         ]
 
     def __str__(self) -> str:

@@ -1,29 +1,19 @@
 """Sales with a draw, and their entries."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
 from conftest import MakeSale
 from inventory.models import Sale
-from orders import networks, sale_lifecycle, settlement
+from orders import networks, settlement
 from orders.models import Order
-from tests.cast import click, new_purchase, run_caretaker
+from tests.cast import click, new_purchase
 
 
 def make_draw(make_sale: MakeSale, draw_in: float = 1800, **rules: Any) -> Sale:
     """A public sale, open for a minute, whose draw is so many seconds ahead."""
-    fields = {name: rules.pop(name) for name in ("standby", "ask") if name in rules}
-    sale = make_sale(**{"live": False, **rules})
-    at = timezone.now() + timedelta(seconds=draw_in)
-    Sale.objects.filter(pk=sale.pk).update(draw="open", draw_at=at, **fields)
-    sale_lifecycle.schedule(sale.pk, by="staff")
-    run_caretaker()
-    sale.refresh_from_db()
-    return sale
+    return make_sale(draw_in=draw_in, **rules)
 
 
 def enter(sale: Sale, addresses: Iterable[str], **clicked: Any) -> list[UUID]:

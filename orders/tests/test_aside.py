@@ -119,7 +119,7 @@ def test_the_reason_is_found_by_an_index(make_sale: MakeSale) -> None:
         )
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("RESET enable_seqscan")
-    assert "audit_of_aside" in plan
+    assert "audit_of_order" in plan
 
 
 def test_an_entry_keeps_its_network_until_it_is_erased(make_sale: MakeSale) -> None:
