@@ -19,6 +19,7 @@ from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
 from orders import cancellation, sale_lifecycle, stock_changes
+from orders.draws import scheduling
 from orders.models import Order
 from orders.sale_warnings import digest_of, list_warnings
 from payments import refunds
@@ -45,7 +46,7 @@ class PutsOnSale(Control):
         return {**super().initial_for(subjects), "accepted": " ".join(shown)}
 
     def arguments(self, subject: Sale) -> dict[str, Any]:
-        return {"reason": self.cleaned_data["reason"]}
+        return {"reason": self.cleaned_data["reason"], "beacon": scheduling.usual_beacon(subject)}
 
     def carry_out(self, subject: Sale, by: str) -> Outcome:
         odd = self.warnings(subject)

@@ -8,6 +8,8 @@ from django.core.management.base import CommandParser
 
 from inventory.models import Sale
 from ops.lifecycle_command import in_zone, iso_time, whole_number
+from orders.draws import scheduling
+from orders.models import Draw
 
 _RULES = ("standby", "entrants", "per_address")
 
@@ -48,3 +50,17 @@ def read_entry(options: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
         **{rule: options[rule] for rule in _RULES},
         "draw_at": in_zone(draw, zone) if draw else None,
     }
+
+
+def add_beacon_argument(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--beacon",
+        choices=["none", *filter(None, Draw.Beacon.values)],
+        help="the beacon to which its draw is bound (default: DRAW_BEACON)",
+    )
+
+
+def read_beacon(options: dict[str, Any], sale: Sale) -> str:
+    """One of `Draw.Beacon`."""
+    named: str | None = options["beacon"]
+    return scheduling.usual_beacon(sale) if named is None else named.replace("none", "")

@@ -15,6 +15,7 @@ class Step(NamedTuple):
     question: str
     help: str
     warnings: Callable[[Sale], list[str]] = lambda sale: []  # odd things about the sale
+    binds: bool = False  # a draw, to a seed and to a beacon
 
 
 STEPS = {
@@ -23,9 +24,10 @@ STEPS = {
         "Let {} open and close by the clock",
         "Lets a draft open by the clock.",
         list_warnings,
+        binds=True,
     ),
     "open": Step(
-        sale_lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings
+        sale_lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings, True
     ),
     "pause": Step(
         sale_lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
 from inventory.models import Sale
 
@@ -28,7 +27,6 @@ def _warn_of_draw(sale: Sale) -> list[str]:
     if sale.draw_at is None:
         return []
     after = sale.draw_at - sale.opens_at
-    over = sale.draw_at <= timezone.now()
     soon = f"Lots are drawn {after.total_seconds():g} s after the opening: who is slow is left out."
     untold = (
         "Lots decide, and no checkout asks for an e-mail address: winners read it only on the sale's page,"
@@ -42,7 +40,6 @@ def _warn_of_draw(sale: Sale) -> list[str]:
     tells = sale.has_checkout and sale.ask
     leaves = sale.has_checkout and after > _LATER and sale.hold_minutes < _SHORT
     return [
-        "The time of the draw is over: nobody can enter." if over else "",
         soon if after < _SOON else "",
         "" if tells else untold,
         short if leaves else "",

@@ -7,15 +7,23 @@ from typing import NamedTuple
 from django.utils import timezone
 
 from inventory.models import Sale
+from orders.draws import beacon, steps
+from orders.draws.steps import Hindrance
 from orders.models import Draw
 
 LATE = timedelta(minutes=1)  # a draw of a million entries takes less
 
-_UNDRAWN = (Sale.Draw.OPEN, Sale.Draw.CLOSED, Sale.Draw.FROZEN)
+_WORDS = {
+    Hindrance.PAUSED: "it waits, because the sale is paused",
+    Hindrance.LINE: "entries are closed, and the last of them are not in PostgreSQL yet",
+    Hindrance.ROUND: "it waits for a round of the beacon that is still to come",
+    Hindrance.BEACON: "no server of the beacon (DRAND_URLS) gives its round",
+    Hindrance.KEY: "its seed is sealed under a SECRET_KEY that is not in SECRET_KEY_FALLBACKS",
+}
 
 
 class LateDraw(NamedTuple):
-    """A draw that should be further: since when, and what it waits for."""
+    """A draw that should be further: since when, and why it is not."""
 
     sale: Sale
     since: datetime
@@ -25,11 +33,13 @@ class LateDraw(NamedTuple):
 def list_late_draws(now: datetime | None = None) -> list[LateDraw]:
     """The draws of all sales that have not moved for LATE. Raises django.db.DatabaseError."""
     now = now or timezone.now()
-    due = Sale.objects.filter(draw__in=_UNDRAWN, draw_at__lte=now - LATE, finished=False)
-    sales = list(due.exclude(status=Sale.Status.DRAFT).order_by("draw_at", "pk"))
-    draws = read_draws(sales)
-    found = [_look(sale, draws.get(sale.pk)) for sale in sales]
-    return [late for late in found if late.since <= now - LATE]
+    due = Sale.objects.filter(pk__in=steps.find_due(), draw_at__lte=now - LATE).order_by(
+        "draw_at", "pk"
+    )
+    draws = read_draws(due)
+    since = {sale.pk: _since(sale, draws.get(sale.pk)) for sale in due}
+    late = [sale for sale in due if since[sale.pk] <= now - LATE]
+    return [LateDraw(sale, since[sale.pk], _describe(sale, draws.get(sale.pk))) for sale in late]
 
 
 def read_draws(sales: Iterable[Sale]) -> dict[int, Draw]:
@@ -38,23 +48,15 @@ def read_draws(sales: Iterable[Sale]) -> dict[int, Draw]:
     return Draw.objects.in_bulk(keys) if keys else {}
 
 
-def _look(sale: Sale, draw: Draw | None) -> LateDraw:
-    """The draw of a sale whose `draw_at` is over, with what it waits for now."""
-    since = sale.draw_at or timezone.now()
-    if sale.draw == Sale.Draw.FROZEN and draw and draw.frozen_at:
-        return LateDraw(sale, draw.frozen_at, _describe_frozen(draw))
-    if sale.draw == Sale.Draw.CLOSED:
-        words = "Entries are closed, and not frozen: the line has to be empty, and the gate ready."
-    elif sale.status == Sale.Status.PAUSED:
-        words = "The draw is due, and waits: the sale is paused."
-    else:
-        words = "The draw is due, and has not begun."
-    return LateDraw(sale, since, words)
+def _since(sale: Sale, draw: Draw | None) -> datetime:
+    """When the draw could last move."""
+    moments = [sale.draw_at, draw and draw.frozen_at]
+    if draw and draw.round and not draw.seed:
+        moments.append(beacon.time_of(draw.round))
+    return max(moment for moment in moments if moment)
 
 
-def _describe_frozen(draw: Draw) -> str:
-    if draw.beacon and not draw.signature:
-        return f"The draw waits for round {draw.round} of the beacon {draw.beacon}."
-    if not draw.seed:
-        return "The entries are frozen, and have no ranks."
-    return f"{draw.allotted:,} of {draw.entries or 0:,} entries have their outcome."
+def _describe(sale: Sale, draw: Draw | None) -> str:
+    if draw and draw.seed:
+        return f"{draw.allotted:,} of {draw.entries or 0:,} entries have their outcome"
+    return _WORDS.get(steps.hindrance(sale), "it has not begun")

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
+from pytest_django import Settings
 
 from conftest import MakeSale
 from inventory.models import Sale
+from orders.models import Draw
 from tests.cast import stocked
 from tests.operators import here
 
@@ -77,3 +79,15 @@ def test_standby_is_switched_on(make_sale: MakeSale) -> None:
     assert (ran.code, ran.told["sale"]["standby"]) == (0, True)
     assert "standby    0 wait" in here("sale", "show", sale.slug).out
     assert here("sale", "standby", sale.slug, "off", "--no-input").code == 1
+
+
+def test_a_draw_is_bound_to_the_beacon_that_is_named(
+    make_sale: MakeSale, settings: Settings
+) -> None:
+    settings.DRAW_BEACON = "quicknet"
+    for words, beacon in (((), "quicknet"), (("--beacon", "none"), "")):
+        sale = make_sale(live=False, draw_in=1800)
+        assert here("sale", "schedule", sale.slug, *words, "--no-input").code == 0
+        assert Draw.objects.get(pk=sale.pk).beacon == beacon
+        shown = here("sale", "show", sale.slug).out
+        assert (f"beacon {beacon} round" if beacon else "without a beacon") in shown

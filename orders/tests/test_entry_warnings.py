@@ -39,7 +39,6 @@ def test_usual_rules_are_not_asked_about() -> None:
         (3600, {"hold_minutes": 10}, "Winners have 10 minutes"),
         (30, {"per_address": 0}, "one person with many browsers"),
         (2 * 86_400 - 60, {"standby": True}, "closes before the winners' holds end"),
-        (-2 * 86_400, {}, "The time of the draw is over"),
     ],
 )
 def test_an_odd_draw_is_asked_about(after: float, rules: dict[str, Any], said: str) -> None:

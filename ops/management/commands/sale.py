@@ -20,7 +20,12 @@ from inventory.models import Sale
 from ops import overview
 from ops.base_command import FAILED, UsageError
 from ops.checkout_arguments import add_checkout_arguments, read_checkout
-from ops.entry_arguments import add_entry_arguments, read_entry
+from ops.entry_arguments import (
+    add_beacon_argument,
+    add_entry_arguments,
+    read_beacon,
+    read_entry,
+)
 from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
@@ -63,6 +68,8 @@ class Command(LifecycleCommand):
         for name, step in STEPS.items():
             parser = self.add_command(name, partial(self._step, step), step.help)
             parser.add_argument("slug")
+            if step.binds:
+                add_beacon_argument(parser)
             self.add_change_arguments(parser)
         self._add_window(self.add_command("window", self._window, "Moves opening or close."))
         self._add_limit(self.add_command("limit", self._limit, "Changes the units per shopper."))
@@ -218,12 +225,13 @@ class Command(LifecycleCommand):
 
     def _step(self, step: Step, *, slug: str, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
+        bound = {"beacon": read_beacon(options, sale)} if step.binds else {}
         odd = step.warnings(sale)
         for warning in odd:
             self.note(f"Odd: {warning}")
         return self.change(
             f"{step.question.format(describe(sale))}{' all the same' if odd else ''}?",
-            lambda: step.act(sale.pk, by=by, reason=reason),
+            lambda: step.act(sale.pk, by=by, reason=reason, **bound),
             lambda: describe_result(find_sale(slug)),
             **options,
         )

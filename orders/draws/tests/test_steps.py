@@ -5,12 +5,11 @@ from uuid import UUID
 import pytest
 
 from conftest import MakeSale
-from inventory.gate import replica
 from inventory.models import Sale
 from orders import caretaker, reconciliation, settlement
 from orders.draws import ranking
-from orders.draws.steps import Hindrance, advance, hindrance
-from orders.models import Draw, Lot, Order
+from orders.draws.steps import Hindrance, hindrance
+from orders.models import Draw, Lot
 from orders.order_status import Status
 from tests.cast import bring_draw_forward, queue_up
 
