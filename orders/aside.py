@@ -1,6 +1,6 @@
 """Set entries of a draw aside: staff take them out before it, and say why. Their shoppers read the reason.
 
-The published file has them, marked as set aside: nobody can leave out an entry unseen.
+The published file has them, marked as set aside: an entry cannot be left out unseen.
 """
 
 from collections.abc import Collection
