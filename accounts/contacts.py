@@ -137,6 +137,12 @@ def orders_with_contact(sale: int) -> list[UUID]:
     return list(kept.order_by("order").values_list("order", flat=True))
 
 
+def list_email_keys(orders: Iterable[UUID]) -> dict[UUID, str]:
+    """The keyed hash of the e-mail address, by order, of these orders' contacts that have one."""
+    found = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return dict(found.exclude(email_key="").values_list("order", "email_key"))
+
+
 def has_any() -> bool:
     """Whether there is a contact that is not erased."""
     return models.Contact.objects.filter(erased_at=None).exists()

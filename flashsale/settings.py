@@ -162,6 +162,10 @@ DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new pro
 
 # --- Draws -----------------------------------------------------------------------------------
 
+# The beacon of new draws: none, or drand's quicknet.
+DRAW_BEACON = {"NONE": "", "QUICKNET": "quicknet"}[
+    variables.choice("DRAW_BEACON", "NONE", "NONE", "QUICKNET")
+]
 # Servers of drand's public beacon, all asked at once. Each answer is verified.
 DRAND_URLS = variables.origins(
     "DRAND_URLS",

@@ -12,9 +12,12 @@ from inventory.gate.entries import Entry
 from inventory.models import Sale
 from orders.allotment import Decision
 from orders.models import Order
-from orders.order_status import CLAIMED
+from orders.order_status import CLAIMED, HAS_CLAIM
 
-_RULES = ("id", "version", "limit", "epoch", "hold_minutes", "draw", "standby", "entrants", "waiting")
+_RULES = (
+    *("id", "version", "limit", "epoch", "hold_minutes"),
+    *("draw", "standby", "entrants", "waiting"),
+)
 
 _LACKING = {
     Sale.Entrants.EMAIL.value: Order.Reason.SIGN_IN,
@@ -27,7 +30,7 @@ LOOK_UP = f"""
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL
 SELECT NULL::uuid, shopper, sum({CLAIMED})::integer FROM orders_order
-WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND (owned > 0 OR status = 'waiting')
+WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND {HAS_CLAIM}
 GROUP BY shopper
 UNION ALL
 SELECT shopper, shopper, 0 FROM accounts_knownshopper
@@ -49,7 +52,8 @@ _APART = 2**20
 # may give its rows in any order, but orders are written in that of their decision.
 _MOVE = """
 WITH raised AS (
-    UPDATE inventory_sale SET version = %(version)s, waiting = %(waiting)s, {counter} = {counter} + %(owning)s
+    UPDATE inventory_sale
+    SET version = %(version)s, waiting = %(waiting)s, {counter} = {counter} + %(owning)s
     WHERE id = %(sale)s
 ), {selling}, bought AS MATERIALIZED (
     SELECT id, name, option, sku, price, currency FROM inventory_product
@@ -75,11 +79,11 @@ WRITE = _MOVE.format(counter="confirmed", selling=stock.SELLING) + _INSERT.forma
     column="", value="", array="", name="", apart=_APART
 )
 # The same for a sale with a hold. All holds of a batch end together, in whole milliseconds, as the
-# gate keeps them. Gives that end. Only a held order has a network: others need none.
+# gate keeps them. Gives that end. Only a held or waiting order has a network: others need none.
 _HELD = _INSERT.format(
     column=", hold_until, network",
     value=""", CASE WHEN status = 'held' THEN (SELECT until FROM clock) END,
-       CASE WHEN status = 'held' THEN network ELSE '' END""",
+       CASE WHEN status IN ('held', 'waiting') THEN network ELSE '' END""",
     array=", %(networks)s::text[]",
     name=", network",
     apart=_APART,

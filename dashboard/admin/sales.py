@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import controls
+from dashboard.admin import entry_fields
 from dashboard.admin.base import Tool
 from dashboard.admin.checkout_fields import RULES, CheckoutFields
 from dashboard.admin.edited import Edited, SideBySide, positions_after
@@ -33,7 +34,7 @@ Status = Sale.Status
 # --- Drafts --------------------------------------------------------------------------------------
 
 
-class SaleForm(CheckoutFields, SideBySide):
+class SaleForm(CheckoutFields, entry_fields.EntryFields, SideBySide):
     products = forms.ModelMultipleChoiceField(
         Product.objects.all(),
         required=False,
@@ -114,6 +115,7 @@ class SaleAdmin(Edited):
     ordering = ["-opens_at", "-id"]
     prepopulated_fields = {"slug": ["name"]}
     readonly_fields = ["state", "window", "proposed", "held", "confirmed", "finished", "version"]
+    entry_shown = ["drawn", *entry_fields.RULES[1:]]
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
@@ -126,6 +128,12 @@ class SaleAdmin(Edited):
     @admin.display(description="closes", ordering="closes_at")
     def closes(self, sale: Sale) -> str:
         return format_moment(sale.closes_at, sale.time_zone)
+
+    @admin.display(description="draw")
+    def drawn(self, sale: Sale) -> str:
+        if sale.draw_at is None:
+            return sale.Draw.NONE.label
+        return f"{format_moment(sale.draw_at, sale.time_zone)}: {sale.get_draw_display()}"
 
     @admin.display(description="as shoppers read it")
     def window(self, sale: Sale) -> str:
@@ -182,10 +190,19 @@ class SaleAdmin(Edited):
         first = ("name", "slug", "time_zone")
         if obj and obj.status != Status.DRAFT:
             fields = [*first, "opens", "closes", "limit", *self.readonly_fields]
+            entry = self.entry_shown
         else:
             fields = [*first, "opens_at", "closes_at", "limit", "products"]
             fields += ["state", "window", "proposed"] if obj else []
-        return [(None, {"fields": fields}), ("Checkout", {"fields": RULES})]
+            entry = entry_fields.RULES
+        return [
+            (None, {"fields": fields}),
+            ("Who gets units", {"fields": entry}),
+            ("Checkout", {"fields": RULES}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
+        return [*super().get_readonly_fields(request, obj), "drawn"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}
