@@ -76,6 +76,7 @@ def sales() -> Iterator[MakeSale]:
         closes_in: float = 3600,
         live: bool = True,
         hold: int = 0,
+        per_address: int = 0,
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -86,6 +87,7 @@ def sales() -> Iterator[MakeSale]:
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
             hold_minutes=hold,
+            per_address=per_address,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one

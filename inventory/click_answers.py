@@ -30,6 +30,7 @@ class ClickAnswer(Enum):
     ENTERED = "entered", 409, "limit", True, "entered"
     DRAWING = "drawing", 409, "closed", True, "drawing"
     LIMIT = "limit", 409, "limit", True, "limit"
+    NETWORK = "network", 409, "limit", True, "network"
     # The form showed something else than is sold now. Its ticket stays bound to that.
     CHANGED = "changed", 409, "changed", False, "changed"
     RATE_LIMITED = "rate_limited", 429, "rate", True, "rate_limited"

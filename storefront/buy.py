@@ -79,6 +79,7 @@ async def _admit(click: Click) -> Verdict:
         **_bounds(),
         shown=click.shown,
         network=networks.network_of(card.id, address) if card.hold_minutes else "",
+        networks=networks.list_networks(card.id, address) if click.live.bounds_networks else (),
     )
 
 

@@ -25,6 +25,7 @@ WORDS = {
     "closed": "over",
     "changed": "has changed since",
     "limit": "more than one shopper may buy",
+    "network": "more than this sale allows from one network",
     "rate_limited": "too fast",
     "product": "not part of the sale",
     "quantity": "whole number",
