@@ -7,6 +7,7 @@ lost work. An identity is a browser's cookie with a ticket.
 """
 
 import asyncio
+import json
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
 
-from drills.answers import parse_json, parse_reply
+from drills.answers import parse_reply
 from drills.http import Answer, Connection, Site, get, post
 from drills.shopper_log import LOST, Reply
 from flashsale.http import shoppers
@@ -32,10 +33,6 @@ _OVER = (
     *(ClickAnswer.SOLD_OUT.code, ClickAnswer.NOT_ENOUGH.code),
     *(ClickAnswer.CLOSED.code, ClickAnswer.DRAWING.code),
 )
-
-
-class Unprepared(Exception):
-    """A ticket could not be had. The message is the answer."""
 
 
 @dataclass
@@ -79,7 +76,7 @@ class Bot:
         ]
 
     async def prepare(self) -> None:
-        """Get a ticket for each identity. Raises Unprepared, OSError and TimeoutError."""
+        """Get a ticket for each identity, again until it comes. The caller sets the deadline."""
         await asyncio.gather(*(node.get_tickets() for node in self._nodes))
 
     async def attack(self, opens_at: float) -> None:
@@ -121,21 +118,26 @@ class _Node:
 
         async def work() -> None:
             for identity in wanted:  # shared, so each is taken once
-                await self._get_ticket(identity)
+                while not await self._get_ticket(identity):
+                    await asyncio.sleep(_RETRY)
 
         await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
 
-    async def _get_ticket(self, identity: Identity) -> None:
+    async def _get_ticket(self, identity: Identity) -> bool:
+        """False if the shop did not answer."""
         path = f"/sales/{self._bot.slug}/"
-        answer = await self._ask(get(path, self._bot.site.netloc, identity.cookie))
-        offer = parse_json(answer)
-        products = offer.get("products")
-        if answer.status != 200 or not isinstance(products, list) or not products:
-            raise Unprepared(f"{path}: HTTP {answer.status}")
-        identity.ticket, identity.sku = str(offer["ticket"]), str(products[0]["sku"])
+        try:
+            answer = await self._ask(get(path, self._bot.site.netloc, identity.cookie))
+        except (OSError, TimeoutError):
+            return False
+        if answer.status != 200:
+            return False
+        offer = json.loads(answer.body)
+        identity.ticket, identity.sku = offer["ticket"], offer["products"][0]["sku"]
         cookies = answer.all_headers("set-cookie")
         if cookies and not identity.cookie:
             identity.cookie = cookies[0].partition(";")[0]
+        return True
 
     async def find_opening(self) -> None:
         """Click with one identity until the sale is open."""

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from drills.chaos import show_progress
-from drills.fair_modes import RATE, Mode, Outcome, Setting, as_text
+from drills.fair_modes import LABELS, RATE, Mode, Outcome, Setting, as_text
 from drills.loopback import require_addresses
 from drills.private_shop import HOST, ending_signals, start_shop
 from ops.base_command import INCONSISTENT, INTERRUPTED
@@ -25,13 +25,13 @@ def main() -> int:
     for name in ("bots", "addresses", "people", "units", "per-address", "seed"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--window", type=float, required=True)
-    parser.add_argument("--mode", type=Mode, action="append", dest="modes", required=True)
+    parser.add_argument("--mode", choices=list(Mode), action="append", dest="modes", required=True)
     parser.add_argument("--json", action="store_true")
     given = vars(parser.parse_args())
     modes, seed, as_json = given.pop("modes"), given.pop("seed"), given.pop("json")
     setting = Setting(**given)
     with show_progress() as say:
-        outcomes = drill(setting, modes, seed, say)
+        outcomes = drill(setting, [Mode(name) for name in modes], seed, say)
     if as_json:
         print(json.dumps({"seed": seed, "outcomes": [each.as_json() for each in outcomes]}))
     else:
@@ -51,7 +51,7 @@ def drill(setting: Setting, modes: list[Mode], seed: int, say: "Say") -> list[Ou
         allow_many_sockets()
         outcomes = []
         for mode in modes:
-            say(f"{mode.label}: {setting.bots:,} identities against {setting.people:,} people")
+            say(f"{LABELS[mode]}: {setting.bots:,} identities against {setting.people:,} people")
             outcomes.append(play(Site(f"http://{HOST}:{port}"), mode, setting, seed))
     return outcomes
 

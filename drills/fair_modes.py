@@ -12,22 +12,22 @@ RATE = 50  # accepted clicks/s of an address, as in a shop that sets no other
 
 
 class Mode(StrEnum):
-    """A way of selling; `label` names it in tables."""
+    """A way of selling."""
 
-    label: str
-
-    ARRIVAL = "arrival", "by arrival"
-    SHORT_DRAW = "short-draw", "draw after the first seconds"
-    WHOLE_DRAW = "whole-draw", "draw over the whole window"
-
-    def __new__(cls, value: str, label: str) -> "Mode":
-        member = str.__new__(cls, value)
-        member._value_, member.label = value, label
-        return member
+    ARRIVAL = "arrival"
+    SHORT_DRAW = "short-draw"
+    WHOLE_DRAW = "whole-draw"
 
     @property
     def draws(self) -> bool:
         return self is not Mode.ARRIVAL
+
+
+LABELS = {
+    Mode.ARRIVAL: "by arrival",
+    Mode.SHORT_DRAW: "draw after seconds",
+    Mode.WHOLE_DRAW: "draw over the whole window",
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Outcome:
 
     def row(self) -> tuple[str, ...]:
         return (
-            self.mode.label,
+            LABELS[self.mode],
             _count(self.bots),
             _count(self.people),
             f"{self.bots.units:,} of {self.bots.units + self.people.units:,}",
@@ -116,16 +116,16 @@ HEADINGS = (
     *("UNITS TO BOTS", "SHARE", "ADVANTAGE", "PRICE OF AN IDENTITY"),
 )
 MEANING = """\
-Take part: identities whose click was accepted. Advantage: how often an identity of the bot wins, by how often
-a person does. Price: units that a bot wins per identity, so what one is worth if a unit earns 1."""
+Take part: identities whose click was accepted. Advantage: how often an identity of the bot wins, by how
+often a person does. Price: units that the bot wins per identity: what one is worth if a unit earns 1."""
 
 
 def as_text(setting: Setting, outcomes: Sequence[Outcome]) -> str:
     addresses = "1 address" if setting.addresses == 1 else f"{setting.addresses:,} addresses"
     bound = f", at most {setting.per_address:,} from a network" if setting.per_address else ""
     head = (
-        f"{setting.bots:,} identities of a bot over {addresses} against {setting.people:,} people, who click"
-        f" 0.5 to 5 s after the opening; {setting.units:,} units{bound}"
+        f"{setting.bots:,} identities of a bot over {addresses} against {setting.people:,} people, who"
+        f" click 0.5 to 5 s after the opening; {setting.units:,} units{bound}"
     )
     faults = [f"{outcome.mode}: {fault}" for outcome in outcomes for fault in outcome.faults]
     verdict = ["INCONSISTENT", *faults] if faults else ["CONSISTENT"]

@@ -23,6 +23,7 @@ from payments import reconciliation
 
 # The opening comes when all have their pages: a fixed time, and one for each page.
 _LEAD, _PER_BOT, _PER_PERSON = 4.0, 1 / 300, 1 / 80
+READY = 1.0  # seconds before the opening at which all have theirs
 _SPARE = 5.0  # seconds of a whole window after the last click
 _SETTLED = 120.0  # seconds for a line and a draw
 
@@ -42,14 +43,17 @@ def play(site: Site, mode: Mode, setting: Setting, seed: int) -> Outcome:
 
 
 def _make_sale(mode: Mode, setting: Setting, opens_at: datetime) -> Sale:
-    rules = {"draw_at": opens_at + _window(mode, setting)} if mode.draws else {}
-    per_address = setting.per_address
-    return make_sale(1, 1, setting.units, opens_at=opens_at, per_address=per_address, **rules)
+    return make_sale(
+        *(1, 1, setting.units),
+        opens_at=opens_at,
+        draw_at=opens_at + _window(mode, setting) if mode.draws else None,
+        per_address=setting.per_address,
+    )
 
 
 def _window(mode: Mode, setting: Setting) -> timedelta:
-    """From the opening to the draw. A whole window, of days in a real shop, lets everybody enter: here it is
-    so long that the rate keeps no identity of the bot out."""
+    """From the opening to the draw. A whole window, of days in a real shop, lets everybody enter: here it
+    is so long that the rate keeps no identity of the bot out."""
     if mode is Mode.SHORT_DRAW:
         return timedelta(seconds=setting.window)
     entering = 1.5 * setting.bots / (RATE * setting.addresses)
@@ -58,9 +62,13 @@ def _window(mode: Mode, setting: Setting) -> timedelta:
 
 async def _meet(bot: Bot, people: People, opens_at: float) -> None:
     try:
-        await asyncio.gather(bot.prepare(), people.prepare())
-        if time.time() > opens_at - 1:
-            raise SystemExit("The crowd was not ready at the opening: this machine is too busy.")
+        try:
+            async with asyncio.timeout(opens_at - READY - time.time()):
+                await asyncio.gather(bot.prepare(), people.prepare())
+        except TimeoutError:
+            raise SystemExit(
+                "The crowd was not ready at the opening: this machine is too busy."
+            ) from None
         await asyncio.gather(bot.attack(opens_at), people.shop(opens_at))
     finally:
         bot.close()

@@ -104,8 +104,8 @@ def make_sale(
     **rules: Any,
 ) -> "Sale":
     """Make a sale of so many variants, with so many units of each, which are held for `hold` minutes (0:
-    sold at once). It is open unless `opens_at` is given. `rules` are those of its checkout and of entry. With
-    `wait`, its gate is ready when this returns."""
+    sold at once). It is open unless `opens_at` is given. `rules` are those of its checkout and of entry.
+    With `wait`, its gate is ready when this returns."""
     from django.db import transaction
     from django.utils import timezone
 

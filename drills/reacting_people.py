@@ -1,5 +1,5 @@
-"""People in a sale that bots play, too: each has one identity and an address of its own, opens the page before
-the opening, and clicks as soon as a human reacts."""
+"""People in a sale that bots play, too: each has one identity and an address of its own, opens the page
+before the opening, and clicks as soon as a human reacts."""
 
 import asyncio
 import random
@@ -43,10 +43,11 @@ class People:
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def open_page(person: Shopper) -> Page:
-            async with free:
-                while (page := await person.load_page()) is None:
-                    await asyncio.sleep(jitter(person.random, RETRY))
-            return page
+            while True:
+                async with free:
+                    if page := await person.load_page():
+                        return page
+                await asyncio.sleep(jitter(person.random, RETRY))
 
         self._pages = await asyncio.gather(*(open_page(person) for person in self._people))
 

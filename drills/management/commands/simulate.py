@@ -1,5 +1,5 @@
-"""`manage.py simulate`: sends a crowd of simulated shoppers into a running shop, and reports; with `--bots`,
-bots against people in a private shop."""
+"""`manage.py simulate`: sends a crowd of simulated shoppers into a running shop, and reports. With `--bots`
+it lets bots play against people in a private shop."""
 
 import asyncio
 import ipaddress
@@ -41,8 +41,8 @@ class Command(OperatorCommand):
         "Sends a crowd of simulated shoppers into a running shop, over HTTP and sockets, and reports"
         f" their experience. They buy real units. Their habits: {_SHARES}."
         " Exit code 3 if their answers and PostgreSQL disagree, or the reconciliation finds a fault."
-        " With --bots it is the drill of fair entry: a private shop in a temporary folder, in which a bot with"
-        " so many identities plays against people, by arrival and with draws. It touches no other shop."
+        " With --bots it is the drill of fair entry: in a private shop in a temporary folder, a bot with so"
+        " many identities plays against people, by arrival and with draws. It touches no other shop."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
