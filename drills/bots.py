@@ -11,15 +11,14 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
-from uuid import UUID
 
 from drills.answers import parse_reply
 from drills.http import Answer, Connection, Site, get, post
 from drills.shopper_log import LOST, Reply
-from flashsale.http import shoppers
 from inventory.click_answers import ClickAnswer
 
 PATIENCE = 10.0  # seconds until an answer is lost
@@ -43,11 +42,6 @@ class Identity:
     ticket: str = ""
     sku: str = ""
     purchase: str = ""  # that was accepted
-
-    @property
-    def shopper(self) -> UUID | None:
-        """The shopper's id, by which the drill counts. The bot has no use for it."""
-        return shoppers.shopper_in(self.cookie.partition(";")[0].partition("=")[2])
 
 
 class Rules(NamedTuple):
@@ -118,26 +112,23 @@ class _Node:
 
         async def work() -> None:
             for identity in wanted:  # shared, so each is taken once
-                while not await self._get_ticket(identity):
-                    await asyncio.sleep(_RETRY)
+                await self._get_ticket(identity)
 
         await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
 
-    async def _get_ticket(self, identity: Identity) -> bool:
-        """False if the shop did not answer."""
-        path = f"/sales/{self._bot.slug}/"
-        try:
-            answer = await self._ask(get(path, self._bot.site.netloc, identity.cookie))
-        except (OSError, TimeoutError):
-            return False
-        if answer.status != 200:
-            return False
+    async def _get_ticket(self, identity: Identity) -> None:
+        asking = get(f"/sales/{self._bot.slug}/", self._bot.site.netloc, identity.cookie)
+        while True:
+            with suppress(OSError, TimeoutError):
+                answer = await self._ask(asking)
+                if answer.status == 200:
+                    break
+            await asyncio.sleep(_RETRY)
         offer = json.loads(answer.body)
         identity.ticket, identity.sku = offer["ticket"], offer["products"][0]["sku"]
         cookies = answer.all_headers("set-cookie")
         if cookies and not identity.cookie:
             identity.cookie = cookies[0].partition(";")[0]
-        return True
 
     async def find_opening(self) -> None:
         """Click with one identity until the sale is open."""

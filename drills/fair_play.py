@@ -16,6 +16,7 @@ from drills.http import Site
 from drills.private_shop import make_sale, wait_for
 from drills.reacting_people import LATEST, People
 from drills.shopper_log import Log
+from flashsale.http import shoppers
 from inventory.gate import replica
 from inventory.models import Sale
 from orders.models import Order
@@ -91,7 +92,7 @@ def _count(sale: Sale, mode: Mode, setting: Setting, bot: Bot, logs: Iterable[Lo
     """Count by PostgreSQL, and compare it with what the shop has answered."""
     owned = Order.objects.filter(sale=sale).values_list("shopper").annotate(units=Sum("owned"))
     units = dict(owned)
-    bots = {each.shopper: each.purchase for each in bot.identities}
+    bots = {_shopper_of(each): each.purchase for each in bot.identities}
     people = {log.shopper: next(iter(log.accepted), "") for log in logs}
     return Outcome(
         mode,
@@ -101,6 +102,11 @@ def _count(sale: Sale, mode: Mode, setting: Setting, bot: Bot, logs: Iterable[Lo
         dict(bot.answers.most_common()),
         _find_faults(sale, {*bots.values(), *people.values()} - {""}),
     )
+
+
+def _shopper_of(identity: Identity) -> UUID | None:
+    first, _, _ = identity.cookie.partition(";")
+    return shoppers.shopper_in(first.partition("=")[2])
 
 
 def _side(purchases: dict[UUID | None, str], units: dict[UUID, int]) -> Side:

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEADLINE = 60.0  # seconds, for any condition that a drill waits for
+_STARTED = 240.0  # seconds until the shop is open, on a machine that is busy
 
 # Variables that could name the servers, or the key, of a shop in use.
 _ELSEWHERE = (
@@ -78,7 +79,9 @@ def _run_up(log: Path, *options: str) -> Iterator[None]:
             preexec_fn=end_with_parent(),
         )
     try:
-        wait_for(lambda: "is open" in log.read_text(errors="replace") or _has_ended(up, log))
+        wait_for(
+            lambda: "is open" in log.read_text(errors="replace") or _has_ended(up, log), _STARTED
+        )
         yield
     finally:
         for number in _ENDING:  # a second Ctrl-C must not interrupt the clean-up
