@@ -14,6 +14,7 @@ from django.test import AsyncClient, Client
 from pytest_django import Settings
 
 from accounts.models import KnownShopper, SignInCode
+from accounts.sign_in import Mail
 from conftest import MakeSale
 from flashsale.http import proofs, shoppers
 from inventory.models import Sale
@@ -439,3 +440,19 @@ def test_without_the_cache_nobody_signs_in(email: str, monkeypatch: pytest.Monke
     for page, form in ((ASK, {"email": email}), (CODE, {"code": "123456"})):
         answer = async_to_sync(AsyncClient().post)(page, form)
         assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+
+
+def test_over_https_the_cookies_are_pinned_to_the_host(email: str) -> None:
+    cache.clear()
+    browser = AsyncClient()
+    post = async_to_sync(browser.post)
+    asked = post(ASK, {"email": email}, secure=True).cookies["__Host-sign-in"]
+    code = Mail(UUID(asked.value), email, "en").code
+    cookies = post(CODE, {"code": code}, secure=True).cookies
+    for cookie in (asked, cookies["__Host-shopper"], cookies["__Host-verified"]):
+        assert (cookie["path"], cookie["domain"], cookie["samesite"]) == ("/", "", "Lax")
+        assert (cookie["secure"], cookie["httponly"]) == (True, True)
+        assert '"' not in cookie.OutputString()
+    values = {name: cookie.value for name, cookie in cookies.items()}
+    assert len(proofs.own_shoppers(values, secure=True)) == 1
+    assert proofs.former_in(values, proofs.own_shoppers(values, secure=True)[0], secure=True) == ()
