@@ -1,5 +1,7 @@
 """A sale may bound the units of a network, by IPv4 address and by three sizes of IPv6 networks."""
 
+from typing import Any
+
 import pytest
 
 from conftest import MakeSale
@@ -28,13 +30,13 @@ def click_from(sale: Sale, address: str, quantity: int = 1) -> Verdict:
 
 
 def accept_from(sale: Sale, *addresses: str) -> int:
-    """Click from each, and count what is accepted."""
+    """Click from each, and count the accepted clicks."""
     verdicts = [click_from(sale, address) for address in addresses]
     assert {verdict.code for verdict in verdicts} <= {"queued", "refused"}
     return sum(verdict.code == "queued" for verdict in verdicts)
 
 
-def counted(sale: Sale) -> dict[str, str]:
+def counted(sale: Sale) -> dict[Any, Any]:
     return blocking_clients.client_of(sale.pk).hgetall(scripts.keys(sale.pk).networks)
 
 
