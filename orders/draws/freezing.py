@@ -1,12 +1,14 @@
 """Freeze a draw: write down its entries as lots, and publish the root of their Merkle tree.
 
-Lots and root are made without a lock for which others wait, because a million takes some seconds. Then
-a short transaction checks under the sale's lock that no entry has come since.
+Lots and their hashes are made without a lock for which others wait, because a million takes some seconds.
+Then a short transaction checks under the sale's lock that no entry has come since, and computes the root
+with the stock of that moment.
 """
 
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 from django.db import connection
@@ -23,6 +25,7 @@ from orders.changes import (
     replicate_change,
 )
 from orders.draws import merkle
+from orders.draws.record import leaf_of_sale
 from orders.models import Draw, Lot
 
 log = logging.getLogger(__name__)
@@ -42,12 +45,14 @@ COPY (
     FROM orders_lot WHERE sale_id = %(sale)s ORDER BY leaf
 ) TO STDOUT
 """
+_OPEN = b""  # the hash of leaf 0, which its own proof does not use
 
 
 class Frozen(NamedTuple):
-    """Lots that are written, and what is published of them."""
+    """Lots that are written. `beside` is the inclusion proof of leaf 0, the sale's: with the stock it gives
+    the root."""
 
-    root: str
+    beside: list[bytes]
     entries: int
     drawn: int  # without those that were set aside
 
@@ -63,8 +68,8 @@ def freeze(sale_id: int) -> bool:
 
 
 def _make_lots(sale_id: int) -> Frozen | None:
-    """Write the lots unless they are there, and compute their root. None if another process is at it, or
-    has done it."""
+    """Write the lots unless they are there, and hash them. None if another process is at it, or has done
+    it."""
     with long_transaction():
         draws = Draw.objects.select_for_update(no_key=True, skip_locked=True)
         if draws.filter(pk=sale_id, root="").first() is None:
@@ -76,25 +81,14 @@ def _make_lots(sale_id: int) -> Frozen | None:
                 cursor.execute("DELETE FROM orders_lot WHERE sale_id = %s", [sale_id])
                 cursor.execute(_WRITE_LOTS, {"sale": sale_id})
         drawn = lots.filter(set_aside=False).count()
-        counted = _Counted(_read_leaves(sale_id))
-        root = merkle.root_of(counted).hex()
-    return Frozen(root, counted.leaves, drawn)
-
-
-class _Counted:
-    """Leaves that are counted as they pass."""
-
-    def __init__(self, leaves: Iterator[bytes]) -> None:
-        self.leaves, self._from = 0, leaves
-
-    def __iter__(self) -> Iterator[bytes]:
-        for leaf in self._from:
-            self.leaves += 1
-            yield leaf
+        entries = lots.count()
+        hashes = chain([_OPEN], map(merkle.hash_leaf, _read_leaves(sale_id)))
+        beside = merkle.prove(hashes, 0, entries + 1)
+    return Frozen(beside, entries, drawn)
 
 
 def _read_leaves(sale: int) -> Iterator[bytes]:
-    """The data of the leaves in their order, as a stream. Inside a transaction."""
+    """The data of the entries' leaves in their order, as a stream. Inside a transaction."""
     with connection.cursor() as cursor, cursor.copy(_READ_LEAVES, {"sale": sale}) as copy:
         rest = b""
         for block in copy:
@@ -113,8 +107,10 @@ def _publish(sale_id: int, epoch: str, made: Frozen) -> bool:
         if sale.draw != Sale.Draw.CLOSED or sale.epoch != epoch or not whole:
             raise DoneBefore
         stock = {variant.sku: variant.stock for variant in variants}
+        leaf = leaf_of_sale(sale.slug, stock)
+        root = merkle.root_by(leaf, 0, made.entries + 1, made.beside).hex()
         Draw.objects.filter(pk=sale_id).update(
-            root=made.root, entries=made.entries, stock=stock, left=stock, frozen_at=Now()
+            root=root, entries=made.entries, stock=stock, left=stock, frozen_at=Now()
         )
         sale.draw = Sale.Draw.FROZEN
         frozen = True

@@ -56,12 +56,20 @@ def prove(hashes: Iterable[bytes], index: int, count: int) -> list[bytes]:
 
 def is_included(data: bytes, index: int, count: int, proof: list[bytes], root: bytes) -> bool:
     """Whether `proof` shows that the leaf `index` of a tree of `count` leaves has this data."""
-    if not 0 <= index < count or len(proof) != len(_subtrees_beside(index, count)):
+    try:
+        return root_by(data, index, count, proof) == root
+    except WrongSize:
         return False
+
+
+def root_by(data: bytes, index: int, count: int, proof: list[bytes]) -> bytes:
+    """Compute the root of a tree of `count` leaves from one leaf and its proof. Raises WrongSize."""
+    if not 0 <= index < count or len(proof) != len(_subtrees_beside(index, count)):
+        raise WrongSize(f"This is no proof of a leaf {index} of {count}.")
     node = hash_leaf(data)
     for sibling, (start, _) in zip(proof, _subtrees_beside(index, count), strict=True):
         node = _join(sibling, node) if start < index else _join(node, sibling)
-    return node == root
+    return node
 
 
 def _join(left: bytes, right: bytes) -> bytes:

@@ -5,7 +5,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, BinaryIO, NamedTuple
 from uuid import UUID
@@ -59,8 +59,19 @@ class Record(NamedTuple):
     lots: Iterator[Lot]
 
 
+def leaves(header: Header, lots: Iterable[Lot]) -> Iterator[bytes]:
+    """The data of the leaves of the Merkle tree: the sale is leaf 0, and entry i is leaf i + 1."""
+    yield leaf_of_sale(header.sale, header.stock)
+    yield from map(leaf_of, lots)
+
+
+def leaf_of_sale(sale: str, stock: Mapping[str, int]) -> bytes:
+    """The data of leaf 0: slug and units by sku. No entry begins so: its number has no letter s."""
+    return ",".join(["sale", sale, *(f"{sku}={stock[sku]}" for sku in sorted(stock))]).encode()
+
+
 def leaf_of(lot: Lot) -> bytes:
-    """The data of an entry's leaf in the Merkle tree: without the rank, which comes after the freeze."""
+    """The data of an entry's leaf: without the rank, which comes after the freeze."""
     return f"{lot.entry.hex},{lot.sku},{lot.quantity},{lot.set_aside:d}".encode()
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from orders.draws import beacon, merkle
 from orders.draws.ranking import rank_key
-from orders.draws.record import Header, Lot, Record, leaf_of
+from orders.draws.record import Header, Lot, Record, leaves
 
 COMMITMENT, BEACON, ENTRIES, ROOT, SET_ASIDE, RANKS = CHECKS = (
     "commitment",
@@ -50,7 +50,7 @@ def check(record: Record, published: Published | None = None) -> list[Fault]:
     """
     header, published = record.header, published or Published()
     seen = _Seen(header)
-    root = merkle.root_of(map(leaf_of, seen.note_each(record.lots))).hex()
+    root = merkle.root_of(leaves(header, seen.note_each(record.lots))).hex()
     faults = {
         COMMITMENT: _commitment_fault(header, published),
         BEACON: _beacon_fault(header, published),

@@ -25,7 +25,18 @@ from orders import (
     stock_changes,
 )
 from orders.changes import NotPossible, change_sales
-from orders.draws import allotting, beacon, freezing, merkle, ranking, record, reveal, seed, steps
+from orders.draws import (
+    allotting,
+    beacon,
+    freezing,
+    merkle,
+    ranking,
+    record,
+    reveal,
+    seed,
+    steps,
+    verification,
+)
 from orders.draws.steps import Hindrance, hindrance
 from orders.models import Draw, Lot
 from orders.order_status import Status
@@ -125,7 +136,9 @@ def test_the_gate_tells_the_place_of_a_loser_on_standby(make_sale: MakeSale) -> 
 def test_a_draw_without_entries_is_done_and_sells_by_arrival(make_sale: MakeSale) -> None:
     sale = make_sale(stock=2, draw_in=60)
     drawn = draw(sale)
-    assert (drawn.entries, drawn.root) == (0, merkle.EMPTY.hex())
+    assert drawn.entries == 0
+    alone = record.leaf_of_sale(sale.slug, drawn.stock)
+    assert drawn.root == merkle.hash_leaf(alone).hex()
     assert click(sale).code == "queued"
     settlement.settle(sale.pk)
     assert sale.orders.get().status == Status.CONFIRMED
@@ -386,6 +399,27 @@ def test_an_entry_of_a_restored_line_makes_new_lots(make_sale: MakeSale) -> None
     assert faults(sale) == {}
 
 
+def test_the_root_binds_the_stock_of_the_freeze(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=2, draw_in=60)
+    enter(sale, {"shoe": [1, 1, 1]})
+    close(sale)
+    make_lots, [variant] = freezing._make_lots, sale.variants.all()
+
+    def then_restocked(sale_id: int) -> freezing.Frozen | None:
+        made = make_lots(sale_id)
+        stock_changes.restock(variant.pk, 1, by="anna", reason="one more pair")
+        return made
+
+    monkeypatch.setattr(freezing, "_make_lots", then_restocked)
+    assert freezing.freeze(sale.pk)
+    drawn = draw(sale)
+    assert drawn.stock == {variant.sku: 3}
+    assert len(winners(sale)) == 3
+    assert verification.verify(sale).faults == []
+
+
 def test_leaves_in_sql_are_those_of_the_record(make_sale: MakeSale) -> None:
     sale = make_sale({"shoe": 2, "bag.x_1": 3}, limit=2, draw_in=60)
     enter(sale, {"shoe": [1, 2], "bag.x_1": [2]})
@@ -396,7 +430,8 @@ def test_leaves_in_sql_are_those_of_the_record(make_sale: MakeSale) -> None:
     ]
     with transaction.atomic():
         assert list(freezing._read_leaves(sale.pk)) == lots
-    assert merkle.root_of(lots).hex() == frozen.root
+    leaf = record.leaf_of_sale(sale.slug, frozen.stock)
+    assert merkle.root_of([leaf, *lots]).hex() == frozen.root
 
 
 # --- The beacon -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@
 {
   const CHECKS = ["commitment", "beacon", "entries", "root", "set_aside", "ranks"];
   const COLUMNS = "entry,sku,quantity,set_aside,rank";
-  const CHUNK = 256; // entries hashed at once; a power of two, since each chunk is a subtree
+  const CHUNK = 256; // leaves hashed at once; a power of two, since each chunk is a subtree
   const [LONGEST_HEADER, LONGEST_LINE] = [2 ** 20, 256]; // bytes
   const SKU = "[A-Za-z0-9._-]{1,40}";
   const NUMBER = "[1-9][0-9]{0,9}";
@@ -111,9 +111,13 @@
   const LEAF = Uint8Array.of(0);
   const NODE = Uint8Array.of(1);
 
+  const hashLeaf = (data) => digest(join(LEAF, ascii(data)));
+
+  // Leaf 0 binds the sale and its units to the root.
+  const saleLeaf = ({ sale, stock }) => ["sale", sale, ...Object.keys(stock).sort().map((sku) => `${sku}=${stock[sku]}`)].join();
+
   // The root of a tree, level by level. A node without a neighbour moves up as it is.
   async function rootOf(nodes) {
-    if (!nodes.length) return digest(new Uint8Array());
     while (nodes.length > 1) {
       const pairs = [];
       for (let at = 0; at + 1 < nodes.length; at += 2) pairs.push(digest(join(NODE, nodes[at], nodes[at + 1])));
@@ -127,17 +131,17 @@
     constructor(header, randomness, wanted) {
       Object.assign(this, { header, wanted, salt: join(fromHex(header.seed), randomness) });
       this.keys = new Uint8Array(32 * header.entries); // by rank; zeros where no entry has it
-      Object.assign(this, { chunk: [], roots: [], count: 0, ranked: 0, last: "", found: null });
+      Object.assign(this, { chunk: [() => hashLeaf(saleLeaf(header))], roots: [], count: 0, ranked: 0, last: "", found: null });
       Object.assign(this, { inOrder: true, setAsideRight: true });
     }
 
     async add(line) {
-      this.chunk.push(line);
+      this.chunk.push(() => this.hashLine(line));
       if (this.chunk.length === CHUNK) await this.hashChunk();
     }
 
     async hashChunk() {
-      const hashes = await Promise.all(this.chunk.splice(0).map((line) => this.hashLine(line)));
+      const hashes = await Promise.all(this.chunk.splice(0).map((hash) => hash()));
       this.roots.push(await rootOf(hashes));
       await new Promise((resolve) => setTimeout(resolve)); // hashes come before clicks and paint: the page would freeze
     }
@@ -151,7 +155,7 @@
       this.last = entry;
       this.setAsideRight &&= (aside === "1") === !rank;
       if (entry === this.wanted) this.found = { aside: aside === "1", rank };
-      const leaf = digest(join(LEAF, ascii(line.slice(0, line.lastIndexOf(",")))));
+      const leaf = hashLeaf(line.slice(0, line.lastIndexOf(",")));
       return rank ? this.keepKey(entry, Number(rank)).then(() => leaf) : leaf;
     }
 

@@ -101,7 +101,7 @@ POINTS = {
     "expiry_is_committed": Point(EXPIRING, "orders.changes.replicate_change", BEFORE, 2),
     "expiry_is_told": Point(EXPIRING, "orders.changes.replicate_change", AFTER, 2),
     "a_draw_is_closed": Point(DRAWING, "orders.draws.steps._close", AFTER, 1),
-    "lots_are_written": Point(DRAWING, "orders.draws.merkle.root_of", BEFORE, 1),
+    "lots_are_written": Point(DRAWING, "orders.draws.merkle.prove", BEFORE, 1),
     "lots_are_committed": Point(DRAWING, "orders.draws.freezing._make_lots", AFTER, 1),
     "a_draw_is_frozen": Point(DRAWING, "orders.draws.freezing._publish", AFTER, 1),
     "ranks_are_written": Point(DRAWING, "orders.draws.reveal._show", AFTER, 1),

@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,11 @@ class Draw(NamedTuple):
 
     header: record.Header
     lots: list[record.Lot]
+
+    def with_root(self) -> "Draw":
+        """The draw with the root of its sale and lots: the file agrees with itself."""
+        root = merkle.root_of(record.leaves(self.header, self.lots)).hex()
+        return Draw(replace(self.header, root=root), self.lots)
 
     def text(self) -> bytes:
         return b"".join(record.write(self.header, self.lots))
@@ -57,11 +63,11 @@ def make_draw(
         beacon=beacon.NAME if signature else "",
         round=ROUND if signature else None,
         signature=signature.hex(),
-        root=merkle.root_of(map(record.leaf_of, lots)).hex(),
+        root="",
         entries=len(lots),
         stock=stock,
     )
-    return Draw(header, lots)
+    return Draw(header, lots).with_root()
 
 
 SHOES = [("shoe-42", 1), ("shoe-43", 2), ("shoe-42", 2), ("shoe-43", 1), ("shoe-42", 1)]
@@ -81,7 +87,7 @@ DRAWS = [
 def expected_of(draw: Draw) -> dict[str, Any]:
     """The steps of a draw, in hex, and its winners in order of rank."""
     salt = bytes.fromhex(draw.header.seed), draw.randomness
-    hashes = [merkle.hash_leaf(record.leaf_of(lot)) for lot in draw.lots]
+    hashes = [merkle.hash_leaf(data) for data in record.leaves(draw.header, draw.lots)]
     ranked = sorted((lot for lot in draw.lots if lot.rank), key=lambda lot: lot.rank or 0)
     wishes = [(lot.entry, lot.sku, lot.quantity) for lot in ranked]
     return {
