@@ -88,6 +88,8 @@ def read_header(file: BinaryIO) -> dict[str, Any]:
     for name, fits in FORMS.items():
         if not fits(header[name]):
             raise Malformed(f"line 1 has a malformed value: {name}")
+    if line != json.dumps(header, sort_keys=True, separators=(",", ":")).encode() + b"\n":
+        raise Malformed("line 1 is not written as specified")
     if file.readline(LONGEST_LINE) != COLUMNS:
         raise Malformed("line 2 does not name the columns")
     return header
@@ -148,8 +150,9 @@ class Entries:
         self.tree = Tree()
         self.tree.add(sale_leaf(header))
         self.skus: dict[str, int] = {}
-        self.keys = bytearray(32 * header["entries"])
-        self.wants = array("Q", bytes(8 * header["entries"]))  # sku's number, quantity
+        self.most = header["entries"] + 1  # read_lots gives no more
+        self.keys = bytearray(32 * self.most)
+        self.wants = array("Q", bytes(8 * self.most))  # sku's number, quantity
         self.ranked, self.in_order, self.aside_fault = 0, True, ""
         signature = bytes.fromhex(header["signature"])
         self.salt = bytes.fromhex(header["seed"]) + (
@@ -174,7 +177,7 @@ class Entries:
         if not rank:
             return
         self.ranked += 1
-        if rank <= self.header["entries"]:
+        if rank <= self.most:
             self.keys[32 * rank - 32 : 32 * rank] = sha256(self.salt + entry).digest()
             number = self.skus.setdefault(sku.decode(), len(self.skus))
             self.wants[rank - 1] = number << 34 | quantity
@@ -248,12 +251,12 @@ def tell_of_beacon(header: dict[str, Any]) -> None:
     known = GENESIS + timedelta(seconds=3 * (number - 1))
     print("note   The beacon's signature is not verified here. Open")
     print(f"       https://api.drand.sh/{QUICKNET}/public/{number}")
+    print("       and compare: until then the beacon proves nothing. These must be there:")
+    print(f"       signature  {header['signature']}")
+    print(f"       randomness {sha256(signature).hexdigest()}")
     print(
-        f"       Its signature must begin with {header['signature'][:16]}, and its randomness must be"
-    )
-    print(f"       {sha256(signature).hexdigest()}")
-    print(
-        f"       It became known at {known:%Y-%m-%d %H:%M:%S} UTC; entries must have closed before."
+        f"       The root must have been published before the round became known, which was at"
+        f" {known:%Y-%m-%d %H:%M:%S} UTC."
     )
 
 

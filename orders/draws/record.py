@@ -77,11 +77,15 @@ def leaf_of(lot: Lot) -> bytes:
 
 def write(header: Header, lots: Iterable[Lot]) -> Iterator[bytes]:
     """Write the record line by line. The lots come in the order of their leaves."""
-    known = {"format": FORMAT, **asdict(header)}
-    yield json.dumps(known, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    yield _first_line(header)
     yield COLUMNS.encode() + b"\n"
     for lot in lots:
         yield b"%b,%b\n" % (leaf_of(lot), b"" if lot.rank is None else b"%d" % lot.rank)
+
+
+def _first_line(header: Header) -> bytes:
+    known = {"format": FORMAT, **asdict(header)}
+    return json.dumps(known, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def read(file: BinaryIO) -> Record:
@@ -125,7 +129,10 @@ def _parse_header(line: bytes) -> Header:
         raise Malformed(f"Line 1 must have exactly {', '.join(sorted(names))}.")
     if wrong := sorted(name for name, value in known.items() if not _FORMS[name](value)):
         raise Malformed(f"Line 1 has a malformed value: {', '.join(wrong)}.")
-    return Header(**known)
+    header = Header(**known)
+    if line != _first_line(header):  # JSON has many spellings, and each reader knows others
+        raise Malformed("Line 1 is not written as specified.")
+    return header
 
 
 # --- Forms of the values in the header ------------------------------------------------------------

@@ -97,9 +97,10 @@ class _Seen:
 
     def __init__(self, header: Header) -> None:
         self._entries = header.entries
+        self._most = header.entries + 1  # `read` gives no more lots
         randomness = beacon.randomness_of(bytes.fromhex(header.signature))
         self._salt = bytes.fromhex(header.seed), randomness
-        self._keys = bytearray(32 * header.entries)  # zeros where no lot has the rank
+        self._keys = bytearray(32 * self._most)  # zeros where no lot has the rank
         self._lots = self._ranked = 0
         self._in_order, self.set_aside_fault = True, ""
 
@@ -119,7 +120,7 @@ class _Seen:
         if lot.rank is None:
             return
         self._ranked += 1
-        if lot.rank <= self._entries:
+        if lot.rank <= self._most:
             self._keys[32 * lot.rank - 32 : 32 * lot.rank] = rank_key(*self._salt, lot.entry)
 
     def entries_fault(self) -> str:

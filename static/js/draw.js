@@ -45,6 +45,7 @@
   const matches = (form) => (value) => typeof value === "string" && new RegExp(`^(?:${form})$`).test(value);
   const isNumber = (least, most) => (value) => Number.isInteger(value) && least <= value && value <= most;
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const bySku = (stock) => Object.entries(stock).sort(([one], [other]) => (one < other ? -1 : 1));
 
   const FORMS = {
     format: matches("flashsale-draw-1"),
@@ -70,7 +71,14 @@
     const names = new Set([...Object.keys(FORMS), ...Object.keys(header)]);
     const wrong = [...names].filter((name) => !(Object.hasOwn(header, name) && FORMS[name]?.(header[name])));
     if (wrong.length) throw new Malformed(`The first line has malformed members: ${wrong}`);
+    if (line !== writeHeader(header)) throw new Malformed("The first line is not written as specified.");
     return header;
+  }
+
+  // JSON has many spellings, and each reader knows others: only this one is right. `stock` is the last member.
+  function writeHeader({ stock, ...others }) {
+    const units = bySku(stock).map(([sku, count]) => `"${sku}":${count}`);
+    return JSON.stringify(others, Object.keys(others).sort()).replace(/}$/, `,"stock":{${units}}}`);
   }
 
   // Yields lists of whole lines, as they arrive.
@@ -83,14 +91,14 @@
     let [rest, got] = ["", 0];
     try {
       for (;;) {
-        const { done, value } = await readPart(reader, url);
+        const { done, value } = await reader.read().catch(() => Promise.reject(new Unreachable(url)));
         if (done) break;
         got += value.length;
         tellSize(all ? got / all : undefined);
         const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
         rest = lines.pop();
-        if (rest.length > LONGEST_HEADER) throw new Malformed("A line is too long.");
         yield lines;
+        if (rest.length > LONGEST_HEADER) throw new Malformed("A line is too long.");
       }
     } finally {
       reader.cancel().catch(() => {}); // a connection that is lost already
@@ -98,23 +106,14 @@
     if (rest) throw new Malformed("The last line has no end.");
   }
 
-  async function readPart(reader, url) {
-    try {
-      return await reader.read();
-    } catch {
-      throw new Unreachable(url);
-    }
-  }
-
   // --- Tree and ranks ---------------------------------------------------------------------------
 
-  const LEAF = Uint8Array.of(0);
-  const NODE = Uint8Array.of(1);
+  const [LEAF, NODE] = [Uint8Array.of(0), Uint8Array.of(1)];
 
   const hashLeaf = (data) => digest(join(LEAF, ascii(data)));
 
   // Leaf 0 binds the sale and its units to the root.
-  const saleLeaf = ({ sale, stock }) => ["sale", sale, ...Object.keys(stock).sort().map((sku) => `${sku}=${stock[sku]}`)].join();
+  const saleLeaf = ({ sale, stock }) => ["sale", sale, ...bySku(stock).map(([sku, count]) => `${sku}=${count}`)].join();
 
   // The root of a tree, level by level. A node without a neighbour moves up as it is.
   async function rootOf(nodes) {
@@ -130,9 +129,10 @@
   class Entries {
     constructor(header, randomness, wanted) {
       Object.assign(this, { header, wanted, salt: join(fromHex(header.seed), randomness) });
-      this.keys = new Uint8Array(32 * header.entries); // by rank; zeros where no entry has it
-      Object.assign(this, { chunk: [() => hashLeaf(saleLeaf(header))], roots: [], count: 0, ranked: 0, last: "", found: null });
-      Object.assign(this, { inOrder: true, setAsideRight: true });
+      this.most = header.entries + 1; // one entry too many is read
+      this.keys = new Uint8Array(32 * this.most); // by rank; zeros where no entry has it
+      this.chunk = [() => hashLeaf(saleLeaf(header))];
+      Object.assign(this, { roots: [], count: 0, ranked: 0, last: "", found: null, inOrder: true, setAsideRight: true });
     }
 
     async add(line) {
@@ -162,7 +162,7 @@
     async keepKey(entry, rank) {
       this.ranked += 1;
       const key = await digest(join(this.salt, fromHex(entry)));
-      if (rank <= this.header.entries) this.keys.set(key, 32 * (rank - 1)); // one that is too large leaves another empty
+      if (rank <= this.most) this.keys.set(key, 32 * (rank - 1)); // one that is too large leaves another empty
     }
 
     async root() {
@@ -195,7 +195,7 @@
 
   async function checkFile(url, published, wanted, tellProgress) {
     let [header, entries, number] = [null, null, 0];
-    for await (const lines of readLines(url, tellProgress)) {
+    reading: for await (const lines of readLines(url, tellProgress)) {
       for (const line of lines) {
         number += 1;
         if (line.length >= (number === 1 ? LONGEST_HEADER : LONGEST_LINE)) throw new Malformed(`Line ${number} is too long.`);
@@ -205,12 +205,12 @@
           entries = new Entries(header, signature.length ? await digest(signature) : signature, wanted);
         } else if (number === 2) {
           if (line !== COLUMNS) throw new Malformed("The second line is another.");
-        } else if (number <= header.entries + 3) await entries.add(line);
+        } else await entries.add(line);
+        if (number === header.entries + 3) break reading; // what follows is not read
       }
     }
     if (number < 2) throw new Malformed("The file has no header.");
-    const states = await statesOf(header, entries, published);
-    return { states, header, entries };
+    return { states: await statesOf(header, entries, published), header, entries };
   }
 
   async function statesOf(header, entries, published) {

@@ -13,8 +13,8 @@ from playwright.sync_api import Page
 from orders.draws import record
 from orders.draws.record_check import CHECKS, Published, check
 from orders.draws.tests.drand import answer_text, serving
-from orders.draws.tests.test_record import CHEATS, DRAW, MALFORMED, REMADE, published_of
-from orders.draws.tests.vectors import DRAWS, Draw, make_draw
+from orders.draws.tests.faulty import CHEATS, DRAW, LINES, MALFORMED, REMADE
+from orders.draws.tests.made_draws import DRAWS, Draw, make_draw, published_of
 from tests.browser.conftest import OpenPage
 
 pytestmark = pytest.mark.browser
@@ -108,6 +108,8 @@ def test_the_browser_finds_the_same_faults(check_in: CheckPage) -> None:
     cases: list[tuple[str, Draw, Published | None]] = [
         *((draw.header.sale, draw, None) for draw in DRAWS),
         *((draw.header.sale, draw, published_of(draw)) for draw in DRAWS),
+        *((draw.header.sale, draw, published_of(DRAW)) for draw in DRAWS),
+        ("a beacon that was not published", DRAW, published_of(DRAWS[0])),
         *((cheat, draw, None) for cheat, (draw, _) in CHEATS.items()),
         *((cheat, draw, published_of(DRAW)) for cheat, (draw, _) in REMADE.items()),
     ]
@@ -119,10 +121,14 @@ def test_the_browser_finds_the_same_faults(check_in: CheckPage) -> None:
 
 
 def test_the_browser_refuses_the_same_files(check_in: CheckPage) -> None:
-    python_only = {"a fraction of an entry"}  # in JavaScript 13.0 is 13
-    for kind in MALFORMED.keys() - python_only:
+    for kind in MALFORMED:
         said = check_in(MALFORMED[kind].encode(errors="surrogateescape"))
         assert said["result"] == "malformed", kind
+
+
+def test_the_browser_does_not_read_on_after_an_entry_too_many(check_in: CheckPage) -> None:
+    text = "".join([*LINES, LINES[-1], "?" * 3_000_000]).encode()
+    assert check_in(text)["faults"] == ["entries", "root"]
 
 
 def test_the_page_shows_each_check_the_result_and_the_shoppers_rank(

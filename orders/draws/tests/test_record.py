@@ -5,25 +5,28 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orders.draws import beacon, record, record_check, seed
+from orders.draws import beacon, record, record_check
 from orders.draws.record import Malformed
 from orders.draws.record_check import Published, check
-from orders.draws.tests.drand import ROUND, SIGNATURE
-from orders.draws.tests.vectors import DRAWS, FOLDER, SHOES, Draw, files, make_draw
+from orders.draws.tests.drand import ROUND
+from orders.draws.tests.faulty import (
+    ASIDE,
+    CHEATS,
+    DRAW,
+    FORGED,
+    LINES,
+    MALFORMED,
+    PUBLISHED_FAULTS,
+    REMADE,
+    with_header,
+)
+from orders.draws.tests.made_draws import DRAWS, Draw, published_of
+from orders.draws.tests.vectors import FOLDER, files
 from tools import verify_draw
-
-DRAW = DRAWS[2]  # with a beacon, several skus, and entries set aside
-LINES = DRAW.text().decode().splitlines(keepends=True)
-
-
-def published_of(draw: Draw) -> Published:
-    header = draw.header
-    return Published(header.commitment, header.beacon, header.round, header.root)
 
 
 def faults_by_record(text: bytes, published: Published | None = None) -> set[str] | None:
@@ -69,12 +72,6 @@ def test_a_record_is_read_as_it_was_written(draw: Draw) -> None:
     assert (read.header, list(read.lots)) == (draw.header, draw.lots)
 
 
-def test_a_record_without_entries_is_one(faults_by_tool: Tool) -> None:
-    empty = make_draw("empty", [], {"shoe-42": 1})
-    assert faults_by_record(empty.text(), published_of(empty)) == set()
-    assert faults_by_tool(empty.text(), published_of(empty)) == set()
-
-
 @pytest.mark.parametrize("draw", DRAWS, ids=lambda draw: draw.header.sale)
 def test_an_honest_draw_has_no_fault(draw: Draw, faults_by_tool: Tool) -> None:
     for published in (None, published_of(draw)):
@@ -92,84 +89,11 @@ def test_the_document_has_the_constants() -> None:
 # --- Cheating -------------------------------------------------------------------------------------
 
 
-def with_header(**changes: object) -> Draw:
-    return Draw(replace(DRAW.header, **changes), DRAW.lots)  # type: ignore[arg-type]
-
-
-def with_lots(*lots: record.Lot, **changes: object) -> Draw:
-    header = replace(DRAW.header, entries=len(lots), **changes)  # type: ignore[arg-type]
-    return Draw(header, list(lots))
-
-
-def swap_ranks() -> list[record.Lot]:
-    first, second, *others = (lot for lot in DRAW.lots if lot.rank)
-    swapped = [first._replace(rank=second.rank), second._replace(rank=first.rank)]
-    return sorted([*swapped, *others, *(lot for lot in DRAW.lots if not lot.rank)])
-
-
-OTHER = seed.make()
-BEFORE, ASIDE, *AFTER = DRAW.lots
-CHEATS: dict[str, tuple[Draw, set[str]]] = {
-    "an entry is removed": (with_lots(*DRAW.lots[1:]), {"root", "ranks"}),
-    "an entry is there twice": (with_lots(BEFORE, *DRAW.lots), {"entries", "root", "ranks"}),
-    "the order is another": (with_lots(*DRAW.lots[::-1]), {"entries", "root"}),
-    "an entry is not counted": (with_header(entries=12), {"entries"}),
-    "an entry is counted without being there": (with_header(entries=14), {"entries"}),
-    "the rank is another's": (with_lots(*swap_ranks()), {"ranks"}),
-    "a rank is given twice": (
-        with_lots(BEFORE._replace(rank=2), ASIDE, *AFTER),
-        {"ranks"},
-    ),
-    "a rank is left out": (with_lots(BEFORE._replace(rank=13), ASIDE, *AFTER), {"ranks"}),
-    "a rank is out of bounds": (with_lots(BEFORE._replace(rank=14), ASIDE, *AFTER), {"ranks"}),
-    "an entry has no rank": (
-        with_lots(BEFORE._replace(rank=None), ASIDE, *AFTER),
-        {"set_aside", "ranks"},
-    ),
-    "the seed is another": (with_header(seed=OTHER.hex()), {"commitment", "ranks"}),
-    "the commitment is another": (with_header(commitment=OTHER.hex()), {"commitment"}),
-    "the stock is another": (with_header(stock={**DRAW.header.stock, "shoe-42": 9}), {"root"}),
-    "the sale is another": (with_header(sale="another"), {"root"}),
-    "the root is another": (with_header(root=OTHER.hex()), {"root"}),
-    "the sku is another": (with_lots(BEFORE._replace(sku="cap"), ASIDE, *AFTER), {"root"}),
-    "the quantity is another": (with_lots(BEFORE._replace(quantity=2), ASIDE, *AFTER), {"root"}),
-    "an entry is set aside and drawn": (
-        with_lots(BEFORE._replace(set_aside=True), ASIDE, *AFTER),
-        {"root", "set_aside"},
-    ),
-    "a set-aside entry is hidden": (
-        with_lots(BEFORE, ASIDE._replace(set_aside=False, rank=11), *AFTER),
-        {"root", "ranks"},
-    ),
-    "there is no beacon, and its signature is used": (with_header(beacon=""), {"beacon"}),
-    "the beacon is unknown": (with_header(beacon="dice"), {"beacon"}),
-    "the signature is left out": (with_header(signature=""), {"beacon", "ranks"}),
-    "the round is left out": (with_header(round=None), {"beacon"}),
-}
-
-
 @pytest.mark.parametrize("cheat", CHEATS)
 def test_cheating_is_found_in_the_file_alone(cheat: str, faults_by_tool: Tool) -> None:
     draw, expected = CHEATS[cheat]
     assert faults_by_record(draw.text()) == expected
     assert faults_by_tool(draw.text()) == expected
-
-
-REMADE: dict[str, tuple[Draw, set[str]]] = {
-    "an entry is added": (
-        make_draw("set-aside", [*SHOES, *SHOES, *SHOES], {"shoe-42": 4}, signature=SIGNATURE),
-        {"root"},
-    ),
-    "a set-aside entry is removed": (with_lots(BEFORE, *AFTER).with_root(), {"root"}),
-    "the seed is another": (
-        make_draw("another", SHOES, {}, signature=SIGNATURE),
-        {"commitment", "root"},
-    ),
-    "the beacon is left out": (
-        make_draw("set-aside", SHOES, {}),
-        {"root", "beacon"},
-    ),
-}
 
 
 @pytest.mark.parametrize("cheat", REMADE)
@@ -182,52 +106,49 @@ def test_a_file_that_was_made_anew_is_not_the_published_one(
     assert faults_by_tool(draw.text(), published_of(DRAW)) == expected
 
 
+def test_an_invented_signature_is_found_where_signatures_are_verified(faults_by_tool: Tool) -> None:
+    assert faults_by_record(FORGED.text(), published_of(DRAW)) == {"beacon"}
+    assert faults_by_tool(FORGED.text(), published_of(DRAW)) == set()
+
+
 def test_another_round_with_the_same_signature_is_found_by_the_signature() -> None:
     assert faults_by_record(with_header(round=ROUND + 1).text()) == {"beacon"}
 
 
-def test_another_beacon_than_the_published_one_is_found() -> None:
-    none = Published(beacon="")
+def test_a_beacon_that_was_not_published_is_found(faults_by_tool: Tool) -> None:
+    none = published_of(DRAW)._replace(beacon="", round=None)
     assert faults_by_record(DRAW.text(), none) == {"beacon"}
+    assert faults_by_tool(DRAW.text(), none) == {"beacon"}
 
 
-# --- Malformed files ------------------------------------------------------------------------------
+@pytest.mark.parametrize("published", [Published(beacon="quicknet"), Published(round=ROUND)])
+def test_a_published_beacon_that_the_file_lacks_is_found(published: Published) -> None:
+    assert faults_by_record(DRAWS[0].text(), published) == {"beacon"}
 
-HEADER = LINES[0]
-MALFORMED = {
-    "nothing": "",
-    "a header alone": HEADER,
-    "no end of the header": HEADER.rstrip("\n"),
-    "a header that is too long": " " * (1 << 20) + HEADER,
-    "no JSON": "draw\n" + "".join(LINES[1:]),
-    "JSON that is nested without end": "[" * 100_000 + "\n",
-    "no object": "[]\n" + "".join(LINES[1:]),
-    "another format": HEADER.replace("draw-1", "draw-2") + "".join(LINES[1:]),
-    "a field less": HEADER.replace('"sale":"set-aside",', "") + "".join(LINES[1:]),
-    "a field more": HEADER.replace('"sale"', '"more":1,"sale"') + "".join(LINES[1:]),
-    "a seed in capitals": HEADER.replace(DRAW.header.seed, DRAW.header.seed.upper())
-    + "".join(LINES[1:]),
-    "entries without end": HEADER.replace('"entries":13', '"entries":99999999999')
-    + "".join(LINES[1:]),
-    "a round that never comes": HEADER.replace('"round":6', '"round":99999999999')
-    + "".join(LINES[1:]),
-    "a fraction of an entry": HEADER.replace('"entries":13', '"entries":13.0') + "".join(LINES[1:]),
-    "entries that are true": HEADER.replace('"entries":13', '"entries":true') + "".join(LINES[1:]),
-    "a name with a line break": HEADER.replace('"set-aside"', '"set\\naside"') + "".join(LINES[1:]),
-    "less than no stock": HEADER.replace('"shoe-42":4', '"shoe-42":-4') + "".join(LINES[1:]),
-    "other columns": HEADER + "entry,sku\n" + "".join(LINES[2:]),
-    "windows line ends": DRAW.text().decode().replace("\n", "\r\n"),
-    "a short entry": "".join(LINES).replace(BEFORE.entry.hex, BEFORE.entry.hex[1:]),
-    "an entry in capitals": "".join(LINES).replace(BEFORE.entry.hex, BEFORE.entry.hex.upper()),
-    "no quantity": "".join(LINES).replace("shoe-42,1,0,4\n", "shoe-42,0,0,4\n"),
-    "a quantity with a zero before": "".join(LINES).replace("shoe-42,1,0,4\n", "shoe-42,01,0,4\n"),
-    "rank 0": "".join(LINES).replace("shoe-42,1,0,4\n", "shoe-42,1,0,0\n"),
-    "a column more": "".join(LINES).replace("shoe-42,1,0,4\n", "shoe-42,1,0,4,\n"),
-    "no end of the last line": "".join(LINES).rstrip("\n"),
-    "an empty line": "".join(LINES[:5]) + "\n" + "".join(LINES[5:]),
-    "a line without end": "".join(LINES[:4]) + "0" * 1000,
-    "bytes that are no text": "".join(LINES[:4]) + "\udcff\n",
-}
+
+def test_lines_after_an_entry_too_many_are_not_read(faults_by_tool: Tool) -> None:
+    text = "".join([*LINES, LINES[-1], "?" * 3_000_000]).encode()
+    assert faults_by_record(text) == faults_by_tool(text) == {"entries", "root"}
+
+
+def test_the_document_lists_the_faulty_vectors() -> None:
+    document = (FOLDER.parent / "draw.md").read_text()
+    for name, (_, *faults) in PUBLISHED_FAULTS.items():
+        found = re.search(rf"^\| `{name}` \| .+ \| (.+) \| (.+) \|$", document, re.M)
+        assert found, name
+        for said, checks in zip(found.groups(), faults, strict=True):
+            assert set(re.findall(r"`(\w+)`", said)) == (checks or set()), name
+            assert ("malformed" in said) == (checks is None), name
+
+
+@pytest.mark.parametrize("name", PUBLISHED_FAULTS)
+def test_the_faulty_vectors_have_the_faults_that_are_said(name: str) -> None:
+    text, alone, compared = PUBLISHED_FAULTS[name]
+    assert faults_by_record(text) == alone
+    assert faults_by_record(text, published_of(DRAW)) == compared
+
+
+# --- Files of another form ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", MALFORMED)

@@ -1,87 +1,17 @@
-"""The test vectors of docs/draw.md: three draws as files, and what they give.
+"""The test vectors of docs/draw.md: draws as files, what they give, and files with faults.
 
 `python -m orders.draws.tests.vectors` writes them; a test says whether they are up to date.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-from orders.draws import beacon, merkle, ranking, record, seed
-from orders.draws.tests.drand import ROUND, SIGNATURE
+from orders.draws import merkle, ranking, record
+from orders.draws.tests.faulty import PUBLISHED_FAULTS
+from orders.draws.tests.made_draws import DRAWS, Draw
 
 FOLDER = Path(__file__).resolve().parents[3] / "docs" / "draw"
-
-
-class Draw(NamedTuple):
-    """A record and the proof of one entry."""
-
-    header: record.Header
-    lots: list[record.Lot]
-
-    def with_root(self) -> "Draw":
-        """The draw with the root of its sale and lots: the file agrees with itself."""
-        root = merkle.root_of(record.leaves(self.header, self.lots)).hex()
-        return Draw(replace(self.header, root=root), self.lots)
-
-    def text(self) -> bytes:
-        return b"".join(record.write(self.header, self.lots))
-
-    @property
-    def randomness(self) -> bytes:
-        return beacon.randomness_of(bytes.fromhex(self.header.signature))
-
-
-def make_draw(
-    sale: str,
-    wishes: Sequence[tuple[str, int]],
-    stock: dict[str, int],
-    *,
-    signature: bytes = b"",
-    set_aside: Sequence[int] = (),
-) -> Draw:
-    """A draw that is always the same. `wishes` are sku and quantity by leaf, `set_aside` has leaves."""
-    chosen = sha256(f"seed of {sale}".encode()).digest()
-    ids = sorted(
-        UUID(bytes=sha256(f"{sale} {leaf}".encode()).digest()[:16]) for leaf in range(len(wishes))
-    )
-    drawn = [entry for leaf, entry in enumerate(ids) if leaf not in set_aside]
-    ordered = ranking.order_by_rank(chosen, beacon.randomness_of(signature), drawn)
-    rank = {entry: number for number, entry in enumerate(ordered, 1)}
-    lots = [
-        record.Lot(entry, *wish, entry not in rank, rank.get(entry))
-        for entry, wish in zip(ids, wishes, strict=True)
-    ]
-    header = record.Header(
-        sale=sale,
-        commitment=seed.commit(chosen),
-        seed=chosen.hex(),
-        beacon=beacon.NAME if signature else "",
-        round=ROUND if signature else None,
-        signature=signature.hex(),
-        root="",
-        entries=len(lots),
-        stock=stock,
-    )
-    return Draw(header, lots).with_root()
-
-
-SHOES = [("shoe-42", 1), ("shoe-43", 2), ("shoe-42", 2), ("shoe-43", 1), ("shoe-42", 1)]
-DRAWS = [
-    make_draw("three", [("poster", 1)] * 3, {"poster": 2}),
-    make_draw("beacon", [*SHOES, *SHOES[:2]], {"shoe-42": 3, "shoe-43": 2}, signature=SIGNATURE),
-    make_draw(
-        "set-aside",
-        [*SHOES, *SHOES, ("cap", 1), ("shoe-42", 1), ("shoe-43", 1)],
-        {"shoe-42": 4, "shoe-43": 3},
-        signature=SIGNATURE,
-        set_aside=[1, 8, 12],
-    ),
-]
 
 
 def expected_of(draw: Draw) -> dict[str, Any]:
@@ -96,19 +26,32 @@ def expected_of(draw: Draw) -> dict[str, Any]:
         "rank_keys": [
             "" if lot.set_aside else ranking.rank_key(*salt, lot.entry).hex() for lot in draw.lots
         ],
-        "proof_of_leaf_1": [node.hex() for node in merkle.prove(hashes, 1, len(hashes))],
+        "proof_of_leaf_1": _prove_leaf_1(hashes),
         "winners": [entry.hex for entry in ranking.winners(wishes, draw.header.stock)],
     }
+
+
+def _prove_leaf_1(hashes: list[bytes]) -> list[str] | None:
+    """The proof of the first entry; None if there is none."""
+    if len(hashes) < 2:
+        return None
+    return [node.hex() for node in merkle.prove(hashes, 1, len(hashes))]
 
 
 def files() -> dict[str, bytes]:
     """The files of the vectors, by name."""
     expected = {draw.header.sale: expected_of(draw) for draw in DRAWS}
     drawn = {f"{draw.header.sale}.csv": draw.text() for draw in DRAWS}
-    return {**drawn, "expected.json": json.dumps(expected, indent=2).encode() + b"\n"}
+    faulty = {f"faults/{name}.csv": fault.text for name, fault in PUBLISHED_FAULTS.items()}
+    found = {name: fault.found() for name, fault in PUBLISHED_FAULTS.items()}
+    return {**drawn, **faulty, "expected.json": _as_json(expected), "faults.json": _as_json(found)}
+
+
+def _as_json(known: object) -> bytes:
+    return json.dumps(known, indent=2).encode() + b"\n"
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "faults").mkdir(parents=True, exist_ok=True)
     for name, content in files().items():
         (FOLDER / name).write_bytes(content)
