@@ -64,8 +64,8 @@ WHERE o.place IS DISTINCT FROM CASE WHEN l.rank <= d.allotted THEN l.rank END
   AND d.root <> '' AND (%(sale)s::bigint IS NULL OR s.id = %(sale)s)
 GROUP BY s.id
 """
-# An order that is passed over wants more units than were left then. So a later one that got units wanted fewer.
-# Rejected by a draw, it no longer waits when standby begins after it.
+# An order that is passed over wants more units than were left then. So a later one that got units wanted
+# fewer. Rejected by a draw, it no longer waits when standby begins after it.
 _PASSED_OVER = """
 SELECT s.slug, passed.sku, count(*) AS orders, min(passed.place) AS place
 FROM (
