@@ -439,10 +439,10 @@ def test_a_seed_under_another_key_holds_the_draw(make_sale: MakeSale) -> None:
     sale = make_sale(stock=2, draw_in=60)
     freeze(sale)
     with patch.object(seed, "open_sealed", side_effect=seed.Unsealable("another key")):
-        with pytest.raises(seed.Unsealable):
-            steps.advance(sale.pk)
+        assert not steps.advance(sale.pk)
         assert hindrance(sale) == Hindrance.KEY
-    draw(sale)
+    with patch.object(reveal, "_PAUSE", 0.0):
+        draw(sale)
 
 
 # --- While it runs --------------------------------------------------------------------------------
