@@ -80,6 +80,8 @@ def sales() -> Iterator[MakeSale]:
         draw_in: float | None = None,
         standby: bool = False,
         beacon: str = "",
+        per_address: int = 0,
+        entrants: str = "",
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -92,6 +94,8 @@ def sales() -> Iterator[MakeSale]:
             hold_minutes=hold,
             draw_at=None if draw_in is None else now + timedelta(seconds=draw_in),
             standby=standby,
+            per_address=per_address,
+            entrants=entrants,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one

@@ -53,12 +53,13 @@ class Shopper:
         closing: asyncio.Event | None = None,
         seed: str = "",
         habit: str = "",
+        source: str = "",
     ) -> None:
         self._site, self.slug = site, slug
         self.closing = closing or asyncio.Event()
         self.random = random.Random(seed or None)  # noqa: S311  # chooses variants, protects nothing
         self.log = Log(habit)
-        self.browser = Browser(site)
+        self.browser = Browser(site, source)
         self._answered: dict[str, asyncio.Event] = {}  # by accepted purchase; set when final
         self._unsure: dict[str, tuple[Form, object]] = {}
         self._forms: dict[str, tuple[Form, object]] = {}

@@ -162,6 +162,10 @@ DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new pro
 
 # --- Draws -----------------------------------------------------------------------------------
 
+# The beacon of new draws: none, or drand's quicknet.
+DRAW_BEACON = {"NONE": "", "QUICKNET": "quicknet"}[
+    variables.choice("DRAW_BEACON", "NONE", "NONE", "QUICKNET")
+]
 # Servers of drand's public beacon, all asked at once. Each answer is verified.
 DRAND_URLS = variables.origins(
     "DRAND_URLS",
@@ -213,6 +217,11 @@ EMAIL_TIMEOUT = 10  # seconds without a word from the server
 ANYMAIL = {**_mail_server.get("ANYMAIL", {}), "REQUESTS_TIMEOUT": (5, 20)}  # to connect, to answer
 MAIL_FROM = variables.mail_address("MAIL_FROM") or f"shop@{urlsplit(SITE_URL).hostname}"
 MAIL_REPLY_TO = variables.mail_address("MAIL_REPLY_TO")
+
+# --- Sign-in -----------------------------------------------------------------------------------
+
+# A file of domains, one a line, whose e-mail addresses are not accepted: they are made for one mail.
+DISPOSABLE_DOMAINS = variables.lines("DISPOSABLE_DOMAINS")
 
 # --- Django ----------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import base64
 import os
 from collections.abc import Callable
 from email.utils import formataddr, parseaddr
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -44,6 +45,20 @@ def words(name: str, default: list[str]) -> list[str]:
 
 def _split(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def lines(name: str) -> frozenset[str]:
+    """The lines of the file that the variable names, in small letters, without empty ones and those that
+    begin with #."""
+
+    def parse(raw: str) -> frozenset[str]:
+        try:
+            found = Path(raw).read_text(encoding="utf-8").lower().splitlines()
+        except OSError:
+            raise ValueError(name) from None
+        return frozenset(line for each in found if (line := each.strip()) and line[0] != "#")
+
+    return _read(name, frozenset(), parse, "the path of a file that can be read, in UTF-8")
 
 
 def fernet_keys(name: str) -> list[str]:

@@ -42,10 +42,10 @@ def allot(
 ) -> list[Decision]:
     """Decide entries in line order, by stock and by the rules of the sale.
 
-    An entry whose form showed something else than the variant is now gets nothing. `variants`,
-    `claimed` (units by shopper) and `sale` must be read under the locks of settlement. Its clock and
-    status do not matter: a purchase that was accepted before a pause or the close is decided as one
-    before it.
+    An entry whose form showed something else than the variant is now gets nothing, nor does one of a
+    shopper who lacks the proof that the sale asks for. `variants`, `claimed` (units by shopper) and `sale`
+    must be read under the locks of settlement. Its clock and status do not matter: a purchase that was
+    accepted before a pause or the close is decided as one before it.
     """
     by_sku = {variant.sku: variant for variant in variants}
     left = {variant.sku: variant.stock for variant in by_sku.values()}
@@ -59,6 +59,8 @@ def allot(
         variant = by_sku.get(entry.sku)
         if variant is None or entry.quantity < 1:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.ERROR))
+        elif entry.lacks:
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, entry.lacks))
         elif entry.shown and entry.shown != now[entry.sku]:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.CHANGED))
         elif units[entry.shopper] + entry.quantity > limit or (lots and units[entry.shopper]):

@@ -32,6 +32,8 @@ class Order(models.Model):
         SOLD_OUT = "sold_out"
         LIMIT = "limit"
         CHANGED = "changed"  # the variant was changed between the click and the decision
+        SIGN_IN = "sign_in"  # the sale asks for a verified e-mail address
+        NO_CODE = "no_code"  # or for an access code, and the shopper has none
         ERROR = "error"
         NOT_DRAWN = "not_drawn"
         SET_ASIDE = "set_aside"  # cancelled by staff before the draw
@@ -119,7 +121,15 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     status="rejected",
-                    reason__in=["sold_out", "limit", "changed", "error", "not_drawn"],
+                    reason__in=[
+                        "sold_out",
+                        "limit",
+                        "changed",
+                        "sign_in",
+                        "no_code",
+                        "error",
+                        "not_drawn",
+                    ],
                 )
                 | Q(status="cancelled", reason="set_aside")
                 | (~Q(status="rejected") & Q(reason="")),

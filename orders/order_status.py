@@ -29,8 +29,10 @@ class Status(TextChoices):
 
 OWNING = (Status.HELD, Status.CONFIRMED)
 
-# SQL: the units of an order that count against its shopper's limit, owned or waiting.
-CLAIMED = "CASE WHEN status = 'waiting' THEN quantity ELSE owned END"
+# SQL: the units of an order that count against its shopper's limit: owned, waiting, or set aside by staff,
+# so that the shopper does not enter once more.
+CLAIMED = "CASE WHEN status = 'waiting' OR reason = 'set_aside' THEN quantity ELSE owned END"
+HAS_CLAIM = "(owned > 0 OR status = 'waiting' OR reason = 'set_aside')"
 
 # The arrows: the only changes of an order. A status without arrows is final.
 ARROWS: dict[Status, tuple[Status, ...]] = {

@@ -21,7 +21,7 @@ from inventory.gate.state import Snapshot, View
 from inventory.models import Sale
 from orders import replication
 from orders.draws import rules
-from orders.order_status import CLAIMED
+from orders.order_status import CLAIMED, HAS_CLAIM
 
 _PATIENCE = 5.0  # seconds for a gate to be rebuilt, or for an answer to be replicated
 _PAUSE = 0.1
@@ -49,7 +49,7 @@ _OVER_LIMIT = f"""
 SELECT s.slug, o.shopper, o.units, s.greatest_limit
 FROM inventory_sale AS s JOIN (
     SELECT sale_id, shopper, sum({CLAIMED}) AS units FROM orders_order
-    WHERE (owned > 0 OR status = 'waiting') AND (%(sale)s::bigint IS NULL OR sale_id = %(sale)s)
+    WHERE {HAS_CLAIM} AND (%(sale)s::bigint IS NULL OR sale_id = %(sale)s)
     GROUP BY sale_id, shopper
 ) AS o ON o.sale_id = s.id AND o.units > s.greatest_limit
 """  # noqa: S608  # a constant
@@ -99,7 +99,7 @@ WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)
 """
 _UNITS = f"""
 SELECT replace(shopper::text, '-', ''), sum({CLAIMED}) FROM orders_order
-WHERE sale_id = %(sale)s AND (owned > 0 OR status = 'waiting')
+WHERE sale_id = %(sale)s AND {HAS_CLAIM}
   AND (%(shopper)s::uuid IS NULL OR shopper = %(shopper)s::uuid)
 GROUP BY shopper
 """  # noqa: S608  # a constant

@@ -1,5 +1,5 @@
 """The life of a sale: create, schedule, open, pause, resume, end, and change its window,
-limit or hold.
+limit, hold or standby.
 
 Each function is one transaction: it locks the sale, raises its version, writes the audit, and after
 the commit replicates to the gate. See `orders/changes.py` for the errors. `by` has at most 150
@@ -38,6 +38,10 @@ def create(
     terms: str = "",
     price_note: str = "",
     contact_days: int = 180,
+    draw_at: datetime | None = None,
+    standby: bool = False,
+    entrants: str = "",
+    per_address: int = 0,
     time_zone: str = "UTC",
     by: str,
     reason: str = "",
@@ -59,6 +63,10 @@ def create(
         terms=terms,
         price_note=price_note,
         contact_days=contact_days,
+        draw_at=draw_at,
+        standby=standby,
+        entrants=entrants,
+        per_address=per_address,
         time_zone=time_zone,
     )
     sale.full_clean(validate_constraints=False)
@@ -188,6 +196,22 @@ def change_hold(sale: int, minutes: int, *, by: str, reason: str = "") -> None:
             if minutes != was and (was == 0 or minutes < was):
                 raise NotPossible("The sale is public: its hold can only become longer.")
         locked.hold_minutes = minutes
+
+
+def change_standby(sale: int, standby: bool, *, by: str, reason: str = "") -> None:
+    """Let who comes too late wait in order, or not. Of a sale that is public it can only be switched on:
+    for clicks from now on, and for who is not drawn."""
+    with (
+        explain_refusals(),
+        change_sales([sale]) as (locked,),
+        auditing(Action.STANDBY, locked, by=by, reason=reason),
+    ):
+        _refuse_ended(locked)
+        if locked.standby == standby:
+            raise NotPossible(f"Standby is {'on' if standby else 'off'} already.")
+        if locked.status != Status.DRAFT and not standby:
+            raise NotPossible("The sale is public: its standby stays on.")
+        locked.standby = standby
 
 
 # --- Helpers ----------------------------------------------------------------------------------

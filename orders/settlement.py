@@ -36,6 +36,7 @@ from orders.models import Order
 from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
+    mark_unproven,
     place_of,
     read_locked_sale,
     write_statement,
@@ -127,7 +128,7 @@ def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> D
         sale, variants, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
             return None
-        fresh, bought = _fresh(entries, known)
+        fresh, bought = _fresh(mark_unproven(sale, entries, known), known)
         delta = _record_batch(sale, fresh, variants, bought, record)
     telemetry.count_settled(sale_id, len(fresh))
     logs.log_steps(_list_outcomes(sale_id, delta))
@@ -183,8 +184,7 @@ def _drop_strays(sale: int, raw: RawLine) -> bool:
 
 
 def _try_lock(sale: int) -> bool:
-    """Take the sale's advisory lock, until the transaction ends. Does not wait: false if another
-    settlement holds it."""
+    """Take the sale's advisory lock for the transaction. Does not wait: false if another has it."""
     _, locked = ask_together(
         BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale])
     )

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 from flashsale.database import Rows, Statement, require_transaction
@@ -10,17 +11,35 @@ from inventory import stock
 from inventory.gate.entries import Entry
 from inventory.models import Sale
 from orders.allotment import Decision
-from orders.order_status import CLAIMED
+from orders.models import Order
+from orders.order_status import CLAIMED, HAS_CLAIM
 
-_RULES = ("id", "version", "limit", "epoch", "hold_minutes", "draw", "standby", "waiting")
+_RULES = (
+    *("id", "version", "limit", "epoch", "hold_minutes"),
+    *("draw", "standby", "entrants", "waiting"),
+)
 
-# Known purchases, and the units that each shopper has claimed, in one round trip.
+_LACKING = {
+    Sale.Entrants.EMAIL.value: Order.Reason.SIGN_IN,
+    Sale.Entrants.CODE.value: Order.Reason.NO_CODE,
+}
+
+# Known purchases, the units that each shopper has claimed, and who has proven what the sale asks for, in one
+# round trip. PostgreSQL reads the proofs only where the sale asks for them.
 LOOK_UP = f"""
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL
 SELECT NULL::uuid, shopper, sum({CLAIMED})::integer FROM orders_order
-WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND (owned > 0 OR status = 'waiting')
+WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND {HAS_CLAIM}
 GROUP BY shopper
+UNION ALL
+SELECT shopper, shopper, 0 FROM accounts_knownshopper
+WHERE current AND shopper = ANY(%(shoppers)s::uuid[])
+  AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'email'
+UNION ALL
+SELECT shopper, shopper, 0 FROM accounts_accesscodeuse
+WHERE sale = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[])
+  AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'code'
 """  # noqa: S608  # a constant
 
 
@@ -33,7 +52,8 @@ _APART = 2**20
 # may give its rows in any order, but orders are written in that of their decision.
 _MOVE = """
 WITH raised AS (
-    UPDATE inventory_sale SET version = %(version)s, waiting = %(waiting)s, {counter} = {counter} + %(owning)s
+    UPDATE inventory_sale
+    SET version = %(version)s, waiting = %(waiting)s, {counter} = {counter} + %(owning)s
     WHERE id = %(sale)s
 ), {selling}, bought AS MATERIALIZED (
     SELECT id, name, option, sku, price, currency FROM inventory_product
@@ -59,11 +79,11 @@ WRITE = _MOVE.format(counter="confirmed", selling=stock.SELLING) + _INSERT.forma
     column="", value="", array="", name="", apart=_APART
 )
 # The same for a sale with a hold. All holds of a batch end together, in whole milliseconds, as the
-# gate keeps them. Gives that end. Only a held order has a network: others need none.
+# gate keeps them. Gives that end. Only a held or waiting order has a network: others need none.
 _HELD = _INSERT.format(
     column=", hold_until, network",
     value=""", CASE WHEN status = 'held' THEN (SELECT until FROM clock) END,
-       CASE WHEN status = 'held' THEN network ELSE '' END""",
+       CASE WHEN status IN ('held', 'waiting') THEN network ELSE '' END""",
     array=", %(networks)s::text[]",
     name=", network",
     apart=_APART,
@@ -98,14 +118,25 @@ def read_locked_sale(sale: int, rows: Rows) -> Sale:
 
 
 def look_up_statement(sale: int, entries: list[Entry]) -> Statement:
-    """The statement whose rows are (purchase, None, 0) for each entry that is an order already, and
-    (None, shopper, units) for each shopper of the entries who owns units, or waits for them."""
+    """The statement whose rows are (purchase, None, 0) for each entry that is an order already,
+    (None, shopper, units) for each shopper of the entries who owns units, or waits for them, and
+    (shopper, shopper, 0) for each who has proven what the sale asks for."""
     asked = {
         "sale": sale,
         "purchases": array_of({entry.purchase.hex for entry in entries}),
         "shoppers": array_of({entry.shopper.hex for entry in entries}),
     }
     return LOOK_UP, asked
+
+
+def mark_unproven(sale: Sale, entries: list[Entry], rows: Rows) -> list[Entry]:
+    """The entries; those of shoppers who have not proven what the sale asks for are marked. The web process
+    that accepted them looked at a cookie only. `rows` are those of `look_up_statement`."""
+    reason = _LACKING.get(sale.entrants)
+    if reason is None:
+        return entries
+    proven = {shopper for purchase, shopper, _ in rows if purchase == shopper}
+    return [e if e.shopper in proven else replace(e, lacks=reason) for e in entries]
 
 
 def place_of(sale: Sale, nth: int) -> int | None:

@@ -104,6 +104,7 @@ class SaleCard:
     ask: str = ""  # at the checkout: `email` or `address`
     payment: str = ""  # the provider's name
     price_note: str = ""
+    entrants: str = ""  # who may buy: `email` or `code`; "": anyone
     # Rendered from this card, and gone with it.
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -178,6 +179,7 @@ def _card(sale: Sale) -> SaleCard:
         ask=sale.ask,
         payment=sale.payment,
         price_note=sale.price_note,
+        entrants=sale.entrants,
         version=sale.version,
         finished=sale.finished,
         variants=tuple(variants),

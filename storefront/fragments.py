@@ -26,7 +26,8 @@ from storefront.rendered import Rendered, placeholder, render
 NOTICES = frozenset(
     answer.code
     for answer in ClickAnswer
-    if (answer.gate_codes and 400 <= answer.status < 500) or answer is ClickAnswer.COOKIES
+    if (answer.gate_codes and 400 <= answer.status < 500)
+    or answer in (ClickAnswer.COOKIES, ClickAnswer.SIGN_IN, ClickAnswer.NO_CODE)
 )
 
 Purchase = tuple[UUID, Answer, Bought | None]
@@ -40,17 +41,23 @@ _PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brin
 
 
 def render_sale_page(
-    live: LiveSale, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
+    live: LiveSale,
+    language: str,
+    shopper: UUID,
+    code: str,
+    own: Sequence[Purchase] | None,
+    entry: str = "",
 ) -> bytes:
     """Render the page with a fresh ticket in each form.
 
-    `code` is the notice to show, if it is one of NOTICES. `own` are the shopper's purchases, newest
-    first; None if unknown now.
+    `code` is the notice to show, if it is one of NOTICES. `entry` says who may buy. `own` are the
+    shopper's purchases, newest first; None if unknown now.
     """
     values = {
         "now": str(live.now),
         "notice": render_notice(code, language) if code in NOTICES else "",
         "own-known": "no" if own is None else "yes",
+        "entry": entry,
     }
     for number, variants in enumerate(live.card.choices):
         skus = {variant.sku for variant in variants}
@@ -141,6 +148,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
         "now": placeholder("now"),
         "notice": placeholder("notice"),
         "own_known": placeholder("own-known"),
+        "entry": placeholder("entry") if live.card.entrants else "",
     }
 
 

@@ -74,6 +74,11 @@ class LiveSale:
         return (self._from_gate or self.card).limit
 
     @property
+    def bounds_networks(self) -> bool:
+        """Whether each network may take a number of units only. The gate has the rule: it is not shown."""
+        return bool(self.view and self.view.per_address)
+
+    @property
     def phase(self) -> str:
         status = (self._from_gate or self.card).status
         if self.card.finished or status == "ended" or self.now >= self.closes_at:

@@ -52,7 +52,7 @@ async def outcome(request: Request, purchase: str) -> Response:
         found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
-    if live is None or found is None or not (has_key or _is_of(found, request.shopper)):
+    if live is None or found is None or not (has_key or _is_of(found, request)):
         return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
@@ -143,8 +143,8 @@ def _open_by_link(request: Request, purchase: UUID) -> Response | None:
     return redirect(f"/orders/{purchase}/", (b"set-cookie", cookie.encode()))
 
 
-def _is_of(found: Found, shopper: UUID | None) -> bool:
-    return shopper is not None and found.answer.shopper == shopper.hex
+def _is_of(found: Found, request: Request) -> bool:
+    return any(found.answer.shopper == shopper.hex for shopper in request.own_shoppers)
 
 
 # --- Finding the purchase -------------------------------------------------------------------------

@@ -17,6 +17,7 @@ def describe_sale(live: LiveSale, shopper: UUID) -> dict[str, object]:
         "opens_at": moment_of(live.opens_at),
         "closes_at": moment_of(live.closes_at),
         "server_time": moment_of(live.now),
+        **({"entrants": live.card.entrants} if live.card.entrants else {}),
         **_describe_checkout(live.card),
         **describe_offer(live, shopper),
     }

@@ -215,6 +215,7 @@ def click(
     bound: int = 1000,
     shown: str = "",
     network: str = "",
+    networks: tuple[str, ...] = (),
 ) -> Verdict:
     """One click at the gate, without the server in front of it."""
     variant = sku or skus(sale)[0]
@@ -231,6 +232,7 @@ def click(
             bound=bound,
             shown=shown,
             network=network,
+            networks=networks,
         )
     )
 

@@ -69,7 +69,8 @@ class Entry:
     """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in
     units. `shown` is the digest of the variant as the form showed it (`inventory/shown.py`), in hex;
     "" from a web process of version 0.1.0. `network` is the keyed hash of the click's network
-    (`orders/networks.py`), in hex; "" in a sale without a hold."""
+    (`orders/networks.py`), in hex; "" in a sale without a hold. `lacks` is the reason for which settlement
+    rejects it whatever is in stock; "" in the line."""
 
     id: str
     purchase: UUID
@@ -79,6 +80,7 @@ class Entry:
     accepted_at: datetime
     shown: str = ""
     network: str = ""
+    lacks: str = ""
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":

@@ -2,7 +2,7 @@
 -- Apply one part of a delta that PostgreSQL has committed: rules and stock as absolute values, and the orders
 -- that changed since `from`. May write when memory is full, because it is the script that frees memory.
 --
--- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent networks
 -- ARGV  one JSON object:
 --   from, to     the versions of the sale between which these orders changed
 --   last         whether this part completes the delta; only then rules, stock and version are set

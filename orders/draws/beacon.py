@@ -76,14 +76,16 @@ def randomness_of(signature: bytes) -> bytes:
 def fetch(number: int) -> bytes:
     """Fetch the round's signature from the first of DRAND_URLS that has a valid one.
 
-    Takes at most PATIENCE seconds. Raises NotYet and BeaconAway.
+    Takes at most PATIENCE seconds; a thread of each slow server ends later, so pause between two calls.
+    Raises NotYet and BeaconAway.
     """
     due = time_of(number)
     if due > datetime.now(UTC):
         raise NotYet(f"Round {number} of {NAME} is due at {due:%Y-%m-%d %H:%M:%S} UTC.")
     answers: queue.SimpleQueue[tuple[bytes, str]] = queue.SimpleQueue()
     for server in settings.DRAND_URLS:
-        threading.Thread(target=_ask, args=(server, number, answers), daemon=True).start()
+        asked = (server, number, answers)
+        threading.Thread(target=_ask, args=asked, name=f"drand {server}", daemon=True).start()
     return _first_valid(number, answers, len(settings.DRAND_URLS))
 
 

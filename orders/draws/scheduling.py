@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from django.conf import settings
+
 from flashsale.database import read_clock, require_transaction
 from inventory.models import Sale
 from orders.changes import NotPossible
@@ -33,3 +35,9 @@ def commit(sale: Sale, beacon: str = "") -> None:
         beacon=beacon,
         round=quicknet.first_round_after(sale.draw_at + AHEAD) if beacon else None,
     )
+
+
+def usual_beacon(sale: Sale) -> str:
+    """The beacon that a draft with a draw gets if staff do not name one (DRAW_BEACON)."""
+    is_bound_now = sale.draw_at is not None and sale.status == Sale.Status.DRAFT
+    return settings.DRAW_BEACON if is_bound_now else ""

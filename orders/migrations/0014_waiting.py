@@ -216,6 +216,8 @@ class Migration(migrations.Migration):
                     ("sold_out", "Sold Out"),
                     ("limit", "Limit"),
                     ("changed", "Changed"),
+                    ("sign_in", "Sign In"),
+                    ("no_code", "No Code"),
                     ("error", "Error"),
                     ("not_drawn", "Not Drawn"),
                     ("set_aside", "Set Aside"),
@@ -244,7 +246,18 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(
-                        ("reason__in", ["sold_out", "limit", "changed", "error", "not_drawn"]),
+                        (
+                            "reason__in",
+                            [
+                                "sold_out",
+                                "limit",
+                                "changed",
+                                "sign_in",
+                                "no_code",
+                                "error",
+                                "not_drawn",
+                            ],
+                        ),
                         ("status", "rejected"),
                     ),
                     models.Q(("reason", "set_aside"), ("status", "cancelled")),

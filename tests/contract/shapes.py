@@ -25,11 +25,14 @@ WORDS = {
     "closed": "over",
     "changed": "has changed since",
     "limit": "more than one shopper may buy",
+    "network": "more than this sale allows from one network",
     "rate_limited": "too fast",
     "product": "not part of the sale",
     "quantity": "whole number",
     "ticket": "fresh one",
     "cookies": "needs a cookie",
+    "sign_in": "with a verified e-mail address",
+    "no_code": "with an access code",
     "ticket_reused": "bought something else already",
 }
 

@@ -58,6 +58,15 @@ def limit_used_up(make_sale: MakeSale, shopper: Shopper) -> Sale:
     return sale
 
 
+def taken_by_the_network(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    """Somebody else behind the same address was first."""
+    sale = make_sale(per_address=1)
+    neighbour = Shopper(shopper.url)
+    with neighbour.client:
+        neighbour.buy(sale)
+    return sale
+
+
 def changed(make_sale: MakeSale, shopper: Shopper) -> Sale:
     """The shopper still has the form from before."""
     sale = make_sale()
@@ -84,6 +93,7 @@ REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
     "changed since the form was made": (changed, 1, "changed"),
     "more than the limit": (more_than_the_limit, 2, "limit"),
     "limit used up": (limit_used_up, 2, "limit"),
+    "taken by others of the network": (taken_by_the_network, 1, "network"),
 }
 
 

@@ -11,7 +11,7 @@ SIGNATURE = bytes.fromhex(
     "b713718a38ae728dfd477991af2822e08d2f305e47718cef9f7848ce4050e7be41076862b98fad56e91a6b85b89cd97b"
 )
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Answer = Callable[[BaseHTTPRequestHandler], object]
 
 
 def answer_round(handler: BaseHTTPRequestHandler, signature: bytes = SIGNATURE) -> None:

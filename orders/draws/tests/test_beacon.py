@@ -1,8 +1,11 @@
 """A round of the beacon is known by its time, and taken from any server, if drand has signed it."""
 
+import gzip
+import json
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -88,13 +91,18 @@ def hang(until: threading.Event, handler: BaseHTTPRequestHandler) -> None:
     until.wait(60)
 
 
-def drip(until: threading.Event, handler: BaseHTTPRequestHandler) -> None:
+def drip_header(until: threading.Event, handler: BaseHTTPRequestHandler) -> None:
     """Send a byte now and then, so that no single read times out."""
-    handler.send_response(200)
-    handler.end_headers()
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
     while not until.wait(0.05):
-        handler.wfile.write(b" ")
-        handler.wfile.flush()
+        handler.wfile.write(b"x")
+
+
+def drip_body(until: threading.Event, handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    with suppress(OSError):
+        while not until.wait(0.05):
+            handler.wfile.write(b" ")
 
 
 def test_a_round_is_fetched_by_its_number_and_chain(settings: Settings) -> None:
@@ -115,6 +123,19 @@ def test_one_good_server_is_enough(settings: Settings) -> None:
     until.set()
 
 
+def test_a_compressed_answer_is_read(settings: Settings) -> None:
+    body = gzip.compress(json.dumps({"signature": SIGNATURE.hex()}).encode())
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+    assert fetch_from(settings, lambda handler: handler.wfile.write(head + body)) == SIGNATURE
+
+
+def test_a_redirect_is_not_followed(settings: Settings) -> None:
+    with serving(answer_round) as other:
+        head = f"HTTP/1.1 302 Found\r\nLocation: {other}/{ROUND}\r\n\r\n".encode()
+        with pytest.raises(beacon.BeaconAway):
+            fetch_from(settings, lambda handler: handler.wfile.write(head))
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -125,13 +146,12 @@ def test_one_good_server_is_enough(settings: Settings) -> None:
         partial(answer_text, text='{"signature": 7}'),
         partial(answer_text, text='{"signature": "xy"}'),
         partial(answer_text, text="[" * 4096),
-        partial(answer_text, text="1" * 100_000),
+        partial(answer_text, text=" " * 20_000 + json.dumps({"signature": SIGNATURE.hex()})),
         lambda handler: handler.wfile.write(b"\0\0\n\n"),
         lambda handler: handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
         lambda handler: handler.wfile.write(
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip"
         ),
-        lambda handler: handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: //[\r\n\r\n"),
         lambda handler: None,
     ],
 )
@@ -149,9 +169,11 @@ def test_a_server_that_is_not_there_is_a_beacon_away(settings: Settings) -> None
             beacon.fetch(ROUND)
 
 
-@pytest.mark.parametrize("slow", [hang, drip])
+@pytest.mark.parametrize("slow", [hang, drip_header, drip_body])
 def test_a_slow_server_is_given_up(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, slow: Answer
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    slow: Callable[[threading.Event, BaseHTTPRequestHandler], None],
 ) -> None:
     monkeypatch.setattr(beacon, "PATIENCE", 0.5)
     until, begun = threading.Event(), time.monotonic()
@@ -159,6 +181,22 @@ def test_a_slow_server_is_given_up(
         fetch_from(settings, partial(slow, until))
     assert time.monotonic() - begun < 30
     until.set()
+
+
+def test_a_server_that_sends_without_end_is_left(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beacon, "PATIENCE", 0.5)
+    until = threading.Event()
+    with serving(partial(drip_body, until)) as url:
+        settings.DRAND_URLS = [url]
+        with pytest.raises(beacon.BeaconAway):
+            beacon.fetch(ROUND)
+        asking = [thread for thread in threading.enumerate() if url in thread.name]
+        for thread in asking:
+            thread.join(30)
+        until.set()
+        assert not any(thread.is_alive() for thread in asking)
 
 
 def test_no_server_is_asked_before_the_rounds_time(settings: Settings) -> None:
