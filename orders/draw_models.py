@@ -7,7 +7,7 @@ from inventory.models import Sale
 
 
 class Draw(models.Model):
-    """The draw of a sale: its commitment, and what is published of it later.
+    """The draw of a sale: its commitment, and all that is published of it later.
 
     How far it is, `Sale.draw` says. Bytes are in hex, "" until they are known.
     """

@@ -1,8 +1,8 @@
 """Give the lots of a draw their outcomes, in order of rank, a batch per locked transaction.
 
-Winners get units, as `winners` in `orders/draws/ranking.py` says, of what was in stock at the freeze:
-anybody can compute them from the published file. Units that come meanwhile are for standby, or for sale
-by arrival, when the draw is done.
+Winners get units, as `winners` in `orders/draws/ranking.py` says, of the stock at the freeze: anybody can
+compute them from the published file. Units that come meanwhile are for standby, or for sale by arrival,
+when the draw is done.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor

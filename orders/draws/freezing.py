@@ -45,7 +45,7 @@ COPY (
 
 
 class Frozen(NamedTuple):
-    """Lots that are written, and what is published of them."""
+    """Lots that are written, and their published figures."""
 
     root: str
     entries: int
