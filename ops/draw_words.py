@@ -9,6 +9,11 @@ from inventory.models import Sale
 from orders.draws import steps
 from orders.models import Draw
 
+_PUBLISHED = (
+    *("commitment", "beacon", "round", "root", "entries", "stock", "allotted"),
+    *("seed", "signature", "scheduled_at", "frozen_at", "drawn_at"),
+)
+
 
 def draw_facts(sale: Sale, draw: Draw | None) -> dict[str, Any]:
     """For JSON. The seed is "" until it is revealed."""
@@ -21,9 +26,7 @@ def draw_facts(sale: Sale, draw: Draw | None) -> dict[str, Any]:
     }
     if draw is None:
         return known
-    names = ("commitment", "beacon", "round", "root", "entries", "stock", "allotted", "seed")
-    names += ("signature", "scheduled_at", "frozen_at", "drawn_at")
-    return known | {name: getattr(draw, name) for name in names}
+    return known | {name: getattr(draw, name) for name in _PUBLISHED}
 
 
 def draw_lines(sale: Sale, draw: Draw | None) -> list[str]:
