@@ -39,7 +39,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same in all modes of a drill."""
+    """The part of a drill that all its modes share."""
 
     bots: int  # identities of the bot
     addresses: int  # over which it spreads them

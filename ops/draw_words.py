@@ -1,4 +1,4 @@
-"""What `manage.py draw show` says: how far a draw is, and what is published of it so far."""
+"""What `manage.py draw show` says: how far a draw is, and its published facts so far."""
 
 from typing import Any
 
