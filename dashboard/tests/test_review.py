@@ -14,11 +14,13 @@ from accounts import contacts
 from accounts.contacts import Details
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, RUNS, browser_of, employ
+from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
 from orders import aside, networks, review, settlement
 from orders.models import Order
 from orders.review import Kind
-from tests.cast import click, new_purchase, new_shopper
+from orders.tickets import new_purchase
+from tests.cast import click
 from tests.draws import enter, make_draw
 
 SEES = (*LOOKS, "orders.view_order")

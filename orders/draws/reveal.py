@@ -12,7 +12,7 @@ from orders.models import Draw
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 10.0  # seconds until what was missing is tried again: other draws go on meanwhile
+_PAUSE = 10.0  # seconds until a missing part is asked for again: other draws go on meanwhile
 _tried: dict[int, float] = {}  # when it was missing, by sale
 
 # The order of `rank_key` in `orders/draws/ranking.py`.

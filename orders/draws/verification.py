@@ -1,4 +1,4 @@
-"""Check a draw against PostgreSQL: what was published, and what became of the entries.
+"""Check a draw against PostgreSQL: its published facts, and the outcomes of its entries.
 
 `orders/draws/record_check.py` checks the record as outsiders can. Here the orders are compared as well: the
 lots are their entries, and who was drawn has got units.

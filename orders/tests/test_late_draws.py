@@ -1,6 +1,7 @@
 """A draw that does not move is found, with the reason."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings as configured
@@ -26,7 +27,7 @@ def said(sale: Sale) -> str:
     return next((late.words for late in list_late_draws() if late.sale == sale), "")
 
 
-def due(make_sale: MakeSale, **rules: object) -> Sale:
+def due(make_sale: MakeSale, **rules: Any) -> Sale:
     sale = make_draw(make_sale, stock=2, **rules)
     enter(sale, ["192.0.2.1"])
     return sale
