@@ -60,7 +60,7 @@ FROM orders_lot AS l
 JOIN orders_draw AS d ON d.sale_id = l.sale_id
 JOIN orders_order AS o ON o.id = l.order_id
 JOIN inventory_sale AS s ON s.id = l.sale_id
-WHERE o.place IS DISTINCT FROM CASE WHEN l.rank <= d.allotted THEN l.rank END
+WHERE o.place IS DISTINCT FROM l.rank AND (o.place IS NOT NULL OR s.draw = 'done')
   AND d.root <> '' AND (%(sale)s::bigint IS NULL OR s.id = %(sale)s)
 GROUP BY s.id
 """
