@@ -109,6 +109,18 @@ def test_contacts_are_compared_only_when_asked_and_each_look_is_audited(
         assert hidden not in page
 
 
+def test_a_group_by_contact_is_a_look_too(browser: Client, make_sale: MakeSale) -> None:
+    sale = make_sale(hold=60)
+    orders = [_buy(sale), _buy(sale)]
+    for order in orders:
+        give_contact(order, **HOME)
+    [group] = review.list_contacts(sale)[Kind.ADDRESS]
+    page = read(browser, group_of(sale, "address", group.key))
+    assert all(Order.objects.get(pk=order).reference in page for order in orders)
+    assert "Lange" not in page
+    assert sale.audit.filter(action="looked").count() == 1
+
+
 def test_an_entry_is_known_by_the_contact_of_an_earlier_order(make_sale: MakeSale) -> None:
     """Before a draw nobody has been asked yet."""
     earlier, first, second = make_sale(hold=60), new_shopper(), new_shopper()
