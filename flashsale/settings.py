@@ -160,6 +160,19 @@ RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
+# --- Draws -----------------------------------------------------------------------------------
+
+# Servers of drand's public beacon, all asked at once. Each answer is verified.
+DRAND_URLS = variables.origins(
+    "DRAND_URLS",
+    [
+        "https://api.drand.sh",
+        "https://api2.drand.sh",
+        "https://api3.drand.sh",
+        "https://drand.cloudflare.com",
+    ],
+)
+
 # --- Checkout and payment --------------------------------------------------------------------
 
 SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead

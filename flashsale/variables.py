@@ -59,13 +59,13 @@ def fernet_keys(name: str) -> list[str]:
     return _read(name, [], parse, "keys of 32 bytes in URL-safe base64, comma-separated")
 
 
-def origins(name: str) -> list[str]:
+def origins(name: str, default: list[str] | None = None) -> list[str]:
     """A comma-separated list of origins, spelt as browsers do: in lower case, without a default port."""
 
     def parse(raw: str) -> list[str]:
         return [_parse_origin(word) for word in _split(raw)]
 
-    return _read(name, [], parse, "https://host or https://*.host, comma-separated")
+    return _read(name, default or [], parse, "https://host or https://*.host, comma-separated")
 
 
 def _parse_origin(raw: str) -> str:
