@@ -300,10 +300,11 @@ class Sale(models.Model):
             models.CheckConstraint(
                 condition=Q(draw="", draw_at=None)
                 | Q(
-                    draw__in=["open", "closed", "frozen", "done", "off"],
+                    draw__in=["open", "closed", "frozen", "done"],
                     draw_at__gt=F("opens_at"),
                     draw_at__lte=F("closes_at"),
-                ),
+                )
+                | Q(draw="off", draw_at__isnull=False),
                 name="sale_draw_in_window",
                 violation_error_message="The draw must be after the opening, and not after the close.",
             ),

@@ -124,6 +124,13 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
     return locked
 
 
+def refuse_during_draw(sale: Sale) -> None:
+    """Raises NotPossible while the draw of a locked sale runs: from the last entry until each has its
+    outcome nobody may change who takes part, or what can be won."""
+    if sale.draw in (Sale.Draw.CLOSED, Sale.Draw.FROZEN):
+        raise NotPossible("The draw is under way. This is possible again when it is done.")
+
+
 def check_arrow(order: Order, to: Order.Status) -> None:
     """Raises NotPossible if the order cannot get this status."""
     if not order.may_become(to):

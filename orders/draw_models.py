@@ -27,6 +27,7 @@ class Draw(models.Model):
     entries = models.PositiveIntegerField(null=True)
     stock = models.JSONField(default=dict)  # units by sku, at the freeze
     allotted = models.PositiveIntegerField(default=0)  # the highest rank with an outcome
+    left = models.JSONField(default=dict)  # what later ranks can get of `stock`
     scheduled_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True)
     drawn_at = models.DateTimeField(null=True)
@@ -38,10 +39,11 @@ class Draw(models.Model):
 class Lot(models.Model):
     """An entry as it was when the draw was frozen: a line of the published file."""
 
+    # Without constraints: lots are made from orders of that sale, which are never deleted. PostgreSQL would
+    # check and lock each of a million.
     order = models.OneToOneField(
-        "orders.Order", models.PROTECT, primary_key=True, related_name="lot"
+        "orders.Order", models.PROTECT, primary_key=True, related_name="lot", db_constraint=False
     )
-    # Without a constraint: its order is of that sale.
     sale = models.ForeignKey(Sale, models.PROTECT, db_constraint=False, db_index=False)
     leaf = models.PositiveIntegerField()  # its index in the tree, by order id
     sku = models.CharField(max_length=40)

@@ -302,6 +302,9 @@ class AuditEntry(models.Model):
     class Meta:
         ordering = ["-id"]
         verbose_name_plural = "audit"
+        indexes = [
+            models.Index(fields=["order"], condition=Q(order__isnull=False), name="audit_of_order"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()} by {self.actor}"

@@ -148,10 +148,11 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     models.Q(("draw", ""), ("draw_at", None)),
                     models.Q(
-                        ("draw__in", ["open", "closed", "frozen", "done", "off"]),
+                        ("draw__in", ["open", "closed", "frozen", "done"]),
                         ("draw_at__gt", models.F("opens_at")),
                         ("draw_at__lte", models.F("closes_at")),
                     ),
+                    models.Q(("draw", "off"), ("draw_at__isnull", False)),
                     _connector="OR",
                 ),
                 name="sale_draw_in_window",

@@ -1,7 +1,8 @@
 """Give waiting orders a place, and keep draws with their lots.
 
-PostgreSQL rewrites no table. The index reads the orders once, while writes wait: none waits yet. The next migration
-checks the new constraint for old rows. Processes of the last release neither read nor write any of this.
+PostgreSQL rewrites no table. The indexes read the orders and the audit once, while writes wait: no order waits yet.
+The next migration checks the new constraint for old rows. Processes of the last release neither read nor write any of
+this.
 """
 
 import django.db.models.deletion
@@ -140,6 +141,7 @@ class Migration(migrations.Migration):
                 ("entries", models.PositiveIntegerField(null=True)),
                 ("stock", models.JSONField(default=dict)),
                 ("allotted", models.PositiveIntegerField(default=0)),
+                ("left", models.JSONField(default=dict)),
                 ("scheduled_at", models.DateTimeField(auto_now_add=True)),
                 ("frozen_at", models.DateTimeField(null=True)),
                 ("drawn_at", models.DateTimeField(null=True)),
@@ -151,6 +153,7 @@ class Migration(migrations.Migration):
                 (
                     "order",
                     models.OneToOneField(
+                        db_constraint=False,
                         on_delete=django.db.models.deletion.PROTECT,
                         primary_key=True,
                         related_name="lot",
@@ -227,6 +230,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("status", "waiting")),
                 fields=["sale", "variant", "place"],
                 name="order_waiting",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="auditentry",
+            index=models.Index(
+                condition=models.Q(("order__isnull", False)),
+                fields=["order"],
+                name="audit_of_order",
             ),
         ),
         AddConstraintNotValid(
