@@ -76,7 +76,8 @@ def randomness_of(signature: bytes) -> bytes:
 def fetch(number: int) -> bytes:
     """Fetch the round's signature from the first of DRAND_URLS that has a valid one.
 
-    Takes at most PATIENCE seconds. Raises NotYet and BeaconAway.
+    Takes at most PATIENCE seconds; a thread of each slow server ends later, so pause between two calls.
+    Raises NotYet and BeaconAway.
     """
     due = time_of(number)
     if due > datetime.now(UTC):

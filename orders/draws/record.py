@@ -25,7 +25,7 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What is common to all entries. Bytes are in lower-case hex.
+    """The facts that all entries share. Bytes are in lower-case hex.
 
     Without a beacon `beacon` and `signature` are "", and `round` is None. `stock` has the units by sku at
     the freeze.
@@ -129,22 +129,26 @@ def _is_hex(*lengths: int) -> Any:
     )
 
 
+def _matches(form: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(form, value) is not None
+
+
 def _is_number(value: object, least: int, most: int) -> bool:
     return type(value) is int and least <= value <= most
 
 
 def _is_stock(value: object) -> bool:
     return isinstance(value, dict) and all(
-        re.fullmatch(_SKU, sku) and _is_number(units, 0, 1 << 31) for sku, units in value.items()
+        _matches(_SKU, sku) and _is_number(units, 0, 1 << 31) for sku, units in value.items()
     )
 
 
 _FORMS = {
-    "sale": lambda value: isinstance(value, str) and 0 < len(value) <= 200,
+    "sale": lambda value: _matches(r"[A-Za-z0-9_-]{1,200}", value),
     "commitment": _is_hex(64),
     "seed": _is_hex(64),
-    "beacon": lambda value: isinstance(value, str) and len(value) <= 40,
-    "round": lambda value: value is None or _is_number(value, 1, 1 << 53),
+    "beacon": lambda value: _matches("[a-z0-9]{0,40}", value),
+    "round": lambda value: value is None or _is_number(value, 1, 10_000_000_000),
     "signature": _is_hex(0, 96),
     "root": _is_hex(64),
     "entries": lambda value: _is_number(value, 0, MOST_ENTRIES),

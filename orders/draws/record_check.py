@@ -22,8 +22,8 @@ COMMITMENT, BEACON, ENTRIES, ROOT, SET_ASIDE, RANKS = CHECKS = (
 
 
 class Published(NamedTuple):
-    """What was published before the draw: commitment, beacon and round when it was scheduled, the root at
-    the freeze. None is not compared.
+    """The facts that were published before the draw: commitment, beacon and round when it was scheduled,
+    the root at the freeze. None is not compared.
 
     Without these, a record only agrees with itself: another seed, round or list of entries gives another
     record that does so, too.
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
 
 
 def check(record: Record, published: Published | None = None) -> list[Fault]:
-    """Check a record, and compare it with what was published. Returns the first fault of each check, in
+    """Check a record, and compare it with the published facts. Returns the first fault of each check, in
     the order of CHECKS. Raises Malformed.
 
     Reads the lots to their end. Takes 32 bytes of memory for each entry.
@@ -79,7 +79,7 @@ def _beacon_fault(header: Header, published: Published) -> str:
         stray = header.round is not None or header.signature
         return "There is a round or a signature without a beacon." if stray else ""
     if header.beacon != beacon.NAME:
-        return f"The beacon {header.beacon} is unknown."
+        return "The beacon is unknown."
     signature = bytes.fromhex(header.signature)
     if header.round is None or not beacon.is_valid(header.round, signature):
         return "The signature is not the beacon's for this round."
@@ -93,7 +93,7 @@ def _root_fault(header: Header, published: Published, root: str) -> str:
 
 
 class _Seen:
-    """What is noted of the lots while they pass. Rank keys are kept by rank, so that nothing is sorted."""
+    """Notes of the lots while they pass. Rank keys are kept by rank, so that nothing is sorted."""
 
     def __init__(self, header: Header) -> None:
         self._entries = header.entries
@@ -101,7 +101,7 @@ class _Seen:
         self._salt = bytes.fromhex(header.seed), randomness
         self._keys = bytearray(32 * header.entries)  # zeros where no lot has the rank
         self._lots = self._ranked = 0
-        self._in_order, self._ranks_fault, self.set_aside_fault = True, "", ""
+        self._in_order, self.set_aside_fault = True, ""
 
     def note_each(self, lots: Iterator[Lot]) -> Iterator[Lot]:
         last = b""
@@ -119,13 +119,8 @@ class _Seen:
         if lot.rank is None:
             return
         self._ranked += 1
-        place = slice(32 * lot.rank - 32, 32 * lot.rank)
-        if lot.rank > self._entries:
-            self._ranks_fault = f"Rank {lot.rank} is more than there are entries."
-        elif any(self._keys[place]):
-            self._ranks_fault = f"Two entries have rank {lot.rank}."
-        else:
-            self._keys[place] = rank_key(*self._salt, lot.entry)
+        if lot.rank <= self._entries:
+            self._keys[32 * lot.rank - 32 : 32 * lot.rank] = rank_key(*self._salt, lot.entry)
 
     def entries_fault(self) -> str:
         if self._lots != self._entries:
@@ -134,11 +129,12 @@ class _Seen:
         return "" if self._in_order else "The entries are not in order, or one is there twice."
 
     def ranks_fault(self) -> str:
-        if self._ranks_fault:
-            return self._ranks_fault
+        """A rank that is too large, or given twice, leaves another one empty."""
         last = bytes(32)
         for rank in range(1, self._ranked + 1):
             key = bytes(self._keys[32 * rank - 32 : 32 * rank])
+            if not any(key):
+                return f"No entry has rank {rank}."
             if key <= last:
                 return f"Rank {rank} is not that of seed, beacon and entry."
             last = key

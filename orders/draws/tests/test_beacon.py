@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -151,7 +152,9 @@ def test_a_server_that_is_not_there_is_a_beacon_away(settings: Settings) -> None
 
 @pytest.mark.parametrize("slow", [hang, drip])
 def test_a_slow_server_is_given_up(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, slow: Answer
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    slow: Callable[[threading.Event, BaseHTTPRequestHandler], None],
 ) -> None:
     monkeypatch.setattr(beacon, "PATIENCE", 0.5)
     until, begun = threading.Event(), time.monotonic()
