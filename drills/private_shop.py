@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 
@@ -100,11 +100,11 @@ def make_sale(
     *,
     hold: int = 0,
     wait: bool = True,
-    **rules: str,
+    **rules: Any,
 ) -> "Sale":
     """Make an open sale of so many variants, with so many units of each, which are held for `hold` minutes
-    (0: sold at once). `rules` are those of its checkout. With `wait`, its gate is ready when this
-    returns."""
+    (0: sold at once). `rules` are those of its checkout and of its entry. With `wait`, its gate is ready
+    when this returns."""
     from django.db import transaction
     from django.utils import timezone
 

@@ -25,8 +25,9 @@ def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
     owns nothing. False if it is cancelled already.
 
     One transaction, with the order's sale, the sales that list the variant now, the variant and the
-    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is at its end
-    or takes part in a draw that is under way, and the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
+    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is at its end or
+    takes part in a draw that is under way, and the errors of `orders/changes.py`. `by` has at most 150
+    characters, `reason` 200.
     """
     return _cancel_once(order, by, reason, tuple(Order.Status))
 

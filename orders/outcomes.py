@@ -1,7 +1,7 @@
 """What becomes of waiting orders: they get their units, a place, or a rejection, a batch in one statement.
 
 A draw (`orders/draws/`) or standby (`orders/standby.py`) decides it; both write it here, under the locks
-of the sale, the variants and the orders, in the order of `inventory/stock.py`.
+of the sale and the variants. These are enough: whatever changes a waiting order locks its sale.
 """
 
 import logging
@@ -19,6 +19,7 @@ from inventory.models import Sale
 from orders.allotment import add_waiting
 from orders.changes import NotReplicated, replicate_change
 from orders.models import Order
+from orders.settlement_statements import array_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ WHERE o.id = t.id AND o.status = 'waiting'
 
 
 class Waiting(NamedTuple):
-    """A waiting order, as it is when its row is locked."""
+    """A waiting order, as it is under the locks."""
 
     order: UUID
     variant: int
@@ -57,7 +58,7 @@ class Outcome(NamedTuple):
 def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
     """Write a batch of outcomes in the locked sale's new version: orders, stock, ledger and counts.
 
-    The caller has locked the orders and their variants too, and saves the sale. Nothing is put into the
+    The caller has locked the variants too, has read the orders under these locks, and saves the sale. Nothing is put into the
     outbox: of holds and rejections mail and payments are not told, and without a hold there is no checkout.
     """
     require_transaction()
@@ -73,15 +74,17 @@ def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
         "minutes": sale.hold_minutes,
         "sold": list(sold),
         "units": list(sold.values()),
-        "ids": [each.order.order for each in outcomes],
-        "statuses": [each.status.value for each in outcomes],
-        "reasons": [str(each.reason) for each in outcomes],
-        "places": [each.place for each in outcomes],
+        "ids": array_of(each.order.order.hex for each in outcomes),
+        "statuses": array_of(each.status.value for each in outcomes),
+        "reasons": array_of(str(each.reason) for each in outcomes),
+        "places": array_of("NULL" if each.place is None else each.place for each in outcomes),
     }
     with connection.cursor() as cursor:
         cursor.execute(_WRITE, asked)
         if cursor.rowcount != len(outcomes):
-            raise RuntimeError(f"sale {sale.pk}: an order waits no longer, although it was locked")
+            raise RuntimeError(
+                f"sale {sale.pk}: an order waits no longer, although its sale was locked"
+            )
     _count(sale, outcomes, len(given))
 
 

@@ -2,7 +2,9 @@
 
 PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica
 that changes while it is read: its numbers are read atomically and compared with PostgreSQL as it
-was at the gate's version. An answer that differs is read again, alone. One file: the queries and what compares their rows belong together.
+was at the gate's version. An answer that differs is read again, alone.
+
+One file: the queries belong to what compares their rows.
 """
 
 import time

@@ -38,8 +38,6 @@ SELECT id, product_id, sku, quantity FROM orders_order
 WHERE sale_id = %(sale)s AND status = 'waiting'
 ORDER BY place DESC NULLS FIRST, id LIMIT %(most)s
 """
-# An order that is taken back meanwhile is no longer waiting when the lock of its row is held.
-_LOCK = "FOR NO KEY UPDATE"
 _BEFORE = """
 SELECT count(*) FROM (
     SELECT FROM orders_order
@@ -134,19 +132,19 @@ def _decide(sale: Sale, variants: Iterable[Variant]) -> list[Outcome]:
         off = sale.draw == Sale.Draw.OFF
         reason = Order.Reason.NOT_DRAWN if off else Order.Reason.SOLD_OUT
         asked = {"sale": sale.pk, "most": BATCH}
-        last = _list(f"{_LAST} {_LOCK}", asked)
+        last = _list(_LAST, asked)
         return [Outcome(order, Order.Status.REJECTED, reason) for order in last]
     return []
 
 
 def _choose(sale: Sale, variants: Iterable[Variant]) -> list[Waiting]:
-    """The first that fit, of each variant in order of place, at most BATCH. Locks their rows."""
+    """The first that fit, of each variant in order of place, at most BATCH."""
     chosen: list[Waiting] = []
     for variant in variants:
         left, most = variant.stock, BATCH - len(chosen)
         if left == 0 or most == 0:
             continue
-        for order in _list_fitting(sale, variant, left, most=most, lock=_LOCK):
+        for order in _list_fitting(sale, variant, left, most=most):
             if order.quantity <= left:
                 left -= order.quantity
                 chosen.append(order)
@@ -157,11 +155,9 @@ def _variants_with_waiting(sale: Sale) -> QuerySet[Variant]:
     return Variant.objects.filter(listings__sale=sale, sku__in=sale.waiting)
 
 
-def _list_fitting(
-    sale: Sale, variant: Variant, left: int, *, most: int, lock: str = ""
-) -> list[Waiting]:
+def _list_fitting(sale: Sale, variant: Variant, left: int, *, most: int) -> list[Waiting]:
     asked = {"sale": sale.pk, "variant": variant.pk, "left": left, "most": most}
-    return _list(f"{_FIRST_THAT_FIT} {lock}", asked)
+    return _list(_FIRST_THAT_FIT, asked)
 
 
 def _list(statement: str, asked: dict[str, Any]) -> list[Waiting]:

@@ -5,21 +5,20 @@ anybody can compute them from the published file. Units that come meanwhile are 
 by arrival, when the draw is done.
 """
 
-import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 from django.db import connection
 from django.db.models.functions import Now
 
+from flashsale.database import give_back_after
 from inventory.models import Sale
 from orders import outcomes
 from orders.allotment import given_by
 from orders.changes import DoneBefore, change_unreplicated, lock_variants
 from orders.models import Draw, Order
 from orders.outcomes import Outcome, Waiting
-
-log = logging.getLogger(__name__)
 
 BATCH = 4000  # lots in a transaction: others wait for its locks some 0.2 s
 
@@ -28,7 +27,6 @@ SELECT l.rank, o.status, o.id, o.product_id, o.sku, o.quantity
 FROM orders_lot AS l JOIN orders_order AS o ON o.id = l.order_id
 WHERE l.sale_id = %(sale)s AND l.rank > %(allotted)s AND l.rank <= %(allotted)s + %(most)s
 ORDER BY l.rank
-FOR NO KEY UPDATE OF o
 """
 
 
@@ -38,8 +36,7 @@ def allot(sale_id: int) -> bool:
     django.db.DatabaseError."""
     if not Draw.objects.filter(pk=sale_id).exclude(seed="").exists():
         return False
-    written: list[Outcome] = []
-    moved = False
+    written: list[Outcome] | None = None
     with suppress(DoneBefore), change_unreplicated([sale_id]) as (sale,):
         variants = sale.variants.values_list("pk", flat=True)
         lock_variants(list(variants), [sale])
@@ -49,14 +46,30 @@ def allot(sale_id: int) -> bool:
         batch, ranks = _decide(sale, draw)
         outcomes.write(sale, batch)
         draw.allotted += ranks
-        if ranks < BATCH:
+        done = ranks < BATCH
+        if done:
             sale.draw = Sale.Draw.DONE
             draw.drawn_at = Now()
         draw.save(update_fields=["allotted", "left", "drawn_at"])
-        written, moved = batch, True
-    if moved:
-        outcomes.replicate(sale_id, written)
-    return moved
+        written = batch
+    if written is not None:
+        _tell(sale_id, written, wait_for_it=done)
+    return written is not None
+
+
+def _tell(sale: int, written: list[Outcome], *, wait_for_it: bool) -> None:
+    """Replicate a batch while the next one is written: Redis and PostgreSQL work at the same time."""
+    if before := _telling.pop(sale, None):
+        before.result()
+    telling = _teller.submit(give_back_after, outcomes.replicate, sale, written)
+    if wait_for_it:
+        telling.result()
+    else:
+        _telling[sale] = telling
+
+
+_teller = ThreadPoolExecutor(1, thread_name_prefix="draws")
+_telling: dict[int, Future[None]] = {}  # of which sale, in this process
 
 
 def _decide(sale: Sale, draw: Draw) -> tuple[list[Outcome], int]:

@@ -24,7 +24,7 @@ _PLACES = """
 SELECT s.slug, o.id, o.place
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
 WHERE o.status = 'waiting' AND (%(sale)s::bigint IS NULL OR s.id = %(sale)s)
-  AND (o.place IS NULL AND s.draw IN ('', 'done') OR o.place IS NOT NULL AND s.draw IN ('open', 'closed', 'off'))
+  AND CASE WHEN o.place IS NULL THEN s.draw IN ('', 'done') ELSE s.draw IN ('open', 'closed', 'off') END
 """
 _COMMITMENT = """
 SELECT s.slug, d.commitment

@@ -280,10 +280,10 @@ def test_a_purchase_that_could_not_be_processed_keeps_its_answer(
     click(sale, purchase, shopper)
     write = settlement._write
 
-    def refused(sale: Sale, decisions: list[Decision]) -> None:
+    def refused(sale: Sale, decisions: list[Decision], before: int = 0) -> int:
         if any(decision.status == Order.Status.CONFIRMED for decision in decisions):
             raise DataError
-        write(sale, decisions)
+        return write(sale, decisions, before)
 
     monkeypatch.setattr(settlement, "_write", refused)
     settlement.settle(sale.pk)
