@@ -6,13 +6,14 @@ from django.urls import include, path
 from dashboard import login
 from dashboard.metrics import metrics
 from ops import health
-from storefront import checkout, find_orders, views
+from storefront import checkout, draw_record, find_orders, views
 
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
     path("orders/find/", find_orders.find_orders, name="find-orders"),
     path("orders/<str:purchase>/checkout/", checkout.checkout, name="checkout"),
     path("orders/<str:purchase>/checkout/back", checkout.back),
+    path("sales/<slug:slug>/draw/entries.txt", draw_record.record, name="draw-record"),
     path("payments/", include("payments.urls")),
     path("dashboard/", include("dashboard.urls")),
     path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has

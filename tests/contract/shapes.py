@@ -24,6 +24,8 @@ WORDS = {
     "not_open": "not opened yet",
     "closed": "over",
     "changed": "has changed since",
+    "entered": "in the draw already",
+    "drawing": "takes no more entries",
     "limit": "more than one shopper may buy",
     "rate_limited": "too fast",
     "product": "not part of the sale",
