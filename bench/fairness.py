@@ -60,7 +60,7 @@ def _measure(out: Path, settings: Sequence[Setting]) -> list[Point]:
             if (mode.value, vars(setting)) in done:
                 continue
             say(f"{setting.bots:,} identities, addresses: {setting.addresses}, {LABELS[mode]}")
-            outcome = play(Site(f"http://{HOST}:{port}"), mode, setting, _SEED)
+            outcome = play(Site(f"http://{HOST}:{port}"), mode, setting, _SEED, len(points))
             points.append(outcome.as_json())
             out.write_text(json.dumps({"machine": about, "fairness": points}, indent=1))
     return points

@@ -42,6 +42,7 @@ def review_sale(request: HttpRequest, sale: int) -> HttpResponse:
         "aside": review.list_set_aside(shown),
         "may_compare": may_compare,
         "most": review.MOST_CONTACTS,
+        "shown": review.SHOWN,
     }
     if may_compare and "contacts" in request.GET:
         context["contacts"] = _compare_contacts(request, shown)

@@ -50,9 +50,9 @@ def drill(setting: Setting, modes: list[Mode], seed: int, say: "Say") -> list[Ou
 
         allow_many_sockets()
         outcomes = []
-        for mode in modes:
+        for run, mode in enumerate(modes):
             say(f"{LABELS[mode]}: {setting.bots:,} identities against {setting.people:,} people")
-            outcomes.append(play(Site(f"http://{HOST}:{port}"), mode, setting, seed))
+            outcomes.append(play(Site(f"http://{HOST}:{port}"), mode, setting, seed, run))
     return outcomes
 
 

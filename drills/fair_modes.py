@@ -17,22 +17,29 @@ class Mode(StrEnum):
     ARRIVAL = "arrival"
     SHORT_DRAW = "short-draw"
     WHOLE_DRAW = "whole-draw"
+    EMAIL = "email"
 
     @property
     def draws(self) -> bool:
         return self is not Mode.ARRIVAL
+
+    @property
+    def asks_for_email(self) -> bool:
+        """Whether only shoppers with a verified e-mail address may enter."""
+        return self is Mode.EMAIL
 
 
 LABELS = {
     Mode.ARRIVAL: "by arrival",
     Mode.SHORT_DRAW: "draw after seconds",
     Mode.WHOLE_DRAW: "draw over the whole window",
+    Mode.EMAIL: "the same, verified e-mail",
 }
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is the same in all modes of a drill."""
+    """The part of a drill that all its modes share."""
 
     bots: int  # identities of the bot
     addresses: int  # over which it spreads them

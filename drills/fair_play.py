@@ -2,11 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID
 
 import uvloop
+from django.conf import settings
 from django.db.models import Sum
 
 from drills import loopback
@@ -14,8 +18,9 @@ from drills.bots import Bot, Identity, Rules
 from drills.fair_modes import RATE, Mode, Outcome, Setting, Side
 from drills.http import Site
 from drills.private_shop import make_sale, wait_for
-from drills.reacting_people import LATEST, People
+from drills.reacting_people import LATEST, People, addresses_of
 from drills.shopper_log import Log
+from drills.sign_in import Client, Cookies, sign_in_all
 from flashsale.http import shoppers
 from inventory.gate import replica
 from inventory.models import Sale
@@ -24,23 +29,54 @@ from payments import reconciliation
 
 # The opening comes when all have their pages: a fixed time, and one for each page.
 _LEAD, _PER_BOT, _PER_PERSON = 4.0, 1 / 300, 1 / 80
+_MOST_SOURCES = 250
 READY = 1.0  # seconds before the opening at which all have theirs
 _SPARE = 5.0  # seconds of a whole window after the last click
 _SETTLED = 120.0  # seconds for a line and a draw
 
 
-def play(site: Site, mode: Mode, setting: Setting, seed: int) -> Outcome:
-    """Play a sale of this mode to its end. Raises SystemExit if the crowd was not ready at the opening."""
+def play(site: Site, mode: Mode, setting: Setting, seed: int, run: int = 0) -> Outcome:
+    """Play a sale of this mode to its end. `run` is another one for each sale of a shop: the bot comes from
+    other addresses then. Raises SystemExit if the crowd was not ready at the opening."""
+    sources = [
+        loopback.address(loopback.BOTS, run * _MOST_SOURCES + each)
+        for each in range(setting.addresses)
+    ]
+    signed_in = _sign_in(site, setting, sources, run) if mode.asks_for_email else _Cookies([], [])
     lead = _LEAD + setting.bots * _PER_BOT + setting.people * _PER_PERSON
     opens_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=lead + 1)
     sale = _make_sale(mode, setting, opens_at)
-    sources = [loopback.address(loopback.BOTS, each) for each in range(setting.addresses)]
-    identities = [Identity() for _ in range(setting.bots)]
+    identities = [Identity(cookie) for cookie in signed_in.bots or [""] * setting.bots]
     bot = Bot(site, sale.slug, Rules(RATE), identities, sources)
     people = People(site, sale.slug, setting.people, seed)
+    if mode.asks_for_email:
+        people.use(signed_in.people)
     uvloop.run(_meet(bot, people, opens_at.timestamp()))
     _wait_until_decided(sale)
     return _count(sale, mode, setting, bot, people.logs)
+
+
+class _Cookies(NamedTuple):
+    """Of those who have signed in: the bot's as headers. "" for an identity that could not."""
+
+    bots: list[str]
+    people: list[Cookies]
+
+
+def _sign_in(site: Site, setting: Setting, sources: Sequence[str], run: int) -> _Cookies:
+    """Let all sign in before the sale, each with a mailbox of its own: the bot as far as the limits of an
+    hour let it. example.com is reserved: no mail reaches a person."""
+    started = time.time_ns()  # no other sale of this shop has the same mailboxes
+    where = [*islice(cycle(sources), setting.bots), *addresses_of(setting.people)]
+    clients = [
+        Client(source, f"{each}.{run}.{started}@example.com") for each, source in enumerate(where)
+    ]
+    found = uvloop.run(sign_in_all(site, clients, Path(str(settings.EMAIL_FILE_PATH))))
+    headers = [
+        "; ".join(f"{name}={value}" for name, value in (cookies or {}).items())
+        for cookies in found[: setting.bots]
+    ]
+    return _Cookies(headers, [cookies or {} for cookies in found[setting.bots :]])
 
 
 def _make_sale(mode: Mode, setting: Setting, opens_at: datetime) -> Sale:
@@ -49,6 +85,7 @@ def _make_sale(mode: Mode, setting: Setting, opens_at: datetime) -> Sale:
         opens_at=opens_at,
         draw_at=opens_at + _window(mode, setting) if mode.draws else None,
         per_address=setting.per_address,
+        entrants=Sale.Entrants.EMAIL if mode.asks_for_email else Sale.Entrants.ANYONE,
     )
 
 
@@ -105,8 +142,8 @@ def _count(sale: Sale, mode: Mode, setting: Setting, bot: Bot, logs: Iterable[Lo
 
 
 def _shopper_of(identity: Identity) -> UUID | None:
-    first, _, _ = identity.cookie.partition(";")
-    return shoppers.shopper_in(first.partition("=")[2])
+    values = (cookie.partition("=")[2] for cookie in identity.cookie.split("; "))
+    return next(filter(None, map(shoppers.shopper_in, values)), None)
 
 
 def _side(purchases: dict[UUID | None, str], units: dict[UUID, int]) -> Side:

@@ -5,13 +5,15 @@ Linux answers for the whole of 127.0.0.0/8. Elsewhere only 127.0.0.1 exists.
 
 import socket
 
-PEOPLE, BOTS = 64, 32  # the second part of their addresses
-MOST = 250 * 250
+PEOPLE, BOTS = 64, 32  # the second part of their first addresses
+_PART = 250
 
 
 def address(group: int, number: int) -> str:
-    """The address of a client, from 0 to MOST - 1."""
-    return f"127.{group}.{number // 250}.{number % 250 + 1}"
+    """The address of a client, from 0 on."""
+    third, fourth = divmod(number, _PART)
+    second, third = divmod(third, _PART)
+    return f"127.{group + second}.{third}.{fourth + 1}"
 
 
 def require_addresses() -> None:

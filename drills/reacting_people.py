@@ -11,10 +11,15 @@ from drills.answers import Page
 from drills.http import Site
 from drills.shopper import RETRY, Shopper, jitter
 from drills.shopper_log import Log
+from drills.sign_in import Cookies
 
 SOONEST, LATEST = 0.5, 5.0  # seconds from the opening to the click
 _AT_ONCE = 32  # pages that load at the same time
 HABIT = "person"
+
+
+def addresses_of(people: int) -> list[str]:
+    return [loopback.address(loopback.PEOPLE, each) for each in range(people)]
 
 
 class People:
@@ -28,11 +33,16 @@ class People:
                 *(site, slug),
                 seed=f"{seed} {each}",
                 habit=HABIT,
-                source=loopback.address(loopback.PEOPLE, each),
+                source=source,
             )
-            for each in range(number)
+            for each, source in enumerate(addresses_of(number))
         ]
         self._pages: list[Page] = []
+
+    def use(self, cookies: Sequence[Cookies]) -> None:
+        """Go on with the cookies that each has from a sign-in."""
+        for person, own in zip(self._people, cookies, strict=True):
+            person.browser.cookies |= own
 
     @property
     def logs(self) -> Sequence[Log]:

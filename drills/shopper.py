@@ -80,8 +80,9 @@ class Shopper:
             return None
         self.log.pages.append(time.monotonic() - began)
         self.browser.keep_cookie(answer)
-        first = next(iter(self.browser.cookies.values()), "")  # a checkout adds others
-        self.log.shopper = shoppers.shopper_in(first)
+        # A checkout and a sign-in add others.
+        found = map(shoppers.shopper_in, self.browser.cookies.values())
+        self.log.shopper = next(filter(None, found), None)
         return parse_page(answer.body.decode())
 
     # --- The socket -------------------------------------------------------------------------------

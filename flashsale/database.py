@@ -20,7 +20,7 @@ LOCK_TIMEOUT = "2s"
 PATIENCE = 3.0  # seconds for PostgreSQL's answer; then the page says to try again
 IDLE_TIMEOUT = "5s"  # a frozen process keeps its locks no longer
 TRANSACTION_TIMEOUT = "30s"  # nor does one that never ends its transaction
-LONG_TIMEOUT = "10min"  # of statements that read or write a million rows, for which nobody waits
+LONG_TIMEOUT = "10min"  # of statements with a million rows, whose locks keep no one waiting
 
 Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]

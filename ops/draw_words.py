@@ -1,4 +1,4 @@
-"""What `manage.py draw show` says: how far a draw is, and what is published of it so far."""
+"""What `manage.py draw show` says: how far a draw is, and its published facts so far."""
 
 from typing import Any
 
@@ -8,6 +8,11 @@ from dashboard.draw_words import describe_draw
 from inventory.models import Sale
 from orders.draws import steps
 from orders.models import Draw
+
+_PUBLISHED = (
+    *("commitment", "beacon", "round", "root", "entries", "stock", "allotted"),
+    *("seed", "signature", "scheduled_at", "frozen_at", "drawn_at"),
+)
 
 
 def draw_facts(sale: Sale, draw: Draw | None) -> dict[str, Any]:
@@ -21,9 +26,7 @@ def draw_facts(sale: Sale, draw: Draw | None) -> dict[str, Any]:
     }
     if draw is None:
         return known
-    names = ("commitment", "beacon", "round", "root", "entries", "stock", "allotted", "seed")
-    names += ("signature", "scheduled_at", "frozen_at", "drawn_at")
-    return known | {name: getattr(draw, name) for name in names}
+    return known | {name: getattr(draw, name) for name in _PUBLISHED}
 
 
 def draw_lines(sale: Sale, draw: Draw | None) -> list[str]:

@@ -125,8 +125,8 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
 
 
 def refuse_during_draw(sale: Sale) -> None:
-    """Raises NotPossible while the draw of a locked sale runs: from the last entry until each has its
-    outcome nobody may change who takes part, or what can be won."""
+    """Raises NotPossible while the draw of a locked sale runs. From the last entry until each has its
+    outcome it is fixed who takes part, and what can be won."""
     if sale.draw in (Sale.Draw.CLOSED, Sale.Draw.FROZEN):
         raise NotPossible("The draw is under way. This is possible again when it is done.")
 

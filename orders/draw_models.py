@@ -7,7 +7,7 @@ from inventory.models import Sale
 
 
 class Draw(models.Model):
-    """The draw of a sale: its commitment, and what is published of it later.
+    """The draw of a sale: its commitment, and all that is published of it later.
 
     How far it is, `Sale.draw` says. Bytes are in hex, "" until they are known.
     """
@@ -26,7 +26,7 @@ class Draw(models.Model):
     root = models.CharField(max_length=64, blank=True)
     entries = models.PositiveIntegerField(null=True)
     stock = models.JSONField(default=dict)  # units by sku, at the freeze
-    allotted = models.PositiveIntegerField(default=0)  # the highest rank with an outcome
+    allotted = models.PositiveIntegerField(default=0)  # the highest rank that is decided
     left = models.JSONField(default=dict)  # what later ranks can get of `stock`
     scheduled_at = models.DateTimeField(auto_now_add=True)
     frozen_at = models.DateTimeField(null=True)

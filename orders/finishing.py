@@ -68,8 +68,9 @@ def finish_sale(sale: int) -> bool:
     with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         # Staff may have postponed the close, and the gate may not have that yet.
-        undecided = locked.awaits_draw or locked.waiting  # the caretaker decides them first
-        if not locked.ended() or undecided or not replica.purge_gate(sale):
+        if locked.awaits_draw or locked.waiting:  # the caretaker decides them first
+            return False
+        if not locked.ended() or not replica.purge_gate(sale):
             return False
         locked.finished = True
         locked.status = Status.ENDED

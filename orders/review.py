@@ -17,11 +17,11 @@ from django.db import connection
 
 from accounts import alike, contacts
 from inventory.models import Sale
-from orders import networks
+from orders import aside, networks
 from orders.models import Order
 
 TOP = 20  # groups of a kind that are listed
-SHOWN = 500  # orders of a group that are listed
+SHOWN = aside.MOST  # orders of a group that are listed
 MOST = 200_000  # orders of a sale that are compared by network, the newest
 MOST_CONTACTS = 5_000  # orders of a sale whose contacts are compared, the newest
 _CONTACTS_OF_ONE = 5  # so many orders of a shopper, the newest, are asked for a contact
@@ -114,8 +114,9 @@ def list_members(sale: Sale, kind: Kind, key: str) -> list[Order]:
 
 def list_set_aside(sale: Sale) -> list[Order]:
     """The entries that were set aside, the latest first, at most SHOWN."""
-    aside = Order.objects.filter(sale=sale, status=Order.Status.CANCELLED)
-    return list(aside.filter(reason=Order.Reason.SET_ASIDE).order_by("-version", "pk")[:SHOWN])
+    cancelled = Order.objects.filter(sale=sale, status=Order.Status.CANCELLED)
+    found = cancelled.filter(reason=Order.Reason.SET_ASIDE)
+    return list(found.order_by("-version", "pk")[:SHOWN])
 
 
 def _list_known(sale: Sale) -> list[_Known]:

@@ -33,11 +33,11 @@ from inventory.models import Sale, Variant
 from orders import bell, replication, tickets
 from orders.allotment import Decision, add_waiting, allot, reject_as_poison
 from orders.models import Order
+from orders.settled_batch import Recorded, delta_of_batch
 from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
     mark_unproven,
-    place_of,
     read_locked_sale,
     write_statement,
 )
@@ -60,8 +60,6 @@ _LOCK_SPACE = 0x5E771E  # of the advisory lock, apart from any other
 _DATA_ERRORS = (DataError, IntegrityError)
 
 RawLine = list[tuple[str, dict[str, str]]]
-# Each decision, and the end of the hold if it is one: ms since 1970 by PostgreSQL's clock, 0 for none.
-Recorded = list[tuple[Decision, int]]
 Record = Callable[[Sale, list[Entry], list[Variant], dict[UUID, int]], Recorded]
 
 
@@ -226,7 +224,7 @@ def _record_batch(
     left, units = {variant.sku: variant.stock for variant in variants}, dict(bought)
     waited = sale.waiting
     recorded = record(sale, fresh, variants, bought)
-    delta = _delta_of_batch(sale, recorded, left, units)
+    delta = delta_of_batch(sale, recorded, left, units)
     return delta if sale.waiting == waited else replace(delta, rules={"waiting": sale.waiting})
 
 
@@ -276,31 +274,6 @@ def _write(sale: Sale, decisions: list[Decision], before: int = 0) -> int:
         [until] = cursor.fetchone() if sale.hold_minutes else (None,)
     sale.waiting = waiting
     return round(until.timestamp() * 1000) if until else 0
-
-
-def _delta_of_batch(
-    sale: Sale, recorded: Recorded, left: dict[str, int], bought: dict[UUID, int]
-) -> Delta:
-    """The changes of this batch, without another query: under the sale's lock no other process can
-    have changed the sale. `left` (stock by sku) and `bought` (units claimed by shopper) are from before
-    the batch, and are updated here."""
-    answers = []
-    for nth, (decision, until) in enumerate(recorded, start=1):
-        entry, variant = decision.entry, decision.variant
-        sku = variant.sku if variant else ""
-        status, reason = decision.status.value, str(decision.reason)
-        buyer, units = entry.shopper, entry.quantity
-        answer: list[Any] = [entry.purchase.hex, status, reason, buyer.hex, sku, units]
-        if decision.status == Order.Status.WAITING:
-            answers.append([*answer, place] if (place := place_of(sale, nth)) else answer)
-            bought[buyer] = bought.get(buyer, 0) + units
-            continue
-        answers.append([*answer, until] if (owned := decision.owned) and until else answer)
-        if owned:
-            left[sku] -= owned
-            bought[buyer] = bought.get(buyer, 0) + owned
-    units_of = {buyer.hex: units for buyer, units in bought.items()}
-    return Delta(sale.version - 1, sale.version, stock=left, answers=answers, bought=units_of)
 
 
 def _list_outcomes(sale: int, delta: Delta) -> Iterator[tuple[UUID, str, dict[str, Any]]]:

@@ -24,8 +24,8 @@ _LACKING = {
     Sale.Entrants.CODE.value: Order.Reason.NO_CODE,
 }
 
-# Known purchases, the units that each shopper has claimed, and who has proven what the sale asks for, in one
-# round trip. PostgreSQL reads the proofs only where the sale asks for them.
+# Known purchases, the units that each shopper has claimed, and who has proven what the sale asks for, in
+# one round trip. PostgreSQL reads the proofs only where the sale asks for them.
 LOOK_UP = f"""
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL

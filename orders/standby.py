@@ -95,12 +95,12 @@ def _gives(sale: Sale, now: datetime) -> bool:
 
 
 def _is_over(sale: Sale, now: datetime) -> bool:
-    """Whether nobody gets units any more, except what is in stock at `now`."""
+    """Whether only the stock at `now` is still given."""
     return sale.draw == Sale.Draw.OFF or (sale.draw in _OVER and sale.ended(now))
 
 
 def _has_work(sale_id: int) -> bool:
-    """Look without locks: units that fit nobody must not cost a lock twice a second."""
+    """Look without locks: units that are too few for all who wait must not cost a lock twice a second."""
     sale, now = Sale.objects.get(pk=sale_id), read_clock()
     if not sale.waiting or _is_over(sale, now):
         return bool(sale.waiting)

@@ -45,7 +45,7 @@ def correct(variant: int, units: int, *, by: str, reason: str, key: UUID | None 
     """Add or remove units that were miscounted, broken or lost.
 
     After a removal, purchases that wait in the line may be rejected. A draw that is under way allows
-    none, because its winners are bound to what was in stock when it was frozen. False if the form with this
+    none, because its winners are bound to the stock when it was frozen. False if the form with this
     key was carried out before.
     """
     if not reason.strip():

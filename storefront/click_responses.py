@@ -185,7 +185,12 @@ def _shape(
 
 def _outcome(click: Click, answer: Answer, ticket: str = "") -> bytes:
     return render_outcome(
-        click.live.card, click.request.language, click.purchase, answer, ticket=ticket
+        click.live.card,
+        click.request.language,
+        click.purchase,
+        answer,
+        ticket=ticket,
+        stage=click.live.stage if answer.status != "queued" else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""`POST /orders/<id>/give-back`: a shopper gives a hold back, and its units are on sale again."""
+"""`POST /orders/<id>/give-back`: a shopper gives a hold back, takes an entry back, or leaves a queue."""
 
 from uuid import UUID
 
@@ -29,9 +29,9 @@ _CONFLICT = 409
 
 
 async def give_back(request: Request, purchase: str) -> Response:
-    """Give the hold back and show the outcome. The ticket of the purchase proves whose it is, or the key
-    of the order's link; sent twice, the form gets the same answer. 409 with the outcome if the order is
-    not held any more."""
+    """Give the hold back, or the entry, and show the outcome. The ticket of the purchase proves whose it
+    is, or the key of the order's link; sent twice, the form gets the same answer. 409 with the outcome if
+    the order is neither held nor waiting any more, or while it is drawn."""
     try:
         fields = await read_fields(request)
     except EarlyAnswer as early:
@@ -75,7 +75,8 @@ def _give_back(purchase: UUID) -> bool:
 
 async def _show(request: Request, purchase: UUID, found: Found, status: int) -> Response:
     if request.wants_json:
-        error = {} if status == 200 else {"error": "not_held"}
+        drawing = found.answer.status == Order.Status.WAITING
+        error = {} if status == 200 else {"error": "drawing" if drawing else "not_held"}
         return json_response(status, error | as_json(purchase, found))
     live = await feed.current().live_sale_by_id(tickets.sale_of(purchase))
     if request.from_htmx and live:

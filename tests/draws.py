@@ -10,7 +10,8 @@ from conftest import MakeSale
 from inventory.models import Sale
 from orders import networks, settlement
 from orders.models import Order
-from tests.cast import click, new_purchase
+from orders.tickets import new_purchase
+from tests.cast import click
 
 
 def make_draw(make_sale: MakeSale, draw_in: float = 1800, **rules: Any) -> Sale:
@@ -32,7 +33,7 @@ def enter(sale: Sale, addresses: Iterable[str], **clicked: Any) -> list[UUID]:
     return entries
 
 
-def change_past_rules(table: str, statement: str, *values: object) -> None:
+def change_past_rules(table: str, statement: str, *values: Any) -> None:
     """As somebody could who owns the tables: without their triggers."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")

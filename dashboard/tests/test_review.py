@@ -14,11 +14,13 @@ from accounts import contacts
 from accounts.contacts import Details
 from conftest import MakeSale
 from dashboard.tests.staff import LOOKS, RUNS, browser_of, employ
+from flashsale.http.shoppers import new_shopper
 from inventory.models import Sale
 from orders import aside, networks, review, settlement
 from orders.models import Order
 from orders.review import Kind
-from tests.cast import click, new_purchase, new_shopper
+from orders.tickets import new_purchase
+from tests.cast import click
 from tests.draws import enter, make_draw
 
 SEES = (*LOOKS, "orders.view_order")
@@ -105,6 +107,18 @@ def test_contacts_are_compared_only_when_asked_and_each_look_is_audited(
     assert sale.audit.get(action="looked").reason == "compared contacts"
     for hidden in ("example.com", "Lange", "10115"):
         assert hidden not in page
+
+
+def test_a_group_by_contact_is_a_look_too(browser: Client, make_sale: MakeSale) -> None:
+    sale = make_sale(hold=60)
+    orders = [_buy(sale), _buy(sale)]
+    for order in orders:
+        give_contact(order, **HOME)
+    [group] = review.list_contacts(sale)[Kind.ADDRESS]
+    page = read(browser, group_of(sale, "address", group.key))
+    assert all(Order.objects.get(pk=order).reference in page for order in orders)
+    assert "Lange" not in page
+    assert sale.audit.filter(action="looked").count() == 1
 
 
 def test_an_entry_is_known_by_the_contact_of_an_earlier_order(make_sale: MakeSale) -> None:

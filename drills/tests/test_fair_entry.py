@@ -1,18 +1,24 @@
 """The drill of fair entry: a bot plays a sale against people, and the drill counts what each got."""
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
-from drills import fair_play, reacting_people
+from accounts.models import Person
+from drills import fair_play, loopback, reacting_people
 from drills.bots import Bot, Identity
 from drills.fair_modes import Mode, Outcome, Setting, Side
 from drills.http import Site
 from drills.shopper_log import Reply
+from drills.sign_in import Client, sign_in_all
 from tests import deadlines, stack
 from tests.operators import typed
 
@@ -66,6 +72,25 @@ def test_a_draw_over_the_whole_window_lets_each_identity_enter(site: Site) -> No
     assert outcome.bots.accepted == 20
     assert outcome.people.accepted == 6
     assert outcome.bots.units + outcome.people.units == 10
+
+
+def test_people_with_a_verified_address_enter_beside_as_many_as_a_bot_has_mailboxes_for(
+    site: Site,
+) -> None:
+    outcome = play(site, Mode.EMAIL)
+    assert outcome.faults == []
+    assert (outcome.bots.accepted, outcome.people.accepted) == (12, 6)
+    assert outcome.bots.units + outcome.people.units == 10
+    assert Person.objects.count() >= 18
+    assert set(outcome.answers) <= {"queued", "not_open", "rate_limited"}
+
+
+def test_an_identity_that_may_not_sign_in_has_no_cookies(site: Site) -> None:
+    """One client may have five codes an hour for a mailbox."""
+    client = Client(loopback.address(loopback.BOTS, 9), f"{time.time_ns()}@example.com")
+    folder = Path(str(settings.EMAIL_FILE_PATH))
+    found = [asyncio.run(sign_in_all(site, [client], folder)) for _ in range(6)]
+    assert [bool(cookies) for [cookies] in found] == [True] * 5 + [False]
 
 
 def test_an_order_of_which_the_shop_did_not_tell_is_a_fault(

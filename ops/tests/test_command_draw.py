@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.draws import change_past_rules, enter, make_draw
 from tests.operators import here
 
 
-def drawn(make_sale: MakeSale, **rules: object) -> Sale:
+def drawn(make_sale: MakeSale, **rules: Any) -> Sale:
     """A sale with two units, whose lots are drawn among five entries; another one is set aside."""
     sale = make_draw(make_sale, stock=2, **rules)
     entries = enter(sale, [f"192.0.2.{n}" for n in range(6)])

@@ -12,8 +12,8 @@ from orders.models import Draw
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 10.0  # seconds until a beacon that is away is asked again: other draws go on meanwhile
-_asked: dict[int, float] = {}  # when, by sale
+_PAUSE = 10.0  # seconds until a missing part is asked for again: other draws go on meanwhile
+_tried: dict[int, float] = {}  # when it was missing, by sale
 
 # The order of `rank_key` in `orders/draws/ranking.py`.
 _RANK = """
@@ -28,14 +28,19 @@ WHERE l.order_id = ranked.order_id
 
 def reveal(sale: int) -> bool:
     """Rank the lots of a frozen draw, in the transaction that reveals its seed. False if that is done, if
-    another process is at it, or if the beacon's round is not there. Raises seed.Unsealable and
+    another process is at it, or if the beacon's round or the key of the seed is missing. Raises
     django.db.DatabaseError."""
     draw = Draw.objects.get(pk=sale)
-    if draw.seed:
+    if draw.seed or time.monotonic() < _tried.get(sale, -_PAUSE) + _PAUSE:
         return False
-    secret = seed.open_sealed(draw.sealed_seed, draw.commitment)
-    signature = _fetch_signature(draw)
-    if signature is None:
+    try:
+        secret = seed.open_sealed(draw.sealed_seed, draw.commitment)
+        signature = _fetch_signature(draw)
+    except quicknet.NotYet:
+        return False
+    except (quicknet.BeaconAway, seed.Unsealable) as missing:
+        _tried[sale] = time.monotonic()
+        log.warning("sale %s: its draw waits: %s", sale, missing)
         return False
     with long_transaction():
         draws = Draw.objects.select_for_update(no_key=True, skip_locked=True)
@@ -52,17 +57,8 @@ def _show(sale: int, secret: bytes, signature: bytes) -> None:
     Draw.objects.filter(pk=sale).update(seed=secret.hex(), signature=signature.hex())
 
 
-def _fetch_signature(draw: Draw) -> bytes | None:
-    """The signature of the draw's round, empty without a beacon. None if it cannot be had now."""
+def _fetch_signature(draw: Draw) -> bytes:
+    """The signature of the draw's round, empty without a beacon. Raises BeaconAway."""
     if not draw.beacon or draw.round is None:
         return b""
-    if time.monotonic() < _asked.get(draw.pk, 0.0) + _PAUSE:
-        return None
-    try:
-        return quicknet.fetch(draw.round)
-    except quicknet.NotYet:
-        return None
-    except quicknet.BeaconAway as away:
-        _asked[draw.pk] = time.monotonic()
-        log.warning("sale %s: its draw waits for the beacon: %s", draw.pk, away)
-        return None
+    return quicknet.fetch(draw.round)

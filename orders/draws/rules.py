@@ -19,7 +19,7 @@ FROM inventory_sale AS s LEFT JOIN (
 ) AS w ON w.sale_id = s.id
 WHERE s.waiting <> coalesce(w.orders, '{}') AND (%(sale)s::bigint IS NULL OR s.id = %(sale)s)
 """
-# Before the draw nobody has a place; after it, and without one, everybody who waits has.
+# Before the draw no order has a place; after it, and without one, each that waits has.
 _PLACES = """
 SELECT s.slug, o.id, o.place
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
@@ -53,19 +53,19 @@ FROM (
 WHERE ranked.rank IS DISTINCT FROM CASE WHEN NOT ranked.set_aside THEN ranked.nth END
 GROUP BY s.id
 """
-# Whoever has an outcome has the place of its rank, and none else.
+# An order with an outcome has its rank for a place, and no other has one.
 _ALLOTTED = """
 SELECT s.slug, count(*) AS orders
 FROM orders_lot AS l
 JOIN orders_draw AS d ON d.sale_id = l.sale_id
 JOIN orders_order AS o ON o.id = l.order_id
 JOIN inventory_sale AS s ON s.id = l.sale_id
-WHERE o.place IS DISTINCT FROM CASE WHEN l.rank <= d.allotted THEN l.rank END
+WHERE o.place IS DISTINCT FROM l.rank AND (o.place IS NOT NULL OR s.draw = 'done')
   AND d.root <> '' AND (%(sale)s::bigint IS NULL OR s.id = %(sale)s)
 GROUP BY s.id
 """
-# Who is passed over wants more units than were left then. So somebody after it who got units wanted fewer.
-# Rejected by a draw, it no longer waits when standby begins after it.
+# An order that is passed over wants more units than were left then. So a later one that got units wanted
+# fewer. Rejected by a draw, it no longer waits when standby begins after it.
 _PASSED_OVER = """
 SELECT s.slug, passed.sku, count(*) AS orders, min(passed.place) AS place
 FROM (
@@ -81,7 +81,7 @@ JOIN orders_order AS passed ON passed.sale_id = given.sale_id AND passed.product
 JOIN inventory_sale AS s ON s.id = given.sale_id
 GROUP BY s.id, passed.sku
 """
-# Units that the draw has left fit nobody whom it has rejected.
+# Units that the draw has left are too few for each order that it has rejected.
 _LEFT_OVER = """
 SELECT s.slug, o.sku, count(*) AS orders, d.left -> o.sku AS units
 FROM orders_draw AS d

@@ -52,8 +52,8 @@ def find_due() -> list[int]:
 def advance(sale_id: int) -> bool:
     """Take the next step of the sale's draw. False if there is none, or it has to wait.
 
-    Raises redis.RedisError and GateNotReady while the gate is away, seed.Unsealable, and
-    django.db.DatabaseError; the next call goes on.
+    Raises redis.RedisError and GateNotReady while the gate is away, and django.db.DatabaseError; the next
+    call goes on.
     """
     sale = Sale.objects.get(pk=sale_id)
     if sale.draw == State.OPEN:

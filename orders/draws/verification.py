@@ -1,4 +1,4 @@
-"""Check a draw against PostgreSQL: what was published, and what became of the entries.
+"""Check a draw against PostgreSQL: its published facts, and the outcomes of its entries.
 
 `orders/draws/record_check.py` checks the record as outsiders can. Here the orders are compared as well: the
 lots are their entries, and who was drawn has got units.
@@ -25,7 +25,7 @@ _UNLIKE = """
 SELECT count(*) FROM orders_lot AS l LEFT JOIN orders_order AS o ON o.id = l.order_id
 WHERE l.sale_id = %(sale)s AND (o.id IS NULL OR o.sale_id <> l.sale_id OR o.sku <> l.sku
     OR o.quantity <> l.quantity OR (o.reason = 'set_aside') <> l.set_aside
-    OR o.place IS DISTINCT FROM CASE WHEN l.rank <= %(allotted)s THEN l.rank END)
+    OR o.place IS DISTINCT FROM l.rank AND (o.place IS NOT NULL OR %(done)s))
 """
 _GIVEN = """
 SELECT l.order_id FROM orders_lot AS l JOIN orders_order AS o ON o.id = l.order_id
@@ -101,7 +101,7 @@ def _read_entries(sale: Sale) -> Iterator[Entry]:
 
 
 def _compare_orders(sale: Sale, draw: Draw) -> Iterator[Fault]:
-    asked = {"sale": sale.pk, "allotted": draw.allotted}
+    asked = {"sale": sale.pk, "allotted": draw.allotted, "done": sale.draw == Sale.Draw.DONE}
     with connection.cursor() as cursor:
         cursor.execute(_UNLIKE, asked)
         [unlike] = cursor.fetchone()

@@ -68,7 +68,7 @@ FINAL = _FINAL.format(
 )
 FINAL_BEFORE = _FINAL.format(place_old="", place_new="", placed="", aside="", kept="")
 
-# What was published stays: a draw tells of each thing once, and a lot gets its rank once.
+# Published facts stay: a draw tells of each thing once, and a lot gets its rank once.
 ONCE = """
 CREATE FUNCTION orders_draw_once() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from conftest import MakeSale
+from flashsale.http.shoppers import new_shopper
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
@@ -14,7 +15,7 @@ from orders import networks, settlement
 from orders.aside import MOST, reason_of, set_aside
 from orders.changes import NotPossible
 from orders.models import Order
-from tests.cast import click, new_shopper, queue_up, run_caretaker, skus
+from tests.cast import click, queue_up, run_caretaker, skus
 from tests.draws import enter, make_draw
 
 WHY = "forty entries of one person"

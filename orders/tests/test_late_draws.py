@@ -1,6 +1,7 @@
 """A draw that does not move is found, with the reason."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings as configured
@@ -12,7 +13,7 @@ from flashsale.http import signing
 from inventory.gate import replica
 from inventory.models import Sale
 from orders import sale_lifecycle
-from orders.draws import beacon, seed, steps
+from orders.draws import beacon, steps
 from orders.late_draws import LATE, list_late_draws, read_draws
 from orders.models import Draw
 from tests.cast import bring_draw_forward, run_caretaker
@@ -26,7 +27,7 @@ def said(sale: Sale) -> str:
     return next((late.words for late in list_late_draws() if late.sale == sale), "")
 
 
-def due(make_sale: MakeSale, **rules: object) -> Sale:
+def due(make_sale: MakeSale, **rules: Any) -> Sale:
     sale = make_draw(make_sale, stock=2, **rules)
     enter(sale, ["192.0.2.1"])
     return sale
@@ -93,8 +94,7 @@ def test_so_is_a_key_that_was_thrown_away(make_sale: MakeSale, settings: Setting
     settings.SECRET_KEY = "another-key-for-tests-" + "y" * 30
     signing._keys.cache_clear()
     try:
-        with pytest.raises(seed.Unsealable):
-            steps.advance(sale.pk)
+        assert not steps.advance(sale.pk)
         assert "SECRET_KEY_FALLBACKS" in said(sale)
     finally:
         signing._keys.cache_clear()

@@ -256,3 +256,19 @@ def test_what_a_rebuild_tells_again_is_no_news(
     run_caretaker()
     assert replica.read_view(sale.pk).ready
     assert set(heard) == {0}
+
+
+def test_a_ready_gate_that_is_far_behind_is_rebuilt_in_parts(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One script would stop Redis for seconds: a draw goes on while Redis is away."""
+    sale = make_sale(stock=10)
+    queue_up(sale, 6)
+    monkeypatch.setattr(replication, "_BEHIND", 5)
+    monkeypatch.setattr(replication, "_PART", 2)
+    settlement.settle(sale.pk)
+    assert not replica.read_view(sale.pk).ready
+    run_caretaker()
+    seen = replica.read_view(sale.pk)
+    assert (seen.ready, seen.in_line, seen.stock) == (True, 0, {skus(sale)[0]: 4})
+    assert reconciliation.verify(sale.pk).faults == {}

@@ -24,6 +24,8 @@ WORDS = {
     "not_open": "not opened yet",
     "closed": "over",
     "changed": "has changed since",
+    "entered": "in the draw already",
+    "drawing": "takes no more entries",
     "limit": "more than one shopper may buy",
     "network": "more than this sale allows from one network",
     "rate_limited": "too fast",

@@ -43,6 +43,10 @@ def opening(sale: int, delta: Any) -> bool:
     return bool(delta.makes_ready)
 
 
+def of_the_end(sale: int, written: Any, *, wait_for_it: bool) -> bool:
+    return wait_for_it
+
+
 def of_attempts(rows: Any) -> bool:
     return str(rows.model.__name__) == "Attempt"
 
@@ -106,11 +110,12 @@ POINTS = {
     "a_draw_is_frozen": Point(DRAWING, "orders.draws.freezing._publish", AFTER, 1),
     "ranks_are_written": Point(DRAWING, "orders.draws.reveal._show", AFTER, 1),
     "a_seed_is_revealed": Point(DRAWING, "orders.draws.reveal.reveal", AFTER, 1),
-    "ranks_are_read": Point(DRAWING, "orders.draws.allotting._decide", AFTER, 2),
+    "winners_are_read": Point(DRAWING, "orders.draws.allotting._choose_winners", AFTER, 1),
+    "losers_are_read": Point(DRAWING, "orders.draws.allotting._choose_rest", AFTER, 2),
     "outcomes_are_written": Point(DRAWING, "orders.outcomes.write", AFTER, 2),
     "outcomes_are_committed": Point(DRAWING, "orders.outcomes.replicate", BEFORE, 2),
     "outcomes_are_told": Point(DRAWING, "orders.outcomes.replicate", AFTER, 2),
-    "a_draw_is_done": Point(DRAWING, "orders.draws.allotting._tell", AFTER, 5),
+    "a_draw_is_done": Point(DRAWING, "orders.draws.allotting._tell", BEFORE, 1, of_the_end),
     "standby_is_decided": Point(ON_STANDBY, "orders.standby._decide", AFTER, 2),
     "standby_is_written": Point(ON_STANDBY, "orders.outcomes.write", AFTER, 2),
     "standby_is_committed": Point(ON_STANDBY, "orders.outcomes.replicate", BEFORE, 2),
