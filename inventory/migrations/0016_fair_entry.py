@@ -49,7 +49,8 @@ _DRAW = """
 _ENTRY = """
     IF OLD.status <> 'draft'
         AND ((NEW.draw_at, NEW.entrants) IS DISTINCT FROM (OLD.draw_at, OLD.entrants)
-             OR (OLD.standby AND NOT NEW.standby))
+             OR (OLD.standby AND NOT NEW.standby)
+             OR (OLD.draw <> '' AND NEW.slug <> OLD.slug))
     THEN
         RAISE EXCEPTION 'the entry of sale % is fixed: shoppers have seen it', OLD.id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'sale_entry_fixed';
