@@ -113,6 +113,7 @@ def _serve_batch(sale_id: int) -> int:
     with suppress(DoneBefore), change_unreplicated([sale_id]) as (sale,):
         keys = _variants_with_waiting(sale).values_list("pk", flat=True)
         variants = lock_variants(list(keys), [sale])
+        outcomes.prefer_indexes()
         batch = _decide(sale, variants)
         if not batch:
             raise DoneBefore

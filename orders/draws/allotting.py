@@ -65,6 +65,7 @@ def allot(sale_id: int) -> bool:
             raise DoneBefore
         [[last]] = _read(_LAST, {"sale": sale_id})
         all_decided = draw.allotted == last
+        outcomes.prefer_indexes()
         batch = _choose_rest(sale, variants) if all_decided else _choose_winners(sale, draw, last)
         outcomes.write(sale, batch)
         done = all_decided and not batch
