@@ -1,14 +1,22 @@
 """A draw on the page, in German on a phone: enter, change the entry, win or lose, wait in the queue."""
 
+from collections.abc import Iterator
+from uuid import uuid4
+
 import pytest
+from django.core.cache import cache
 from playwright.sync_api import Locator, Page, expect
 
+from accounts.models import SignInCode
 from conftest import MakeSale
 from orders.models import Order
 from tests import stack
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import SLOW_PATIENCE, Complaints, OpenPage
 from tests.browser.seen import address
+from tests.browser.test_accessible import LOOKS, broken_rules, shown
+from tests.browser.test_sign_in import sign_in_by_code
 from tests.cast import bring_draw_forward, skus
+from tests.checkouts import ANNA, sale_with_checkout
 
 pytestmark = pytest.mark.browser
 
@@ -138,8 +146,80 @@ def test_without_scripts(shop: str, open_page: OpenPage, make_sale: MakeSale) ->
     entry = order_in(outcome(page, "waiting"))
     bring_draw_forward(sale)
     assert rank_of(entry) == 1
-    expect(outcome(page, "held")).to_contain_text(
-        "ist für dich reserviert"
-    )  # it loads itself again
+    # It loads itself again, once a minute.
+    expect(outcome(page, "held")).to_be_visible(timeout=SLOW_PATIENCE)
     expect(page.locator(".story")).to_contain_text("Du wurdest gezogen: Rang 1 von 1.")
     assert entry.sku == large
+
+
+def test_axe_finds_nothing(shop: str, open_page: OpenPage, make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1, draw_in=3600, hold=10)
+    page, other = (open_page(address(shop, sale), locale="de-DE") for _ in range(2))
+    entered = [(each, enter(each)) for each in (page, other)]
+    passed(page, "entered")
+    page.goto(f"{address(shop, sale)}draw/")
+    passed(page, "the draw's page before it")
+    bring_draw_forward(sale)
+    for each, order in winner_first(*entered):
+        each.goto(f"{shop}/orders/{order.pk}/")
+        expect(each.locator(".story")).to_be_visible()
+        passed(each, f"rank {rank_of(order)}")
+    page.goto(f"{address(shop, sale)}draw/")
+    stack.wait_for(lambda: _has(page, "[data-draw-start]"), "the seed is on the page")
+    page.locator(".own-lots summary").click()
+    page.locator("[data-draw-start]").click()
+    expect(page.locator("[data-draw-result=ok]")).to_be_visible()
+    passed(page, "the draw's page, checked")
+
+
+def passed(page: Page, state: str) -> None:
+    found = [(look, broken_rules(page)) for look in shown(page, LOOKS)]
+    assert not any(broken for _, broken in found), (state, found)
+
+
+@pytest.fixture
+def shop_with_mail(no_worker: None) -> Iterator[str]:
+    """It could send mail; the test takes the code before a worker does."""
+    cache.clear()
+    SignInCode.objects.all().delete()
+    with stack.Web.running(EMAIL_URL="smtp://127.0.0.1:9") as web:
+        yield web.url
+
+
+def test_from_the_code_in_a_mail_to_the_payment(
+    shop_with_mail: str,
+    worker: stack.Process,
+    open_page: OpenPage,
+    make_sale: MakeSale,
+    complaints: Complaints,
+) -> None:
+    complaints.expect("status of 403")  # the click before signing in
+    sale = sale_with_checkout(
+        make_sale,
+        stock={"shoe-42": 1, "shoe-43": 1},
+        payment="demo",
+        entrants="email",
+        draw_in=3600,
+    )
+    small, large = skus(sale)
+    page = open_page(address(shop_with_mail, sale), **GERMAN_PHONE)
+    page.locator(f"input[name=product][value='{small}']").check()
+    press(page, "An der Verlosung teilnehmen")
+    expect(outcome(page, "refused")).to_contain_text("bestätigter E-Mail")
+    sign_in_by_code(page, f"anna-{uuid4().hex[:12]}@shop.example")
+    worker.start()
+    enter(page, small)
+    page.on("dialog", lambda dialog: dialog.accept())
+    press(page, "Zurücknehmen")
+    expect(outcome(page, "cancelled")).to_be_visible()
+    won = enter(page, large)
+    bring_draw_forward(sale)
+    assert rank_of(won) == 1
+    outcome(page, "held").get_by_role("link", name="Zur Kasse").click()
+    for name in ("email", "name", "street", "postcode", "city"):
+        page.locator(f"#id_{name}").fill(ANNA[name])
+    press(page, "bezahlen")
+    page.locator("button[value=pay]").click()
+    expect(outcome(page, "confirmed")).to_contain_text("gehört dir")
+    won.refresh_from_db()
+    assert (won.status, won.sku) == ("confirmed", large)
