@@ -1,4 +1,4 @@
-"""`GET /sales/<slug>/draw/`: what is published of a draw, what it proves, and the shopper's own entries."""
+"""`GET /sales/<slug>/draw/`: the published facts of a draw, and a shopper's own entries with proofs."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ async def draw(request: Request, slug: str) -> Response:
 
 
 def _as_json(live: LiveSale) -> dict[str, object]:
-    """What is published so far, as in the header of the record."""
+    """The facts that are published so far, as in the header of the record."""
     lottery = live.card.lottery
     assert lottery
     told: dict[str, object] = {"commitment": lottery.commitment, "beacon": lottery.beacon}

@@ -14,7 +14,7 @@ _AHEAD = (Sale.Draw.OPEN, Sale.Draw.CLOSED, Sale.Draw.FROZEN)
 
 @dataclass(frozen=True, slots=True)
 class DrawCard:
-    """What is published of a draw, as PostgreSQL has it. Bytes are in hex, "" until they are known; times
+    """The published facts of a draw, as PostgreSQL has it. Bytes are in hex, "" until they are known; times
     in ms since 1970, 0 until then."""
 
     commitment: str

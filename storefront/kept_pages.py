@@ -1,4 +1,4 @@
-"""Pages of a live sale, rendered once per state and language. What is a shopper's own is filled in."""
+"""Pages of a live sale, rendered once per state and language. A shopper's own parts are filled in."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What has happened to an entry of a draw, or to an order in a queue: in one place, on the order's page and
+"""The story of an entry of a draw, or of an order in a queue: in one place, on the order's page and
 for programs. No click waits for it."""
 
 from datetime import datetime
@@ -76,6 +76,7 @@ def render_story(story: Story | None, live: LiveSale, answer: Answer, language: 
     if story is None:
         return ""
     lottery = story.lottery
+    units = dict(lottery.stock).get(answer.sku, 0) if lottery else 0
     context = {
         "story": story,
         "live": live,
@@ -83,10 +84,19 @@ def render_story(story: Story | None, live: LiveSale, answer: Answer, language: 
         "lottery": lottery,
         "answer": answer,
         "most": standby.MOST_COUNTED,
-        "units": dict(lottery.stock).get(answer.sku, 0) if lottery else 0,
+        "units": units,
+        "drawn": _was_drawn(story, live, answer, units),
         "chance": _chance(live, lottery),
     }
     return render("storefront/_story.html", language, context).fill({}).decode()
+
+
+def _was_drawn(story: Story, live: LiveSale, answer: Answer, units: int) -> bool:
+    """Whether the order surely got its units by the draw. With standby it may have got what came back,
+    unless there was enough for all ranks up to its own."""
+    if story.rank is None or answer.status in ("waiting", "rejected"):
+        return False
+    return not live.draw.standby or story.rank * live.limit <= units
 
 
 def _chance(live: LiveSale, lottery: DrawCard | None) -> int | None:

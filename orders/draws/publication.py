@@ -4,7 +4,7 @@ It never changes once the seed is revealed. So each piece is a query of its own,
 slowly keeps neither a session nor a snapshot.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from django.db import connection
 
@@ -22,6 +22,21 @@ SELECT string_agg(replace(order_id::text, '-', '') || ',' || sku || ',' || quant
     || ',' || coalesce(rank::text, '') || E'\\n', '' ORDER BY leaf)
 FROM orders_lot WHERE sale_id = %(sale)s AND leaf >= %(first)s AND leaf < %(last)s
 """
+
+
+class Unpublished(Exception):
+    """The draw is not revealed yet, or there is none. The message is for staff."""
+
+
+def find_revealed(sale: Sale) -> Draw:
+    """The draw of a sale. Raises Unpublished, django.db.DatabaseError."""
+    draw = Draw.objects.filter(pk=sale.pk).first()
+    if draw is None:
+        kind = "is not scheduled yet" if sale.draw_at else "sells by arrival: it has no draw"
+        raise Unpublished(f"{sale.slug} {kind}.")
+    if not draw.seed:
+        raise Unpublished(f"The draw of {sale.slug} is {sale.draw}: its seed is not revealed yet.")
+    return draw
 
 
 def find_published(slug: str) -> tuple[Sale, Header] | None:
@@ -49,11 +64,26 @@ def header_of(sale: Sale, draw: Draw) -> Header:
     )
 
 
+def write(sale: Sale) -> Iterator[bytes]:
+    """The record in pieces. Raises Unpublished, and DatabaseError meanwhile."""
+    return _write(sale.pk, header_of(sale, find_revealed(sale)))
+
+
+def _write(sale: int, header: Header) -> Iterator[bytes]:
+    yield _head(header)
+    for first in range(0, header.entries, _PIECE):
+        yield _read_lines(sale, first)
+
+
 async def stream(sale: int, header: Header) -> AsyncIterator[bytes]:
-    """The record in pieces. Raises DatabaseError and TimeoutError."""
-    yield b"".join(record.write(header, ()))
+    """The record in pieces, each read in a thread. Raises DatabaseError and TimeoutError."""
+    yield _head(header)
     for first in range(0, header.entries, _PIECE):
         yield await in_thread(_read_lines, sale, first)
+
+
+def _head(header: Header) -> bytes:
+    return b"".join(record.write(header, ()))
 
 
 def _read_lines(sale: int, first: int) -> bytes:

@@ -13,7 +13,7 @@ from django.db import connection
 
 from inventory.models import Sale
 from orders.draws import ranking, record, record_check
-from orders.draws.record import Header
+from orders.draws.publication import find_revealed, header_of
 from orders.draws.record import Lot as Entry
 from orders.draws.record_check import Fault, Published
 from orders.models import Draw, Lot, Order
@@ -33,10 +33,6 @@ WHERE l.sale_id = %(sale)s AND l.rank <= %(allotted)s AND (o.owned > 0 OR o.stat
 """
 
 
-class Unpublished(Exception):
-    """The draw is not revealed yet, or there is none. The message is for staff."""
-
-
 class Verified(NamedTuple):
     """The faults of a draw, and how many entries it has."""
 
@@ -44,47 +40,16 @@ class Verified(NamedTuple):
     entries: int
 
 
-def write(sale: Sale) -> Iterator[bytes]:
-    """Write the record of the sale's draw line by line, in bounded memory. Raises Unpublished, and
-    django.db.DatabaseError meanwhile."""
-    draw = _find(sale)
-    return record.write(_header(sale, draw), _read_entries(sale))
-
-
 def verify(sale: Sale) -> Verified:
     """Recompute the draw of a sale. Takes 32 bytes of memory for each entry, and some for each winner.
 
     Raises Unpublished and django.db.DatabaseError.
     """
-    draw = _find(sale)
-    header = _header(sale, draw)
+    draw = find_revealed(sale)
+    header = header_of(sale, draw)
     published = Published(draw.commitment, draw.beacon, draw.round, draw.root)
     faults = record_check.check(record.Record(header, _read_entries(sale)), published)
     return Verified([*faults, *_compare_orders(sale, draw)], header.entries)
-
-
-def _find(sale: Sale) -> Draw:
-    draw = Draw.objects.filter(pk=sale.pk).first()
-    if draw is None:
-        kind = "is not scheduled yet" if sale.draw_at else "sells by arrival: it has no draw"
-        raise Unpublished(f"{sale.slug} {kind}.")
-    if not draw.seed:
-        raise Unpublished(f"The draw of {sale.slug} is {sale.draw}: its seed is not revealed yet.")
-    return draw
-
-
-def _header(sale: Sale, draw: Draw) -> Header:
-    return Header(
-        sale=sale.slug,
-        commitment=draw.commitment,
-        seed=draw.seed,
-        beacon=draw.beacon,
-        round=draw.round,
-        signature=draw.signature,
-        root=draw.root,
-        entries=draw.entries or 0,
-        stock=draw.stock,
-    )
 
 
 def _read_entries(sale: Sale) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ import pytest
 from conftest import MakeSale
 from inventory.models import Sale
 from orders import cancellation, sale_lifecycle
+from orders.draws import steps
 from orders.models import Order
 from orders.settlement import settle
 from tests import stack
@@ -177,8 +178,6 @@ def test_an_entry_cannot_be_taken_back_while_it_is_drawn(
 
 def close_entries(sale: Sale) -> None:
     """Take the first step of the draw only."""
-    from orders.draws import steps
-
     bring_draw_forward(sale)
     stack.wait_for(lambda: steps.advance(sale.pk), "the entries are closed")
 
@@ -193,6 +192,26 @@ def test_a_page_says_that_the_draw_is_under_way(shopper: Shopper, make_sale: Mak
     assert "The draw is under way" in page_of(shopper, sale)
     assert "It is under way" in order_page(shopper, order)
     assert "Take it back" not in order_page(shopper, order)
+
+
+def test_while_lots_get_their_outcomes_no_stock_or_odds_are_shown(
+    shopper: Shopper, make_sale: MakeSale
+) -> None:
+    """Both shrink with each batch, and say nothing about the draw."""
+    sale = make_sale(draw_in=60)
+    enter(sale, shopper)
+    close_entries(sale)
+    stack.wait_for(lambda: _is_frozen(sale), "the entries are frozen")
+    stack.wait_for(lambda: "Being drawn" in page_of(shopper, sale), "the page shows the draw")
+    page = visible(page_of(shopper, sale))
+    assert "entry for" not in page
+    assert "every entry wins" not in page
+
+
+def _is_frozen(sale: Sale) -> bool:
+    steps.advance(sale.pk)
+    sale.refresh_from_db()
+    return sale.draw == Sale.Draw.FROZEN
 
 
 # --- After the draw -------------------------------------------------------------------------------
@@ -259,6 +278,18 @@ def test_who_is_passed_over_waits_at_a_place_that_moves_up(
     run_caretaker()
     assert told(loser, order)["status"] == "confirmed"
     assert told(late, behind)["place"] == 1
+
+
+def test_who_got_what_came_back_is_not_told_to_be_drawn(
+    new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    _, (winner, won), (second, order) = two_entries(make_sale, new_shopper, standby=True)
+    assert "You were drawn: rank 1 of 2." in order_page(winner, won)
+    cancellation.cancel_order(won.pk, by="staff")
+    run_caretaker()
+    page = order_page(second, order)
+    assert "Your rank in the draw: 2 of 2." in page
+    assert "You were drawn" not in page
 
 
 def test_who_waits_when_the_sale_ends_reads_that_nothing_came_back(

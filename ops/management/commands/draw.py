@@ -8,8 +8,8 @@ from typing import Any
 from ops.base_command import INCONSISTENT, CommandFamily, Failed
 from ops.draw_words import draw_facts, draw_lines
 from ops.lifecycle_command import find_sale
-from orders.draws import verification
-from orders.draws.verification import Unpublished
+from orders.draws import publication, verification
+from orders.draws.publication import Unpublished
 from orders.models import Draw
 
 
@@ -51,12 +51,11 @@ class Command(CommandFamily):
         return INCONSISTENT
 
     def _export(self, *, slug: str, to: Path | None, **_: Any) -> None:
-        sale = find_sale(slug)
+        pieces = publication.write(find_sale(slug))
         try:
             with contextlib.ExitStack() as leaving:
                 file = leaving.enter_context(to.open("wb")) if to else sys.stdout.buffer
-                for line in verification.write(sale):
-                    file.write(line)
+                file.writelines(pieces)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 raise
