@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 from django.core.management import call_command
 from django.db.models import F
+from django.db.models.functions import Greatest, Least
 from django.test.utils import ContextList
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
@@ -76,6 +77,11 @@ def sales() -> Iterator[MakeSale]:
         closes_in: float = 3600,
         live: bool = True,
         hold: int = 0,
+        draw_in: float | None = None,
+        standby: bool = False,
+        beacon: str = "",
+        per_address: int = 0,
+        entrants: str = "",
     ) -> Sale:
         number = next(_numbers)
         now = timezone.now()
@@ -86,6 +92,10 @@ def sales() -> Iterator[MakeSale]:
             closes_at=now + timedelta(seconds=closes_in),
             limit=limit,
             hold_minutes=hold,
+            draw_at=None if draw_in is None else now + timedelta(seconds=draw_in),
+            standby=standby,
+            per_address=per_address,
+            entrants=entrants,
         )
         made.append(sale.pk)
         products: dict[str, Product] = {}  # shoe-42 and shoe-43 are of one
@@ -95,14 +105,15 @@ def sales() -> Iterator[MakeSale]:
             products[name.partition("-")[0]] = variant.product
             Listing.objects.create(sale=sale, variant=variant)
         if live:
-            sale_lifecycle.schedule(sale.pk, by="staff")
+            sale_lifecycle.schedule(sale.pk, by="staff", beacon=beacon)
             run_caretaker()
             sale.refresh_from_db()
         return sale
 
     yield make
     # Out of the way of later tests, also where a twin has broken its gate.
-    over = {"status": "ended", "finished": True, "closes_at": F("opens_at") + timedelta(seconds=1)}
+    soonest = Greatest(F("opens_at") + timedelta(seconds=1), F("draw_at"))
+    over = {"status": "ended", "finished": True, "closes_at": Least(F("closes_at"), soonest)}
     Sale.objects.filter(pk__in=made).exclude(status="draft").update(**over)
     put_off_holds(made)
     replica.remove(made)

@@ -96,7 +96,7 @@ def save(order: UUID, details: Details, *, language: str, accepted_terms: bool) 
         "order": order,
         "sale": _sale_of(order),
         "email_key": _key_of(details.email),
-        "sealed": _seal(details),
+        "sealed": seal(details),
         "language": language,
         "accepted_at": timezone.now() if accepted_terms else None,
         "now": timezone.now(),
@@ -135,6 +135,12 @@ def orders_with_contact(sale: int) -> list[UUID]:
     """The orders of a sale whose contact is not erased."""
     kept = models.Contact.objects.filter(sale=sale, erased_at=None)
     return list(kept.order_by("order").values_list("order", flat=True))
+
+
+def list_email_keys(orders: Iterable[UUID]) -> dict[UUID, str]:
+    """The keyed hash of the e-mail address, by order, of these orders' contacts that have one."""
+    found = models.Contact.objects.filter(pk__in=list(orders), erased_at=None)
+    return dict(found.exclude(email_key="").values_list("order", "email_key"))
 
 
 def has_any() -> bool:
@@ -235,26 +241,43 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
-def _seal(details: Details) -> str:
+def seal(details: Details) -> str:
+    """The details as one text, as it is stored."""
     plain = json.dumps({name: value for name, value in asdict(details).items() if value})
     if not settings.CONTACT_KEYS:
         return plain
     return _fernet(tuple(settings.CONTACT_KEYS)).encrypt(plain.encode()).decode()
 
 
+def unseal(sealed: str) -> Details:
+    """Raises Unreadable."""
+    try:
+        return _read(_decrypt(sealed))
+    except (InvalidToken, ValueError):
+        raise Unreadable("Something is encrypted with a key that CONTACT_KEYS lacks.") from None
+
+
 def _open(row: models.Contact) -> Details:
-    plain = _plain(row)
+    return _read(_plain(row))
+
+
+def _read(plain: str) -> Details:
     known = {field.name for field in fields(Details)}
     return Details(**{name: text for name, text in json.loads(plain).items() if name in known})
 
 
 def _plain(row: models.Contact) -> str:
     """The details as JSON. Raises Unreadable."""
-    if row.sealed.startswith("{"):  # it was saved while there was no key
-        return row.sealed
     try:
-        return _fernet(tuple(settings.CONTACT_KEYS)).decrypt(row.sealed).decode()
-    except (InvalidToken, ValueError):  # ValueError: there is no key at all
+        return _decrypt(row.sealed)
+    except (InvalidToken, ValueError):
         raise Unreadable(
             f"The contact of order {row.order} is encrypted with a key that CONTACT_KEYS lacks."
         ) from None
+
+
+def _decrypt(sealed: str) -> str:
+    """Raises InvalidToken, and ValueError if there is no key at all."""
+    if sealed.startswith("{"):  # it was saved while there was no key
+        return sealed
+    return _fernet(tuple(settings.CONTACT_KEYS)).decrypt(sealed).decode()

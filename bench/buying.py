@@ -85,7 +85,7 @@ def measure_accepted(stage: Stage, connections: int) -> None:
 def wait_for_empty_line(sale: "Sale") -> None:
     from inventory.gate import replica
 
-    wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
+    wait_for(lambda: replica.read_view(sale.pk).in_line == 0)
 
 
 def measure_sql_batches(stage: Stage) -> None:

@@ -77,11 +77,11 @@ def by_line(ready: Stage) -> Iterator[Point]:
     for number in (0, 10_000, 100_000):
         with ready.open_sale() as sale:
             with _stop_worker(ready):
-                while replica.read_view(sale.pk).waiting < number:
+                while replica.read_view(sale.pk).in_line < number:
                     wrk.run_load(ready.port, 256, 2, ready.make_clicks(sale, 2))
-                waiting = replica.read_view(sale.pk).waiting
+                waiting = replica.read_view(sale.pk).in_line
                 point = {"x": waiting} | _measure_load(ready, sale, rounds=1)
-                waiting = replica.read_view(sale.pk).waiting
+                waiting = replica.read_view(sale.pk).in_line
             began = time.monotonic()
             wait_for_empty_line(sale)
             yield point | {"settled_per_second": waiting / (time.monotonic() - began)}

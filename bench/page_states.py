@@ -216,7 +216,7 @@ def sell_all_but(shop: Shop, left: dict[str, int]) -> None:
         units = variant.stock - left[variant.sku]
         for begun in range(0, units, sale.limit):
             buy_as_new_shopper(shop, sale, variant.sku, min(sale.limit, units - begun))
-    wait_for(lambda: replica.read_view(sale.pk).waiting == 0)
+    wait_for(lambda: replica.read_view(sale.pk).in_line == 0)
 
 
 def buy_as_new_shopper(shop: Shop, sale: "Sale", sku: str, quantity: int) -> None:

@@ -33,6 +33,10 @@ def find_alarms(snapshot: Snapshot) -> Iterator[Alarm]:
     for sale, overdue in snapshot.overdue_holds.items():
         words = f"{overdue:,} holds ended more than a minute ago, and still keep their units."
         yield Alarm("holds-overdue", f"{sale}: {words}")
+    for late in snapshot.late_draws:
+        minutes = max(1, (snapshot.at - late.since) // timedelta(minutes=1))
+        ago = f"{minutes} minute{'s' * (minutes > 1)}"
+        yield Alarm("draw-late", f"{late.sale}: its draw has not moved for {ago}: {late.words}.")
 
 
 def _find_broken_stores(snapshot: Snapshot) -> Iterator[Alarm]:

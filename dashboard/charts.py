@@ -16,6 +16,7 @@ SAID = {
     "rate": "too fast",
     "closed": "closed",
     "changed": "changed since shown",
+    "entry": "may not enter",
     "invalid": "invalid",
     "error": "error",
 }

@@ -19,6 +19,7 @@ from dashboard.window_fields import WindowFields
 from inventory.models import MOST_MINUTES, MOST_UNITS, Sale, Variant
 from inventory.names import LineFormField
 from orders import cancellation, sale_lifecycle, stock_changes
+from orders.draws import scheduling
 from orders.models import Order
 from orders.sale_warnings import digest_of, list_warnings
 from payments import refunds
@@ -45,7 +46,7 @@ class PutsOnSale(Control):
         return {**super().initial_for(subjects), "accepted": " ".join(shown)}
 
     def arguments(self, subject: Sale) -> dict[str, Any]:
-        return {"reason": self.cleaned_data["reason"]}
+        return {"reason": self.cleaned_data["reason"], "beacon": scheduling.usual_beacon(subject)}
 
     def carry_out(self, subject: Sale, by: str) -> Outcome:
         odd = self.warnings(subject)
@@ -187,6 +188,24 @@ class ChangeHold(Control):
         return {"minutes": subject.hold_minutes}
 
 
+class SwitchOnStandby(Control):
+    name = "standby"
+    label = "Switch on standby"
+    effect = (
+        "Who comes too late waits in order from now on, and gets what comes back. A sale that is public"
+        " keeps it."
+    )
+    done = "{subject} has a standby."
+    function = sale_lifecycle.change_standby
+
+    @classmethod
+    def fits(cls, subject: Sale) -> bool:
+        return not subject.standby and not subject.ended()
+
+    def arguments(self, subject: Sale) -> dict[str, Any]:
+        return {"standby": True, "reason": self.cleaned_data["reason"]}
+
+
 # --- Variants ------------------------------------------------------------------------------------
 
 
@@ -272,7 +291,10 @@ class RetryRefund(Control):
         return f"The refund of {subject.attempt.order.reference}"
 
 
-OF_SALES = (Schedule, OpenNow, Pause, Resume, End, ChangeWindow, ChangeLimit, ChangeHold)
+OF_SALES = (
+    *(Schedule, OpenNow, Pause, Resume, End),
+    *(ChangeWindow, ChangeLimit, ChangeHold, SwitchOnStandby),
+)
 OF_VARIANTS = (Restock, Correct)
 OF_ORDERS = (Cancel, Ship)
 OF_REFUNDS = (RetryRefund,)

@@ -72,6 +72,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         up.add_metric([part.name.lower()], part.ok)
     yield up
     yield from _of_payments(snapshot)
+    yield _of_draws(snapshot)
     alarms = GaugeMetricFamily(
         "flashsale_alarms",
         "Alarms of the dashboard; docs/running-a-sale.md says what to do",
@@ -104,6 +105,14 @@ def _of_payments(snapshot: Snapshot) -> Iterator[Metric]:
     )
 
 
+def _of_draws(snapshot: Snapshot) -> Metric:
+    words = "For how long a draw that is due has not moved, from a minute on"
+    late = GaugeMetricFamily("flashsale_draw_late_seconds", words, labels=["sale"])
+    for each in snapshot.late_draws:
+        late.add_metric([each.sale.slug], (snapshot.at - each.since).total_seconds())
+    return late
+
+
 _READY = {"ready": 1, "not_ready": 0}  # a draft has no gate
 
 _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
@@ -116,6 +125,10 @@ _GAUGES: dict[str, tuple[str, Callable[[SaleFigures], float | None]]] = {
     "gate_version": ("Version of the gate", lambda seen: seen.gate_version),
     "gate_ready": ("1 if the gate is ready, else 0", lambda seen: _READY.get(seen.gate)),
     "poison_orders": ("Purchases that could not be processed", lambda seen: seen.poison),
+    "waiting_orders": (
+        "Orders that wait, for a draw or on standby",
+        lambda seen: sum(seen.sale.waiting.values()),
+    ),
     "held_orders": ("Orders whose units are held", lambda seen: seen.sale.held),
     "confirmed_orders": ("Orders confirmed and not cancelled", lambda seen: seen.sale.confirmed),
 }

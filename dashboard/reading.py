@@ -17,6 +17,7 @@ from django.utils import timezone
 from dashboard import stores
 from dashboard.alarms import GatesBehind, find_alarms
 from dashboard.bounded_call import BoundedCall
+from dashboard.draw_words import describe_draw
 from dashboard.snapshot import Part, SaleFigures, Snapshot, VariantFigures
 from dashboard.stores import Counted, Gate, Gates, Stored
 from flashsale.observe import telemetry, telemetry_reader
@@ -110,6 +111,7 @@ def _compose(stored: Stored, gates: Gates | None, counted: Counted, parts: list[
         audit=stored.audit,
         poison=stored.poison_orders,
         overdue_holds=stored.overdue_holds,
+        late_draws=stored.late_draws,
         payments=stored.payments,
         mails=stored.mails,
         alarms=[],
@@ -132,13 +134,16 @@ def _figures(
         phase=sale.phase(now),
         state=sale.state(now),
         variants=[
-            _variant_figures(variant, gate_state, gate) for variant in stored.variants[sale.pk]
+            _variant_figures(sale, variant, gate_state, gate)
+            for variant in stored.variants[sale.pk]
         ],
         poison=stored.poison.get(sale.pk, 0),
         open_holds=stored.open_holds.get(sale.pk),
+        draw=stored.draws.get(sale.pk),
+        draw_words=describe_draw(sale, stored.draws.get(sale.pk), now),
         gate=gate_state,
         gate_version=gate.view.version if gate else None,
-        waiting=gate.view.waiting if gate else None,
+        waiting=gate.view.in_line if gate else None,
         oldest=gate.pulse.waited if gate else None,
         clicks=second.clicks[sale.pk],
         settled=second.settled[sale.pk],
@@ -159,8 +164,13 @@ def _has_gate(sale: Sale) -> bool:
     return not sale.finished and sale.status != Sale.Status.DRAFT
 
 
-def _variant_figures(variant: Variant, gate_state: str, gate: Gate | None) -> VariantFigures:
+def _variant_figures(
+    sale: Sale, variant: Variant, gate_state: str, gate: Gate | None
+) -> VariantFigures:
+    waiting = sale.waiting.get(variant.sku, 0)
     if gate_state == "unknown":
-        return VariantFigures(variant, None, None)
+        return VariantFigures(variant, None, None, waiting)
     in_flight = gate.view.in_flight.get(variant.sku, 0) if gate else 0
-    return VariantFigures(variant, in_flight, max(0, variant.stock - in_flight))
+    # As the gate's `View.left`.
+    left = 0 if sale.awaits_draw or waiting else max(0, variant.stock - in_flight)
+    return VariantFigures(variant, in_flight, left, waiting)

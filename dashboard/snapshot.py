@@ -9,7 +9,8 @@ from datetime import datetime
 from dashboard import charts
 from flashsale.observe.telemetry_reader import Latency, Process, Second
 from inventory.models import Sale, Variant
-from orders.models import AuditEntry, Order
+from orders.late_draws import LateDraw
+from orders.models import AuditEntry, Draw, Order
 from orders.open_holds import OpenHolds
 from orders.outbox import Backlog
 from payments.figures import Figures
@@ -40,6 +41,7 @@ class VariantFigures:
     variant: Variant  # its `stock` is PostgreSQL's
     in_flight: int | None  # of accepted purchases that are not decided yet
     left: int | None  # to be bought now
+    waiting: int  # orders, in a draw or on standby
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class SaleFigures:
     variants: list[VariantFigures]
     poison: int  # orders that were rejected because they could not be processed
     open_holds: OpenHolds | None  # None of a sale without a hold
+    draw: Draw | None  # None of a sale by arrival, and of a draft
+    draw_words: str  # how far the draw is; "" of a sale by arrival
     gate: str  # ready, not_ready, none, or unknown if it cannot be read
     gate_version: int | None
     waiting: int | None  # purchases in the line
@@ -64,6 +68,18 @@ class SaleFigures:
     @property
     def gate_words(self) -> str:
         return self.gate.replace("_", " ")
+
+    @property
+    def waiting_orders(self) -> int:
+        """Entries of a draw that is to come, or orders on standby."""
+        return sum(self.sale.waiting.values())
+
+    @property
+    def to_draw(self) -> int:
+        """Units that lots decide about: those in stock, at the freeze once there was one."""
+        if self.draw and self.draw.root:
+            return sum(self.draw.stock.values())
+        return sum(variant.variant.stock for variant in self.variants)
 
     @property
     def in_flight(self) -> int | None:
@@ -98,6 +114,7 @@ class Snapshot:
     audit: list[AuditEntry]  # the latest
     poison: list[Order]  # the latest
     overdue_holds: dict[Sale, int]  # that should have expired long ago
+    late_draws: list[LateDraw]
     payments: Figures  # of all sales
     mails: Backlog  # that are not sent yet
     alarms: list[Alarm]

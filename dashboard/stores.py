@@ -24,8 +24,9 @@ from flashsale.redis.refusals import describe, refusal, send_probe
 from inventory.gate import replica
 from inventory.gate.state import Pulse, View
 from inventory.models import Listing, Sale, Variant
-from orders import holds, open_holds, outbox
-from orders.models import AuditEntry, Order
+from orders import holds, late_draws, open_holds, outbox
+from orders.late_draws import LateDraw
+from orders.models import AuditEntry, Draw, Order
 from orders.open_holds import OpenHolds
 from orders.outbox import Backlog
 from payments.figures import Figures, read_figures
@@ -51,6 +52,8 @@ class Stored:
     poison_orders: list[Order] = field(default_factory=list)  # the latest
     overdue_holds: dict[Sale, int] = field(default_factory=dict)  # by sale, whether shown or not
     open_holds: dict[int, OpenHolds] = field(default_factory=dict)  # by sale with a hold
+    draws: dict[int, Draw] = field(default_factory=dict)  # by sale with a draw that is bound
+    late_draws: list[LateDraw] = field(default_factory=list)  # whether shown or not
     audit: list[AuditEntry] = field(default_factory=list)  # the latest
     payments: Figures = field(default_factory=Figures)
     mails: Backlog = field(default_factory=Backlog)
@@ -84,6 +87,8 @@ def _read_stored(only: int | None) -> Stored:
         poison_orders=list(poisoned.select_related("sale").order_by("-settled_at")[:_POISON_SHOWN]),
         overdue_holds=holds.count_overdue(),
         open_holds=open_holds.read_open_holds(sales),
+        draws=late_draws.read_draws(sales),
+        late_draws=late_draws.list_late_draws(),
         audit=list(AuditEntry.objects.select_related("variant", "sale")[:_AUDIT_SHOWN]),
         payments=read_figures(),
         mails=outbox.look(outbox.Consumer.MAIL),

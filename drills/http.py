@@ -62,9 +62,13 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None = None) -> "Connection":
+    async def open(
+        cls, host: str, port: int, tls: ssl.SSLContext | None = None, source: str = ""
+    ) -> "Connection":
+        """`source` is the address to come from; "" for any."""
         loop = asyncio.get_running_loop()
-        _, protocol = await loop.create_connection(cls, host, port, ssl=tls)
+        local = (source, 0) if source else None
+        _, protocol = await loop.create_connection(cls, host, port, ssl=tls, local_addr=local)
         return protocol
 
     @property
@@ -113,11 +117,12 @@ class Connection(asyncio.Protocol):
 
 
 class Browser:
-    """Cookies and up to six connections, as browsers open them to one site."""
+    """Cookies and up to six connections, as browsers open them to one site; from the address `source`, if
+    one is given."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, source: str = "") -> None:
         self.cookies: dict[str, str] = {}
-        self._site = site
+        self._site, self._source = site, source
         self._idle: list[Connection] = []
         self._slots = asyncio.Semaphore(CONNECTIONS)
 
@@ -184,7 +189,8 @@ class Browser:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-        return await Connection.open(self._site.host, self._site.port, self._site.tls)
+        site = self._site
+        return await Connection.open(site.host, site.port, site.tls, self._source)
 
 
 def get(path: str, host: str, cookie: str = "") -> bytes:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import django
 
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEADLINE = 60.0  # seconds, for any condition that a drill waits for
+_STARTED = 240.0  # seconds until the shop is open, on a machine that is busy
 
 # Variables that could name the servers, or the key, of a shop in use.
 _ELSEWHERE = (
@@ -78,7 +79,9 @@ def _run_up(log: Path, *options: str) -> Iterator[None]:
             preexec_fn=end_with_parent(),
         )
     try:
-        wait_for(lambda: "is open" in log.read_text(errors="replace") or _has_ended(up, log))
+        wait_for(
+            lambda: "is open" in log.read_text(errors="replace") or _has_ended(up, log), _STARTED
+        )
         yield
     finally:
         for number in _ENDING:  # a second Ctrl-C must not interrupt the clean-up
@@ -100,11 +103,12 @@ def make_sale(
     *,
     hold: int = 0,
     wait: bool = True,
-    **rules: str,
+    opens_at: datetime | None = None,
+    **rules: Any,
 ) -> "Sale":
-    """Make an open sale of so many variants, with so many units of each, which are held for `hold` minutes
-    (0: sold at once). `rules` are those of its checkout. With `wait`, its gate is ready when this
-    returns."""
+    """Make a sale of so many variants, with so many units of each, which are held for `hold` minutes (0:
+    sold at once). It is open unless `opens_at` is given. `rules` are those of its checkout and of entry.
+    With `wait`, its gate is ready when this returns."""
     from django.db import transaction
     from django.utils import timezone
 
@@ -120,7 +124,7 @@ def make_sale(
         sale = Sale.objects.create(
             slug=name,
             name=name,
-            opens_at=now - timedelta(minutes=1),
+            opens_at=opens_at or now - timedelta(minutes=1),
             closes_at=now + timedelta(hours=3),
             limit=limit,
             hold_minutes=hold,

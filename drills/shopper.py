@@ -53,12 +53,13 @@ class Shopper:
         closing: asyncio.Event | None = None,
         seed: str = "",
         habit: str = "",
+        source: str = "",
     ) -> None:
         self._site, self.slug = site, slug
         self.closing = closing or asyncio.Event()
         self.random = random.Random(seed or None)  # noqa: S311  # chooses variants, protects nothing
         self.log = Log(habit)
-        self.browser = Browser(site)
+        self.browser = Browser(site, source)
         self._answered: dict[str, asyncio.Event] = {}  # by accepted purchase; set when final
         self._unsure: dict[str, tuple[Form, object]] = {}
         self._forms: dict[str, tuple[Form, object]] = {}
@@ -79,8 +80,9 @@ class Shopper:
             return None
         self.log.pages.append(time.monotonic() - began)
         self.browser.keep_cookie(answer)
-        first = next(iter(self.browser.cookies.values()), "")  # a checkout adds others
-        self.log.shopper = shoppers.shopper_in(first)
+        # A checkout and a sign-in add others.
+        found = map(shoppers.shopper_in, self.browser.cookies.values())
+        self.log.shopper = next(filter(None, found), None)
         return parse_page(answer.body.decode())
 
     # --- The socket -------------------------------------------------------------------------------

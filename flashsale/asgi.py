@@ -41,6 +41,7 @@ from storefront import feed, fragments, media
 from storefront.buy import buy
 from storefront.calendar import calendar
 from storefront.consumers import NoConsumer, SaleConsumer
+from storefront.draw_page import draw
 from storefront.give_back import give_back
 from storefront.outcome import outcome
 from storefront.responses import failure
@@ -55,6 +56,7 @@ EXPRESS = (
     (re.compile(r"\A/orders/(?P<purchase>[^/]+)/give-back\Z"), give_back),
     (re.compile(r"\A/\Z"), sale_list),
     (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/calendar\.ics\Z"), calendar),
+    (re.compile(r"\A/sales/(?P<slug>[-a-zA-Z0-9_]{1,60})/draw/\Z"), draw),
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from datetime import datetime
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +20,7 @@ LOCK_TIMEOUT = "2s"
 PATIENCE = 3.0  # seconds for PostgreSQL's answer; then the page says to try again
 IDLE_TIMEOUT = "5s"  # a frozen process keeps its locks no longer
 TRANSACTION_TIMEOUT = "30s"  # nor does one that never ends its transaction
+LONG_TIMEOUT = "10min"  # of statements with a million rows, whose locks keep no one waiting
 
 Statement = tuple[str, Sequence[Any] | Mapping[str, Any]]
 Rows = list[tuple[Any, ...]]
@@ -42,6 +44,16 @@ def bounded_transaction(*, prepares: bool = False) -> Iterator[None]:
             cursor.execute(*BOUNDS)
         if prepares:
             _bound_idling(TRANSACTION_TIMEOUT)
+        yield
+
+
+@contextmanager
+def long_transaction() -> Iterator[None]:
+    """A transaction that may take LONG_TIMEOUT. It must lock nothing for which others wait."""
+    bounds, (lock, idle, _) = BOUNDS
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(bounds, (lock, idle, LONG_TIMEOUT))
         yield
 
 
@@ -72,6 +84,15 @@ def ask_together(*statements: Statement) -> list[Rows]:
         while cursor.nextset():
             results.append(cursor.fetchall())
     return results
+
+
+def read_clock() -> datetime:
+    """PostgreSQL's clock: one for all processes, for what cannot be taken back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        [now] = cursor.fetchone() or (None,)
+    assert isinstance(now, datetime)
+    return now
 
 
 def require_transaction() -> None:

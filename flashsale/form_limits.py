@@ -21,6 +21,11 @@ class Limit(NamedTuple):
     rate: str
 
 
+def look_at_limit(request: HttpRequest, limit: Limit) -> int:
+    """Like `count_form`, and counts nothing: for forms that count only if they are wrong."""
+    return _count(request, limit, increment=False)
+
+
 def count_form(request: HttpRequest, *limits: Limit) -> int:
     """Count a form that was sent. Returns the seconds until the next one is allowed; 0 if this one is.
 
@@ -30,12 +35,12 @@ def count_form(request: HttpRequest, *limits: Limit) -> int:
     return next((wait for limit in limits if (wait := _count(request, limit))), 0)
 
 
-def _count(request: HttpRequest, limit: Limit) -> int:
+def _count(request: HttpRequest, limit: Limit, *, increment: bool = True) -> int:
     def key(*_: Any) -> str:
         return limit.value
 
     group, _, rate = limit
-    usage = get_usage(request, group=group, key=key, rate=rate, method="POST", increment=True)
+    usage = get_usage(request, group=group, key=key, rate=rate, method="POST", increment=increment)
     return max(1, int(usage["time_left"])) if usage and usage["should_limit"] else 0
 
 

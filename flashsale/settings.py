@@ -160,6 +160,23 @@ RATE_PER_ADDRESS = variables.whole("RATE_PER_ADDRESS", 50)
 LINE_BOUND = variables.whole("LINE_BOUND", 200_000, least=1)  # waiting purchases of one sale
 DEFAULT_CURRENCY = variables.currency("DEFAULT_CURRENCY", "EUR")  # of a new product's price
 
+# --- Draws -----------------------------------------------------------------------------------
+
+# The beacon of new draws: none, or drand's quicknet.
+DRAW_BEACON = {"NONE": "", "QUICKNET": "quicknet"}[
+    variables.choice("DRAW_BEACON", "NONE", "NONE", "QUICKNET")
+]
+# Servers of drand's public beacon, all asked at once. Each answer is verified.
+DRAND_URLS = variables.origins(
+    "DRAND_URLS",
+    [
+        "https://api.drand.sh",
+        "https://api2.drand.sh",
+        "https://api3.drand.sh",
+        "https://drand.cloudflare.com",
+    ],
+)
+
 # --- Checkout and payment --------------------------------------------------------------------
 
 SITE_URL = variables.http("SITE_URL") or (  # where links in mails lead
@@ -200,6 +217,11 @@ EMAIL_TIMEOUT = 10  # seconds without a word from the server
 ANYMAIL = {**_mail_server.get("ANYMAIL", {}), "REQUESTS_TIMEOUT": (5, 20)}  # to connect, to answer
 MAIL_FROM = variables.mail_address("MAIL_FROM") or f"shop@{urlsplit(SITE_URL).hostname}"
 MAIL_REPLY_TO = variables.mail_address("MAIL_REPLY_TO")
+
+# --- Sign-in -----------------------------------------------------------------------------------
+
+# A file of domains, one a line, whose e-mail addresses are not accepted: they are made for one mail.
+DISPOSABLE_DOMAINS = variables.lines("DISPOSABLE_DOMAINS")
 
 # --- Django ----------------------------------------------------------------------------------
 

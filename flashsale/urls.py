@@ -6,13 +6,18 @@ from django.urls import include, path
 from dashboard import login
 from dashboard.metrics import metrics
 from ops import health
-from storefront import checkout, find_orders, views
+from storefront import access_code, checkout, draw_record, find_orders, sign_in, views
 
 urlpatterns = [
     path("orders/", views.own_orders, name="own-orders"),
     path("orders/find/", find_orders.find_orders, name="find-orders"),
     path("orders/<str:purchase>/checkout/", checkout.checkout, name="checkout"),
     path("orders/<str:purchase>/checkout/back", checkout.back),
+    path("sales/<slug:slug>/code/", access_code.type_code, name="access-code"),
+    path("sign-in/", sign_in.ask, name="sign-in"),
+    path("sign-in/code/", sign_in.type_code),
+    path("sign-out/", sign_in.sign_out, name="sign-out"),
+    path("sales/<slug:slug>/draw/entries.txt", draw_record.record, name="draw-record"),
     path("payments/", include("payments.urls")),
     path("dashboard/", include("dashboard.urls")),
     path("admin/r/<path:anything>", views.no_page),  # a redirect to pages that no model here has

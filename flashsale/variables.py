@@ -7,6 +7,7 @@ import base64
 import os
 from collections.abc import Callable
 from email.utils import formataddr, parseaddr
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,6 +47,20 @@ def _split(raw: str) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
+def lines(name: str) -> frozenset[str]:
+    """The lines of the file that the variable names, in small letters, without empty ones and those that
+    begin with #."""
+
+    def parse(raw: str) -> frozenset[str]:
+        try:
+            found = Path(raw).read_text(encoding="utf-8").lower().splitlines()
+        except OSError:
+            raise ValueError(name) from None
+        return frozenset(line for each in found if (line := each.strip()) and line[0] != "#")
+
+    return _read(name, frozenset(), parse, "the path of a file that can be read, in UTF-8")
+
+
 def fernet_keys(name: str) -> list[str]:
     """A comma-separated list of keys for Fernet: 32 bytes each, in URL-safe base64."""
 
@@ -59,13 +74,13 @@ def fernet_keys(name: str) -> list[str]:
     return _read(name, [], parse, "keys of 32 bytes in URL-safe base64, comma-separated")
 
 
-def origins(name: str) -> list[str]:
+def origins(name: str, default: list[str] | None = None) -> list[str]:
     """A comma-separated list of origins, spelt as browsers do: in lower case, without a default port."""
 
     def parse(raw: str) -> list[str]:
         return [_parse_origin(word) for word in _split(raw)]
 
-    return _read(name, [], parse, "https://host or https://*.host, comma-separated")
+    return _read(name, default or [], parse, "https://host or https://*.host, comma-separated")
 
 
 def _parse_origin(raw: str) -> str:

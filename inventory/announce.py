@@ -25,7 +25,7 @@ GROUP = "feeds"
 _PATIENCE = 2.0  # seconds for one message
 _sending: set[Future[None]] = set()
 
-Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity; of a hold also its end
+Outcome = list[Any]  # purchase, status, reason, shopper, sku, quantity; more as a delta tells it
 
 
 def announce_change(sale: int, outcomes: Iterable[Outcome] = ()) -> None:
@@ -92,7 +92,7 @@ def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
     Every process receives every outcome, and most are for no socket of its own: `parse_outcome` reads
     the others. Raises ValueError, TypeError, LookupError or AttributeError if malformed.
     """
-    outcomes = [(purchase, Answer(*answer)) for purchase, *answer in message["outcomes"]]
+    outcomes = [(purchase, Answer.of(answer)) for purchase, *answer in message["outcomes"]]
     for purchase, answer in outcomes:
         if type(purchase) is not str or type(answer.shopper) is not str:
             raise TypeError(f"{purchase!r} is not a purchase")
@@ -101,6 +101,8 @@ def _read(message: dict[str, Any]) -> tuple[int, list[tuple[str, Answer]]]:
 
 def parse_outcome(purchase: str, answer: Answer) -> tuple[UUID, Answer]:
     """Parse an outcome that is about to be shown. Raises ValueError or TypeError if malformed."""
-    status, reason, shopper, sku, quantity, hold_until = answer
-    parsed = Answer(str(status), str(reason), shopper, str(sku), int(quantity), int(hold_until))
+    status, reason, shopper, sku, quantity, hold_until, place = answer
+    parsed = Answer(
+        str(status), str(reason), shopper, str(sku), int(quantity), int(hold_until), int(place)
+    )
     return UUID(purchase), parsed

@@ -26,7 +26,11 @@ class ClickAnswer(Enum):
     PAUSED = "paused", 409, "closed", True, "paused"
     NOT_OPEN = "not_open", 409, "closed", True, "not_open"
     CLOSED = "closed", 409, "closed", True, "closed"
+    # A draw: one entry each, and none any more once it has begun.
+    ENTERED = "entered", 409, "limit", True, "entered"
+    DRAWING = "drawing", 409, "closed", True, "drawing"
     LIMIT = "limit", 409, "limit", True, "limit"
+    NETWORK = "network", 409, "limit", True, "network"
     # The form showed something else than is sold now. Its ticket stays bound to that.
     CHANGED = "changed", 409, "changed", False, "changed"
     RATE_LIMITED = "rate_limited", 429, "rate", True, "rate_limited"
@@ -37,6 +41,10 @@ class ClickAnswer(Enum):
     TICKET = "ticket", 403, "invalid", False, "foreign"
     # The browser sent no cookie with the form: the shop cannot know whose ticket it is.
     COOKIES = "cookies", 403, "invalid", True
+
+    # The sale is for people who have proven something. The answer leads to the page where they can.
+    SIGN_IN = "sign_in", 403, "entry", True
+    NO_CODE = "no_code", 403, "entry", True
 
     # A gate that is not ready is busy, except if the sale is finished: then PostgreSQL has the answer.
     BUSY = "busy", 503, "error", True, "busy", "corrupt", "not_ready"

@@ -10,6 +10,9 @@ _MESSAGES = {
     "sale_window_in_order": "The sale must open before it closes.",
     "sale_checkout_needs_hold": "What is asked or paid at a checkout needs a hold of some minutes.",
     "sale_checkout_fixed": "The sale is public: what its checkout asks, payment and terms are fixed.",
+    "sale_draw_in_window": "The draw must be after the opening, and not after the close.",
+    "sale_entry_fixed": "The sale is public: its draw, the address of one with a draw and who may"
+    " buy are fixed, and standby stays on.",
     "sale_window_sensible": "The year must be from 2000 to 2999.",
     "product_slug_once": "Another product has this slug.",
     "inventory_sale_slug_key": "Another sale has this slug.",

@@ -15,7 +15,7 @@ from django.contrib.postgres.fields import DateTimeRangeField, RangeOperators
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -129,6 +129,21 @@ class Sale(models.Model):
         EMAIL = "email", "e-mail"
         ADDRESS = "address", "e-mail and postal address"
 
+    class Draw(models.TextChoices):
+        """How far the draw is. It moves forward only: see `orders/draws/`."""
+
+        NONE = "", "by arrival"
+        OPEN = "open"  # every click is, or will be, an entry
+        CLOSED = "closed"  # no more entries; the line drains
+        FROZEN = "frozen"  # the entries are written down, and get their outcomes
+        DONE = "done"
+        OFF = "off"  # the sale was ended before
+
+    class Entrants(models.TextChoices):
+        ANYONE = "", "anyone"
+        EMAIL = "email", "people with a verified e-mail address"
+        CODE = "code", "people with an access code"
+
     slug = models.SlugField(max_length=60, unique=True)
     name = LineField(max_length=120)
     opens_at = models.DateTimeField(validators=[sensible_moment])
@@ -185,6 +200,40 @@ class Sale(models.Model):
         help_text="days after the end until names and addresses are erased; 0: never",
         validators=[MaxValueValidator(MOST_CONTACT_DAYS)],
     )
+    draw_at = models.DateTimeField(
+        "draw",
+        null=True,
+        blank=True,
+        help_text="until then every click is an entry, and lots decide; empty: first come, first served",
+        validators=[sensible_moment],
+    )
+    draw = models.CharField(
+        max_length=6,
+        choices=Draw.choices,
+        default=Draw.NONE,
+        db_default=Draw.NONE,
+        blank=True,
+        editable=False,
+    )
+    standby = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="who comes too late waits in order, and gets what comes back",
+    )
+    entrants = models.CharField(
+        "who may buy",
+        max_length=5,
+        choices=Entrants.choices,
+        default=Entrants.ANYONE,
+        db_default=Entrants.ANYONE,
+        blank=True,
+    )
+    per_address = models.PositiveIntegerField(
+        "per network",
+        default=0,
+        db_default=0,
+        help_text="units, or entries of a draw, from one network; 0: no bound",
+    )
     greatest_limit = models.PositiveIntegerField(default=1, editable=False)
     # Counts the changes of the sale: each transaction that changes it, its stock or its orders
     # raises it by one. Replication uses it as position: the gate stores the version that it has,
@@ -194,6 +243,10 @@ class Sale(models.Model):
     # count millions.
     confirmed = models.PositiveIntegerField(default=0, editable=False)
     held = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    # Waiting orders by sku, in a draw or on standby, counted likewise. A sku without any is left out.
+    waiting = models.JSONField(
+        default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
     # Fencing token: the epoch of the gate that PostgreSQL trusts, random and new whenever Redis was
     # restarted, replaced or restored. Settlement only decides a line that was read in this epoch,
     # so a line read from a gate that has been replaced since decides nothing. See
@@ -244,6 +297,20 @@ class Sale(models.Model):
                 condition=Q(status__in=["draft", "live", "paused", "ended"]),
                 name="sale_status_known",
             ),
+            models.CheckConstraint(
+                condition=Q(draw="", draw_at=None)
+                | Q(
+                    draw__in=["open", "closed", "frozen", "done"],
+                    draw_at__gt=F("opens_at"),
+                    draw_at__lte=F("closes_at"),
+                )
+                | Q(draw="off", draw_at__isnull=False),
+                name="sale_draw_in_window",
+                violation_error_message="The draw must be after the opening, and not after the close.",
+            ),
+            models.CheckConstraint(
+                condition=Q(entrants__in=["", "email", "code"]), name="sale_entrants_known"
+            ),
             # The target of a listing's foreign key, by which its copy of the window follows the
             # sale's.
             models.UniqueConstraint(
@@ -256,12 +323,19 @@ class Sale(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.greatest_limit = max(self.greatest_limit, self.limit)
+        if self.draw_at is None or not self.draw:
+            self.draw = self.Draw.OPEN if self.draw_at else self.Draw.NONE
         super().save(*args, **kwargs)
 
     @property
     def has_checkout(self) -> bool:
         """Whether an order is held first, and confirmed by its checkout."""
         return self.hold_minutes > 0
+
+    @property
+    def awaits_draw(self) -> bool:
+        """Whether nothing is sold yet, because a draw decides."""
+        return self.draw in (self.Draw.OPEN, self.Draw.CLOSED, self.Draw.FROZEN)
 
     def ended(self, now: datetime | None = None) -> bool:
         """Whether the sale has ended, by its status or by the clock."""

@@ -16,6 +16,13 @@ _EMAIL = re.compile(r"\b(e)-(mail)", re.IGNORECASE)
 
 def compose(row: OutboxRow, letter: Letter, address: str, language: str) -> EmailMultiAlternatives:
     """The mail of a row, in the active language, which `language` names."""
+    return compose_letter(letter, address, language, message_id(row))
+
+
+def compose_letter(
+    letter: Letter, address: str, language: str, message_id: str
+) -> EmailMultiAlternatives:
+    """The mail of a letter, in the active language, which `language` names."""
     context = {"letter": letter, "language": language, "site": settings.SITE_URL}
     message = EmailMultiAlternatives(
         # Raw SQL can put a line break into a name, and Django refuses one in a header.
@@ -25,7 +32,7 @@ def compose(row: OutboxRow, letter: Letter, address: str, language: str) -> Emai
         [address],
         reply_to=[settings.MAIL_REPLY_TO] if settings.MAIL_REPLY_TO else None,
         headers={
-            "Message-ID": message_id(row),
+            "Message-ID": message_id,
             "Auto-Submitted": "auto-generated",  # RFC 3834: no holiday notices as answers
             "Content-Language": language,
         },
@@ -43,4 +50,9 @@ def _keep_words_whole(letter: Letter) -> Letter:
 
 def message_id(row: OutboxRow) -> str:
     """The same however often the row is sent, so that mailboxes can drop a copy."""
-    return f"<order-news.{row.pk}@{urlsplit(settings.SITE_URL).hostname}>"
+    return name_message("order-news", row.pk)
+
+
+def name_message(kind: str, number: object) -> str:
+    """A Message-ID of this shop."""
+    return f"<{kind}.{number}@{urlsplit(settings.SITE_URL).hostname}>"

@@ -17,9 +17,10 @@ from django.utils import timezone, translation
 
 from accounts import contacts
 from accounts.contacts import Contact
+from accounts.sign_in import Mail
 from flashsale.compiled import Compiled, Given
 from flashsale.observe import telemetry
-from mail import finding, letters
+from mail import finding, letters, sign_in
 from mail.faults import ERRORS, Effect, find_fault
 from mail.messages import compose
 from orders import outbox
@@ -69,6 +70,7 @@ def send_mail() -> None:
     if now >= _pauses.expiring_until:
         _pauses.expiring_until = now + _LOOK_FOR_EXPIRING_EVERY
         outbox.tell_expiring(EXPIRING_AHEAD, _SHORT_HOLD)
+        sign_in.forget_expired()
     finding.tell_found()
     if now >= _pauses.server_until:
         _send_due(until=now + _ROUND)
@@ -77,8 +79,13 @@ def send_mail() -> None:
 def _send_due(until: float) -> None:
     server = _Server()
     try:
-        while time.monotonic() < until and (row := outbox.take(Consumer.MAIL)):
-            if not _handle(row, server):
+        while time.monotonic() < until:
+            if code := sign_in.take():  # first: a person waits for it
+                goes_on = _send_code(code, server)
+            else:
+                row = outbox.take(Consumer.MAIL)
+                goes_on = row is not None and _handle(row, server)
+            if not goes_on:
                 break
     finally:
         server.close()
@@ -101,6 +108,23 @@ class _Server:
         if self._connection is not None:
             with suppress(*ERRORS):  # nothing is lost with a connection that is broken already
                 self._connection.close()
+
+
+def _send_code(mail: Mail, server: _Server) -> bool:
+    """Send a code that was taken. Whether the round goes on."""
+    try:
+        server.send(sign_in.compose(mail))
+    except ERRORS as error:
+        fault = find_fault(error)
+        log.warning("a code is not sent: %s", fault.words)
+        if fault.effect is Effect.REFUSED:
+            sign_in.finish(mail)
+        elif fault.effect is Effect.AWAY:
+            _pauses.note_failure()
+        return fault.effect is not Effect.AWAY
+    _pauses.note_answer()
+    sign_in.finish(mail)
+    return True
 
 
 def _handle(row: OutboxRow, server: _Server) -> bool:

@@ -24,6 +24,7 @@ from inventory.models import Sale, Variant, sensible_moment
 from inventory.names import find_in_any_case
 from inventory.products import Product
 from ops.base_command import FAILED, CommandFamily, Failed, UsageError, describe_failure, is_away
+from ops.entry_facts import entry_facts
 from orders import changes
 from orders.audit_trail import zone_of
 from orders.models import AuditEntry
@@ -252,6 +253,7 @@ def sale_facts(sale: Sale) -> Facts:
         "terms": sale.terms,
         "price_note": sale.price_note,
         "contact_days": sale.contact_days,
+        **entry_facts(sale),
         "held": sale.held,
         "confirmed": sale.confirmed,
         "version": sale.version,

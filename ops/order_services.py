@@ -8,7 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from accounts import contacts
+from accounts import contacts, people
 from ops.base_command import FAILED, Failed, UsageError
 from ops.lifecycle_command import LifecycleCommand
 from orders import shipping
@@ -42,6 +42,12 @@ class OrderServices(LifecycleCommand):
         _add_whose(erase)
         self.add_change_arguments(erase)
 
+        forget = self.add_command(
+            "forget", self._forget, "Forgets that an e-mail address has signed in. Orders stay."
+        )
+        forget.add_argument("email", metavar="ADDRESS")
+        forget.add_argument("--dry-run", action="store_true", help="only say what would be done")
+        forget.add_argument("--no-input", action="store_true", help="do it without asking")
         rekey = self.add_command(
             "rekey", self._rekey, "Encrypts all contacts with the first key of CONTACT_KEYS."
         )
@@ -95,6 +101,15 @@ class OrderServices(LifecycleCommand):
         words = "\n".join(f"{each['reference']}: {each['outcome']}" for each in results)
         self.tell({"orders": results}, words)
         return 0 if all(each["erased"] for each in results) else FAILED
+
+    def _forget(self, *, email: str, dry_run: bool, no_input: bool, **_: Any) -> int:
+        """Exit code 1 if it never has signed in. Not in the audit, which names no shoppers."""
+        if not self.confirmed("Forget this person?", dry_run=dry_run, no_input=no_input):
+            return 0
+        if not people.forget(email):
+            raise Failed("This address has not signed in.")
+        self.tell({"forgotten": True}, "Forgotten: their browsers are guests again.")
+        return 0
 
     def _rekey(self, *, dry_run: bool, **_: Any) -> int:
         """Exit code 1 if there are contacts that none of the keys opens."""

@@ -16,7 +16,8 @@ from inventory.gate.state import View
 from inventory.models import Sale
 from ops.base_command import describe_failure
 from ops.lifecycle_command import Facts, audit_facts, sale_facts
-from orders.models import AuditEntry, Order
+from orders.late_draws import read_draws
+from orders.models import AuditEntry, Draw, Order
 from orders.open_holds import OpenHolds, read_open_holds
 
 _AUDIT_SHOWN = 5
@@ -31,6 +32,7 @@ class Overview:
     variants: list[Facts]
     poison: int  # orders that were rejected because they could not be processed
     open_holds: OpenHolds | None  # None of a sale without a hold
+    draw: Draw | None  # None of a sale by arrival, and of a draft
     audit: list[AuditEntry]
 
     def as_json(self) -> Facts:
@@ -71,7 +73,7 @@ class Overview:
         return {
             "ready": self.view.ready,
             "version": self.view.version,
-            "line": self.view.waiting,
+            "line": self.view.in_line,
             "oldest_ms": self.waited,
         }
 
@@ -88,6 +90,7 @@ def read_overview(sale: Sale) -> Overview:
         variants=_list_variants(sale, view),
         poison=sale.orders.filter(reason=Order.Reason.ERROR).count(),
         open_holds=read_open_holds([sale]).get(sale.pk),
+        draw=read_draws([sale]).get(sale.pk),
         audit=list(
             AuditEntry.objects.filter(sale=sale).select_related("sale", "variant")[:_AUDIT_SHOWN]
         ),
@@ -124,6 +127,7 @@ def _list_variants(sale: Sale, view: View | None) -> list[Facts]:
             "stock": variant.stock,
             "in_flight": view.in_flight.get(variant.sku, 0) if view else None,
             "left": view.left(variant.sku) if view else None,
+            "waiting": sale.waiting.get(variant.sku, 0),
             "held": units[variant.pk, Order.Status.HELD],
             "confirmed": units[variant.pk, Order.Status.CONFIRMED],
         }

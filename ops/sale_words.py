@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from flashsale.characters import isolate
+from flashsale.moments import find_zone
 from inventory.models import Sale
 from ops.lifecycle_command import Facts, format_in_zone, format_window, sale_facts
 from ops.overview import Overview
@@ -20,12 +21,28 @@ def describe(sale: Sale) -> str:
 
 
 def describe_rules(sale: Sale) -> str:
-    """Its limit, and the rules of its checkout if it has one."""
+    """Its limit, and who gets units; the rules of its checkout if it has one."""
+    limit = f"limit {sale.limit}{describe_entry(sale)}"
     if not sale.has_checkout:
-        return f"limit {sale.limit}"
+        return limit
     asks = f", asks for {sale.get_ask_display()}" if sale.ask else ""
     paid = f", paid by {sale.payment}" if sale.payment else ""
-    return f"limit {sale.limit}, hold {sale.hold_minutes} min{asks}{paid}"
+    return f"{limit}, hold {sale.hold_minutes} min{asks}{paid}"
+
+
+def describe_entry(sale: Sale) -> str:
+    """`, draw at …, standby`; "" for a sale by arrival without such rules."""
+    said = []
+    if sale.draw_at:
+        zone = find_zone(sale.time_zone)
+        said.append(f"draw at {format_in_zone(sale.draw_at, zone)} ({sale.get_draw_display()})")
+    if sale.standby:
+        said.append("standby")
+    if sale.entrants:
+        said.append(f"only {sale.get_entrants_display()}")
+    if sale.per_address:
+        said.append(f"at most {sale.per_address:,} per network")
+    return "".join(f", {words}" for words in said)
 
 
 def describe_result(sale: Sale) -> tuple[Facts, str]:
@@ -60,11 +77,30 @@ def describe_gate(seen: Overview) -> list[str]:
     if view is None:
         return ["gate       not known" if seen.problem else "gate       none, and none is needed"]
     state = "ready" if view.ready else "NOT READY: it accepts nothing until a worker has rebuilt it"
-    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.waiting else ""
+    oldest = f", the oldest for {seen.waited / 1000:.1f} s" if view.in_line else ""
     return [
         f"gate       {state}, at version {view.version} of {seen.sale.version}",
-        f"line       {view.waiting} purchases{oldest}",
+        f"line       {view.in_line} purchases{oldest}",
     ]
+
+
+def describe_draw(seen: Overview) -> list[str]:
+    """How far its draw is, and how many wait; nothing of a sale that has neither."""
+    sale, draw = seen.sale, seen.draw
+    waiting = sum(sale.waiting.values())
+    if sale.draw_at is None:
+        return [f"standby    {waiting:,} wait"] if sale.standby or waiting else []
+    lines = [f"draw       {sale.get_draw_display()}; {waiting:,} wait"]
+    if draw:
+        rounds = (
+            f", beacon {draw.beacon} round {draw.round}" if draw.beacon else ", without a beacon"
+        )
+        lines.append(f"           commitment {draw.commitment}{rounds}")
+    if draw and draw.root:
+        lines.append(
+            f"           root {draw.root} of {draw.entries:,} entries, {draw.allotted:,} with an outcome"
+        )
+    return lines
 
 
 def describe_open_holds(seen: Overview) -> list[str]:

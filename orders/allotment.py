@@ -3,8 +3,8 @@
 Who comes first is decided in `inventory/lua/admit.lua`.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -28,41 +28,73 @@ class Decision:
         """Units that the order owns, as PostgreSQL computes `Order.owned`."""
         return self.entry.quantity if self.status.owns_units else 0
 
+    @property
+    def claimed(self) -> int:
+        """Units that count against the shopper's limit."""
+        return self.entry.quantity if self.status == Order.Status.WAITING else self.owned
+
 
 def allot(
     entries: Iterable[Entry],
     variants: Iterable[Variant],
-    bought: dict[UUID, int],
-    limit: int,
-    given: Order.Status = Order.Status.CONFIRMED,
+    claimed: dict[UUID, int],
+    sale: Sale,
 ) -> list[Decision]:
-    """Decide entries in line order, by stock and by the limit per shopper.
+    """Decide entries in line order, by stock and by the rules of the sale.
 
-    An entry whose form showed something else than the variant is now gets nothing. `variants` and
-    `bought` (units owned by shopper) must be read under the locks of settlement. `given` is the
-    status of an order that gets its units. Clock and status
-    of the sale do not matter: a purchase that was accepted before a pause or the close is sold.
+    An entry whose form showed something else than the variant is now gets nothing, nor does one of a
+    shopper who lacks the proof that the sale asks for. `variants`, `claimed` (units by shopper) and `sale`
+    must be read under the locks of settlement. Its clock and status do not matter: a purchase that was
+    accepted before a pause or the close is decided as one before it.
     """
     by_sku = {variant.sku: variant for variant in variants}
     left = {variant.sku: variant.stock for variant in by_sku.values()}
-    units = defaultdict(int, bought)
+    units = defaultdict(int, claimed)
     now = {variant.sku: digest_of(variant).hex() for variant in by_sku.values()}
+    given, too_late, limit = given_by(sale), _too_late(sale), sale.limit
+    lots = sale.draw in (Sale.Draw.OPEN, Sale.Draw.CLOSED)
+    queued = set(sale.waiting)  # who comes now waits behind them, whatever is in stock
     decisions = []
     for entry in entries:
         variant = by_sku.get(entry.sku)
         if variant is None or entry.quantity < 1:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.ERROR))
+        elif entry.lacks:
+            decisions.append(Decision(entry, variant, Order.Status.REJECTED, entry.lacks))
         elif entry.shown and entry.shown != now[entry.sku]:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.CHANGED))
-        elif units[entry.shopper] + entry.quantity > limit:
+        elif units[entry.shopper] + entry.quantity > limit or (lots and units[entry.shopper]):
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.LIMIT))
-        elif left[entry.sku] < entry.quantity:
-            decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.SOLD_OUT))
+        elif lots:
+            units[entry.shopper] += entry.quantity
+            decisions.append(Decision(entry, variant, Order.Status.WAITING))
+        elif too_late or entry.sku in queued or left[entry.sku] < entry.quantity:
+            if sale.standby and sale.draw != Sale.Draw.OFF:
+                units[entry.shopper] += entry.quantity
+                queued.add(entry.sku)
+                decisions.append(Decision(entry, variant, Order.Status.WAITING))
+            else:
+                reason = too_late or Order.Reason.SOLD_OUT
+                decisions.append(Decision(entry, variant, Order.Status.REJECTED, reason))
         else:
             left[entry.sku] -= entry.quantity
             units[entry.shopper] += entry.quantity
             decisions.append(Decision(entry, variant, given))
     return decisions
+
+
+def _too_late(sale: Sale) -> str:
+    """Why an entry that comes only now gets no unit; "" if it can get one. The gate refuses clicks before
+    the freeze, so such an entry is of a gate that was restored."""
+    late = sale.draw in (Sale.Draw.FROZEN, Sale.Draw.OFF)
+    return Order.Reason.NOT_DRAWN if late else ""
+
+
+def add_waiting(waiting: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    """The counts of waiting orders by sku with `more` of them, or fewer; those that are 0 are left out."""
+    counted = Counter(waiting)
+    counted.update(more)
+    return {sku: orders for sku, orders in counted.items() if orders}
 
 
 def given_by(sale: Sale) -> Order.Status:

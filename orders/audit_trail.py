@@ -1,7 +1,7 @@
 """The audit: who changed a sale, product, variant or order, when and why. One row per action, written
 in the transaction of the change."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from textwrap import shorten
@@ -25,6 +25,7 @@ _RECORDED: dict[type, tuple[str, ...]] = {
     Sale: (
         *("name", "slug", "status", "opens_at", "closes_at", "time_zone", "limit", "hold_minutes"),
         *("ask", "payment", "terms", "price_note", "contact_days"),
+        *("draw_at", "standby", "entrants", "per_address"),
     ),
     Product: ("name", "slug"),
     Variant: ("name", "option", "price", "currency", "stock"),
@@ -67,9 +68,37 @@ def write_down(
     (IntegrityError).
     """
     require_transaction()
+    _row(action, subject, before, by=by, reason=reason, sale=sale, key=key).save(force_insert=True)
+
+
+def write_down_orders(
+    action: AuditEntry.Action,
+    changed: Iterable[tuple[Order, Facts]],
+    *,
+    by: str,
+    reason: str,
+    sale: Sale,
+) -> None:
+    """Add a row about each order with its `facts` before, as `write_down` does, in one statement."""
+    require_transaction()
+    AuditEntry.objects.bulk_create(
+        [_row(action, order, was, by=by, reason=reason, sale=sale) for order, was in changed]
+    )
+
+
+def _row(
+    action: AuditEntry.Action,
+    subject: Subject,
+    before: Facts,
+    *,
+    by: str,
+    reason: str,
+    sale: Sale | None,
+    key: UUID | None = None,
+) -> AuditEntry:
     after = facts(subject)
     changed = [name for name in after if before.get(name, "") != after[name]]
-    AuditEntry.objects.create(
+    return AuditEntry(
         action=action,
         actor=by,
         reason=reason,
@@ -95,7 +124,9 @@ def facts(subject: Subject) -> Facts:
 
 
 def _plain(value: object) -> object:
-    """A time as ISO 8601 in UTC, a choice as its value."""
+    """A time as ISO 8601 in UTC, a choice as its value, "" for None."""
+    if value is None:
+        return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return getattr(value, "value", value)
@@ -124,8 +155,11 @@ _LABELS = {
     "ask": "asked at the checkout",
     "price_note": "price note",
     "contact_days": "days for which contacts are kept",
+    "draw_at": "draw",
+    "entrants": "who may buy",
+    "per_address": "units per network",
 }
-_MOMENTS = ("opens_at", "closes_at")
+_MOMENTS = ("opens_at", "closes_at", "draw_at")
 _MOST_OF_TERMS = 80  # characters; the row has them all
 
 
@@ -151,12 +185,14 @@ def _one_change(entry: AuditEntry, name: str) -> str:
 
 def _value(entry: AuditEntry, name: str, side: Facts) -> str:
     value: Any = side[name]
-    if name in _MOMENTS:
+    if name in _MOMENTS and value:
         return format_moment(datetime.fromisoformat(value), side.get("time_zone") or zone_of(entry))
     if name == "price":
         return _price(entry, side)
     if name == "terms":
         value = shorten(value, _MOST_OF_TERMS, placeholder=" …")
+    if isinstance(value, bool):
+        return "on" if value else "off"
     return f"{value:,}" if isinstance(value, int) else isolate(str(value)) or "nothing"
 
 

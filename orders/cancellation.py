@@ -12,44 +12,40 @@ from orders.changes import (
     change_sales,
     find_selling,
     lock_variant,
+    refuse_during_draw,
     take_arrow,
 )
-from orders.models import Order
+from orders.models import AuditEntry, Order
 
 THE_SHOPPER = "the shopper"  # no name of staff, which has no space
 
 
 def cancel_order(order: UUID, *, by: str, reason: str = "") -> bool:
-    """Cancel a confirmed or held order: its units return to stock exactly once. False if it is
-    cancelled already.
+    """Cancel a confirmed or held order: its units return to stock exactly once. Or a waiting one, which
+    owns nothing. False if it is cancelled already.
 
     One transaction, with the order's sale, the sales that list the variant now, the variant and the
-    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order owns nothing,
-    and the errors of `orders/changes.py`. `by` has at most 150 characters, `reason` 200.
+    order locked in this order. Raises Order.DoesNotExist, NotPossible if the order is at its end or
+    takes part in a draw that is under way, and the errors of `orders/changes.py`. `by` has at most 150
+    characters, `reason` 200.
     """
     return _cancel_once(order, by, reason, tuple(Order.Status))
 
 
 def give_back(order: UUID) -> bool:
-    """Cancel a hold, as its shopper asks: `cancel_order` for held orders only."""
-    return _cancel_once(order, THE_SHOPPER, "given back", (Order.Status.HELD,))
+    """Cancel a hold or take back an entry, as the shopper asks: `cancel_order` for held and waiting
+    orders only."""
+    return _cancel_once(order, THE_SHOPPER, "given back", (Order.Status.HELD, Order.Status.WAITING))
 
 
 def find_given_back(orders: Iterable[UUID]) -> set[UUID]:
-    """Those of the cancelled orders that their shoppers gave back, by the ledger. Raises
+    """Those of the cancelled orders that their shoppers gave or took back, by the audit. Raises
     django.db.DatabaseError."""
     numbers = list(orders)
     if not numbers:
         return set()
-    # The ledger has an index by variant, not by order.
-    variants = Order.objects.filter(pk__in=numbers).values("variant")
-    returned = StockMovement.objects.filter(
-        variant__in=variants,
-        order__in=numbers,
-        reason=StockMovement.Reason.CANCELLED,
-        actor=THE_SHOPPER,
-    )
-    return {order for order in returned.values_list("order", flat=True) if order}
+    taken = AuditEntry.objects.filter(order__in=numbers, action=Action.CANCELLED, actor=THE_SHOPPER)
+    return {order for order in taken.values_list("order", flat=True) if order}
 
 
 def _cancel_once(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]) -> bool:
@@ -72,10 +68,13 @@ def _cancel(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]
         if locked.status == Order.Status.CANCELLED:
             raise DoneBefore
         if locked.status not in allowed:
-            raise NotPossible(f"The order is {locked.get_status_display().lower()}, and not held.")
+            is_now = locked.get_status_display().lower()
+            raise NotPossible(f"The order is {is_now}, and neither held nor waiting.")
         if locked.capturing and by == THE_SHOPPER:
             raise NotPossible("The order is being paid just now, and cannot be given back.")
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
+        if locked.status == Order.Status.WAITING:
+            refuse_during_draw(sale)
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
             take_arrow([locked], Order.Status.CANCELLED, sale)
             if units := locked.owned:  # as it was read

@@ -1,9 +1,9 @@
 """The caretaker: threads in each worker process, for work that no request starts.
 
-One makes gates ready and up to date, one settles lines whose bell was lost, and one returns the
-units of holds that have ended. They need neither broker nor beat. Several caretakers at once do no
-harm: they use the same functions as all other code, which take locks or are scripts that check
-first.
+One makes gates ready and up to date, one settles lines whose bell was lost, one returns the units of
+holds that have ended, one gives units to those on standby, and one carries out draws. They need
+neither broker nor beat. Several caretakers at once do no harm: they use the same functions as all
+other code, which take locks or are scripts that check first.
 """
 
 import logging
@@ -26,7 +26,8 @@ from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.gate.state import Pulse
 from inventory.models import Sale
-from orders import holds, replication, tasks
+from orders import holds, replication, standby, tasks
+from orders.draws import steps
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def start(*more: Callable[[], None]) -> threading.Event:
     them. Apart, because settling a long line must delay neither the rebuild of another sale's gate
     nor the end of a hold."""
     ended = threading.Event()
-    for work in (heal_all, settle_waiting, expire_holds, *more):
+    works = (heal_all, settle_waiting, expire_holds, serve_standby, advance_draws)
+    for work in (*works, *more):
         name = f"caretaker-{work.__name__}"
         threading.Thread(target=_run, args=(work, ended), name=name, daemon=True).start()
     return ended
@@ -87,6 +89,24 @@ def expire_holds() -> None:
     for sale, variants in holds.find_due().items():
         with _isolate_errors(sale):
             holds.expire(sale, variants)
+
+
+def serve_standby() -> None:
+    """Give what came back to those on standby, and end the waiting where a sale has ended. Needs no
+    Redis."""
+    for sale in standby.find():
+        with _isolate_errors(sale):
+            standby.serve(sale)
+
+
+def advance_draws() -> None:
+    """Carry out the draws that are due, a step of each in turn: a long one does not delay the others."""
+    moving = True
+    while moving:
+        moving = False
+        for sale in steps.find_due():
+            with _isolate_errors(sale):
+                moving |= steps.advance(sale)
 
 
 def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:

@@ -19,6 +19,7 @@ from inventory.gate import replica
 from inventory.gate.scripts import GateNotReady
 from inventory.models import Sale, Variant
 from orders import outbox, replication
+from orders.allotment import add_waiting
 from orders.models import Order
 
 
@@ -64,7 +65,7 @@ def change_unreplicated(sales: Iterable[int]) -> Iterator[list[Sale]]:
             _save(sale, was)
 
 
-_COUNTERS = frozenset({"version", "held", "confirmed"})
+_COUNTERS = frozenset({"version", "held", "confirmed", "waiting"})
 
 
 def _save(sale: Sale, was: dict[str, object]) -> None:
@@ -123,6 +124,13 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
     return locked
 
 
+def refuse_during_draw(sale: Sale) -> None:
+    """Raises NotPossible while the draw of a locked sale runs. From the last entry until each has its
+    outcome it is fixed who takes part, and what can be won."""
+    if sale.draw in (Sale.Draw.CLOSED, Sale.Draw.FROZEN):
+        raise NotPossible("The draw is under way. This is possible again when it is done.")
+
+
 def check_arrow(order: Order, to: Order.Status) -> None:
     """Raises NotPossible if the order cannot get this status."""
     if not order.may_become(to):
@@ -140,17 +148,19 @@ def take_arrow(orders: Sequence[Order], to: Order.Status, sale: Sale) -> None:
     if sale.has_checkout and to in outbox.OF_ARROWS:
         outbox.tell([order.pk for order in orders], outbox.OF_ARROWS[to])
     for order in orders:
-        count_orders(sale, order.status, -1)
-        count_orders(sale, to, 1)
+        count_orders(sale, order.status, -1, order.sku)
+        count_orders(sale, to, 1, order.sku)
         # Whatever a payment comes to, it keeps no hold any more; `revive` begins a capture of its own.
         order.status, order.version, order.capturing = to, sale.version, False
     changed = {"status": to, "version": sale.version, "capturing": False}
     Order.objects.filter(pk__in=[order.pk for order in orders]).update(**changed)
 
 
-def count_orders(sale: Sale, status: str, orders: int) -> None:
-    """Count so many orders more, or less, of a status that the sale counts."""
-    if status == Order.Status.HELD:
+def count_orders(sale: Sale, status: str, orders: int, sku: str) -> None:
+    """Count so many orders of one variant more, or less, of a status that the sale counts."""
+    if status == Order.Status.WAITING:
+        sale.waiting = add_waiting(sale.waiting, {sku: orders})
+    elif status == Order.Status.HELD:
         sale.held += orders
     elif status == Order.Status.CONFIRMED:
         sale.confirmed += orders

@@ -57,7 +57,8 @@ def _remove_orphaned_gates(gates: set[int]) -> None:
 
 
 def finish_sale(sale: int) -> bool:
-    """Remove the gate of a sale that has ended and whose line is empty. False if it must stay.
+    """Remove the gate of a sale that has ended, whose line is empty and whose draw or standby has given
+    everybody an outcome. False if it must stay.
 
     One transaction under the sale's lock, so that no caretaker rebuilds the gate meanwhile. First a
     script checks Redis' clock and the line and removes the gate; nothing can be accepted
@@ -67,6 +68,8 @@ def finish_sale(sale: int) -> bool:
     with bounded_transaction():
         locked = Sale.objects.select_for_update(no_key=True).get(pk=sale)
         # Staff may have postponed the close, and the gate may not have that yet.
+        if locked.awaits_draw or locked.waiting:  # the caretaker decides them first
+            return False
         if not locked.ended() or not replica.purge_gate(sale):
             return False
         locked.finished = True

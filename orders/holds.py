@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Sum
+from django.db.models import Case, Count, Sum, When
 from django.db.models.functions import Coalesce, Now
 
 from flashsale.database import require_transaction
@@ -99,13 +99,15 @@ def revive(order: UUID, within: Within | None = None) -> bool:
             variant = lock_variant(seen.variant_id, sales)
             locked = Order.objects.select_for_update(no_key=True).get(pk=order)
             sale = next(sale for sale in sales if sale.pk == locked.sale_id)
-            if locked.status != Order.Status.EXPIRED or not _has_room(locked, sale, variant):
+            sellers = [each for each in sales if not each.finished] or [sale]
+            if locked.status != Order.Status.EXPIRED or not _has_room(
+                locked, sale, variant, sellers
+            ):
                 raise DoneBefore
             if within:
                 within(locked)
             take_arrow([locked], Order.Status.HELD, sale)
             begin_capture(locked.pk)
-            sellers = [each for each in sales if not each.finished] or [sale]
             sold = StockMovement.Reason.SOLD
             stock.move(variant, -locked.quantity, sold, sales=sellers, order=locked.pk)
     except DoneBefore:
@@ -113,11 +115,15 @@ def revive(order: UUID, within: Within | None = None) -> bool:
     return True
 
 
-def _has_room(order: Order, sale: Sale, variant: Variant) -> bool:
-    """Whether units are free, and the shopper may own so many more. Under the locks."""
-    own = Order.objects.filter(sale=sale, shopper=order.shopper, owned__gt=0)
-    owned = own.aggregate(units=Coalesce(Sum("owned"), 0))["units"]
-    return variant.stock >= order.quantity and owned + order.quantity <= sale.limit
+def _has_room(order: Order, sale: Sale, variant: Variant, sellers: list[Sale]) -> bool:
+    """Whether units are free, and the shopper may have so many more. Under the locks. Units for which
+    others wait in a sale that has the variant now are theirs."""
+    own = Order.objects.filter(sale=sale, shopper=order.shopper).exclude(pk=order.pk)
+    waiting = Case(When(status=Order.Status.WAITING, then="quantity"), default="owned")
+    claimed = own.aggregate(units=Coalesce(Sum(waiting), 0))["units"]
+    awaited = any(each.awaits_draw or variant.sku in each.waiting for each in sellers)
+    free = variant.stock >= order.quantity and not awaited
+    return free and claimed + order.quantity <= sale.limit
 
 
 def find_due() -> dict[int, list[int]]:
@@ -201,7 +207,7 @@ def _end_holds(sale: Sale, variants: Collection[int]) -> list[tuple[UUID, int, i
         cursor.execute(_EXPIRE, asked)
         expired: list[tuple[UUID, int, int]] = cursor.fetchall()
     if expired:
-        count_orders(sale, Order.Status.HELD, -len(expired))
+        count_orders(sale, Order.Status.HELD, -len(expired), "")
         outbox.tell_expired([order for order, _, _ in expired])
     return expired
 

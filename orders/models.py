@@ -1,4 +1,4 @@
-"""Orders, the final answers to purchases, and the audit of changes by staff."""
+"""Orders, the final answers to purchases, with their news and parcels."""
 
 from typing import TypeAlias
 
@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from flashsale.characters import join_isolated
 from inventory.models import Sale, Variant
-from inventory.products import Product
+from orders.audit_models import AuditEntry as AuditEntry
+from orders.draw_models import Draw as Draw
+from orders.draw_models import Lot as Lot
 from orders.order_status import OWNING
 from orders.order_status import Status as OrderStatus
 from orders.reference import reference
@@ -19,7 +21,7 @@ class Order(models.Model):
     """The decision on a purchase: confirmed, rejected, or held for its checkout.
 
     The primary key is the purchase id, so PostgreSQL refuses a second answer. A trigger
-    (`orders/migrations/0013_network.py`) allows only the arrows of `orders/order_status.py`, and no
+    (`orders/migrations/0014_waiting.py`) allows only the arrows of `orders/order_status.py`, and no
     deletion.
     """
 
@@ -30,7 +32,11 @@ class Order(models.Model):
         SOLD_OUT = "sold_out"
         LIMIT = "limit"
         CHANGED = "changed"  # the variant was changed between the click and the decision
+        SIGN_IN = "sign_in"  # the sale asks for a verified e-mail address
+        NO_CODE = "no_code"  # or for an access code, and the shopper has none
         ERROR = "error"
+        NOT_DRAWN = "not_drawn"
+        SET_ASIDE = "set_aside"  # cancelled by staff before the draw
 
     id = models.UUIDField(primary_key=True, editable=False)
     # One foreign key to the listing (`orders/migrations/0002_rules.py`) proves that sale and
@@ -67,7 +73,9 @@ class Order(models.Model):
     unit_price = models.PositiveIntegerField(help_text="in minor units of the currency")
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=9, choices=OrderStatus.choices)
-    reason = models.CharField(max_length=8, choices=Reason.choices, blank=True)
+    reason = models.CharField(max_length=9, choices=Reason.choices, blank=True)
+    # The rank of a draw, or the order of arrival on standby. None: it never waited, or was not drawn yet.
+    place = models.PositiveBigIntegerField(null=True, editable=False)
     # The end of the last hold, by PostgreSQL's clock. Expiry grants a little more: `orders/holds.py`.
     hold_until = models.DateTimeField(null=True, editable=False)
     # A payment of it is being captured, so its hold does not expire: `orders/holds.py`.
@@ -98,6 +106,12 @@ class Order(models.Model):
                 condition=~Q(network="") & ~Q(status="held"),
                 name="order_of_network",
             ),
+            # Who is next, and how many wait before.
+            models.Index(
+                fields=["sale", "variant", "place"],
+                condition=Q(status="waiting"),
+                name="order_waiting",
+            ),
         ]
         constraints = [
             models.CheckConstraint(
@@ -105,7 +119,19 @@ class Order(models.Model):
                 name="order_status_known",
             ),
             models.CheckConstraint(
-                condition=Q(status="rejected", reason__in=["sold_out", "limit", "changed", "error"])
+                condition=Q(
+                    status="rejected",
+                    reason__in=[
+                        "sold_out",
+                        "limit",
+                        "changed",
+                        "sign_in",
+                        "no_code",
+                        "error",
+                        "not_drawn",
+                    ],
+                )
+                | Q(status="cancelled", reason="set_aside")
                 | (~Q(status="rejected") & Q(reason="")),
                 name="order_reason_iff_rejected",
             ),
@@ -221,69 +247,3 @@ class Shipment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id} shipped"
-
-
-class AuditEntry(models.Model):
-    """A row of the audit: a change of a sale, variant or order by a person. Append-only, by a
-    trigger."""
-
-    class Action(models.TextChoices):
-        CREATED = "created"
-        EDITED = "edited"
-        DELETED = "deleted"
-        SCHEDULED = "scheduled"
-        OPENED = "opened"
-        PAUSED = "paused"
-        RESUMED = "resumed"
-        ENDED = "ended"
-        WINDOW = "window", "Window changed"
-        LIMIT = "limit", "Limit changed"
-        HOLD = "hold", "Hold changed"
-        RESTOCKED = "restocked"
-        CORRECTED = "corrected", "Stock corrected"
-        CANCELLED = "cancelled", "Order cancelled"
-        SHIPPED = "shipped", "Order shipped"
-        LOOKED = "looked", "Contact looked at"
-        EXPORTED = "exported", "Contacts exported"
-        ERASED = "erased", "Contact erased"
-        REFUND = "refund", "Refund tried again"
-
-    at = models.DateTimeField(auto_now_add=True)
-    actor = models.CharField(max_length=150)
-    action = models.CharField(max_length=9, choices=Action.choices)
-    subject = models.CharField(max_length=120, help_text="a slug, a sku or an order's reference")
-    # The subject, as far as it applies. No constraints: a draft may be deleted, its audit stays.
-    sale = models.ForeignKey(
-        Sale, models.DO_NOTHING, null=True, blank=True, db_constraint=False, related_name="audit"
-    )
-    variant = models.ForeignKey(
-        Variant,
-        models.DO_NOTHING,
-        related_name="audit",
-        null=True,
-        blank=True,
-        db_constraint=False,
-        db_column="product_id",
-    )
-    product = models.ForeignKey(
-        Product,
-        models.DO_NOTHING,
-        related_name="audit",
-        null=True,
-        blank=True,
-        db_constraint=False,
-        db_column="catalogue_product_id",
-    )
-    order = models.UUIDField(null=True, blank=True)
-    before = models.JSONField(help_text="what the action changed, as it was")
-    after = models.JSONField()
-    reason = models.CharField(max_length=200, blank=True)
-    # The key of the form: a form that is sent twice is carried out once.
-    key = models.UUIDField(null=True, blank=True, unique=True, editable=False)
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name_plural = "audit"
-
-    def __str__(self) -> str:
-        return f"{self.get_action_display()} by {self.actor}"

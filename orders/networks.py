@@ -1,12 +1,13 @@
-"""The network from which a click came, kept as a keyed hash: staff see that one network holds many units,
-but not its address.
+"""The networks from which a click came, as keyed hashes: staff see that one network holds many units, and
+the gate bounds the units of each, but neither sees its address.
 
-The hash is of one sale, so it links nothing across sales. It is carried in sales with a hold only, and
-kept only with orders that are held first (`orders/settlement_statements.py`). A holder of the secret key
-could try all IPv4 addresses: the hash is personal data, and is erased soon.
+A hash is of one sale, so it links nothing across sales. It is kept with orders that are held first
+(`orders/settlement_statements.py`), and in the gate of a sale with a bound per network. A holder of the
+secret key could try all IPv4 addresses: the hash is personal data, and is erased soon.
 """
 
 import logging
+import socket
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 
 KEPT = 7  # days after the end of the sale, fewer if its contacts are kept for fewer
 BATCH = 2000  # orders in a transaction
+# Wider networks of IPv6, of which each may take twice as much as the one before: a customer gets one of
+# 56 bits at home and one of 48 at work (RIPE 690), a telephone one of 64 from among its neighbours'.
+_WIDER = (7, 6)  # bytes
 _LABEL = 4  # characters
 
 # Two that erase at the same time share the rows.
@@ -43,7 +47,22 @@ def network_of(sale: int, address: str) -> str:
     known."""
     if address == UNKNOWN_ADDRESS:
         return ""
-    return pseudonym("network", b"%d %s" % (sale, address.encode()))
+    return _hash(sale, address)
+
+
+def list_networks(sale: int, address: str) -> tuple[str, ...]:
+    """Hash the networks whose units a sale bounds: the address, reduced as for the rate, then of IPv6 the
+    networks of 56 and 48 bits around it. Clicks whose address is not known are of one network, as for the
+    rate."""
+    if ":" not in address:
+        return (_hash(sale, address),)
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    wider = (f"{packed[:size].hex()}/{8 * size}" for size in _WIDER)
+    return (_hash(sale, address), *(_hash(sale, network) for network in wider))
+
+
+def _hash(sale: int, network: str) -> str:
+    return pseudonym("network", b"%d %s" % (sale, network.encode()))
 
 
 def label(network: str) -> str:

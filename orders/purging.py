@@ -32,7 +32,7 @@ def purge(*, really: bool = True) -> Expired:
     pictures = picture_retention.remove_unused(really=really)
     if not really:
         unfinished = Sale.objects.filter(finished=False).exclude(status=Sale.Status.DRAFT)
-        kept = {s.pk for s in unfinished if not s.ended() or replica.read_view(s.pk).waiting}
+        kept = {s.pk for s in unfinished if not s.ended() or replica.read_view(s.pk).in_line}
         return Expired(len(gates - kept), sessions, pictures)
     finishing.finish_sales()
     SessionStore.clear_expired()

@@ -3,6 +3,8 @@
 PostgreSQL is read in one snapshot, in which everything must agree exactly. The gate is a replica
 that changes while it is read: its numbers are read atomically and compared with PostgreSQL as it
 was at the gate's version. An answer that differs is read again, alone.
+
+One file: the queries belong to what compares their rows.
 """
 
 import time
@@ -18,6 +20,8 @@ from inventory.gate.entries import Answer
 from inventory.gate.state import Snapshot, View
 from inventory.models import Sale
 from orders import replication
+from orders.draws import rules
+from orders.order_status import CLAIMED, HAS_CLAIM
 
 _PATIENCE = 5.0  # seconds for a gate to be rebuilt, or for an answer to be replicated
 _PAUSE = 0.1
@@ -41,12 +45,14 @@ WHERE coalesce(o.units, 0) <> coalesce(m.units, 0)
   AND (%(sale)s::bigint IS NULL
        OR p.id IN (SELECT product_id FROM inventory_listing WHERE sale_id = %(sale)s))
 """
-_OVER_LIMIT = """
-SELECT s.slug, o.shopper, sum(o.owned) AS units, s.greatest_limit
-FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
-WHERE o.owned > 0 AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
-GROUP BY s.id, o.shopper HAVING sum(o.owned) > s.greatest_limit
-"""
+_OVER_LIMIT = f"""
+SELECT s.slug, o.shopper, o.units, s.greatest_limit
+FROM inventory_sale AS s JOIN (
+    SELECT sale_id, shopper, sum({CLAIMED}) AS units FROM orders_order
+    WHERE {HAS_CLAIM} AND (%(sale)s::bigint IS NULL OR sale_id = %(sale)s)
+    GROUP BY sale_id, shopper
+) AS o ON o.sale_id = s.id AND o.units > s.greatest_limit
+"""  # noqa: S608  # a constant
 _UNRELATED = """
 SELECT o.id, s.slug, o.version, s.version AS sale_version
 FROM orders_order AS o JOIN inventory_sale AS s ON s.id = o.sale_id
@@ -54,12 +60,15 @@ LEFT JOIN inventory_listing AS l ON l.sale_id = o.sale_id AND l.product_id = o.p
 WHERE (o.version > s.version OR (o.product_id IS NOT NULL AND l.id IS NULL))
   AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
+# Who only waited has nothing to return: set aside, or taken back as the audit says.
 _CANCELLED = """
 SELECT coalesce(o.id, m."order") AS id, o.status, m.units
 FROM (SELECT * FROM orders_order WHERE status = 'cancelled') AS o
 FULL JOIN (SELECT "order", sum(delta) AS units FROM inventory_stockmovement
            WHERE reason = 'cancelled' GROUP BY "order") AS m ON m."order" = o.id
 WHERE o.quantity IS DISTINCT FROM m.units
+  AND (m.units IS NOT NULL OR o.reason <> 'set_aside' AND NOT EXISTS (
+      SELECT FROM orders_auditentry AS a WHERE a."order" = o.id AND a.before ->> 'status' = 'waiting'))
   AND (%(sale)s::bigint IS NULL OR o.sale_id = %(sale)s)
 """
 _COUNTED = """
@@ -83,16 +92,17 @@ WHERE s.id = %(sale)s
 _ORDERS = """
 SELECT replace(o.id::text, '-', ''), o.status, o.reason, replace(o.shopper::text, '-', ''),
        o.sku, o.quantity,
-       CASE WHEN o.status = 'held' THEN round(extract(epoch FROM o.hold_until) * 1000)::bigint ELSE 0 END
+       CASE WHEN o.status = 'held' THEN round(extract(epoch FROM o.hold_until) * 1000)::bigint ELSE 0 END,
+       CASE WHEN o.status = 'waiting' THEN coalesce(o.place, 0) ELSE 0 END
 FROM orders_order AS o
 WHERE o.sale_id = %(sale)s AND (%(purchase)s::uuid IS NULL OR o.id = %(purchase)s::uuid)
 """
-_UNITS = """
-SELECT replace(shopper::text, '-', ''), sum(owned) FROM orders_order
-WHERE sale_id = %(sale)s AND owned > 0
+_UNITS = f"""
+SELECT replace(shopper::text, '-', ''), sum({CLAIMED}) FROM orders_order
+WHERE sale_id = %(sale)s AND {HAS_CLAIM}
   AND (%(shopper)s::uuid IS NULL OR shopper = %(shopper)s::uuid)
 GROUP BY shopper
-"""
+"""  # noqa: S608  # a constant
 _COUNTS = """
 SELECT status, count(*) FROM orders_order
 WHERE %(sale)s::bigint IS NULL OR sale_id = %(sale)s GROUP BY status
@@ -104,6 +114,7 @@ RULES = {
     "order_does_not_belong": _UNRELATED,
     "cancelled_not_returned_once": _CANCELLED,
     "counts_are_not_the_orders": _COUNTED,
+    **rules.RULES,
 }
 
 
@@ -294,7 +305,7 @@ def _orders(sale: int, purchase: str | None = None) -> dict[str, Answer]:
 
 
 def _units(sale: int, shopper: str | None = None) -> dict[str, int]:
-    """Units owned by shopper; all, or one."""
+    """Units owned or awaited by shopper; all, or one."""
     with connection.cursor() as cursor:
         cursor.execute(_UNITS, {"sale": sale, "shopper": shopper})
         return {str(owner): int(units) for owner, units in cursor.fetchall()}

@@ -17,6 +17,7 @@ from inventory import announce
 from inventory.gate import replica
 from inventory.gate.delta import Delta
 from inventory.models import Sale
+from orders.order_status import CLAIMED
 
 log = logging.getLogger(__name__)
 
@@ -24,41 +25,48 @@ _ATTEMPTS = 5
 _LOGGED = 500  # characters of a reason in the log
 _PART = 5_000  # answers that one script applies during a rebuild: about 20 ms of Redis' time
 _ANNOUNCED = 2_000  # outcomes in one message
+_BEHIND = 50_000  # answers that a ready gate gets at once: about 0.2 s of Redis' time
 
 # One statement is one snapshot. PostgreSQL builds the JSON, with ids as the gate stores them,
 # because a rebuild reads 100,000 rows, and Python objects of them would be slow.
-_DELTA = """
+_DELTA = f"""
 SELECT s.finished OR s.status = 'draft', s.version,
     json_build_object(
         'status', s.status, 'limit', s."limit",
         'opens_at', round(extract(epoch FROM s.opens_at) * 1000),
-        'closes_at', round(extract(epoch FROM s.closes_at) * 1000)),
+        'closes_at', round(extract(epoch FROM s.closes_at) * 1000),
+        'draw', s.draw, 'draw_at', round(coalesce(extract(epoch FROM s.draw_at), 0) * 1000),
+        'standby', s.standby::int, 'per_address', s.per_address,
+        'waiting', s.waiting),
     coalesce((SELECT json_object_agg(p.sku, p.stock)
               FROM inventory_listing AS l JOIN inventory_product AS p ON p.id = l.product_id
-              WHERE l.sale_id = s.id), '{}'),
-    -- Processes of the last release read an answer of six parts: only a hold has its end as well.
-    coalesce((SELECT json_agg(CASE WHEN o.status = 'held'
+              WHERE l.sale_id = s.id), '{{}}'),
+    -- Processes of the last release read an answer of six parts: only a hold has its end as well, and only
+    -- a waiting order its place.
+    coalesce((SELECT json_agg(CASE WHEN o.status = 'held' OR (o.status = 'waiting' AND o.place IS NOT NULL)
                   THEN json_build_array(
                       replace(o.id::text, '-', ''), o.status, o.reason,
                       replace(o.shopper::text, '-', ''), o.sku, o.quantity,
-                      round(extract(epoch FROM o.hold_until) * 1000))
+                      CASE o.status WHEN 'held' THEN round(extract(epoch FROM o.hold_until) * 1000)
+                                    ELSE o.place END)
                   ELSE json_build_array(
                       replace(o.id::text, '-', ''), o.status, o.reason,
                       replace(o.shopper::text, '-', ''), o.sku, o.quantity) END)
               FROM orders_order AS o
               WHERE o.sale_id = s.id AND o.version > %(since)s), '[]'),
     coalesce((SELECT json_object_agg(replace(shopper::text, '-', ''), units)
-              FROM (SELECT o.shopper, sum(o.owned) AS units
+              FROM (SELECT o.shopper, sum({CLAIMED}) AS units
                     FROM orders_order AS o
-                    WHERE o.sale_id = s.id AND (%(since)s = 0 OR o.shopper IN (
+                    -- An array is looked up in the index; for IN PostgreSQL would read all orders.
+                    WHERE o.sale_id = s.id AND (%(since)s = 0 OR o.shopper = ANY(ARRAY(
                         SELECT shopper FROM orders_order
-                        WHERE sale_id = s.id AND version > %(since)s))
+                        WHERE sale_id = %(sale)s AND version > %(since)s)))
                     GROUP BY o.shopper
                     -- A gate that knows nothing need not be told of those who never owned a unit. A unit
                     -- that came back may be known to it, by a part of a rebuild that did not end.
-                    HAVING %(since)s > 0 OR bool_or(o.status <> 'rejected')) AS bought), '{}')
+                    HAVING %(since)s > 0 OR bool_or(o.status <> 'rejected')) AS bought), '{{}}')
 FROM inventory_sale AS s WHERE s.id = %(sale)s
-"""
+"""  # noqa: S608  # a constant
 
 
 def replicate(sale: int, gate_version: int | None = None, known: Delta | None = None) -> bool:
@@ -139,6 +147,10 @@ def _replicate(
             return False
         if gate_version == delta.to:
             return True
+        if not epoch and len(delta.answers) > _BEHIND:
+            log.warning("sale %s: its gate is far behind and will be rebuilt, in parts", sale)
+            replica.empty_gate(sale)
+            return False
         before, gate_version = gate_version, _apply(sale, replace(delta, epoch=epoch))
         if gate_version >= delta.to:
             _announce(sale, delta.answers, is_rebuild=bool(epoch))

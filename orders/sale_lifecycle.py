@@ -1,5 +1,5 @@
 """The life of a sale: create, schedule, open, pause, resume, end, and change its window,
-limit or hold.
+limit, hold or standby.
 
 Each function is one transaction: it locks the sale, raises its version, writes the audit, and after
 the commit replicates to the gate. See `orders/changes.py` for the errors. `by` has at most 150
@@ -19,6 +19,7 @@ from inventory.models import MOST_MINUTES, MOST_UNITS, Listing, Sale, Variant, s
 from inventory.names import find_each_in_any_case
 from orders.audit_trail import Action, auditing, write_down
 from orders.changes import NotPossible, change_sales, explain_refusals
+from orders.draws import scheduling
 
 Status = Sale.Status
 
@@ -37,6 +38,10 @@ def create(
     terms: str = "",
     price_note: str = "",
     contact_days: int = 180,
+    draw_at: datetime | None = None,
+    standby: bool = False,
+    entrants: str = "",
+    per_address: int = 0,
     time_zone: str = "UTC",
     by: str,
     reason: str = "",
@@ -58,6 +63,10 @@ def create(
         terms=terms,
         price_note=price_note,
         contact_days=contact_days,
+        draw_at=draw_at,
+        standby=standby,
+        entrants=entrants,
+        per_address=per_address,
         time_zone=time_zone,
     )
     sale.full_clean(validate_constraints=False)
@@ -69,8 +78,9 @@ def create(
     return sale
 
 
-def schedule(sale: int, *, by: str, reason: str = "") -> None:
-    """Let a draft open and close by the clock, in its window."""
+def schedule(sale: int, *, by: str, reason: str = "", beacon: str = "") -> None:
+    """Let a draft open and close by the clock, in its window. A draw is committed to, and to a round of
+    `beacon` if one is named (`Draw.Beacon`)."""
     with (
         explain_refusals(),
         change_sales([sale]) as (locked,),
@@ -78,10 +88,11 @@ def schedule(sale: int, *, by: str, reason: str = "") -> None:
     ):
         _offer_variants(locked)
         _set_status(locked, Status.LIVE, {Status.DRAFT})
+        scheduling.commit(locked, beacon)
 
 
-def go_live(sale: int, *, by: str, reason: str = "") -> None:
-    """Open a draft, or a scheduled sale before its opening, now."""
+def go_live(sale: int, *, by: str, reason: str = "", beacon: str = "") -> None:
+    """Open a draft, or a scheduled sale before its opening, now. `beacon` as in `schedule`, for a draft."""
     with (
         explain_refusals(),
         change_sales([sale]) as (locked,),
@@ -90,6 +101,10 @@ def go_live(sale: int, *, by: str, reason: str = "") -> None:
         _offer_variants(locked)
         if locked.status == Status.LIVE and locked.opens_at <= timezone.now():
             raise NotPossible("The sale is open already.")
+        if locked.status == Status.DRAFT:
+            scheduling.commit(locked, beacon)
+        elif beacon:
+            raise NotPossible("The sale is scheduled: how it draws is fixed.")
         _set_status(locked, Status.LIVE, {Status.DRAFT, Status.LIVE})
         locked.opens_at = min(locked.opens_at, _now_in_ms())
 
@@ -107,11 +122,18 @@ def resume(sale: int, *, by: str, reason: str = "") -> None:
 
 
 def end(sale: int, *, by: str, reason: str = "") -> None:
-    """Close the sale now, for good. Accepted purchases are still decided."""
+    """Close the sale now, for good. Accepted purchases are still decided.
+
+    Before its draw has begun, the draw is called off: the caretaker rejects all entries. A draw that has
+    begun goes on to its end."""
     with change_sales([sale]) as (locked,), auditing(Action.ENDED, locked, by=by, reason=reason):
         _set_status(locked, Status.ENDED, {Status.LIVE, Status.PAUSED})
         # The window ends too, so that another sale of its variants may open from now on.
         soonest = locked.opens_at + timedelta(milliseconds=1)
+        if locked.draw == Sale.Draw.OPEN:
+            locked.draw = Sale.Draw.OFF
+        elif locked.draw_at:  # it may lie ahead by this clock
+            soonest = locked.draw_at
         locked.closes_at = min(locked.closes_at, max(_now_in_ms(), soonest))
 
 
@@ -143,6 +165,8 @@ def change_window(
             locked.closes_at = closes_at
         if locked.opens_at >= locked.closes_at:
             raise NotPossible("The sale must open before it closes.")
+        if locked.draw_at and not locked.opens_at < locked.draw_at <= locked.closes_at:
+            raise NotPossible("The draw must be after the opening, and not after the close.")
         for moment in (locked.opens_at, locked.closes_at):
             _require_sensible(moment)
 
@@ -172,6 +196,22 @@ def change_hold(sale: int, minutes: int, *, by: str, reason: str = "") -> None:
             if minutes != was and (was == 0 or minutes < was):
                 raise NotPossible("The sale is public: its hold can only become longer.")
         locked.hold_minutes = minutes
+
+
+def change_standby(sale: int, standby: bool, *, by: str, reason: str = "") -> None:
+    """Let who comes too late wait in order, or not. Of a sale that is public it can only be switched on:
+    for clicks from now on, and for who is not drawn."""
+    with (
+        explain_refusals(),
+        change_sales([sale]) as (locked,),
+        auditing(Action.STANDBY, locked, by=by, reason=reason),
+    ):
+        _refuse_ended(locked)
+        if locked.standby == standby:
+            raise NotPossible(f"Standby is {'on' if standby else 'off'} already.")
+        if locked.status != Status.DRAFT and not standby:
+            raise NotPossible("The sale is public: its standby stays on.")
+        locked.standby = standby
 
 
 # --- Helpers ----------------------------------------------------------------------------------

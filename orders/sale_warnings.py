@@ -10,6 +10,8 @@ from django.conf import settings
 from flashsale.currencies import OFFERED, decimals_of
 from flashsale.money import format_money
 from inventory.models import Sale, Variant
+from orders.entry_warnings import warn_of_entry
+from orders.network_bound import warn_of_bound
 
 _LEAST, _MOST = 100, 1_000_000  # minor units: 1.00 and 10,000.00, or ¥100 and ¥1,000,000
 _TIMES = 10
@@ -21,7 +23,8 @@ def list_warnings(sale: Sale) -> list[str]:
     variants = [listing.variant for listing in sale.listings.select_related("variant")]
     found = [_warn_of_price(variant) for variant in variants]
     found += _warn_of_checkout(sale, variants)
-    found.append(_warn_of_equal_options(variants))
+    found += warn_of_entry(sale)
+    found += [warn_of_bound(sale), _warn_of_equal_options(variants)]
     found.append(_warn_of_currencies(variants) or _warn_of_spread(variants))
     return [warning for warning in found if warning]
 

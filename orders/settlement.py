@@ -11,8 +11,10 @@ that the next settlement finds.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 from uuid import UUID
@@ -29,10 +31,13 @@ from inventory.gate.delta import Delta
 from inventory.gate.entries import Entry, parse_line
 from inventory.models import Sale, Variant
 from orders import bell, replication, tickets
-from orders.allotment import Decision, allot, given_by, reject_as_poison
+from orders.allotment import Decision, add_waiting, allot, reject_as_poison
+from orders.models import Order
+from orders.settled_batch import Recorded, delta_of_batch
 from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
+    mark_unproven,
     read_locked_sale,
     write_statement,
 )
@@ -55,8 +60,6 @@ _LOCK_SPACE = 0x5E771E  # of the advisory lock, apart from any other
 _DATA_ERRORS = (DataError, IntegrityError)
 
 RawLine = list[tuple[str, dict[str, str]]]
-# Each decision, and the end of the hold if it is one: ms since 1970 by PostgreSQL's clock, 0 for none.
-Recorded = list[tuple[Decision, int]]
 Record = Callable[[Sale, list[Entry], list[Variant], dict[UUID, int]], Recorded]
 
 
@@ -123,7 +126,7 @@ def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> D
         sale, variants, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
             return None
-        fresh, bought = _fresh(entries, known)
+        fresh, bought = _fresh(mark_unproven(sale, entries, known), known)
         delta = _record_batch(sale, fresh, variants, bought, record)
     telemetry.count_settled(sale_id, len(fresh))
     logs.log_steps(_list_outcomes(sale_id, delta))
@@ -179,8 +182,7 @@ def _drop_strays(sale: int, raw: RawLine) -> bool:
 
 
 def _try_lock(sale: int) -> bool:
-    """Take the sale's advisory lock, until the transaction ends. Does not wait: false if another
-    settlement holds it."""
+    """Take the sale's advisory lock for the transaction. Does not wait: false if another has it."""
     _, locked = ask_together(
         BOUNDS, ("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, sale])
     )
@@ -220,14 +222,17 @@ def _record_batch(
         return Delta(sale.version, sale.version)
     sale.version += 1
     left, units = {variant.sku: variant.stock for variant in variants}, dict(bought)
-    return _delta_of_batch(sale.version, record(sale, fresh, variants, bought), left, units)
+    waited = sale.waiting
+    recorded = record(sale, fresh, variants, bought)
+    delta = delta_of_batch(sale, recorded, left, units)
+    return delta if sale.waiting == waited else replace(delta, rules={"waiting": sale.waiting})
 
 
 def _record(
     sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
 ) -> Recorded:
     """Decide and write a batch as a whole."""
-    decisions = allot(entries, variants, bought, sale.limit, given_by(sale))
+    decisions = allot(entries, variants, bought, sale)
     return list(zip(decisions, repeat(_write(sale, decisions))))
 
 
@@ -239,12 +244,12 @@ def _record_one_by_one(
 
     A lost connection or a timeout is not the entry's fault: it ends the whole transaction.
     """
-    recorded = []
+    recorded: Recorded = []
     for entry in entries:
-        [decision] = allot([entry], variants, bought, sale.limit, given_by(sale))
+        [decision] = allot([entry], variants, bought, sale)
         try:
             with transaction.atomic():
-                until = _write(sale, [decision])
+                until = _write(sale, [decision], len(recorded))
         except _DATA_ERRORS:
             named = {"purchase": str(entry.purchase)}
             log.exception(
@@ -253,40 +258,22 @@ def _record_one_by_one(
             decision = reject_as_poison(entry)
             until = _write(sale, [decision])
         recorded.append((decision, until))
-        if decision.owned and decision.variant:
+        if decision.variant:
             decision.variant.stock -= decision.owned
-            bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.owned
+            bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.claimed
     return recorded
 
 
-def _write(sale: Sale, decisions: list[Decision]) -> int:
-    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`. Returns the
-    end of the holds in ms; 0 in a sale without."""
+def _write(sale: Sale, decisions: list[Decision], before: int = 0) -> int:
+    """Write orders, the sale's version, ledger and stock. Under the locks of `_lock`. `before` orders
+    of this version are written already. Returns the end of the holds in ms; 0 in a sale without."""
+    more = Counter(d.entry.sku for d in decisions if d.status == Order.Status.WAITING)
+    waiting = add_waiting(sale.waiting, more)
     with connection.cursor() as cursor:
-        cursor.execute(*write_statement(sale, decisions))
+        cursor.execute(*write_statement(sale, decisions, waiting, before))
         [until] = cursor.fetchone() if sale.hold_minutes else (None,)
+    sale.waiting = waiting
     return round(until.timestamp() * 1000) if until else 0
-
-
-def _delta_of_batch(
-    version: int, recorded: Recorded, left: dict[str, int], bought: dict[UUID, int]
-) -> Delta:
-    """The changes of this batch, without another query: under the sale's lock no other process can
-    have changed the sale. `left` (stock by sku) and `bought` (units by shopper) are from before the
-    batch, and are updated here."""
-    answers = []
-    for decision, until in recorded:
-        entry, variant = decision.entry, decision.variant
-        sku = variant.sku if variant else ""
-        status, reason = decision.status.value, str(decision.reason)
-        buyer, units = entry.shopper, entry.quantity
-        answer: list[Any] = [entry.purchase.hex, status, reason, buyer.hex, sku, units]
-        answers.append([*answer, until] if (owned := decision.owned) and until else answer)
-        if owned:
-            left[sku] -= owned
-            bought[buyer] = bought.get(buyer, 0) + owned
-    units_of = {buyer.hex: units for buyer, units in bought.items()}
-    return Delta(version - 1, version, stock=left, answers=answers, bought=units_of)
 
 
 def _list_outcomes(sale: int, delta: Delta) -> Iterator[tuple[UUID, str, dict[str, Any]]]:

@@ -10,7 +10,14 @@ from uuid import UUID
 from inventory import stock
 from inventory.models import StockMovement, Variant
 from orders.audit_trail import Action, auditing, is_written_down
-from orders.changes import DoneBefore, NotPossible, change_sales, find_selling, lock_variant
+from orders.changes import (
+    DoneBefore,
+    NotPossible,
+    change_sales,
+    find_selling,
+    lock_variant,
+    refuse_during_draw,
+)
 from orders.models import AuditEntry
 
 Movement = StockMovement.Reason
@@ -37,7 +44,8 @@ def restock(
 def correct(variant: int, units: int, *, by: str, reason: str, key: UUID | None = None) -> bool:
     """Add or remove units that were miscounted, broken or lost.
 
-    After a removal, purchases that wait in the line may be rejected. False if the form with this
+    After a removal, purchases that wait in the line may be rejected. A draw that is under way allows
+    none, because its winners are bound to the stock when it was frozen. False if the form with this
     key was carried out before.
     """
     if not reason.strip():
@@ -63,6 +71,9 @@ def _move(
             if is_written_down(key):
                 raise DoneBefore
             check_left(locked, units)
+            if units < 0:
+                for each in sales:
+                    refuse_during_draw(each)
             sale = next(iter(sales), None)
             with auditing(action, locked, by=by, reason=reason, sale=sale, key=key):
                 stock.move(locked, units, movement, sales=sales, actor=by, note=reason)

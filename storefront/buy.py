@@ -18,10 +18,10 @@ from flashsale.observe.tracing import Step
 from flashsale.redis.pipe import NotSent
 from inventory.click_answers import BY_GATE_CODE, ClickAnswer
 from inventory.gate import admission
-from inventory.gate.entries import Verdict
+from inventory.gate.entries import Answer, Verdict
 from orders import bell, networks
 from orders.models import Order
-from storefront import click_responses, feed
+from storefront import click_responses, entrants, feed
 from storefront.click_form import Click, EarlyAnswer, lacks_cookies, read_click, read_fields
 from storefront.live_sale import LiveSale
 from storefront.outcome import find_order
@@ -42,8 +42,9 @@ async def buy(request: Request, slug: str) -> Response:
         answer = ClickAnswer.COOKIES if lacks_cookies(request, fields) else ClickAnswer.TICKET
         telemetry.count_click(live.card.id, answer.counted)
         return click_responses.give_fresh_ticket(request, live, fields.get("product", ""), answer)
+    lack = entrants.find_lack(request, live, click.shopper) if live.card.entrants else None
     try:
-        verdict = await _admit(click)
+        verdict = await (_look_up(click) if lack else _admit(click))
     except NotSent:
         return _answer_without_verdict(click, ClickAnswer.BUSY, "not asked")
     except redis.RedisError:
@@ -51,7 +52,8 @@ async def buy(request: Request, slug: str) -> Response:
     if verdict.ring:
         bell.ring(live.card.id)
     decided = await _decide_without_gate(click) if verdict.code == "not_ready" else verdict
-    answer = BY_GATE_CODE[decided.reason or decided.code]
+    refused = lack if decided.code == "refused" else None
+    answer = refused or BY_GATE_CODE[decided.reason or decided.code]
     response = click_responses.respond(click, answer, decided)
     _count(click, verdict, answer, response.status, clicked_at)
     return response
@@ -79,7 +81,17 @@ async def _admit(click: Click) -> Verdict:
         **_bounds(),
         shown=click.shown,
         network=networks.network_of(card.id, address) if card.hold_minutes else "",
+        networks=networks.list_networks(card.id, address) if click.live.bounds_networks else (),
     )
+
+
+async def _look_up(click: Click) -> Verdict:
+    """Refuse a click without the sale's proof. A ticket that was used while the browser had it gets its
+    one answer. Raises as `_admit`."""
+    found, _, ready = await admission.read_answer(click.live.card.id, click.purchase)
+    if found is None:
+        return Verdict("refused" if ready else "not_ready")
+    return _repeat(click, found)
 
 
 @cache
@@ -109,7 +121,11 @@ async def _decide_without_gate(click: Click) -> Verdict:
         return Verdict("busy")
     if order is None:
         return Verdict("refused", reason="closed")
-    answer = order.answer
+    return _repeat(click, order.answer)
+
+
+def _repeat(click: Click, answer: Answer) -> Verdict:
+    """The verdict on a ticket that was used, from its answer."""
     if answer.shopper != click.shopper.hex:
         return Verdict("foreign")
     same = (answer.sku, answer.quantity) == (click.sku, click.quantity)

@@ -1,6 +1,6 @@
 """The part of a sale's page that PostgreSQL has and the gate has not: names, texts, pictures, prices."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.utils.safestring import SafeString
@@ -10,6 +10,9 @@ from inventory.models import Sale
 from inventory.names import find_in_any_case
 from inventory.products import Picture, Product
 from inventory.shown import digest_of, digest_together
+from orders.draws import steps
+from orders.models import Draw
+from storefront.draw_state import DrawCard
 from storefront.markdown import render_markdown
 from storefront.rendered import Rendered
 
@@ -104,6 +107,12 @@ class SaleCard:
     ask: str = ""  # at the checkout: `email` or `address`
     payment: str = ""  # the provider's name
     price_note: str = ""
+    entrants: str = ""  # who may buy: `email` or `code`; "": anyone
+    draw: str = ""  # `Sale.draw`
+    draw_at: int = 0  # 0: no draw
+    standby: bool = False
+    waiting: Mapping[str, int] = field(default_factory=dict)  # waiting orders by sku
+    lottery: DrawCard | None = None  # None: no draw, or not scheduled yet
     # Rendered from this card, and gone with it.
     fragments: dict[Hashable, Rendered] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -178,10 +187,21 @@ def _card(sale: Sale) -> SaleCard:
         ask=sale.ask,
         payment=sale.payment,
         price_note=sale.price_note,
+        entrants=sale.entrants,
+        draw=sale.draw,
+        draw_at=round(sale.draw_at.timestamp() * 1000) if sale.draw_at else 0,
+        standby=sale.standby,
+        waiting=sale.waiting,
+        lottery=_draw_card(sale),
         version=sale.version,
         finished=sale.finished,
         variants=tuple(variants),
     )
+
+
+def _draw_card(sale: Sale) -> DrawCard | None:
+    draw = Draw.objects.filter(pk=sale.pk).first() if sale.draw else None
+    return DrawCard.of(draw, steps.hindrance(sale)) if draw else None
 
 
 def _product_card(product: Product | None) -> ProductCard:

@@ -11,7 +11,7 @@ from flashsale.http.response import Header, Response, json_response, redirect
 from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer, Verdict
 from orders.models import Order
-from storefront import fragments
+from storefront import entrants, fragments
 from storefront.click_form import Click, EarlyAnswer
 from storefront.live_sale import LiveSale
 from storefront.outcome import render_settled
@@ -129,6 +129,8 @@ def _refuse(click: Click, answer: ClickAnswer, verdict: Verdict) -> Response:
     seconds = -(-verdict.wait // 1000)
     headers = ((b"retry-after", str(seconds).encode()),) if seconds else ()
     content = {"status": "refused", "reason": code} if status == 409 else {"error": code}
+    if see := entrants.page_for(answer, click.live.card):
+        content["see"] = see
     # Without variant and quantity, one cached fragment serves all refusals of a kind.
     refused = click.make_answer("refused", code)._replace(sku="", quantity=0)
     to = f"/sales/{click.live.card.slug}/?message={code}"
@@ -183,7 +185,12 @@ def _shape(
 
 def _outcome(click: Click, answer: Answer, ticket: str = "") -> bytes:
     return render_outcome(
-        click.live.card, click.request.language, click.purchase, answer, ticket=ticket
+        click.live.card,
+        click.request.language,
+        click.purchase,
+        answer,
+        ticket=ticket,
+        stage=click.live.stage if answer.status != "queued" else "",
     )
 
 

@@ -3,12 +3,11 @@
 A template is rendered once per state and language and cached; a shopper's own parts are filled in.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from inventory.click_answers import ClickAnswer
 from inventory.gate.entries import Answer
@@ -17,52 +16,68 @@ from orders.reference import reference
 from storefront.bought import Bought
 from storefront.catalogue import VariantCard
 from storefront.choice import Choice
+from storefront.kept_pages import render_kept
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import moment_in_words, render_once, render_outcome
 from storefront.parcels import Shipped, render_parcel
 from storefront.rendered import Rendered, placeholder, render
+from storefront.story import Story, render_story
 
 # The codes that a redirect may put into a page's URL; anything else there is ignored.
 NOTICES = frozenset(
     answer.code
     for answer in ClickAnswer
-    if (answer.gate_codes and 400 <= answer.status < 500) or answer is ClickAnswer.COOKIES
+    if (answer.gate_codes and 400 <= answer.status < 500)
+    or answer in (ClickAnswer.COOKIES, ClickAnswer.SIGN_IN, ClickAnswer.NO_CODE)
 )
 
-Purchase = tuple[UUID, Answer, Bought | None]
 
-# Seconds between two reloads of an order's page without scripts, while its units are held.
+class Purchase(NamedTuple):
+    """A purchase of the shopper's. `before`: how many wait before it in a queue, if that is known."""
+
+    purchase: UUID
+    answer: Answer
+    bought: Bought | None
+    before: int | None = None
+
+
+# Seconds between two reloads of an order's page without scripts, while it is held or waits.
 _SOONEST, _LATEST = 15, 60
-_PAGE_KEPT = 250  # ms for which a page may show an older stock: its socket brings the newest
 
 
 # --- The sale's page ------------------------------------------------------------------------------
 
 
 def render_sale_page(
-    live: LiveSale, language: str, shopper: UUID, code: str, own: Sequence[Purchase] | None
+    live: LiveSale,
+    language: str,
+    shopper: UUID,
+    code: str,
+    own: Sequence[Purchase] | None,
+    entry: str = "",
 ) -> bytes:
     """Render the page with a fresh ticket in each form.
 
-    `code` is the notice to show, if it is one of NOTICES. `own` are the shopper's purchases, newest
-    first; None if unknown now.
+    `code` is the notice to show, if it is one of NOTICES. `entry` says who may buy. `own` are the
+    shopper's purchases, newest first; None if unknown now.
     """
     values = {
         "now": str(live.now),
         "notice": render_notice(code, language) if code in NOTICES else "",
         "own-known": "no" if own is None else "yes",
+        "entry": entry,
     }
     for number, variants in enumerate(live.card.choices):
         skus = {variant.sku for variant in variants}
-        these = [purchase for purchase in own or () if purchase[1].sku in skus]
+        these = [mine for mine in own or () if mine.answer.sku in skus]
         values[f"own-{number}"] = render_own_purchases(live, language, these).decode()
     values |= _fresh_tickets(live, shopper)
-    return _body(live, language, "storefront/sale.html", _page_context).fill(values)
+    return render_kept(live, language, "storefront/sale.html", _page_context).fill(values)
 
 
 def render_products(live: LiveSale, language: str, shopper: UUID) -> bytes:
     """Render all products with fresh forms, to replace those on a page that shows what they were."""
-    body = _body(live, language, "storefront/_products.html", _page_context)
+    body = render_kept(live, language, "storefront/_products.html", _page_context)
     return body.fill(_fresh_tickets(live, shopper))
 
 
@@ -82,44 +97,19 @@ def render_own_purchases(
 ) -> bytes:
     """Render the outcomes of the shopper's purchases; with `swap`, to replace those on the page."""
     return b"".join(
-        render_outcome(live.card, language, mine, answer, bought=bought, own=True, swap=swap)
-        for mine, answer, bought in own
+        render_outcome(
+            live.card,
+            language,
+            mine.purchase,
+            mine.answer,
+            bought=mine.bought,
+            own=True,
+            swap=swap,
+            stage=live.stage,
+            before=mine.before,
+        )
+        for mine in own
     )
-
-
-class SalePage(NamedTuple):
-    """A rendered page or part of one, and the state of the sale that it shows."""
-
-    body: Rendered
-    revision: int
-    phase: str
-    variants: tuple[VariantCard, ...]
-    rendered_at: int
-
-    def shows(self, live: LiveSale) -> bool:
-        if self.phase != live.phase or self.variants != live.card.variants:
-            return False
-        return self.revision == live.revision or live.now - self.rendered_at < _PAGE_KEPT
-
-
-_pages: WeakKeyDictionary[LiveSale, dict[tuple[str, ...], SalePage]] = WeakKeyDictionary()
-
-
-def _body(
-    live: LiveSale,
-    language: str,
-    template: str,
-    context: Callable[..., dict[str, object]],
-    *which: str,
-) -> Rendered:
-    """Render a template with `context(live, *which)`, or take it from the cache."""
-    pages = _pages.setdefault(live, {})
-    page = pages.get((template, language, *which))
-    if page is None or not page.shows(live):
-        body = render(template, language, context(live, *which))
-        page = SalePage(body, live.revision, live.phase, live.card.variants, live.now)
-        pages[template, language, *which] = page
-    return page.body
 
 
 def _page_context(live: LiveSale) -> dict[str, object]:
@@ -141,6 +131,7 @@ def _page_context(live: LiveSale) -> dict[str, object]:
         "now": placeholder("now"),
         "notice": placeholder("notice"),
         "own_known": placeholder("own-known"),
+        "entry": placeholder("entry") if live.card.entrants else "",
     }
 
 
@@ -180,7 +171,7 @@ def render_fresh_form(
     if refusal:
         values["outcome"] = render_outcome(live.card, language, purchase, refusal).decode()
     which = (variant.sku, *(name for name in ("before", "outcome") if values.get(name)))
-    body = _body(live, language, "storefront/_fresh_form.html", _form_context, *which)
+    body = render_kept(live, language, "storefront/_fresh_form.html", _form_context, *which)
     return body.fill(values)
 
 
@@ -239,10 +230,11 @@ def render_order_page(
     bought: Bought | None,
     accepted_at: datetime | None = None,
     parcel: Shipped | None = None,
+    story: Story | None = None,
 ) -> bytes:
     """Render the outcome as a page of its own."""
     context = {
-        "answer": answer._replace(shopper="", hold_until=0),
+        "answer": answer._replace(shopper="", hold_until=0, place=1 if answer.place else 0),
         "bought": bought,
         "total": bought.unit_price * answer.quantity if bought else 0,
         "purchase": placeholder("purchase"),
@@ -250,27 +242,39 @@ def render_order_page(
         "accepted": placeholder("accepted") if accepted_at else "",
         "outcome": placeholder("outcome"),
         "parcel": placeholder("parcel") if parcel else "",
+        "story": placeholder("story") if story else "",
         "now": placeholder("now"),
         "reload_after": placeholder("reload-after"),
     }
     values = {
         "purchase": str(purchase),
-        "reload-after": str(_reload_after(live.now, answer)),
+        "reload-after": str(_reload_after(live, answer)),
+        "story": render_story(story, live, answer, language),
         "parcel": render_parcel(parcel, live.card.time_zone, language),
         "now": str(live.now),
         "reference": reference(purchase),
         "accepted": _accepted_in_words(accepted_at, live.card.time_zone, language),
-        "outcome": render_outcome(live.card, language, purchase, answer, bought=bought).decode(),
+        "outcome": render_outcome(
+            live.card,
+            language,
+            purchase,
+            answer,
+            bought=bought,
+            stage=live.stage,
+            before=story.before if story else None,
+        ).decode(),
     }
     return render_once(live.card, "storefront/order.html", language, context).fill(values)
 
 
-def _reload_after(now: int, answer: Answer) -> int:
+def _reload_after(live: LiveSale, answer: Answer) -> int:
     """In how many seconds an order's page without scripts reloads. Of a hold: when it has ended, or
     earlier, because it may be confirmed or cancelled before."""
     if answer.status == "queued":
         return 2
-    left = (answer.hold_until - now) // 1000
+    if answer.status == "waiting":
+        return _SOONEST if live.stage == "drawing" else _LATEST
+    left = (answer.hold_until - live.now) // 1000
     return min(max(left + holds.GRACE + 1, _SOONEST), _LATEST)
 
 

@@ -1,4 +1,4 @@
-"""`POST /orders/<id>/give-back`: a shopper gives a hold back, and its units are on sale again."""
+"""`POST /orders/<id>/give-back`: a shopper gives a hold back, takes an entry back, or leaves a queue."""
 
 from uuid import UUID
 
@@ -29,9 +29,9 @@ _CONFLICT = 409
 
 
 async def give_back(request: Request, purchase: str) -> Response:
-    """Give the hold back and show the outcome. The ticket of the purchase proves whose it is, or the key
-    of the order's link; sent twice, the form gets the same answer. 409 with the outcome if the order is
-    not held any more."""
+    """Give the hold back, or the entry, and show the outcome. The ticket of the purchase proves whose it
+    is, or the key of the order's link; sent twice, the form gets the same answer. 409 with the outcome if
+    the order is neither held nor waiting any more, or while it is drawn."""
     try:
         fields = await read_fields(request)
     except EarlyAnswer as early:
@@ -57,10 +57,9 @@ def _is_proven(request: Request, purchase: UUID, ticket: str) -> bool:
     """Browsers send the key's cookie with forms of the shop's own pages only (SameSite)."""
     if order_access.has_key(request, purchase):
         return True
-    if request.shopper is None:
-        return False
-    found = tickets.read_ticket(ticket, tickets.sale_of(purchase), request.shopper)
-    return found is not None and found.purchase == purchase
+    sale = tickets.sale_of(purchase)
+    found = (tickets.read_ticket(ticket, sale, shopper) for shopper in request.own_shoppers)
+    return any(each is not None and each.purchase == purchase for each in found)
 
 
 def _give_back(purchase: UUID) -> bool:
@@ -76,7 +75,8 @@ def _give_back(purchase: UUID) -> bool:
 
 async def _show(request: Request, purchase: UUID, found: Found, status: int) -> Response:
     if request.wants_json:
-        error = {} if status == 200 else {"error": "not_held"}
+        drawing = found.answer.status == Order.Status.WAITING
+        error = {} if status == 200 else {"error": "drawing" if drawing else "not_held"}
         return json_response(status, error | as_json(purchase, found))
     live = await feed.current().live_sale_by_id(tickets.sale_of(purchase))
     if request.from_htmx and live:

@@ -23,6 +23,7 @@ from inventory.gate.state import View
 from orders.models import Order
 from storefront import catalogue
 from storefront.catalogue import SaleCard, VariantCard, stock_level
+from storefront.draw_state import DrawState
 from storefront.given_back import mark_given_back
 from storefront.outcome_fragment import render_outcome
 from storefront.rendered import render
@@ -74,6 +75,11 @@ class LiveSale:
         return (self._from_gate or self.card).limit
 
     @property
+    def bounds_networks(self) -> bool:
+        """Whether each network may take a number of units only. The gate has the rule: it is not shown."""
+        return bool(self.view and self.view.per_address)
+
+    @property
     def phase(self) -> str:
         status = (self._from_gate or self.card).status
         if self.card.finished or status == "ended" or self.now >= self.closes_at:
@@ -83,14 +89,28 @@ class LiveSale:
         return "paused" if status == "paused" else "open"
 
     @property
+    def stage(self) -> str:
+        """The phase as pages show it: `stage_of` in `storefront/draw_state.py`."""
+        return self.draw.stage(self.phase, self.now)
+
+    @property
     def opens_as(self) -> str:
-        """The phase after the opening: pages switch to it by their own clock."""
-        return "paused" if (self._from_gate or self.card).status == "paused" else "open"
+        """The stage after the opening: pages switch to it by their own clock."""
+        if (self._from_gate or self.card).status == "paused":
+            return "paused"
+        return "entering" if self.draw.is_ahead else "open"
+
+    @property
+    def draw(self) -> DrawState:
+        if self._from_gate:
+            return DrawState.of(self._from_gate, self._from_gate.stock)
+        stock = {variant.sku: variant.stock for variant in self.card.variants}
+        return DrawState.of(self.card, stock)
 
     @property
     def badge(self) -> str:
-        """The phase; while the sale is open, `sold_out` or `nearly_gone` if its stock is."""
-        phase = self.phase
+        """The stage; while the sale is open, `sold_out` or `nearly_gone` if its stock is."""
+        phase = self.stage
         if phase != "open":
             return phase
         left = sum(self.left(variant) for variant in self.card.variants)
@@ -99,7 +119,9 @@ class LiveSale:
 
     def left(self, variant: VariantCard) -> int:
         """Units that can be bought now."""
-        return self._from_gate.left(variant.sku) if self._from_gate else variant.stock
+        if self._from_gate:
+            return self._from_gate.left(variant.sku)
+        return 0 if self.draw.is_ahead or self.card.waiting.get(variant.sku) else variant.stock
 
     @property
     def _from_gate(self) -> View | None:
@@ -131,8 +153,8 @@ class LiveSale:
             self._schedule_phase_changes()
 
     def _schedule_phase_changes(self) -> None:
-        """Refresh at the opening and the closing: both happen by the clock, without a message."""
-        for moment in (self.opens_at, self.closes_at):
+        """Refresh at the opening, the draw and the closing: they happen by the clock, without a message."""
+        for moment in (self.opens_at, self.draw.draw_at, self.closes_at):
             if 0 < moment - self.now <= 1500 * TICK:
                 asyncio.get_running_loop().call_later(
                     (moment - self.now) / 1000, self._refresh_at_phase_change
@@ -187,7 +209,9 @@ class LiveSale:
 
     def _visible_state(self) -> object:
         return (
-            self.phase,
+            self.stage,
+            self.draw,
+            self.card.lottery,
             self.opens_as,
             self.opens_at,
             self.closes_at,
@@ -249,7 +273,9 @@ class LiveSale:
 
     def _push_box(self, subscribers: Iterable[Subscriber], number: UUID, answer: Answer) -> None:
         for subscriber in subscribers:
-            fragment = render_outcome(self.card, subscriber.language, number, answer, swap=True)
+            fragment = render_outcome(
+                self.card, subscriber.language, number, answer, swap=True, stage=self.stage
+            )
             subscriber.push_outcome(Frame.of(fragment.decode()))
 
     def live_frame(self, language: str) -> Frame:

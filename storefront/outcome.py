@@ -19,14 +19,17 @@ from orders.models import Order
 from orders.tickets import sale_of
 from storefront import feed, fragments, order_access
 from storefront.bought import Bought, recall
-from storefront.given_back import mark_given_back
+from storefront.given_back import GIVEN_BACK, mark_given_back
 from storefront.live_sale import LiveSale
 from storefront.outcome_fragment import render_outcome
 from storefront.own_purchases import answer_of
 from storefront.parcels import as_json as parcel_as_json
 from storefront.parcels import find_parcel
+from storefront.queue_places import find_before
 from storefront.responses import RETRY, failure
-from storefront.sale_json import moment_of
+from storefront.sale_json import describe_draw, moment_of
+from storefront.story import as_json as story_as_json
+from storefront.story import find_story
 
 _KEY = re.compile(rb"(?:\A|&)key=([A-Za-z0-9_-]{22})(?:&|\Z)")
 _ORDER_PAGE = re.compile(r"\A[a-z]+://[^/?#]*/orders/")
@@ -52,20 +55,32 @@ async def outcome(request: Request, purchase: str) -> Response:
         found = await _find(number, live) if live else None
     except (DatabaseError, TimeoutError, _NotKnownNow):
         return failure(request, ClickAnswer.BUSY, RETRY)
-    if live is None or found is None or not (has_key or _is_of(found, request.shopper)):
+    if live is None or found is None or not (has_key or _is_of(found, request)):
         return not_found(request)  # as for an id that does not exist
     answer = found.answer
     if request.wants_json:
         parcel = await find_parcel(number, answer.status, found.accepted_at)
-        return json_response(200, as_json(number, found) | parcel_as_json(parcel))
+        story = await find_story(live, number, answer)
+        about = as_json(number, found) | parcel_as_json(parcel)
+        return json_response(200, about | describe_draw(live) | story_as_json(story))
     answer = (await mark_given_back({number: answer}))[number]
     if request.from_htmx:
         if answer.status == "queued":
             return Response(204)  # nothing to swap: the box polls on
-        return render_settled(request, live, number, answer, bought=found.bought)
+        before = await find_before({number: answer})
+        return render_settled(
+            request, live, number, answer, bought=found.bought, before=before.get(number)
+        )
     parcel = await find_parcel(number, answer.status, found.accepted_at)
     page = fragments.render_order_page(
-        live, request.language, number, answer, found.bought, found.accepted_at, parcel
+        live,
+        request.language,
+        number,
+        answer,
+        found.bought,
+        found.accepted_at,
+        parcel,
+        await find_story(live, number, answer),
     )
     return Response(200, page)
 
@@ -98,14 +113,28 @@ def render_settled(
     answer: Answer,
     status: int = 200,
     bought: Bought | None = None,
+    before: int | None = None,
 ) -> Response:
-    """Render a final outcome for htmx. A rejection used up the page's form, so it comes with a fresh
-    one."""
+    """Render an outcome for htmx. A rejection used up the page's form, so it comes with a fresh one, and so
+    does an entry that was taken back before the draw."""
     if answer.reason == Order.Reason.CHANGED:
         live.read_card_soon()  # this process accepted it, and so is behind
-    box = render_outcome(live.card, request.language, purchase, answer, bought=bought)
+    box = render_outcome(
+        live.card,
+        request.language,
+        purchase,
+        answer,
+        bought=bought,
+        stage=live.stage,
+        before=before,
+    )
     variant = live.card.variant(answer.sku)
-    if answer.status != Order.Status.REJECTED or variant is None or request.shopper is None:
+    again = answer.reason == GIVEN_BACK and live.stage == "entering"
+    if (
+        not (answer.status == Order.Status.REJECTED or again)
+        or variant is None
+        or request.shopper is None
+    ):
         return Response(status, box)
     if _has_no_form(request):
         return Response(status, box)
@@ -143,8 +172,8 @@ def _open_by_link(request: Request, purchase: UUID) -> Response | None:
     return redirect(f"/orders/{purchase}/", (b"set-cookie", cookie.encode()))
 
 
-def _is_of(found: Found, shopper: UUID | None) -> bool:
-    return shopper is not None and found.answer.shopper == shopper.hex
+def _is_of(found: Found, request: Request) -> bool:
+    return any(found.answer.shopper == shopper.hex for shopper in request.own_shoppers)
 
 
 # --- Finding the purchase -------------------------------------------------------------------------

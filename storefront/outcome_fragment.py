@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from inventory.gate.entries import Answer
+from orders.standby import MOST_COUNTED
 from orders.tickets import ticket_for
 from storefront.bought import Bought
 from storefront.catalogue import SaleCard
@@ -25,16 +26,19 @@ def render_outcome(
     bought: Bought | None = None,
     own: bool = False,
     swap: bool = False,
+    stage: str = "",
+    before: int | None = None,
 ) -> bytes:
     """Render the box that shows the answer to a click.
 
     `ticket` adds the click's form, for a queued purchase: the page sends it again if Redis lost the
     entry. `bought` is what the order says; without it the card's variant is named. `own` is for the
     list of earlier purchases, `swap` for a fragment that replaces the box of the same purchase
-    wherever it is on the page.
+    wherever it is on the page. `stage` is the live sale's; `before` of an order in a queue says how many
+    wait before it, None if that is not known.
     """
-    context = {
-        "answer": answer._replace(shopper="", hold_until=0),
+    context: dict[str, object] = {
+        "answer": answer._replace(shopper="", hold_until=0, place=1 if answer.place else 0),
         "bought": bought or Bought.on_card(card, answer.sku),
         "purchase": placeholder("purchase"),
         "ticket": placeholder("ticket") if ticket else "",
@@ -46,8 +50,21 @@ def render_outcome(
         for name in ("until", "until-words", "proof"):
             context[name.replace("-", "_")] = placeholder(name)
         values |= _about_hold(card, language, purchase, answer)
+    elif answer.status in ("waiting", "cancelled"):
+        context["stage"] = stage
+    if answer.status == "waiting":
+        context |= {"place": _place(before), "proof": placeholder("proof"), "most": MOST_COUNTED}
+        values["place"] = str((before or 0) + 1)
+        values["proof"] = ticket_for(purchase, UUID(answer.shopper), card.shown.sale)
     rendered = render_once(card, "storefront/_outcome.html", language, context)
     return rendered.fill(values)
+
+
+def _place(before: int | None) -> str:
+    """What the box says of the place in a queue."""
+    if before is None:
+        return ""
+    return placeholder("place") if before < MOST_COUNTED else "many"
 
 
 def _about_hold(card: SaleCard, language: str, purchase: UUID, answer: Answer) -> dict[str, str]:

@@ -24,6 +24,7 @@ from inventory.click_answers import ClickAnswer
 from inventory.models import Listing, Sale
 from inventory.products import Picture
 from storefront import rendered
+from storefront.draw_state import stage_of
 from storefront.responses import RETRY, failure
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class ListedSale:
 
     sale: Sale
     phase: str  # upcoming, open, paused or ended, as on the sale's own page
+    stage: str  # the same with the stages of a draw: `DrawState.stage`
 
     @property
     def cover(self) -> Picture | None:
@@ -60,12 +62,15 @@ class ListedSale:
         return next((first for first, *_ in filter(None, pictures)), None)
 
     def as_json(self) -> dict[str, str]:
+        draw_at = self.sale.draw_at
+        draw = {"draw": self.sale.draw, "draw_at": format_utc(draw_at)} if draw_at else {}
         return {
             "slug": self.sale.slug,
             "name": self.sale.name,
             "phase": self.phase,
             "opens_at": format_utc(self.sale.opens_at),
             "closes_at": format_utc(self.sale.closes_at),
+            **draw,
         }
 
 
@@ -157,7 +162,7 @@ def public_sales() -> list[Sale]:
 
 def _sort_sales(sales: list[Sale], now: datetime) -> list[ListedSale]:
     """Open and upcoming sales by opening, then ended ones, the latest first."""
-    listed = [ListedSale(sale, sale.phase(now)) for sale in sales]
+    listed = [ListedSale(sale, sale.phase(now), _stage(sale, now)) for sale in sales]
     ahead = [one for one in listed if one.phase != "ended"]
     ended = [one for one in listed if one.phase == "ended"]
     ahead.sort(key=lambda one: (one.sale.opens_at, one.sale.pk))
@@ -165,8 +170,15 @@ def _sort_sales(sales: list[Sale], now: datetime) -> list[ListedSale]:
     return [*ahead, *ended[:_ENDED_SHOWN]]
 
 
+def _stage(sale: Sale, now: datetime) -> str:
+    """The sale's phase, or how far its draw is."""
+    return stage_of(sale.draw, sale.draw_at is not None and now >= sale.draw_at, sale.phase(now))
+
+
 def _next_turns(sales: list[Sale], now: datetime) -> Iterable[datetime]:
-    """The next opening or closing of each sale that has not ended."""
+    """The next opening, draw or closing of each sale that has not ended."""
     for sale in sales:
+        if sale.draw_at and sale.draw_at > now:
+            yield sale.draw_at
         if not sale.ended(now):
             yield sale.closes_at if sale.opens_at <= now else sale.opens_at

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 from flashsale.http.request import Request
 from flashsale.http.response import Header, Response, json_response
 from inventory.click_answers import ClickAnswer
-from storefront import fragments, own_purchases
+from storefront import entrants, fragments, own_purchases
 from storefront.live_sale import LiveSale
 from storefront.responses import failure, find_live_sale, shopper_and_cookie
 from storefront.sale_json import describe_sale
@@ -25,7 +25,8 @@ async def sale(request: Request, slug: str) -> Response:
         return json_response(200, describe_sale(live, shopper), *cookie)
     notice = _notice_in_address(request)
     bought = await own_purchases.find_purchases(request, live)
-    page = fragments.render_sale_page(live, request.language, shopper, notice, bought)
+    entry = entrants.render_entry(request, live, shopper) if live.card.entrants else ""
+    page = fragments.render_sale_page(live, request.language, shopper, notice, bought, entry)
     return Response(200, page, headers=cookie)
 
 

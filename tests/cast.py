@@ -55,10 +55,12 @@ def stocked(sku: str, units: int, product: Product | None = None) -> Variant:
 
 
 def run_caretaker() -> None:
-    """One round of the caretaker's three threads, in this process."""
+    """One round of each of the caretaker's threads, in this process."""
     caretaker.heal_all()
     caretaker.settle_waiting()
     caretaker.expire_holds()
+    caretaker.serve_standby()
+    caretaker.advance_draws()
 
 
 def end_holds(sale: Sale, seconds: float = -60) -> None:
@@ -72,6 +74,17 @@ def end_holds(sale: Sale, seconds: float = -60) -> None:
             [locked.version, seconds, sale.pk],
         )
         cursor.execute("ALTER TABLE orders_order ENABLE TRIGGER order_final")
+
+
+def bring_draw_forward(sale: Sale, seconds: float = -1) -> None:
+    """Let the draw of the sale be due in so many seconds: a test does not wait for its time."""
+    with change_sales([sale.pk]), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE inventory_sale DISABLE TRIGGER sale_goes_forward")
+        cursor.execute(
+            "UPDATE inventory_sale SET draw_at = now() + %s * interval '1 second' WHERE id = %s",
+            [seconds, sale.pk],
+        )
+        cursor.execute("ALTER TABLE inventory_sale ENABLE TRIGGER sale_goes_forward")
 
 
 def put_off_holds(sales: list[int]) -> None:
@@ -202,6 +215,7 @@ def click(
     bound: int = 1000,
     shown: str = "",
     network: str = "",
+    networks: tuple[str, ...] = (),
 ) -> Verdict:
     """One click at the gate, without the server in front of it."""
     variant = sku or skus(sale)[0]
@@ -218,6 +232,7 @@ def click(
             bound=bound,
             shown=shown,
             network=network,
+            networks=networks,
         )
     )
 

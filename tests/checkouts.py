@@ -26,9 +26,9 @@ MakeOrder = Callable[..., Order]
 
 
 def sale_with_checkout(make_sale: MakeSale, ask: str = "address", **rules: Any) -> Sale:
-    """A sale that holds for ten minutes; `rules` are columns of its row, beside `stock`, `limit` and
-    `price`."""
-    made = {name: rules.pop(name) for name in ("stock", "limit") if name in rules}
+    """A sale that holds for ten minutes; `rules` are columns of its row, beside `stock`, `limit`,
+    `draw_in` and `price`."""
+    made = {name: rules.pop(name) for name in ("stock", "limit", "draw_in") if name in rules}
     sale = make_sale(hold=10, live=False, **made)
     if "price" in rules:
         sale.variants.update(price=rules.pop("price"))

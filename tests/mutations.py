@@ -91,7 +91,7 @@ MUTATIONS = (
         1,
         "settlement believes the gate about the stock",
         "orders/tests/test_settlement.py::test_first_come_first_served_over_several_batches",
-        ("orders/allotment.py", "elif left[entry.sku] < entry.quantity:", "elif False:"),
+        ("orders/allotment.py", " or left[entry.sku] < entry.quantity:", ":"),
     ),
     _mutation(
         1,
@@ -215,6 +215,35 @@ MUTATIONS = (
         (_SETTLEMENT, "return locked == [(True,)]", "return True"),
     ),
     _mutation(
+        5,
+        "lots are ranked without the seed",
+        "orders/tests/test_draws.py::test_a_draw_gives_the_stock_by_lot",
+        (
+            "orders/draws/reveal.py",
+            "ORDER BY sha256(%(salt)s || uuid_send(order_id))",
+            "ORDER BY leaf",
+        ),
+    ),
+    _mutation(
+        5,
+        "an entry that comes during the freeze is left out",
+        "tests/races/test_draws.py::test_an_entry_that_comes_during_the_freeze_stops_it",
+        ("orders/draws/freezing.py", " or not whole:", ":"),
+    ),
+    _mutation(
+        5,
+        "what comes back goes to the last on standby",
+        "orders/tests/test_standby.py::test_a_unit_that_comes_back_goes_to_the_first_who_waits",
+        ("orders/standby.py", "ORDER BY place LIMIT", "ORDER BY place DESC LIMIT"),
+    ),
+    _mutation(
+        5,
+        "an entry is taken back while its draw runs",
+        "orders/tests/test_draws.py"
+        "::test_while_a_draw_runs_it_is_fixed_who_takes_part_and_what_can_be_won",
+        ("orders/cancellation.py", "            refuse_during_draw(sale)", "            pass"),
+    ),
+    _mutation(
         6,
         "Valkey does not write to disk before it answers",
         "flashsale/tests/test_checks.py::test_a_durable_redis_passes",
@@ -267,7 +296,7 @@ MUTATIONS = (
         (
             "orders/finishing.py",
             "not locked.ended() or not replica.purge_gate(sale):",
-            "not locked.ended() or replica.read_view(sale).waiting:",
+            "not locked.ended() or replica.read_view(sale).in_line:",
         ),
         (
             "orders/finishing.py",

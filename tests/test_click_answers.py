@@ -23,7 +23,7 @@ CODES = {answer.code for answer in ClickAnswer} - {"known"}  # whose code is the
 REFUSED = {answer.code for answer in ClickAnswer if answer.status == 409}
 REFUSED_BY_GATE = {code for code in BY_GATE_CODE if BY_GATE_CODE[code].status == 409}
 OF_A_GOOD_FORM = {a.code for a in ClickAnswer if a.gate_codes and 400 <= a.status < 500}
-OF_A_GOOD_FORM |= {"cookies"}
+OF_A_GOOD_FORM |= {"cookies", "sign_in", "no_code"}
 COUNTED = {answer.counted for answer in ClickAnswer}
 # Not imported: the module fails where it lacks words for a count, and this test is to say so.
 COUNTED_IN_WORDS = re.findall(r'": "([\w ]+)"', (ROOT / "dashboard" / "charts.py").read_text())
@@ -43,6 +43,7 @@ BUTTON = {
     "limit",
     "sold_out",
     "idle",
+    *("enter", "entered", "drawing", "join", "waiting"),
 }
 
 
@@ -139,7 +140,7 @@ SOURCES = {
         "inventory/gate/entries.py", r'"(\w+)"', STATUSES, part=r"^_STATUSES = \(.*?\)"
     ),
     "reasons that PostgreSQL takes": Source(
-        "orders/models.py", r'"(\w+)"', REASONS, part=r"reason__in=\[.*?\]"
+        "orders/models.py", r'"(\w+)"', REASONS, part=r"reason__in=\[.*?\]|reason=\"\w+\"\)$"
     ),
     "what is counted": Source(
         "flashsale/observe/telemetry.py", r'"(\w+)"', COUNTED, part=r"^ANSWERS = \(.*?\)"
@@ -182,8 +183,8 @@ SOURCES = {
     "the box of a purchase": Source(
         "templates/storefront/_outcome.html", r'answer.status == "(\w+)"', STATUSES
     ),
-    "a reused ticket in that box": Source(
-        "templates/storefront/_outcome.html", r'code="(\w+)"', CODES, partial=True
+    "codes in that box": Source(
+        "templates/storefront/_outcome.html", r'code="(\w+)"', CODES | REASONS, partial=True
     ),
     "statuses in the list of orders": Source(
         "templates/storefront/_status.html", r'order.status == "(\w+)"', FINAL - {"rejected"}
@@ -215,7 +216,7 @@ SOURCES = {
     "what a button is told to say": Source(
         "static/js/shop.js",
         r'(?:return|:|\?) "(\w+)"',
-        BUTTON - {"upcoming", "paused", "ended"},  # the sale's phases
+        BUTTON - {"upcoming", "paused", "drawing", "ended"},  # the sale's stages
         part=r"^const BOUGHT = \{.*?\};|^function saidBy.*?^\}",
     ),
     "what a button can say": Source(

@@ -1,7 +1,8 @@
 """Draws the results of benches: `python tools/plots.py FILE.json ... [FOLDER]`.
 
-It draws one picture for each series of `python -m bench.growth`, one for `python -m bench.day`, and one
-that compares several `manage.py bench --web N`. The default folder is `docs/img/`.
+It draws one picture for each series of `python -m bench.growth`, one for `python -m bench.day`, one for
+`python -m bench.fairness`, and one that compares several `manage.py bench --web N`. The default folder is
+`docs/img/`.
 """
 
 import json
@@ -20,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.figures import ACCEPTED, PAGES, REFUSED
 from bench.steadiness import CONNECTIONS, HOLDERS, ORDER_LIST
+from drills.fair_modes import LABELS
 
 IMG = Path(__file__).resolve().parent.parent / "docs" / "img"
 _RATE, _LATENCY, _MEMORY = "#2a6f97", "#b5651d", ("#2a6f97", "#b5651d", "#4f772d", "#7b2d8b")
@@ -37,6 +39,8 @@ def main() -> None:
             _save(figure, folder / f"growth-{re.sub('[^a-z]+', '-', name)}.svg")
         if "day" in report:
             _save(draw_day(report["day"]), folder / "day.svg")
+        if "fairness" in report:
+            _save(draw_fairness(report["fairness"]), folder / "fairness.svg")
         if "figures" in report:
             benches.append(report)
     if benches:
@@ -112,6 +116,38 @@ def draw_day(points: list[dict[str, float]]) -> Any:
         each.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     counted.set_xlabel("minutes")
     _hide_top_spines(*axes)
+    return figure
+
+
+def draw_fairness(points: list[dict[str, Any]]) -> Any:
+    """Draw the units that bots got, by their identities: a picture for each number of addresses, a line for
+    each way of selling."""
+    several = sorted({point["setting"]["addresses"] for point in points})
+    figure, pictures = pyplot.subplots(
+        1, len(several), figsize=(7.5, 2.8), sharey=True, squeeze=False
+    )
+    for axes, addresses in zip(pictures[0], several, strict=True):
+        these = [point for point in points if point["setting"]["addresses"] == addresses]
+        numbers = sorted({point["bots"]["identities"] for point in these})
+        for (mode, label), colour in zip(LABELS.items(), _MEMORY, strict=False):
+            shares = {p["bots"]["identities"]: p["share"] for p in these if p["mode"] == mode}
+            values = [shares[number] * 100 for number in numbers if number in shares]
+            places = [number for number in numbers if number in shares]
+            axes.plot(places, values, "o-", color=colour, label=label)
+        people = these[0]["people"]["identities"]
+        even = [number / (number + people) * 100 for number in numbers]
+        axes.plot(numbers, even, ":", color="#777777", label="their share of all identities")
+        axes.set_xscale("log")
+        axes.set_xticks(numbers, [f"{number:,}" for number in numbers], minor=False)
+        axes.minorticks_off()
+        axes.set_ylim(0, 105)
+        axes.set_title(
+            "from 1 address" if addresses == 1 else f"from {addresses} addresses", fontsize=9
+        )
+        axes.set_xlabel("identities of the bot")
+    pictures[0][0].set_ylabel("units to the bot, %")
+    pictures[0][-1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    _hide_top_spines(*pictures[0])
     return figure
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench import steadiness
+from bench import fairness, steadiness
 from bench.__main__ import main
 from bench.figures import (
     ACCEPTED,
@@ -25,6 +25,7 @@ from bench.figures import (
     Figure,
     Results,
 )
+from drills.fair_modes import Mode, Outcome, Setting, Side
 from tests import deadlines, stack
 from tests.operators import spawned, typed
 
@@ -90,6 +91,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     figures = [{"name": one.name, "median": 4000} for one in FIGURES]
     reports: dict[str, Any] = {"growth": growth_report(), "day": {"day": day_points()}}
+    reports["fairness"] = {"fairness": fairness_points()}
     reports |= {f"web{n}": {"web": n, "figures": figures} for n in (1, 2)}
     for name, content in reports.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -110,6 +112,34 @@ def day_points() -> list[dict[str, float]]:
         {"minute": n} | dict.fromkeys((*steadiness.MOST, *steadiness.LEAST), 1e6 * n) | {"sale": n}
         for n in (1, 2)
     ]
+
+
+def fairness_points() -> list[dict[str, Any]]:
+    return [
+        Outcome(
+            mode,
+            Setting(bots, addresses, people=100, units=30, window=30, per_address=0),
+            Side(bots, bots, winners=20, units=20),
+            Side(100, 100, winners=10, units=10),
+            {},
+        ).as_json()
+        for mode in Mode
+        for bots in (50, 500)
+        for addresses in (1, 4)
+    ]
+
+
+def test_fairness_is_drawn_for_each_number_of_addresses(drawn: Path) -> None:
+    picture = (drawn / "fairness.svg").read_text()
+    for words in ("from 1 address<", "from 4 addresses", "units to the bot", "by arrival"):
+        assert words in picture
+
+
+def test_the_table_of_fairness_has_a_line_for_each_sale() -> None:
+    [headings, rule, *lines] = fairness.as_markdown(fairness_points()).splitlines()
+    assert len(lines) == len(Mode) * 4
+    assert {line.count("|") for line in (headings, rule, *lines)} == {9}
+    assert lines[0] == "| 50 | 1 | by arrival | 50 | 100 of 100 | 20 (67%) | 4.0 | 0.40 |"
 
 
 def test_growth_is_drawn_with_its_figures(drawn: Path) -> None:

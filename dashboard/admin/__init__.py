@@ -7,9 +7,27 @@ the functions of `orders/changes.py`, which lock, write the ledger and the audit
 
 from django.contrib import admin
 
-from dashboard.admin import accounts, history, orders, payments, products, sales, variants
+from dashboard.admin import (
+    access_codes,
+    accounts,
+    history,
+    orders,
+    payments,
+    products,
+    sales,
+    variants,
+)
 
-__all__ = ["accounts", "history", "orders", "payments", "products", "sales", "variants"]
+__all__ = [
+    "access_codes",
+    "accounts",
+    "history",
+    "orders",
+    "payments",
+    "products",
+    "sales",
+    "variants",
+]
 
 admin.site.site_header = admin.site.site_title = "Flash Sale: staff"
 admin.site.index_title = "Prepare and look up"

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from dashboard import controls
+from dashboard.admin import entry_fields
 from dashboard.admin.base import Tool
 from dashboard.admin.checkout_fields import RULES, CheckoutFields
 from dashboard.admin.edited import Edited, SideBySide, positions_after
@@ -25,6 +26,7 @@ from flashsale.database import stop_preparing
 from flashsale.moments import find_zone, format_moment, format_window
 from inventory.models import MOST_UNITS, Listing, Sale, Variant, time_zones
 from inventory.products import Product
+from orders.network_bound import describe_proposals
 
 Status = Sale.Status
 
@@ -32,7 +34,7 @@ Status = Sale.Status
 # --- Drafts --------------------------------------------------------------------------------------
 
 
-class SaleForm(CheckoutFields, SideBySide):
+class SaleForm(CheckoutFields, entry_fields.EntryFields, SideBySide):
     products = forms.ModelMultipleChoiceField(
         Product.objects.all(),
         required=False,
@@ -112,7 +114,8 @@ class SaleAdmin(Edited):
     search_fields = ["slug", "name"]
     ordering = ["-opens_at", "-id"]
     prepopulated_fields = {"slug": ["name"]}
-    readonly_fields = ["state", "window", "held", "confirmed", "finished", "version"]
+    readonly_fields = ["state", "window", "proposed", "held", "confirmed", "finished", "version"]
+    entry_shown = ["drawn", *entry_fields.RULES[1:]]
 
     @admin.display(description="state")
     def state(self, sale: Sale) -> str:
@@ -126,9 +129,19 @@ class SaleAdmin(Edited):
     def closes(self, sale: Sale) -> str:
         return format_moment(sale.closes_at, sale.time_zone)
 
+    @admin.display(description="draw")
+    def drawn(self, sale: Sale) -> str:
+        if sale.draw_at is None:
+            return sale.Draw.NONE.label
+        return f"{format_moment(sale.draw_at, sale.time_zone)}: {sale.get_draw_display()}"
+
     @admin.display(description="as shoppers read it")
     def window(self, sale: Sale) -> str:
         return format_window(sale.opens_at, sale.closes_at, sale.time_zone)
+
+    @admin.display(description="proposed per network")
+    def proposed(self, sale: Sale) -> str:
+        return f"{describe_proposals(sale)} (units from one address)"
 
     def described(self, subject: Sale) -> str:
         return f"{subject}: {self.state(subject)}, {self.window(subject)}"
@@ -177,10 +190,19 @@ class SaleAdmin(Edited):
         first = ("name", "slug", "time_zone")
         if obj and obj.status != Status.DRAFT:
             fields = [*first, "opens", "closes", "limit", *self.readonly_fields]
+            entry = self.entry_shown
         else:
             fields = [*first, "opens_at", "closes_at", "limit", "products"]
-            fields += ["state", "window"] if obj else []
-        return [(None, {"fields": fields}), ("Checkout", {"fields": RULES})]
+            fields += ["state", "window", "proposed"] if obj else []
+            entry = entry_fields.RULES
+        return [
+            (None, {"fields": fields}),
+            ("Who gets units", {"fields": entry}),
+            ("Checkout", {"fields": RULES}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Sale | None = None) -> Any:
+        return [*super().get_readonly_fields(request, obj), "drawn"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"time_zone": zones_in_use()[0], **super().get_changeform_initial_data(request)}

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
-from flashsale.http import shoppers
+from flashsale.http import proofs, shoppers
 from flashsale.http.request import HungUp, Receive, Request, Scope
 from flashsale.http.response import JSON, PLAIN, PRIVATE, Header, Response, Send, shield_headers
 
@@ -37,20 +37,21 @@ async def answer(
             log.exception("%s %s failed", request.method, request.path)
             response = Response(500, b'{"error": "internal"}', JSON)
         if request.method != "POST":
-            response = _renew_cookie(request, response)
+            response = _renew_cookies(request, response)
     await _send(request, send, response)
 
 
-def _renew_cookie(request: Request, response: Response) -> Response:
-    """Add the shopper's cookie to a page, if it is due (`shoppers.renew_cookie`). Not to a click's answer,
-    which has no time for it: a page comes before each ticket. Nor to an answer for public caches."""
+def _renew_cookies(request: Request, response: Response) -> Response:
+    """Add the shopper's cookies to a page, if they are due (`shoppers.renew_cookie`). Not to a click's
+    answer, which has no time for it: a page comes before each ticket. Nor to one for public caches."""
     if response.caching is not PRIVATE or not request.trustworthy:
         return response
-    renewed = shoppers.renew_cookie(request.cookies, request.secure)
-    if renewed is None:
-        return response
-    header = (b"set-cookie", renewed.encode())
-    return response._replace(headers=(*response.headers, header))
+    due = (
+        shoppers.renew_cookie(request.cookies, request.secure),
+        proofs.renew_verified(request.cookies, request.secure),
+    )
+    headers = [(b"set-cookie", cookie.encode()) for cookie in due if cookie]
+    return response._replace(headers=(*response.headers, *headers)) if headers else response
 
 
 async def _send(request: Request, send: Send, response: Response) -> None:

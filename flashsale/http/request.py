@@ -16,7 +16,7 @@ from django.utils.translation.trans_real import (
     parse_accept_lang_header,
 )
 
-from flashsale.http import shoppers
+from flashsale.http import proofs, shoppers
 from flashsale.http.headers import canonical_host, canonical_origin, is_trusted, prefers_json
 
 Scope = dict[str, Any]
@@ -90,6 +90,11 @@ class Request:
     def shopper(self) -> UUID | None:
         """The shopper whose id a validly signed cookie carries."""
         return shoppers.shopper_of(self.cookies, self.secure)
+
+    @cached_property
+    def own_shoppers(self) -> tuple[UUID, ...]:
+        """The shopper, and the former ids of a person who has signed in: whose orders may be opened."""
+        return proofs.own_shoppers(self.cookies, self.secure)
 
     @property
     def sent_no_shopper(self) -> bool:

@@ -38,7 +38,7 @@ def cookie_name(secure: bool) -> str:
 
 def cookie_value(shopper: UUID) -> str:
     signed = base64.urlsafe_b64encode(shopper.bytes + signing.sign("shopper", shopper.bytes))
-    return signed.decode() + _stamp_now()
+    return signed.decode() + stamp_now()
 
 
 def shopper_in(value: str | None) -> UUID | None:
@@ -89,7 +89,7 @@ def shoppers_of_first_pages(cookies: Mapping[str, str], secure: bool) -> list[UU
 def set_cookies(shopper: UUID, secure: bool) -> tuple[str, str]:
     """The values of the two `Set-Cookie` headers of a first page: the shopper's cookie, and the one
     that lasts as long as the browser's session and is replaced by no other page's."""
-    name, value, attributes = cookie_name(secure), cookie_value(shopper), _attributes(secure)
+    name, value, attributes = cookie_name(secure), cookie_value(shopper), cookie_attributes(secure)
     first_page = f"{name}-{value[:_NAMED]}={value}{attributes}"
     return f"{name}={value}; Max-Age={KEPT_FOR}{attributes}", first_page
 
@@ -98,7 +98,7 @@ def renew_cookie(cookies: Mapping[str, str], secure: bool) -> str | None:
     """The value of the `Set-Cookie` header that gives a shopper's cookie its whole life back, and the
     present key's signature. None if it is not due, or if the cookie names no shopper."""
     value = cookies.get(cookie_name(secure))
-    if value is None or (value.endswith(_stamp_now()) and len(cookies) < 3):
+    if value is None or (value.endswith(stamp_now()) and len(cookies) < 3):
         return None
     shopper = shopper_of(cookies, secure)
     if shopper is None or value == cookie_value(shopper):
@@ -106,11 +106,13 @@ def renew_cookie(cookies: Mapping[str, str], secure: bool) -> str | None:
     return set_cookies(shopper, secure)[0]
 
 
-def _attributes(secure: bool) -> str:
+def cookie_attributes(secure: bool) -> str:
+    """Of a cookie of a shopper's."""
     return "; Path=/; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
 
 
-def _stamp_now() -> str:
+def stamp_now() -> str:
+    """The end of a cookie that is signed now."""
     return _stamp(int(time.time()) // _RENEWED_AFTER)
 
 

@@ -29,6 +29,12 @@ def _sign_with(key: hmac.HMAC, message: bytes) -> bytes:
     return signature.digest()[:LENGTH]
 
 
+def encryption_keys(purpose: str) -> list[bytes]:
+    """The keys of one purpose to encrypt with, 32 bytes each: SECRET_KEY's, then each fallback key's."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [_derive(secret, f"encrypt.{purpose}") for secret in secrets]
+
+
 def key_number() -> int:
     """A fingerprint of the signing key that does not reveal it. Less than 2**48: a float holds it."""
     return int.from_bytes(_derive(settings.SECRET_KEY, "name")[:6], "big")

@@ -35,6 +35,7 @@ ANSWERS = (
     "rate",
     "closed",
     "changed",
+    "entry",
     "invalid",
     "error",
 )

@@ -34,12 +34,14 @@ async def admit(
     bound: int,
     shown: str = "",
     network: str = "",
+    networks: tuple[str, ...] = (),
 ) -> Verdict:
     """Decide one click, in one round trip. Idempotent by `purchase`.
 
     `shown` goes into the entry, for settlement (`Entry.shown`); CHANGED refuses a new purchase.
-    `network` goes there too, if there is one (`Entry.network`), and Redis counts the rate under it: it
-    then never sees `address`.
+    `network` goes there too, if there is one (`Entry.network`). `networks` are those whose units the sale
+    bounds, the narrowest first (`orders/networks.py` `list_networks`): a sale with that bound is busy
+    without them. With either, Redis counts the rate under a hash: it never sees `address`.
     `per_shopper` and `per_address` are accepted clicks per second (0: no limit), `bound` the most
     entries in the line. After NotSent nothing has happened; after another redis.RedisError the
     purchase may be in the line.
@@ -51,10 +53,10 @@ async def admit(
             sale,
             "EVALSHA",
             digest("admit"),
-            11,
+            12,
             *keys(sale),
             f"{tag}:{buyer}",
-            f"{tag}:{network or address}",
+            f"{tag}:{network or (networks[0] if networks else address)}",
             purchase.hex,
             buyer,
             sku,
@@ -63,7 +65,7 @@ async def admit(
             per_address,
             bound,
             shown,
-            *([network] if network else ()),
+            *((network, *networks) if network or networks else ()),
         )
     except NoScriptError:
         return Verdict("not_ready")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 # What `admit` is given instead of a digest if the click's form showed something else than is sold now.
@@ -14,7 +14,8 @@ CHANGED = "changed"
 
 class Answer(NamedTuple):
     """The answer to a purchase: `queued`, or the order's status. `shopper` is a UUID in hex.
-    `hold_until` is the end of a hold, in ms since 1970; 0 in any other status."""
+    `hold_until` is the end of a hold, in ms since 1970; 0 in any other status. `place` is that of a waiting
+    order (`Order.place`); 0 while it has none, and in any other status."""
 
     status: str
     reason: str
@@ -22,6 +23,7 @@ class Answer(NamedTuple):
     sku: str
     quantity: int
     hold_until: int = 0
+    place: int = 0
 
     @classmethod
     def parse(cls, stored: str) -> "Answer":
@@ -29,13 +31,24 @@ class Answer(NamedTuple):
         status, reason, shopper, sku, quantity, *more = stored.split("|", 6)
         if status not in _STATUSES or not _UNITS.match(quantity):
             raise ValueError("not an answer of the gate's scripts")
-        hold_until = 0
         if status == "held":
             _, until = more
             if not _MOMENT.match(until):
                 raise ValueError("a hold without an end")
-            hold_until = int(until)
-        return cls(status, reason, shopper, sku, int(quantity), hold_until)
+            return cls(status, reason, shopper, sku, int(quantity), int(until))
+        if status == "waiting" and len(more) > 1:
+            if not _PLACE.match(more[1]):
+                raise ValueError("a place that is not a number")
+            return cls(status, reason, shopper, sku, int(quantity), place=int(more[1]))
+        return cls(status, reason, shopper, sku, int(quantity))
+
+    @classmethod
+    def of(cls, told: list[Any]) -> "Answer":
+        """Read an answer as a delta tells it: its seventh part depends on the status."""
+        status, reason, shopper, sku, quantity, *more = told
+        if more and status == "waiting":
+            return cls(status, reason, shopper, sku, quantity, place=more[0])
+        return cls(*told)
 
 
 _STATUSES = ("queued", "waiting", "held", "confirmed", "rejected", "expired", "cancelled")
@@ -56,7 +69,8 @@ class Entry:
     """An accepted, undecided purchase in the line. `id` is its stream id, `quantity` is in
     units. `shown` is the digest of the variant as the form showed it (`inventory/shown.py`), in hex;
     "" from a web process of version 0.1.0. `network` is the keyed hash of the click's network
-    (`orders/networks.py`), in hex; "" in a sale without a hold."""
+    (`orders/networks.py`), in hex; "" in a sale without a hold. `lacks` is the reason for which settlement
+    rejects it whatever is in stock; "" in the line."""
 
     id: str
     purchase: UUID
@@ -66,6 +80,7 @@ class Entry:
     accepted_at: datetime
     shown: str = ""
     network: str = ""
+    lacks: str = ""
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":
@@ -98,6 +113,7 @@ _SKU = re.compile(r"\A[A-Za-z0-9._-]{1,40}\Z")
 _UNITS = re.compile(r"\A[0-9]{1,5}\Z")
 _NETWORK = re.compile(r"\A[0-9a-f]{16}\Z")
 _MOMENT = re.compile(r"\A[0-9]{1,14}\Z")
+_PLACE = re.compile(r"\A[0-9]{1,15}\Z")
 _AHEAD = 24 * 3600.0  # seconds
 
 

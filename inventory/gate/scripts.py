@@ -31,6 +31,7 @@ class Keys(NamedTuple):
     line: str  # stream: accepted, undecided entries, the oldest first
     bell: str  # string: set from the ring until the line is empty
     recent: str  # hash: the latest purchases by shopper
+    networks: str  # hash: units accepted by network, in a sale with a bound per network
 
 
 @cache

@@ -1,7 +1,8 @@
 """The gate as it is read: the view for pages, the pulse for the caretaker, the snapshot for
 `verify`."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from inventory.corruption import parse_count, parse_epoch
@@ -23,11 +24,18 @@ class View:
     limit: int
     stock: dict[str, int]
     in_flight: dict[str, int]
-    waiting: int  # entries in the line
+    in_line: int  # entries
     now: int
+    draw: str = ""  # `Sale.draw`
+    draw_at: int = 0  # 0: no draw
+    standby: int = 0  # 1 if there is one
+    per_address: int = 0  # units; 0: no bound
+    waiting: dict[str, int] = field(default_factory=dict)  # waiting orders by sku
 
     def left(self, sku: str) -> int:
-        """Units that can be bought now."""
+        """Units that can be bought now: none before a draw, and none past those who wait."""
+        if self.draw in _UNDRAWN or self.waiting.get(sku):
+            return 0
         return max(0, self.stock.get(sku, 0) - self.in_flight.get(sku, 0))
 
 
@@ -70,8 +78,8 @@ def pairs(flat: list[str]) -> dict[str, str]:
 def parse_view(replies: list[Any]) -> View:
     """Read the replies to `view_commands`. Raises ValueError or TypeError if the gate is
     corrupt."""
-    gate, stock, in_flight, waiting, (seconds, microseconds) = replies
-    moments = [parse_count(gate.get(name)) for name in ("opens_at", "closes_at")]
+    gate, stock, in_flight, in_line, (seconds, microseconds) = replies
+    moments = [parse_count(gate.get(name)) for name in ("opens_at", "closes_at", "draw_at")]
     if not all(0 <= moment < _LATEST for moment in moments):
         raise ValueError(f"{moments} are not times")
     if gate.get("ready") == "1" and (
@@ -88,10 +96,20 @@ def parse_view(replies: list[Any]) -> View:
         limit=parse_count(gate.get("limit")),
         stock={sku: parse_count(units) for sku, units in stock.items()},
         in_flight={sku: parse_count(units) for sku, units in in_flight.items()},
-        waiting=waiting,
+        in_line=in_line,
         now=seconds * 1000 + microseconds // 1000,
+        draw=gate.get("draw", ""),
+        draw_at=moments[2],
+        standby=parse_count(gate.get("standby")),
+        per_address=parse_count(gate.get("per_address")),
+        waiting=_parse_waiting(gate.get("waiting", "{}")),
     )
 
 
+def _parse_waiting(stored: str) -> dict[str, int]:
+    return {str(sku): int(orders) for sku, orders in json.loads(stored).items()}
+
+
+_UNDRAWN = ("open", "closed", "frozen")
 _RULED = ("live", "paused", "ended")
 _LATEST = 32_503_680_000_000  # ms: the year 3000, which no sale reaches

@@ -2,16 +2,18 @@
 -- Apply one part of a delta that PostgreSQL has committed: rules and stock as absolute values, and the orders
 -- that changed since `from`. May write when memory is full, because it is the script that frees memory.
 --
--- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent networks
 -- ARGV  one JSON object:
 --   from, to     the versions of the sale between which these orders changed
 --   last         whether this part completes the delta; only then rules, stock and version are set
 --   epoch        the epoch that the sender found in the gate, or false
 --   makes_ready  whether the gate is ready afterwards
---   rules        {status, opens_at, closes_at, limit}: times in ms
+--   rules        {status, opens_at, closes_at, limit, draw, draw_at, standby, per_address, waiting}: times in ms,
+--                standby 0 or 1, waiting {sku: waiting orders}
 --   stock        {sku: units}
---   answers      [[purchase, status, reason, shopper, sku, quantity], ...]; of a hold also its end in ms
---   bought       {shopper: units owned}
+--   answers      [[purchase, status, reason, shopper, sku, quantity], ...]; of a hold also its end in ms, of a
+--                waiting order also its place, if it has one
+--   bought       {shopper: units owned or waiting}
 -- gives {1 if applied, the gate's version}
 --
 -- Only here does a purchase leave the line and the units in flight, exactly once: when its queued answer
@@ -66,7 +68,7 @@ local known = fetch(KEYS[6], purchases)
 local answers, entries, recent = {}, {}, {}
 local of_sku_in_flight, of_shopper_in_flight = {}, {} -- units to subtract
 for i, answer in ipairs(delta.answers) do
-    local purchase, status, reason, shopper, sku, quantity, hold_until = unpack(answer)
+    local purchase, status, reason, shopper, sku, quantity, more = unpack(answer)
     local was, entry = known[i], ''
     if was and string.sub(was, 1, 7) == 'queued|' then
         local buyer, of_sku, units
@@ -82,8 +84,8 @@ for i, answer in ipairs(delta.answers) do
         recent[shopper] = string.sub(purchase .. older, 1, 160) -- five ids: see `admit.lua`
     end
     local stored = status .. '|' .. reason .. '|' .. shopper .. '|' .. sku .. '|' .. quantity .. '|' .. entry
-    if hold_until then
-        stored = string.format('%s|%d', stored, hold_until)
+    if more then
+        stored = string.format('%s|%.0f', stored, more)
     end
     put(answers, purchase, stored)
 end
@@ -140,7 +142,7 @@ for sku, units in pairs(delta.stock) do
     redis.call('HSET', KEYS[2], sku, units)
 end
 for rule, value in pairs(delta.rules) do
-    redis.call('HSET', KEYS[1], rule, value)
+    redis.call('HSET', KEYS[1], rule, type(value) == 'table' and cjson.encode(value) or value)
 end
 redis.call('HSET', KEYS[1], 'version', delta.to)
 if delta.makes_ready then

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- Empty a gate that is ahead of PostgreSQL (a restored backup) or corrupt. The line stays, because accepted
--- entries are still to be decided; units in flight are counted again from it.
+-- entries are still to be decided; units in flight are counted again from it. What networks have taken
+-- starts anew.
 --
--- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent
+-- KEYS  gate stock in_flight bought in_flight_by_shopper answers line bell recent networks
 -- ARGV  PostgreSQL's version: a gate that is not ahead of it is left alone; a new epoch, so that a delta
 --       that is being applied in parts does not go on
 -- gives 1 if it was emptied
@@ -22,7 +23,7 @@ if (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) <= tonumber(ARGV[1]) 
 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'version', '0', 'ready', '0')
-redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[8], KEYS[9])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[8], KEYS[9], KEYS[10])
 if is_not(KEYS[7], 'stream') or redis.call('XLEN', KEYS[7]) == 0 then
     redis.call('DEL', KEYS[7]) -- even when empty, its last id may refuse every new entry
     return 1

@@ -205,5 +205,5 @@ def test_a_full_memory_refuses_clicks_but_settles_the_line(make_sale: MakeSale) 
         settlement.settle(sale.pk)
     finally:
         redis.config_set("maxmemory", "0")
-    assert replica.read_view(sale.pk).waiting == 0
+    assert replica.read_view(sale.pk).in_line == 0
     assert click(sale).code == "queued"

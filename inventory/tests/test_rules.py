@@ -514,3 +514,27 @@ def test_nothing_in_another_currency_joins_a_scheduled_sale() -> None:
     Listing.objects.create(sale=sale, variant=a_variant(1))
     with refused("several currencies"):
         Variant.objects.filter(pk=variant.pk).update(currency="JPY")
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"draw": "", "draw_at": None},
+        {"entrants": "email"},
+        {"standby": False},
+        {"slug": "another"},  # it is in the published record of the draw
+    ],
+)
+def test_the_entry_of_a_public_sale_is_fixed(after: dict[str, Any]) -> None:
+    sale = a_sale()
+    change(sale, draw="open", draw_at=sale.closes_at, standby=True)
+    change(sale, status="live")
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic():
+        change(sale, **after)
+    assert explain(refusal.value).startswith(("The sale is public", "Sale "))
+
+
+def test_a_public_sale_without_a_draw_may_get_standby_and_another_slug() -> None:
+    sale = a_sale()
+    change(sale, status="live")
+    change(sale, standby=True, slug=f"{sale.slug}-2")

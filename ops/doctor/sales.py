@@ -17,6 +17,7 @@ from inventory.gate import replica
 from inventory.gate.state import Pulse
 from inventory.models import Sale, Variant, time_zones
 from ops.doctor.findings import Finding, failed, ok, warning
+from orders.late_draws import list_late_draws
 from orders.models import Order
 
 _CATCHES_UP = 2.0  # seconds in which a worker replicates to a gate that is behind, or rebuilds one
@@ -91,6 +92,17 @@ def check_poison() -> Iterator[Finding]:
         yield warning("poison", seen, "See the worker's log for each, and tell the developers.")
     else:
         yield ok("poison", "Every purchase could be decided.")
+
+
+def check_draws() -> Iterator[Finding]:
+    """Find draws that are due and do not move."""
+    late = list_late_draws()
+    for each in late:
+        seen = f"Its draw has not moved since {each.since:%Y-%m-%d %H:%M:%S} UTC: {each.words}."
+        advice = "Is a worker alive? See `draw-late` in docs/running-a-sale.md."
+        yield failed(f"sale {each.sale.slug}", seen, advice)
+    if not late:
+        yield ok("draws", "None is late.")
 
 
 def check_unfinished() -> Iterator[Finding]:
@@ -168,6 +180,7 @@ CHECKS = (
     check_gates,
     check_lines,
     check_poison,
+    check_draws,
     check_unfinished,
     check_drafts,
     check_paused_before_opening,

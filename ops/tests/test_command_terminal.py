@@ -12,7 +12,7 @@ from django.db import OperationalError
 from conftest import MakeSale
 from inventory import announce
 from inventory.models import Sale
-from ops.management.commands.sale import _STEPS
+from ops.steps import STEPS
 from orders import sale_lifecycle
 from tests import deadlines
 from tests.operators import at_a_terminal, here, spawned
@@ -105,7 +105,7 @@ def test_whoever_lost_postgresql_half_way_is_told_to_look(
         pause(pk, **who)
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setitem(_STEPS, "pause", _STEPS["pause"]._replace(act=pause_and_lose_it))
+    monkeypatch.setitem(STEPS, "pause", STEPS["pause"]._replace(act=pause_and_lose_it))
     ran = here("sale", "pause", sale.slug, "--no-input")
     assert ran.code == 1
     assert "Check whether it was done before you repeat it." in ran.err

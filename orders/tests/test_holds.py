@@ -43,7 +43,7 @@ def test_a_sale_without_a_hold_confirms_at_once(make_sale: MakeSale) -> None:
     [order] = hold(sale)
     assert (order.status, order.hold_until) == (Status.CONFIRMED, None)
     answer, _ = replica.read_answer(sale.pk, order.pk.hex)
-    assert answer == ("confirmed", "", order.shopper.hex, order.sku, 1, 0)
+    assert answer == ("confirmed", "", order.shopper.hex, order.sku, 1, 0, 0)
     assert counts(sale) == (0, 1)
 
 
@@ -59,7 +59,7 @@ def test_a_sale_with_a_hold_holds_units_until_a_time(make_sale: MakeSale) -> Non
     assert sale.variants.get().stock == 1
     answer, _ = replica.read_answer(sale.pk, order.pk.hex)
     end = round(order.hold_until.timestamp() * 1000)
-    assert answer == ("held", "", order.shopper.hex, order.sku, 1, end)
+    assert answer == ("held", "", order.shopper.hex, order.sku, 1, end, 0)
     assert counts(sale) == (1, 0)
     assert reconciliation.verify(sale.pk).faults == {}
 
@@ -102,7 +102,7 @@ def test_a_confirmed_hold_stays_the_shoppers(make_sale: MakeSale) -> None:
     assert order.status == Status.CONFIRMED
     assert counts(sale) == (0, 1)
     assert replica.read_answer(sale.pk, order.pk.hex)[0] == (
-        *("confirmed", "", order.shopper.hex, order.sku, 1, 0),
+        *("confirmed", "", order.shopper.hex, order.sku, 1, 0, 0),
     )
     assert reconciliation.verify(sale.pk).faults == {}
 

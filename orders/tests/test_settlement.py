@@ -187,10 +187,10 @@ def test_a_batch_that_failed_is_settled_a_few_at_a_time(
     queue_up(sale, 5)
     write = settlement._write
 
-    def refuse_several(sale: Sale, decisions: list[Decision]) -> None:
+    def refuse_several(sale: Sale, decisions: list[Decision], before: int = 0) -> int:
         if len(decisions) > 1:
             raise DataError
-        write(sale, decisions)
+        return write(sale, decisions, before)
 
     monkeypatch.setattr(settlement, "_write", refuse_several)
     settlement.settle(sale.pk)
@@ -280,10 +280,10 @@ def test_a_purchase_that_could_not_be_processed_keeps_its_answer(
     click(sale, purchase, shopper)
     write = settlement._write
 
-    def refused(sale: Sale, decisions: list[Decision]) -> None:
+    def refused(sale: Sale, decisions: list[Decision], before: int = 0) -> int:
         if any(decision.status == Order.Status.CONFIRMED for decision in decisions):
             raise DataError
-        write(sale, decisions)
+        return write(sale, decisions, before)
 
     monkeypatch.setattr(settlement, "_write", refused)
     settlement.settle(sale.pk)

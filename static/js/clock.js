@@ -54,7 +54,7 @@ const shopClock = (() => {
 
   function show(line, state) {
     const { phase, until } = state.dataset;
-    line.hidden = !["upcoming", "open"].includes(phase);
+    line.hidden = !["upcoming", "entering", "open"].includes(phase);
     for (const words of line.querySelectorAll("[data-when]")) words.hidden = words.dataset.when !== phase;
     line.querySelector("strong").textContent = inWords(until - now());
   }

@@ -7,8 +7,9 @@
 // The next statuses of a purchase, by status. A reply or frame with another one is too old. A queued
 // purchase that Redis lost with its disk is sent again, and may then be refused.
 const NEXT = { queued: ["waiting", "held", "confirmed", "rejected", "expired", "cancelled", "refused"], waiting: ["held", "confirmed", "rejected", "cancelled"], held: ["confirmed", "expired", "cancelled"], confirmed: ["cancelled"], rejected: [], expired: ["held"], cancelled: [] };
-const BOUGHT = { queued: "queued", waiting: "queued", held: "held", confirmed: "done", expired: "over", cancelled: "done" }; // what the button of a form says after it
-const USED = Object.values(BOUGHT);
+const BOUGHT = { queued: "queued", waiting: "waiting", held: "held", confirmed: "done", expired: "over", cancelled: "done" }; // what the button of a form says after it
+const USED = [...Object.values(BOUGHT), "entered"];
+const FREE = ["idle", "enter", "join"]; // what the button of a form says that can be sent
 const POLL = 8000; // ms between the requests of a page without a socket
 const FIRST_RETRY = 1000; // ms until a click without an answer is sent again; doubles each time
 const LONGEST_RETRY = 15_000;
@@ -18,7 +19,12 @@ const SAID = 10_000; // ms for which a screen reader can find an announced stock
 const BLINK = 2000; // ms without a socket until the page says so: leaving a page closes its socket too
 const REDIALLED = [1006, 1011, 1012, 1013]; // close codes after which htmx reconnects by itself
 
-const mayFollow = (was, is) => !(was in NEXT) || NEXT[was].includes(is);
+// Of two boxes of one purchase that waits, the one that knows its place, or another place, is newer. A frame
+// cannot know it: "" is a place in the queue that only the server's answer tells.
+function mayFollow({ status: was, place: from }, { status, place }) {
+  if (was === "waiting" && status === "waiting") return place !== undefined && place !== from && (place !== "" || from === undefined);
+  return !(was in NEXT) || NEXT[was].includes(status);
+}
 
 const jitter = (ms) => ms * (0.75 + Math.random() / 2); // random: pages that lost a server together must not return together
 
@@ -81,7 +87,7 @@ function asOwnPurchase(part) {
 // A rejection requests a fresh form, because it used up the form of its ticket. A rejection from another
 // tab or of an earlier purchase used up another form: this page's is still valid.
 function needsNoForm(box) {
-  if (box.dataset.status === "rejected") box.removeAttribute("hx-get");
+  if (["rejected", "cancelled"].includes(box.dataset.status)) box.removeAttribute("hx-get");
 }
 
 // A form that was sent, or that still shows what is sold, stays. Another one goes on with what was chosen.
@@ -104,7 +110,7 @@ const formOf = (sku) =>
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   const part = fragment.firstElementChild;
-  const known = target.matches(".outcome") && !mayFollow(target.dataset.status, part?.dataset.status);
+  const known = target.matches(".outcome") && !mayFollow(target.dataset, part?.dataset ?? {});
   if (known || part?.isEqualNode(target)) event.detail.shouldSwap = false;
   else announce(target, part);
 });
@@ -129,11 +135,11 @@ function say(text) {
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { elt, target, serverResponse } = event.detail;
   const section = elt.closest(".buying");
-  const [, status] = /class="outcome" data-status="(\w+)"/.exec(serverResponse) ?? [];
+  const [, status, place] = /class="outcome" data-status="(\w+)"(?: data-place="(\d*)")?/.exec(serverResponse) ?? [];
   if (section && serverResponse.includes('<section id="buy-')) {
     event.detail.target = section; // a fresh form replaces the one that was sent
     event.detail.swapOverride = "outerHTML";
-  } else if (target.matches(".outcome") && status && !mayFollow(target.dataset.status, status)) {
+  } else if (target.matches(".outcome") && status && !mayFollow(target.dataset, { status, place })) {
     event.detail.shouldSwap = false;
   }
 });
@@ -201,14 +207,15 @@ function updateControls() {
     if (USED.includes(says)) answered(section.querySelector("form.buy")); // the frame outran the reply
     setText(button.querySelector(".says"), wordsFor("button-words", says).textContent);
     // Not `disabled`: the button would lose the keyboard's focus.
-    button.setAttribute("aria-disabled", says !== "idle");
-    button.classList.toggle("off", says !== "idle"); // the class that the server sets for browsers without scripts
+    button.setAttribute("aria-disabled", !FREE.includes(says));
+    button.classList.toggle("off", !FREE.includes(says)); // the class that the server sets for browsers without scripts
     lockChoice(section, button, says);
     limitTo(state.limit, section.querySelector(".quantity"));
   }
   for (const link of page?.querySelectorAll(".another") ?? []) link.hidden = unitsBought() >= Number(state.limit);
   tellYourTime();
   askIfItLooksDifferent();
+  askIfDrawn(state?.phase);
 }
 
 // Locks option and quantity while the form may be sent again: a ticket is good for one choice.
@@ -230,7 +237,7 @@ function limitTo(limit, quantity) {
 document.addEventListener(
   "submit",
   (event) => {
-    const off = event.target.matches("form.buy") && page && !["idle", "sending"].includes(saidBy(event.target.parentElement, document.getElementById("state").dataset));
+    const off = event.target.matches("form.buy") && page && ![...FREE, "sending"].includes(saidBy(event.target.parentElement, document.getElementById("state").dataset));
     if (!off) return;
     event.preventDefault();
     event.stopPropagation();
@@ -240,15 +247,19 @@ document.addEventListener(
 
 function saidBy(section, state) {
   const form = section.querySelector("form.buy");
-  const bought = BOUGHT[section.querySelector(".answer .outcome")?.dataset.status];
+  const box = section.querySelector(".answer .outcome")?.dataset ?? {};
+  if (box.status === "waiting" && box.place === undefined) return "entered";
+  const bought = BOUGHT[box.status];
   if (bought) return bought;
   if (form.matches(".htmx-request") || tries.has(form)) return "sending";
+  if (state.phase === "entering") return unitsBought() > 0 ? "entered" : "enter";
   if (state.phase !== "open") return state.phase;
   if (unitsBought() >= Number(state.limit)) return "limit";
   const stocks = [...section.querySelectorAll(".stock")];
   const chosen = form.querySelector("input:checked")?.closest("label").querySelector(".stock");
   const gone = (stock) => stock.dataset.left === "0";
-  return (chosen ? gone(chosen) : stocks.every(gone)) ? "sold_out" : "idle";
+  if (!(chosen ? gone(chosen) : stocks.every(gone))) return "idle";
+  return state.standby === undefined ? "sold_out" : "join";
 }
 
 function unitsBought() {
@@ -300,6 +311,19 @@ function askIfItLooksDifferent() {
   if (!page?.dataset.look || !look || look === page.dataset.look || askingLook) return;
   askingLook = setTimeout(() => {
     askingLook = undefined;
+    ask();
+  }, Math.random() * POLL);
+}
+
+// A draw tells its outcomes by the socket too, and a message may be lost. Each state after the draw asks once
+// more about an entry that still has none.
+let askingDrawn;
+
+function askIfDrawn(phase) {
+  const undecided = page?.querySelector(".outcome[data-status=waiting]:not([data-place])");
+  if (!undecided || askingDrawn || ["upcoming", "entering", "paused", "drawing"].includes(phase)) return;
+  askingDrawn = setTimeout(() => {
+    askingDrawn = undefined;
     ask();
   }, Math.random() * POLL);
 }

@@ -7,6 +7,7 @@ from django import template
 
 from flashsale.moments import find_zone, name_zone
 from storefront.catalogue import VariantCard, stock_level
+from storefront.draw_state import chance
 from storefront.live_sale import LiveSale
 
 register = template.Library()
@@ -22,6 +23,24 @@ def left(live: LiveSale, variant: VariantCard) -> int:
 def gone(live: LiveSale, variants: Iterable[VariantCard]) -> bool:
     """Whether none of the variants can be bought now."""
     return not any(live.left(variant) for variant in variants)
+
+
+@register.filter
+def entries(live: LiveSale, variant: VariantCard) -> int:
+    """Orders that wait for the variant: in the draw, or in the queue after it."""
+    return live.draw.waiting.get(variant.sku, 0)
+
+
+@register.filter
+def units(live: LiveSale, variant: VariantCard) -> int:
+    """Units of the variant that the draw decides about."""
+    return live.draw.stock.get(variant.sku, 0)
+
+
+@register.filter
+def chance_of(entries: int, units: int) -> int:
+    """How many of 100 entries get one."""
+    return chance(entries, units)
 
 
 @register.filter

@@ -145,7 +145,7 @@ def test_times_are_in_the_time_zone_of_the_sale(make_sale: MakeSale) -> None:
 def test_rendering_the_list_makes_no_query(make_sale: MakeSale) -> None:
     anna = shoppers.new_shopper()
     an_order(make_sale(), anna)
-    orders = views._page_of_orders(anna, "1")
+    orders = views._page_of_orders(anna, False, "1")
     with CaptureQueriesContext(connection) as captured:
         render_to_string("storefront/own_orders.html", orders)
     assert len(captured) == 0

@@ -24,12 +24,17 @@ WORDS = {
     "not_open": "not opened yet",
     "closed": "over",
     "changed": "has changed since",
+    "entered": "in the draw already",
+    "drawing": "takes no more entries",
     "limit": "more than one shopper may buy",
+    "network": "more than this sale allows from one network",
     "rate_limited": "too fast",
     "product": "not part of the sale",
     "quantity": "whole number",
     "ticket": "fresh one",
     "cookies": "needs a cookie",
+    "sign_in": "with a verified e-mail address",
+    "no_code": "with an access code",
     "ticket_reused": "bought something else already",
 }
 
@@ -122,4 +127,4 @@ def state(sale: Sale) -> tuple[View, int]:
 
 def waiting(sale: Sale) -> int:
     """Purchases in line."""
-    return replica.read_view(sale.pk).waiting
+    return replica.read_view(sale.pk).in_line

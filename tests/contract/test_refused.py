@@ -58,6 +58,15 @@ def limit_used_up(make_sale: MakeSale, shopper: Shopper) -> Sale:
     return sale
 
 
+def taken_by_the_network(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    """Somebody else behind the same address was first."""
+    sale = make_sale(per_address=1)
+    neighbour = Shopper(shopper.url)
+    with neighbour.client:
+        neighbour.buy(sale)
+    return sale
+
+
 def changed(make_sale: MakeSale, shopper: Shopper) -> Sale:
     """The shopper still has the form from before."""
     sale = make_sale()
@@ -73,6 +82,22 @@ def shopper_sees(shopper: Shopper, sale: Sale, name: str) -> None:
     )
 
 
+def entered(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale(stock=1, limit=2, draw_in=60)
+    assert shopper.buy(sale).status_code == 202
+    return sale
+
+
+def drawing(make_sale: MakeSale, shopper: Shopper) -> Sale:
+    sale = make_sale(draw_in=deadlines.ahead(0.5))
+    stack.wait_for(lambda: _is_due(shopper.sale(sale)), "the time of the draw has come")
+    return sale
+
+
+def _is_due(told: dict[str, str]) -> bool:
+    return told["server_time"] >= told["draw_at"]
+
+
 REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
     "sold out": (sold_out, 1, "sold_out"),
     "fewer left than asked": (not_enough, 2, "not_enough"),
@@ -82,8 +107,11 @@ REFUSALS: dict[str, tuple[Callable[[MakeSale, Shopper], Sale], int, str]] = {
     "ended early": (ended_early, 1, "closed"),
     "ended before it opened": (ended_before_it_opened, 1, "closed"),
     "changed since the form was made": (changed, 1, "changed"),
+    "in the draw already": (entered, 1, "entered"),
+    "the draw has begun": (drawing, 1, "drawing"),
     "more than the limit": (more_than_the_limit, 2, "limit"),
     "limit used up": (limit_used_up, 2, "limit"),
+    "taken by others of the network": (taken_by_the_network, 1, "network"),
 }
 
 

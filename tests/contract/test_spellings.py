@@ -19,10 +19,16 @@ from tests.contract.shapes import SHAPES, in_each_shape, waiting
 
 ORDER = "00000000-0000-4000-8000-000000000000"
 PICTURE = f"/media/products/{'0' * 32}.webp"
-EXPRESS = ["/sales/{slug}/", "/sales/{slug}/buy", "/sales/{slug}/calendar.ics"]
+EXPRESS = [
+    "/sales/{slug}/",
+    "/sales/{slug}/buy",
+    "/sales/{slug}/calendar.ics",
+    "/sales/{slug}/draw/",
+]
 EXPRESS += [f"/orders/{ORDER}/", f"/orders/{ORDER}/give-back", PICTURE]
 DJANGO = ["/orders/", "/dashboard/", "/dashboard/live/", "/dashboard/history/", "/admin/"]
 DJANGO += ["/orders/find/", "/dashboard/mails/", "/dashboard/mails/news.1-s.eml/text/"]
+DJANGO += ["/sign-in/", "/sign-in/code/", "/sign-out/"]
 DJANGO += ["/livez", "/readyz", "/metrics"]
 DJANGO += ["/dashboard/sales/1/pause/", "/dashboard/sales/1/products/1/restock/"]
 
@@ -36,7 +42,7 @@ def other(path: str) -> str:
 def test_a_page_is_found_with_and_without_its_last_slash(
     shopper: Shopper, make_sale: MakeSale
 ) -> None:
-    slug = make_sale().slug
+    slug = make_sale(draw_in=3600).slug
     for path, method in product(EXPRESS + DJANGO, ("GET", "HEAD")):
         there = path.format(slug=slug)
         asked = f"{other(there)}?utm_source=a%20b&x=é"

@@ -43,6 +43,10 @@ def opening(sale: int, delta: Any) -> bool:
     return bool(delta.makes_ready)
 
 
+def of_the_end(sale: int, written: Any, *, wait_for_it: bool) -> bool:
+    return wait_for_it
+
+
 def of_attempts(rows: Any) -> bool:
     return str(rows.model.__name__) == "Attempt"
 
@@ -60,6 +64,7 @@ class Point(NamedTuple):
 SERVING, SETTLING, REBUILDING = "serving", "settling", "rebuilding"
 EXPIRING = "expiring"
 PAYING = "paying"
+DRAWING, ON_STANDBY = "drawing", "on standby"
 BEFORE, AFTER = "before", "after"
 
 # Shoppers come in bursts. At the fifteenth click, or the second of what happens once in a burst, others
@@ -99,6 +104,21 @@ POINTS = {
     "units_are_back": Point(EXPIRING, "inventory.stock.move", AFTER, 2),
     "expiry_is_committed": Point(EXPIRING, "orders.changes.replicate_change", BEFORE, 2),
     "expiry_is_told": Point(EXPIRING, "orders.changes.replicate_change", AFTER, 2),
+    "a_draw_is_closed": Point(DRAWING, "orders.draws.steps._close", AFTER, 1),
+    "lots_are_written": Point(DRAWING, "orders.draws.merkle.prove", BEFORE, 1),
+    "lots_are_committed": Point(DRAWING, "orders.draws.freezing._make_lots", AFTER, 1),
+    "a_draw_is_frozen": Point(DRAWING, "orders.draws.freezing._publish", AFTER, 1),
+    "ranks_are_written": Point(DRAWING, "orders.draws.reveal._show", AFTER, 1),
+    "a_seed_is_revealed": Point(DRAWING, "orders.draws.reveal.reveal", AFTER, 1),
+    "winners_are_read": Point(DRAWING, "orders.draws.allotting._choose_winners", AFTER, 1),
+    "losers_are_read": Point(DRAWING, "orders.draws.allotting._choose_rest", AFTER, 2),
+    "outcomes_are_written": Point(DRAWING, "orders.outcomes.write", AFTER, 2),
+    "outcomes_are_committed": Point(DRAWING, "orders.outcomes.replicate", BEFORE, 2),
+    "outcomes_are_told": Point(DRAWING, "orders.outcomes.replicate", AFTER, 2),
+    "a_draw_is_done": Point(DRAWING, "orders.draws.allotting._tell", BEFORE, 1, of_the_end),
+    "standby_is_decided": Point(ON_STANDBY, "orders.standby._decide", AFTER, 2),
+    "standby_is_written": Point(ON_STANDBY, "orders.outcomes.write", AFTER, 2),
+    "standby_is_committed": Point(ON_STANDBY, "orders.outcomes.replicate", BEFORE, 2),
     "payments_are_claimed": Point(PAYING, "payments.reconciler._claim", AFTER, 1, of_attempts),
     "a_verdict_is_committed": Point(PAYING, "payments.transitions._apply_to_attempt", AFTER, 1),
     "a_capture_is_made": Point(PAYING, "payments.providers.demo.Demo.capture", AFTER, 1),
@@ -181,7 +201,9 @@ def dying_at(point: Point | None) -> ExitStack:
         patched.enter_context(patch(point.target, deadly(point)))
         # So that also the tale of a small sale has parts.
         patched.enter_context(patch("orders.replication._PART", 5))
-        patched.enter_context(patch("orders.holds.BATCH", 10))
+        for batch in ("orders.holds.BATCH", "orders.standby.BATCH"):
+            patched.enter_context(patch(batch, 10))
+        patched.enter_context(patch("orders.draws.allotting.BATCH", 5))
         for where in ("payments.transitions.LEASE", "payments.reconciler.LEASE"):
             patched.enter_context(patch(where, timedelta(seconds=1)))
     return patched

@@ -55,7 +55,7 @@ def settled_and_balanced(sale: Sale) -> bool:
 
     def drained() -> bool:
         seen = replica.read_view(sale.pk)
-        return seen.ready and seen.waiting == 0 and not seen.in_flight
+        return seen.ready and seen.in_line == 0 and not seen.in_flight
 
     stack.wait_for(drained, "the line is settled")
     faults = reconciliation.verify(sale.pk).faults

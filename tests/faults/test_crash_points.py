@@ -1,8 +1,9 @@
 """Wherever a process dies under load: what was accepted is answered once, and the books balance."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,9 +11,11 @@ from conftest import MakeSale
 from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.models import Sale
-from orders import reconciliation, settlement
+from orders import reconciliation, settlement, stock_changes
+from orders.draws import ranking, seed
+from orders.models import Draw
 from tests import stack
-from tests.cast import end_holds, hears_the_bell, owned_units, queue_up
+from tests.cast import bring_draw_forward, end_holds, hears_the_bell, owned_units, queue_up, skus
 from tests.faults import crashing
 from tests.faults.crashing import POINTS
 from tests.load import BURST, Load
@@ -20,7 +23,7 @@ from tests.load import BURST, Load
 pytestmark = pytest.mark.usefixtures("impatient_shoppers")
 
 # One of each kind is tried with every change; `./check deep` tries all.
-USUAL = {"after_admit", "before_commit", "scripts_are_loaded"}
+USUAL = {"after_admit", "before_commit", "scripts_are_loaded", "outcomes_are_written"}
 
 HELD = 25  # in batches of ten, in the process that dies
 UNITS = 5000  # more than they will ask for: who is refused reaches no point
@@ -116,6 +119,61 @@ def test_a_worker_may_die_while_holds_expire(make_sale: MakeSale, point: str) ->
     moved = sale.variants.get().movements.filter(reason="expired")
     assert sum(moved.values_list("delta", flat=True)) == HELD
     assert owned_units(sale) == 0
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+@pytest.mark.parametrize("point", points(crashing.DRAWING))
+def test_a_worker_may_die_during_a_draw(make_sale: MakeSale, point: str) -> None:
+    """It goes on to the same ranks and outcomes."""
+    sale = make_sale({"shoe": 4, "bag": 3}, limit=3, hold=10, draw_in=60, standby=True)
+    for sku in skus(sale):
+        for quantity in (1, 2, 3):
+            queue_up(sale, 4, sku=sku, quantity=quantity)
+    settlement.settle(sale.pk)
+    drawn = Draw.objects.get(pk=sale.pk)
+    secret = seed.open_sealed(drawn.sealed_seed, drawn.commitment)
+    entries = {order.pk: order for order in sale.orders.all()}
+    order = ranking.order_by_rank(secret, b"", entries)
+    ranked = [(entry, entries[entry].sku, entries[entry].quantity) for entry in order]
+    stock = stock_of(sale)
+    bring_draw_forward(sale)
+    with crashing.worker(POINTS[point]) as doomed:
+        assert crashing.killed(doomed)
+    with crashing.worker():
+        stack.wait_for(lambda: is_done(sale), "the draw is done")
+        stack.wait_for(lambda: is_told(sale), "the gate knows")
+    assert sorted(entries, key=place_of(sale)) == order
+    winners = {order.pk for order in sale.orders.all() if order.owned}
+    assert winners == set(ranking.winners(ranked, stock))
+    assert reconciliation.verify(sale.pk).faults == {}
+
+
+def is_done(sale: Sale) -> bool:
+    sale.refresh_from_db()
+    return sale.draw == Sale.Draw.DONE
+
+
+def is_told(sale: Sale) -> bool:
+    sale.refresh_from_db()
+    return replica.read_view(sale.pk).version == sale.version
+
+
+def place_of(sale: Sale) -> Callable[[UUID], int]:
+    places = dict(sale.orders.values_list("pk", "place"))
+    return lambda order: places[order] or 0
+
+
+@pytest.mark.parametrize("point", points(crashing.ON_STANDBY))
+def test_a_worker_may_die_while_standby_is_served(make_sale: MakeSale, point: str) -> None:
+    sale = make_sale(stock=1, hold=10, standby=True)
+    queue_up(sale, HELD + 1)
+    settlement.settle(sale.pk)
+    stock_changes.restock(sale.variants.get().pk, HELD - 2, by="staff")
+    with crashing.worker(POINTS[point]) as doomed:
+        assert crashing.killed(doomed)
+    with crashing.worker():
+        stack.wait_for(lambda: owned_units(sale) == HELD - 1, "all units are given")
+        stack.wait_for(lambda: is_told(sale), "the gate knows")
     assert reconciliation.verify(sale.pk).faults == {}
 
 

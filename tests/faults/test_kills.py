@@ -14,7 +14,7 @@ from tests.faults import crashing
 
 def drained(sale: Sale) -> bool:
     seen = replica.read_view(sale.pk)
-    return seen.ready and seen.waiting == 0 and not seen.in_flight
+    return seen.ready and seen.in_line == 0 and not seen.in_flight
 
 
 @pytest.mark.parametrize("point", ["before_commit", "before_tell", "before_announcing"])

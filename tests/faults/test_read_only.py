@@ -80,7 +80,7 @@ def grow_and_drain(
         with within(TIMEOUT):
             last = late.buy(sale, ticket, product=sku)
         assert last.status_code == 202
-        assert replica.read_view(sale.pk).waiting == 22
+        assert replica.read_view(sale.pk).in_line == 22
     began = time.monotonic()
     purchases = [answer.json()["purchase"] for answer in [answers[0], last]]
     assert final(first, purchases[0]) == "confirmed"

@@ -118,11 +118,18 @@ class Machine(RuleBasedStateMachine):
     taken: Counter[str]
     broken: list[Exception]
 
-    @initialize(limit=st.integers(2, 9), in_parts=st.booleans(), hold=st.sampled_from((0, 10)))
-    def opens(self, limit: int, in_parts: bool, hold: int) -> None:
+    @initialize(
+        limit=st.integers(2, 9),
+        in_parts=st.booleans(),
+        hold=st.sampled_from((0, 10)),
+        per_address=st.sampled_from((0, 0, 5)),
+    )
+    def opens(self, limit: int, in_parts: bool, hold: int, per_address: int) -> None:
         """Either a long line is settled in batches, or a long tale is told in parts."""
         settlement.BATCH, replication._PART = (500, 2) if in_parts else (2, 5000)
-        sale = self.make_sale(stock={"shoe": 9, "bag": 6}, limit=limit, hold=hold)
+        sale = self.make_sale(
+            stock={"shoe": 9, "bag": 6}, limit=limit, hold=hold, per_address=per_address
+        )
         self.play = Play(sale, settlement.BATCH, replication._PART)
         self.skus = sorted(self.play.shop.variants)
         self.shoppers = [new_shopper() for _ in range(SHOPPERS_THERE)]

@@ -18,7 +18,9 @@ class Play:
     def __init__(self, sale: Sale, batch: int, part: int) -> None:
         stock = dict(sale.variants.values_list("sku", "stock"))
         given = "held" if sale.hold_minutes else "confirmed"
-        books = Books(sale.version, sale.limit, stock, dict(stock), sale.epoch, given)
+        books = Books(
+            sale.version, sale.limit, stock, dict(stock), sale.epoch, given, sale.per_address
+        )
         self.sale = sale.pk
         self.shop = Shop(sale)
         self.reference = Reference(books, batch, part)

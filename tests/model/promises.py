@@ -194,7 +194,7 @@ def at_rest(seen: Seen, sale: int) -> None:
         return
     view = seen.gate.view
     assert view.ready
-    assert not view.waiting
+    assert not view.in_line
     assert seen.answers == seen.final()
     assert {sku: view.left(sku) for sku in seen.stock} == seen.stock
     assert reconciliation.verify(sale).faults == {}

@@ -67,6 +67,7 @@ class Books:
     came_in: dict[str, int]
     epoch: str
     given: str = "confirmed"  # what an order that gets its units is
+    per_address: int = 0
     status: str = "live"
     finished: bool = False
     orders: dict[UUID, Order] = field(default_factory=dict)
@@ -98,6 +99,8 @@ class Gate:
     ready: bool = False
     status: str = ""
     limit: int = 0
+    per_address: int = 0
+    taken: int = 0  # units accepted from the one network from which all click
     patchy: bool = False  # some parts of a longer tale are told: nobody can say which
     stock: dict[str, int] = field(default_factory=dict)
     bought: Counter[str] = field(default_factory=Counter)
@@ -122,11 +125,12 @@ class Gate:
         self.line = [ticket for ticket in self.line if ticket.purchase not in books.orders]
         self.bought, self.stock = books.bought(), dict(books.stock)
         self.status, self.limit, self.version = books.status, books.limit, books.version
+        self.per_address = books.per_address
         self.ready, self.patchy = self.ready or ready, False
 
     def empty(self) -> None:
         self.version, self.ready, self.stock, self.bought = 0, False, {}, Counter()
-        self.patchy = False
+        self.patchy, self.taken = False, 0
         self.answers = {ticket.purchase: ticket.answer("queued") for ticket in self.line}
 
 
@@ -177,6 +181,9 @@ class Reference:
         left = gate.stock[ticket.sku] - gate.in_flight()[ticket.sku]
         if left < ticket.quantity:
             return "refused " + ("not_enough" if left > 0 else "sold_out")
+        if gate.per_address and gate.taken + ticket.quantity > gate.per_address:
+            return "refused network"
+        gate.taken += ticket.quantity if gate.per_address else 0
         gate.line.append(ticket)
         gate.answers[ticket.purchase] = ticket.answer("queued")
         return "queued"

@@ -70,7 +70,13 @@ class Shop:
     def click(self, ticket: Ticket) -> str:
         verdict = _in_the_loop(
             admission.admit(
-                self.sale, *ticket, "192.0.2.1", per_shopper=0, per_address=0, bound=100_000
+                self.sale,
+                *ticket,
+                "192.0.2.1",
+                per_shopper=0,
+                per_address=0,
+                bound=100_000,
+                networks=("0123456789abcdef",),
             )
         )
         if verdict.answer:

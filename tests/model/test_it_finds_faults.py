@@ -46,6 +46,14 @@ def an_emptied_gate_keeps_its_answers() -> AbstractContextManager[object]:
     return script("empty", "KEYS[5], KEYS[6],", "KEYS[5],")
 
 
+def an_emptied_gate_keeps_what_networks_took() -> AbstractContextManager[object]:
+    return script("empty", "KEYS[9], KEYS[10])", "KEYS[9])")
+
+
+def networks_have_no_bound() -> AbstractContextManager[object]:
+    return script("admit", "if total > per_network", "if false and total > per_network")
+
+
 def a_tale_goes_on_in_another_gate() -> AbstractContextManager[object]:
     return script("apply", "if delta.epoch and delta.epoch ~= state[3] then", "if false then")
 
@@ -85,6 +93,8 @@ def the_last_comes_first() -> AbstractContextManager[object]:
 FLAWS = (
     late_tales_apply,
     an_emptied_gate_keeps_its_answers,
+    an_emptied_gate_keeps_what_networks_took,
+    networks_have_no_bound,
     a_tale_goes_on_in_another_gate,
     what_is_decided_stays_in_flight,
     entries_leave_the_line_before_the_commit,

@@ -85,7 +85,7 @@ def drained(sale: Sale) -> bool:
     except CorruptGate:
         return False
     return seen.view.ready and not (
-        seen.view.waiting or seen.view.in_flight or seen.in_flight_by_shopper
+        seen.view.in_line or seen.view.in_flight or seen.in_flight_by_shopper
     )
 
 

@@ -1,4 +1,5 @@
-"""`manage.py simulate`: sends a crowd of simulated shoppers into a running shop, and reports."""
+"""`manage.py simulate`: sends a crowd of simulated shoppers into a running shop, and reports. With `--bots`
+it lets bots play against people in a private shop."""
 
 import asyncio
 import ipaddress
@@ -14,7 +15,7 @@ from django.http.request import validate_host
 from django.utils import timezone
 from rich.console import Console
 
-from drills import log_check, payers
+from drills import fair_arguments, log_check, payers
 from drills.arguments import number_between, shopper_count
 from drills.checkout_report import settle_checkouts
 from drills.crowd import DEADLINE, Crowd, Say
@@ -40,12 +41,17 @@ class Command(OperatorCommand):
         "Sends a crowd of simulated shoppers into a running shop, over HTTP and sockets, and reports"
         f" their experience. They buy real units. Their habits: {_SHARES}."
         " Exit code 3 if their answers and PostgreSQL disagree, or the reconciliation finds a fault."
+        " With --bots it is the drill of fair entry: in a private shop in a temporary folder, a bot with so"
+        " many identities plays against people, by arrival and with draws. It touches no other shop."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         self.add_change_arguments(parser)
-        parser.add_argument("--shoppers", type=shopper_count, required=True, metavar="N")
+        crowd = parser.add_mutually_exclusive_group(required=True)
+        crowd.add_argument("--shoppers", type=shopper_count, metavar="N")
+        fair_arguments.add_bots(crowd)
+        fair_arguments.add(parser)
         parser.add_argument("--sale", metavar="SLUG", help="default: the only open sale")
         host = listening.reachable(variables.text("HOST", listening.LOOPBACK))
         here = listening.url(host, variables.whole("PORT", 8000, most=65535))
@@ -76,6 +82,8 @@ class Command(OperatorCommand):
         )
 
     def run(self, **options: Any) -> int:
+        if options["bots"]:
+            fair_arguments.become_drill(options)
         site, seconds = options["site"], options["seconds"]
         _check_host(site)
         sale = _find_sale(options["sale"])

@@ -4,10 +4,10 @@ A gate is a sale's replica in Redis, which decides clicks; its line holds the pu
 and not yet decided.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.core.management.base import CommandParser
@@ -20,6 +20,12 @@ from inventory.models import Sale
 from ops import overview
 from ops.base_command import FAILED, UsageError
 from ops.checkout_arguments import add_checkout_arguments, read_checkout
+from ops.entry_arguments import (
+    add_beacon_argument,
+    add_entry_arguments,
+    read_beacon,
+    read_entry,
+)
 from ops.lifecycle_command import (
     Facts,
     LifecycleCommand,
@@ -36,45 +42,17 @@ from ops.overview import Overview
 from ops.sale_words import (
     audit_row,
     describe,
+    describe_draw,
     describe_gate,
     describe_open_holds,
     describe_result,
     describe_rules,
     describe_sale,
 )
+from ops.steps import STEPS, Step
 from orders import sale_lifecycle
-from orders.sale_warnings import list_warnings
 
 _UTC = ZoneInfo("UTC")
-
-
-class Step(NamedTuple):
-    """A change that needs no argument but the sale."""
-
-    act: Callable[..., None]
-    question: str
-    help: str
-    warnings: Callable[[Sale], list[str]] = lambda sale: []  # odd things about the sale
-
-
-_STEPS = {
-    "schedule": Step(
-        sale_lifecycle.schedule,
-        "Let {} open and close by the clock",
-        "Lets a draft open by the clock.",
-        list_warnings,
-    ),
-    "open": Step(
-        sale_lifecycle.go_live, "Open {} now", "Opens it now, before its time.", list_warnings
-    ),
-    "pause": Step(
-        sale_lifecycle.pause, "Refuse every click in {}", "Refuses every click from now on."
-    ),
-    "resume": Step(
-        sale_lifecycle.resume, "Take clicks in {} again", "Takes clicks again after a pause."
-    ),
-    "end": Step(sale_lifecycle.end, "End {} for good", "Closes it now, for good."),
-}
 
 
 class Command(LifecycleCommand):
@@ -87,9 +65,11 @@ class Command(LifecycleCommand):
         self._add_create(
             self.add_command("create", self._create, "Makes a draft, which shoppers do not see.")
         )
-        for name, step in _STEPS.items():
+        for name, step in STEPS.items():
             parser = self.add_command(name, partial(self._step, step), step.help)
             parser.add_argument("slug")
+            if step.binds:
+                add_beacon_argument(parser)
             self.add_change_arguments(parser)
         self._add_window(self.add_command("window", self._window, "Moves opening or close."))
         self._add_limit(self.add_command("limit", self._limit, "Changes the units per shopper."))
@@ -97,6 +77,12 @@ class Command(LifecycleCommand):
         hold.add_argument("slug")
         hold.add_argument("minutes", type=whole_number(0))
         self.add_change_arguments(hold)
+        standby = self.add_command(
+            "standby", self._standby, "Lets who comes too late wait in order, or not."
+        )
+        standby.add_argument("slug")
+        standby.add_argument("switch", choices=("on", "off"))
+        self.add_change_arguments(standby)
 
     def _add_create(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="its part of the address: /sales/SLUG/")
@@ -119,6 +105,7 @@ class Command(LifecycleCommand):
             metavar="MINUTES",
             help="for how long units are held while the shopper checks out (default: 0, sold at once)",
         )
+        add_entry_arguments(parser)
         add_checkout_arguments(parser)
         parser.add_argument(
             "--product",
@@ -163,6 +150,7 @@ class Command(LifecycleCommand):
         lines = [
             *describe_sale(seen.sale),
             *describe_gate(seen),
+            *describe_draw(seen),
             *describe_open_holds(seen),
             f"poison     {seen.poison} orders",
         ]
@@ -178,11 +166,15 @@ class Command(LifecycleCommand):
                 variant["sku"],
                 join_isolated(variant["name"], variant["option"]),
                 money(variant["price"], variant["currency"]),
-                *(variant[what] for what in ("stock", "in_flight", "left", "held", "confirmed")),
+                *(
+                    variant[what]
+                    for what in ("stock", "in_flight", "left", "waiting", "held", "confirmed")
+                ),
             )
             for variant in variants
         ]
-        headings = ("SKU", "PRODUCT", "PRICE", "STOCK", "IN FLIGHT", "LEFT", "HELD", "CONFIRMED")
+        counted = ("STOCK", "IN FLIGHT", "LEFT", "WAITING", "HELD", "CONFIRMED")
+        headings = ("SKU", "PRODUCT", "PRICE", *counted)
         return self.table(headings, rows)
 
     def _format_audit(self, seen: Overview) -> str:
@@ -207,8 +199,9 @@ class Command(LifecycleCommand):
         reason: str,
         **options: Any,
     ) -> int:
-        self._note_zone(zone, opens, closes)
+        self._note_zone(zone, opens, closes, options["draw"])
         rules = {"limit": limit, "hold_minutes": hold, **read_checkout(options)}
+        rules.update(read_entry(options, zone))
         planned = Sale(slug=slug, name=name, time_zone=zone.key, **rules)
         planned.opens_at, planned.closes_at = in_zone(opens, zone), in_zone(closes, zone)
         skus = [variant.sku for name in products for variant in find_variants(name)]
@@ -232,12 +225,13 @@ class Command(LifecycleCommand):
 
     def _step(self, step: Step, *, slug: str, by: str, reason: str, **options: Any) -> int:
         sale = find_sale(slug)
+        bound = {"beacon": read_beacon(options, sale)} if step.binds else {}
         odd = step.warnings(sale)
         for warning in odd:
             self.note(f"Odd: {warning}")
         return self.change(
             f"{step.question.format(describe(sale))}{' all the same' if odd else ''}?",
-            lambda: step.act(sale.pk, by=by, reason=reason),
+            lambda: step.act(sale.pk, by=by, reason=reason, **bound),
             lambda: describe_result(find_sale(slug)),
             **options,
         )
@@ -284,6 +278,15 @@ class Command(LifecycleCommand):
         return self.change(
             f"Change the hold of {describe(sale)} from {sale.hold_minutes} to {minutes} minutes?",
             lambda: sale_lifecycle.change_hold(sale.pk, minutes, by=by, reason=reason),
+            lambda: describe_result(find_sale(slug)),
+            **options,
+        )
+
+    def _standby(self, *, slug: str, switch: str, by: str, reason: str, **options: Any) -> int:
+        sale = find_sale(slug)
+        return self.change(
+            f"Switch standby of {describe(sale)} {switch}?",
+            lambda: sale_lifecycle.change_standby(sale.pk, switch == "on", by=by, reason=reason),
             lambda: describe_result(find_sale(slug)),
             **options,
         )
