@@ -29,6 +29,13 @@ GERMAN_PHONE = {
 GERMAN_WITHOUT_SCRIPTS = {"locale": "de-DE", "java_script_enabled": False}
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_renew(complaints: Complaints) -> None:
+    """A push may replace the box before the answer to its button comes: then htmx finds the facts beside
+    the fresh form nowhere, and they are as they were."""
+    complaints.expect("htmx:oobErrorNoTarget, #(pictures|facts)-")
+
+
 def outcome(page: Page, status: str) -> Locator:
     return page.locator(f".outcome[data-status={status}]")
 

@@ -28,7 +28,7 @@ def shop() -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_asked(complaints: Complaints) -> None:
+def nothing_asked(complaints: Complaints, no_worker: None) -> None:  # it would mail the codes
     complaints.expect("status of 403", "status of 422")  # a click without a proof, a wrong code
     cache.clear()
     SignInCode.objects.all().delete()

@@ -31,7 +31,7 @@ def _eval_admit(sale: Sale, script: str) -> list[str]:
     shopper = shoppers.new_shopper()
     reply: Any = blocking_clients.client_of(0).eval(
         script,
-        11,
+        12,
         *keys(sale.pk),
         *(f"{{sale:{sale.pk}}}:rate:{whose}" for whose in ("shopper", "address")),
         *(tickets.new_purchase(sale.pk).hex, shopper.hex, skus(sale)[0], 1),

@@ -35,6 +35,8 @@ EXAMPLES = {
     "mail": "news.1-shop.example.eml",
     "part": "text",
     "anything": "1/2",
+    "kind": "network",
+    "key": "0" * 16,
 }
 
 _GROUP = re.compile(r"\(\?P<(\w+)>")
