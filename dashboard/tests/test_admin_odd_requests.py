@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.test import Client
 from django.utils.html import escape
 
+from accounts import access_codes
 from conftest import MakeSale
 from dashboard import controls
 from dashboard.admin.edited import BoundedRows
@@ -133,8 +134,10 @@ def test_a_page_of_no_row_is_no_error(model: type[Model], root: Client) -> None:
 
 @pytest.fixture
 def paid(make_sale: MakeSale) -> Iterator[None]:
-    """An order with a payment that was given back. Removed again: it is in no provider's books."""
+    """An order with a payment that was given back. Removed again: it is in no provider's books. And an
+    access code of its sale."""
     sale = make_sale()
+    access_codes.generate(1, [sale.pk])
     [order] = queue_up(sale, 1)
     settlement.settle(sale.pk)
     attempt = Attempt.objects.create(
