@@ -65,12 +65,9 @@ def redeem(text: str, sale: int, shopper: UUID) -> Opened | Refusal:
         used = AccessCodeUse.objects.filter(code=code, sale=sale).count()
         if used >= code.shoppers and not own.filter(code=code).exists():
             return Refusal.USED
-        own.exclude(shopper=shopper).delete()  # of former ids of theirs
-        AccessCodeUse.objects.bulk_create(  # in the place of another code, if there was one
-            [AccessCodeUse(code=code, sale=sale, shopper=shopper)],
-            update_conflicts=True,
-            unique_fields=["sale", "shopper"],
-            update_fields=["code"],
+        # A use stays used, also if its shopper types another code or signs in: they may have bought by it.
+        AccessCodeUse.objects.bulk_create(
+            [AccessCodeUse(code=code, sale=sale, shopper=shopper)], ignore_conflicts=True
         )
     return Opened(code.opens_at)
 

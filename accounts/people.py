@@ -102,7 +102,7 @@ def _find_person(email: str) -> Person:
         first = Person(email_key=keys[0], address_key=_address_key(email))
         Person.objects.bulk_create([first], ignore_conflicts=True)  # another sign-in may be first
     person = people.get()
-    if person.address_key not in _keys(_ADDRESS, _spelling(email)):
+    if person.address_key not in _keys(_ADDRESS, mailbox_of(email)):
         raise OtherSpelling
     if person.email_key != keys[0]:
         person.email_key, person.address_key = keys[0], _address_key(email)
@@ -115,10 +115,10 @@ def _keys(purpose: str, text: str) -> Sequence[str]:
 
 
 def _address_key(email: str) -> str:
-    return _keys(_ADDRESS, _spelling(email))[0]
+    return _keys(_ADDRESS, mailbox_of(email))[0]
 
 
-def _spelling(email: str) -> str:
+def mailbox_of(email: str) -> str:
     """The mailbox: the address itself, or its personal form where that is surely the same mailbox."""
     canonical = canonical_email(email)
     return personal_email(email) if canonical.rpartition("@")[2] in _TAGS else canonical

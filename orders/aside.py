@@ -8,7 +8,13 @@ from uuid import UUID
 
 from inventory.models import Sale
 from orders.audit_trail import Action, facts, write_down_orders
-from orders.changes import NotPossible, change_sales, check_arrow, count_orders
+from orders.changes import (
+    NotPossible,
+    change_sales,
+    check_arrow,
+    count_orders,
+    refuse_during_draw,
+)
 from orders.models import AuditEntry, Order
 
 MOST = 250  # entries in one transaction: it takes some 0.3 s on two busy cores
@@ -30,6 +36,7 @@ def set_aside(sale: int, orders: Collection[UUID], *, by: str, reason: str) -> i
     with change_sales([sale]) as (locked,):
         if locked.draw != Sale.Draw.OPEN:
             raise NotPossible("Entries are set aside only before the draw begins.")
+        refuse_during_draw(locked)
         found = _lock_waiting(sale, orders)
         if not found:
             raise NotPossible("None of the chosen entries waits any more.")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from inventory import stock
-from inventory.models import StockMovement
+from inventory.models import Sale, StockMovement
 from orders.audit_trail import Action, auditing
 from orders.changes import (
     DoneBefore,
@@ -75,6 +75,8 @@ def _cancel(order: UUID, by: str, reason: str, allowed: tuple[Order.Status, ...]
         sale = next(sale for sale in sales if sale.pk == locked.sale_id)
         if locked.status == Order.Status.WAITING:
             refuse_during_draw(sale)
+            if sale.draw == Sale.Draw.OPEN and by != THE_SHOPPER:
+                raise NotPossible("Set the entry aside: then it stays in the list of the draw.")
         with auditing(Action.CANCELLED, locked, by=by, reason=reason, sale=sale):
             take_arrow([locked], Order.Status.CANCELLED, sale)
             if units := locked.owned:  # as it was read

@@ -101,12 +101,17 @@ def serve_standby() -> None:
 
 def advance_draws() -> None:
     """Carry out the draws that are due, a step of each in turn: a long one does not delay the others."""
-    moving = True
+    moving, away = True, None
     while moving:
         moving = False
         for sale in steps.find_due():
-            with _isolate_errors(sale):
-                moving |= steps.advance(sale)
+            try:
+                with _isolate_errors(sale):
+                    moving |= steps.advance(sale)
+            except _REDIS_AWAY as error:  # its server: others may be there, or not be needed
+                away = error
+    if away:
+        raise away
 
 
 def _on_each_server(work: Callable[[redis.Redis, list[int]], None]) -> None:

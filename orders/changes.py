@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import redis
 from django.db import IntegrityError
 
-from flashsale.database import bounded_transaction
+from flashsale.database import bounded_transaction, read_clock
 from flashsale.redis.refusals import refusal
 from inventory import stock
 from inventory.constraint_messages import explain
@@ -125,9 +125,11 @@ def lock_variants(variants: Collection[int], sales: Iterable[Sale]) -> list[Vari
 
 
 def refuse_during_draw(sale: Sale) -> None:
-    """Raises NotPossible while the draw of a locked sale runs. From the last entry until each has its
-    outcome it is fixed who takes part, and what can be won."""
-    if sale.draw in (Sale.Draw.CLOSED, Sale.Draw.FROZEN):
+    """Raises NotPossible while the draw of a locked sale runs. From its time until each entry has its
+    outcome it is fixed who takes part, and what can be won: the beacon is known soon after, also while the
+    sale is paused."""
+    due = sale.draw == Sale.Draw.OPEN and sale.draw_at is not None and sale.draw_at <= read_clock()
+    if due or sale.draw in (Sale.Draw.CLOSED, Sale.Draw.FROZEN):
         raise NotPossible("The draw is under way. This is possible again when it is done.")
 
 

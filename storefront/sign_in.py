@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 from django.views.decorators.vary import vary_on_headers
 
-from accounts import contacts, people, sign_in
+from accounts import people, sign_in
 from accounts.people import SignedIn
 from flashsale.database import in_thread
 from flashsale.form_limits import NOT_COUNTED, Limit, address_of, count_form, look_at_limit
@@ -126,7 +126,7 @@ async def sign_out(request: HttpRequest) -> HttpResponse:
 def _ask(request: HttpRequest, email: str, language: str) -> UUID | int:
     """Have a code mailed. Returns the request's id, or the seconds until that is allowed. Blocks."""
     address = address_of(request)
-    mailbox = signing.sign("sign-in-limit", contacts.canonical_email(email).encode()).hex()
+    mailbox = signing.sign("sign-in-limit", people.mailbox_of(email).encode()).hex()
     wait = count_form(
         request,
         Limit("sign-in-client", address, PER_CLIENT),

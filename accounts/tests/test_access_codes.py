@@ -85,15 +85,24 @@ def test_a_person_uses_a_code_on_all_their_devices(sale: int) -> None:
     assert access_codes.redeem(code, sale, phone) is Refusal.USED
     people.sign_in(anna, laptop)  # whose id is Anna's now
     assert access_codes.redeem(code, sale, phone) == Opened(None)
-    assert access_codes.redeem(code, sale, laptop) is Refusal.USED
 
 
-def test_another_code_takes_the_place_of_the_first(sale: int) -> None:
+def test_another_code_does_not_free_the_first(sale: int) -> None:
     first, second = access_codes.generate(2, [sale])
     anna = new_shopper()
     access_codes.redeem(first, sale, anna)
     access_codes.redeem(second, sale, anna)
-    assert access_codes.redeem(first, sale, new_shopper()) == Opened(None)
+    assert access_codes.redeem(first, sale, new_shopper()) is Refusal.USED
+
+
+def test_signing_in_does_not_free_a_code(sale: int) -> None:
+    [code] = access_codes.generate(1, [sale])
+    anna, laptop, phone = (f"anna-{uuid4().hex}@shop.example"), new_shopper(), new_shopper()
+    people.sign_in(anna, phone)
+    access_codes.redeem(code, sale, laptop)
+    people.sign_in(anna, laptop)
+    assert access_codes.redeem(code, sale, phone) == Opened(None)
+    assert access_codes.redeem(code, sale, new_shopper()) is Refusal.USED
 
 
 def test_a_code_is_used_no_more_often_by_many_at_once(sale: int) -> None:

@@ -109,6 +109,7 @@ def test_no_letter_has_a_word_of_english_in_german(
     OutboxRow.objects.filter(order=order).update(due=None)
     tell(order, event, "de 1" if event == Event.FOUND else "x")
     _, text = sent(server)
+    text = text.replace(order.reference, "")  # which may have "is" or "of" in it
     words = set(re.findall(r"[a-z]+", re.sub(r"https?://\S+", "", text).lower()))
     assert not words & {"your", "you", "order", "is", "the", "was", "held", "until", "this", "of"}
 

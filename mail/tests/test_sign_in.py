@@ -246,6 +246,14 @@ def test_an_address_gets_some_codes_an_hour(browser: httpx.Client, email: str) -
     assert submit(browser, ASK, email=f"another-{email}").status_code == 200
 
 
+def test_all_spellings_of_a_mailbox_share_its_codes(browser: httpx.Client) -> None:
+    """A code for one of them signs in whoever has the mailbox."""
+    local = f"anna{uuid4().hex[:12]}"
+    for tag in range(5):
+        assert submit(browser, ASK, email=f"{local}+{tag}@gmail.com").status_code == 200
+    assert submit(browser, ASK, email=f"a.{local[1:]}@gmail.com").status_code == 429
+
+
 def test_a_client_may_type_some_wrong_codes_an_hour(browser: httpx.Client, email: str) -> None:
     submit(browser, ASK, email=email)
     token = token_of(browser, CODE)

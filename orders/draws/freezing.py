@@ -106,6 +106,10 @@ def _publish(sale_id: int, epoch: str, made: Frozen) -> bool:
         # In another epoch the gate may have a line again.
         if sale.draw != Sale.Draw.CLOSED or sale.epoch != epoch or not whole:
             raise DoneBefore
+        # Another process may hash again what this one has: who waits for it keeps no lock meanwhile.
+        draws = Draw.objects.select_for_update(no_key=True, skip_locked=True)
+        if draws.filter(pk=sale_id, root="").first() is None:
+            raise DoneBefore
         stock = {variant.sku: variant.stock for variant in variants}
         leaf = leaf_of_sale(sale.slug, stock)
         root = merkle.root_by(leaf, 0, made.entries + 1, made.beside).hex()

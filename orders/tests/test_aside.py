@@ -11,11 +11,11 @@ from flashsale.redis import blocking_clients
 from inventory.gate import replica
 from inventory.gate.scripts import keys
 from inventory.models import Sale
-from orders import networks, settlement
+from orders import cancellation, networks, sale_lifecycle, settlement
 from orders.aside import MOST, reason_of, set_aside
 from orders.changes import NotPossible
 from orders.models import Order
-from tests.cast import click, queue_up, run_caretaker, skus
+from tests.cast import bring_draw_forward, click, queue_up, run_caretaker, skus
 from tests.draws import enter, make_draw
 
 WHY = "forty entries of one person"
@@ -128,3 +128,24 @@ def test_an_entry_keeps_its_network_until_it_is_erased(make_sale: MakeSale) -> N
     [entry] = enter(sale, ["192.0.2.1"])
     assert Order.objects.get(pk=entry).network == networks.network_of(sale.pk, "192.0.2.1")
     assert networks.erase([entry]) == 1
+
+
+def test_staff_cannot_cancel_an_entry_before_the_draw(make_sale: MakeSale) -> None:
+    """It would be missing in the list unseen."""
+    sale = make_draw(make_sale, stock=5)
+    [entry] = enter(sale, ["192.0.2.1"])
+    with pytest.raises(NotPossible, match="Set the entry aside"):
+        cancellation.cancel_order(entry, by="anna")
+    assert cancellation.give_back(entry)
+
+
+def test_from_its_time_nobody_leaves_a_draw_that_is_paused(make_sale: MakeSale) -> None:
+    """The beacon may be known, and so who wins."""
+    sale = make_draw(make_sale, stock=5)
+    [entry] = enter(sale, ["192.0.2.1"])
+    sale_lifecycle.pause(sale.pk, by="anna")
+    bring_draw_forward(sale)
+    with pytest.raises(NotPossible, match="under way"):
+        set_aside(sale.pk, [entry], by="anna", reason=WHY)
+    with pytest.raises(NotPossible, match="under way"):
+        cancellation.give_back(entry)

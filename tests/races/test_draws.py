@@ -1,7 +1,7 @@
 """A draw and standby give each unit once and leave nobody out, whoever comes at the same time."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from inventory.models import Sale
 from orders import (
     cancellation,
     caretaker,
+    changes,
     outcomes,
     reconciliation,
     settlement,
@@ -158,11 +159,17 @@ def draw_begins(sale: Sale) -> bool:
     return steps.advance(sale.pk) and steps.advance(sale.pk)
 
 
+def just_before_the_draw() -> AbstractContextManager[object]:
+    """Who takes back looked at the clock before it."""
+    return patch.object(changes, "read_clock", return_value=datetime(2000, 1, 1, tzinfo=UTC))
+
+
 def test_an_entry_that_is_taken_back_is_no_lot(make_sale: MakeSale) -> None:
     sale = entered(make_sale, 2)
     entry = sale.orders.all()[0]
     take_back = partial(cancellation.give_back, entry.pk)
-    first, second = meet(take_back, cancellation, "take_arrow", partial(draw_begins, sale))
+    with just_before_the_draw():
+        first, second = meet(take_back, cancellation, "take_arrow", partial(draw_begins, sale))
     assert first is True
     assert isinstance(second, OperationalError)
     assert draw_begins(sale)
@@ -174,7 +181,7 @@ def test_its_twin_without_locks_draws_a_lot_whose_entry_is_gone(make_sale: MakeS
     sale = entered(make_sale, 2)
     entry = sale.orders.all()[0]
     take_back = partial(cancellation.give_back, entry.pk)
-    with without_row_locks(), without_the_triggers():
+    with without_row_locks(), without_the_triggers(), just_before_the_draw():
         _, second = meet(take_back, cancellation, "take_arrow", partial(draw_begins, sale))
     assert second is True
     entry.refresh_from_db()
