@@ -333,6 +333,11 @@ class Sale(models.Model):
         return self.hold_minutes > 0
 
     @property
+    def takes_lots(self) -> bool:
+        """Whether accepted entries wait for lots, which give them their places."""
+        return self.draw in (self.Draw.OPEN, self.Draw.CLOSED)
+
+    @property
     def awaits_draw(self) -> bool:
         """Whether nothing is sold yet, because a draw decides."""
         return self.draw in (self.Draw.OPEN, self.Draw.CLOSED, self.Draw.FROZEN)

@@ -52,7 +52,7 @@ def allot(
     units = defaultdict(int, claimed)
     now = {variant.sku: digest_of(variant).hex() for variant in by_sku.values()}
     given, too_late, limit = given_by(sale), _too_late(sale), sale.limit
-    lots = sale.draw in (Sale.Draw.OPEN, Sale.Draw.CLOSED)
+    lots = sale.takes_lots
     queued = set(sale.waiting)  # who comes now waits behind them, whatever is in stock
     decisions = []
     for entry in entries:

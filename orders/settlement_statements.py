@@ -142,11 +142,7 @@ def mark_unproven(sale: Sale, entries: list[Entry], rows: Rows) -> list[Entry]:
 def place_of(sale: Sale, nth: int) -> int | None:
     """The place of the nth order of the sale's version, the first has 1; None before a draw, whose lots
     give the places."""
-    return sale.version * _APART + nth if _gives_places(sale) else None
-
-
-def _gives_places(sale: Sale) -> bool:
-    return sale.draw not in (Sale.Draw.OPEN, Sale.Draw.CLOSED)
+    return None if sale.takes_lots else sale.version * _APART + nth
 
 
 def write_statement(
@@ -164,7 +160,7 @@ def write_statement(
         "sale": sale.pk,
         "version": sale.version,
         "waiting": json.dumps(waiting),
-        "placed": _gives_places(sale),
+        "placed": not sale.takes_lots,
         "before": before,
         "owning": len(owning),
         "minutes": sale.hold_minutes,
