@@ -97,7 +97,7 @@ def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
             raise RuntimeError(
                 f"sale {sale.pk}: an order waits no longer, although its sale was locked"
             )
-    _count(sale, outcomes, len(given))
+    count(sale, outcomes)
 
 
 def replicate(sale: int, outcomes: Collection[Outcome]) -> None:
@@ -112,7 +112,9 @@ def replicate(sale: int, outcomes: Collection[Outcome]) -> None:
         log.warning("sale %s: %s", sale, late)
 
 
-def _count(sale: Sale, outcomes: Collection[Outcome], given: int) -> None:
+def count(sale: Sale, outcomes: Collection[Outcome]) -> None:
+    """Count outcomes that are written in the locked sale, which the caller saves."""
+    given = sum(each.status.owns_units for each in outcomes)
     if sale.has_checkout:
         sale.held += given
     else:

@@ -27,7 +27,7 @@ class DrawCard:
     frozen_at: int = 0
     signature: str = ""
     seed: str = ""
-    allotted: int = 0  # the highest rank that has its outcome
+    allotted: int = 0  # ranks up to this one are decided
     drawn_at: int = 0
     hindrance: str = ""  # `orders/draws/steps.py`
     round_at: int = 0  # when the beacon's round is known

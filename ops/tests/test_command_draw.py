@@ -43,7 +43,7 @@ def test_a_draw_is_shown_before_and_after_it(make_sale: MakeSale) -> None:
     shown = here("draw", "show", over.slug).out
     seed = Draw.objects.get(pk=over.pk).seed
     assert f"seed        {seed}" in shown
-    assert "entries     6, 5 with their outcome" in shown
+    assert "entries     6, 6 with their outcome" in shown
 
 
 def test_a_sale_by_arrival_has_no_draw(make_sale: MakeSale) -> None:

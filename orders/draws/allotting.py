@@ -6,10 +6,11 @@ when the draw is done.
 """
 
 import json
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
@@ -24,30 +25,33 @@ from orders.models import Draw, Order
 from orders.outcomes import Outcome, Waiting
 
 BATCH = 4000  # orders in a transaction: others wait for its locks some 0.2 s
-_LOOKED_AT = 100_000  # lots in a transaction, of which few can win
+_LOOKED_AT = 100_000  # lots that are read at once: there is no index of ranks (`Lot`)
 
-# Lots that want more than is left at the begin of the batch cannot win, and need not be looked at.
+# Lots that want more than is left cannot win, and need not be looked at.
 _NEXT = """
-SELECT l.rank, l.order_id, l.sku, l.quantity FROM orders_lot AS l
-WHERE l.sale_id = %(sale)s AND l.rank > %(allotted)s
-  AND l.rank <= %(until)s
-  AND l.quantity <= coalesce((%(left)s::jsonb ->> l.sku)::integer, 0)
-ORDER BY l.rank LIMIT %(most)s
+SELECT rank, order_id, sku, quantity FROM orders_lot
+WHERE sale_id = %(sale)s AND rank > %(after)s AND rank <= %(until)s
+  AND quantity <= coalesce((%(left)s::jsonb ->> sku)::integer, 0)
+ORDER BY rank
 """
-_LAST = "SELECT coalesce(max(rank), 0) FROM orders_lot WHERE sale_id = %(sale)s"
 _WINNERS = """
 SELECT id, product_id, sku, quantity FROM orders_order
 WHERE id = ANY(%(entries)s::uuid[]) AND status = 'waiting'
 """
-# In the order of the index, which is that of the table. In order of rank each batch would change as many
-# pages as it has orders, and PostgreSQL writes each page that changes.
+# One statement, because a million need not become objects. In the order of the index, which is that of the
+# table. In order of rank each batch would change as many pages as it has orders, and PostgreSQL writes each
+# page that changes.
 _REST = """
-SELECT o.id, o.product_id, o.sku, o.quantity, l.rank
-FROM (
-    SELECT id, product_id, sku, quantity FROM orders_order
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM orders_order
     WHERE sale_id = %(sale)s AND product_id = %(variant)s AND status = 'waiting' AND place IS NULL
     ORDER BY place LIMIT %(most)s
-) AS o JOIN orders_lot AS l ON l.order_id = o.id
+)
+UPDATE orders_order AS o
+SET status = %(status)s, reason = %(reason)s, version = %(version)s, place = l.rank
+FROM chosen JOIN orders_lot AS l ON l.order_id = chosen.id
+WHERE o.id = chosen.id
+RETURNING o.id, o.product_id, o.sku, o.quantity, o.place
 """
 
 
@@ -63,11 +67,9 @@ def allot(sale_id: int) -> bool:
         draw = Draw.objects.get(pk=sale_id)
         if sale.draw != Sale.Draw.FROZEN:
             raise DoneBefore
-        [[last]] = _read(_LAST, {"sale": sale_id})
-        all_decided = draw.allotted == last
+        all_decided = draw.allotted == draw.entries
         outcomes.prefer_indexes()
-        batch = _choose_rest(sale, variants) if all_decided else _choose_winners(sale, draw, last)
-        outcomes.write(sale, batch)
+        batch = _write_rest(sale, variants) if all_decided else _write_winners(sale, draw)
         done = all_decided and not batch
         if done:
             sale.draw = Sale.Draw.DONE
@@ -94,42 +96,63 @@ _teller = ThreadPoolExecutor(1, thread_name_prefix="draws")
 _telling: dict[int, Future[None]] = {}  # of which sale, in this process
 
 
-def _choose_winners(sale: Sale, draw: Draw, last: int) -> list[Outcome]:
-    """The next winners with their outcome. Lowers `draw.left`, and raises `draw.allotted` to the last rank
-    that is decided by it; `last` is the last of all."""
-    until = min(draw.allotted + _LOOKED_AT, last) if any(draw.left.values()) else last
-    asked = {
-        "sale": sale.pk,
-        "allotted": draw.allotted,
-        "until": until,
-        "left": json.dumps(draw.left),
-        "most": BATCH,
-    }
-    candidates = _read(_NEXT, asked) if any(draw.left.values()) else []
+def _write_winners(sale: Sale, draw: Draw) -> list[Outcome]:
+    """Write the next winners. Lowers `draw.left`, and raises `draw.allotted` to the last decided rank, or
+    to the number of entries if no units are left."""
     won: dict[UUID, int] = {}
-    for rank, entry, sku, quantity in candidates:
+    ahead = _look_ahead(sale, draw)
+    while ahead.candidates and len(won) < BATCH:
+        rank, entry, sku, quantity = ahead.candidates.popleft()
         if quantity <= draw.left[sku]:
             draw.left[sku] -= quantity
             won[entry] = rank
-    draw.allotted = candidates[-1][0] if len(candidates) == BATCH else until
+        draw.allotted = rank
+    if not ahead.candidates:
+        draw.allotted = ahead.until
+    _ahead[sale.pk] = ahead._replace(after=draw.allotted)
     orders = [Waiting(*row) for row in _read(_WINNERS, {"entries": list(won)})]
-    return [Outcome(order, given_by(sale), place=won[order.order]) for order in orders]
-
-
-def _choose_rest(sale: Sale, variants: Iterable[Variant]) -> list[Outcome]:
-    """A batch of those who have not won, with their outcome."""
-    batch: list[Outcome] = []
-    for variant in variants:
-        asked = {"sale": sale.pk, "variant": variant.pk, "most": BATCH - len(batch)}
-        for *order, rank in _read(_REST, asked) if len(batch) < BATCH else ():
-            batch.append(_lose(sale, Waiting(*order), rank))
+    batch = [Outcome(order, given_by(sale), place=won[order.order]) for order in orders]
+    outcomes.write(sale, batch)
     return batch
 
 
-def _lose(sale: Sale, order: Waiting, rank: int) -> Outcome:
-    if sale.standby:
-        return Outcome(order, Order.Status.WAITING, place=rank)
-    return Outcome(order, Order.Status.REJECTED, Order.Reason.NOT_DRAWN, place=rank)
+class _Ahead(NamedTuple):
+    """The lots of the ranks above `after`, up to `until`, that may win, by rank."""
+
+    after: int
+    until: int
+    candidates: deque[tuple[int, UUID, str, int]]
+
+
+_ahead: dict[int, _Ahead] = {}  # of which sale, in this process
+
+
+def _look_ahead(sale: Sale, draw: Draw) -> _Ahead:
+    """Read them, unless they are at hand: ranks never change, and units become fewer."""
+    found = _ahead.pop(sale.pk, None)
+    if found and found.after == draw.allotted and found.candidates:
+        return found
+    assert draw.entries is not None
+    if not any(draw.left.values()):
+        return _Ahead(draw.allotted, draw.entries, deque())
+    until = min(draw.allotted + _LOOKED_AT, draw.entries)
+    asked = {"sale": sale.pk, "after": draw.allotted, "until": until, "left": json.dumps(draw.left)}
+    return _Ahead(draw.allotted, until, deque(_read(_NEXT, asked)))
+
+
+def _write_rest(sale: Sale, variants: Iterable[Variant]) -> list[Outcome]:
+    """Write a batch of those who have not won: with standby they get a place, without a rejection."""
+    waits = sale.standby
+    status = Order.Status.WAITING if waits else Order.Status.REJECTED
+    reason = "" if waits else Order.Reason.NOT_DRAWN
+    asked = {"sale": sale.pk, "status": status, "reason": reason, "version": sale.version}
+    batch: list[Outcome] = []
+    for variant in variants:
+        more = {"variant": variant.pk, "most": BATCH - len(batch)}
+        for *order, rank in _read(_REST, asked | more) if len(batch) < BATCH else ():
+            batch.append(Outcome(Waiting(*order), status, reason, place=rank))
+    outcomes.count(sale, batch)
+    return batch
 
 
 def _read(statement: str, asked: dict[str, Any]) -> Rows:

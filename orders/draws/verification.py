@@ -19,6 +19,7 @@ from orders.draws.record_check import Fault, Published
 from orders.models import Draw, Lot, Order
 
 _PIECE = 10_000  # lots that are read at once
+_RANKED = 100_000  # by rank, of which there is no index
 _WITHOUT_UNITS = (Order.Status.WAITING, Order.Status.REJECTED)
 
 _UNLIKE = """
@@ -83,8 +84,8 @@ def _compare_orders(sale: Sale, draw: Draw) -> Iterator[Fault]:
 
 def _read_ranked(sale: Sale, allotted: int) -> Iterator[tuple[UUID, str, int]]:
     """Order, sku and units of the lots that have their outcome, by rank."""
-    for first in range(0, allotted, _PIECE):
-        last = min(first + _PIECE, allotted)
+    for first in range(0, allotted, _RANKED):
+        last = min(first + _RANKED, allotted)
         lots = Lot.objects.filter(sale=sale, rank__gt=first, rank__lte=last).order_by("rank")
         yield from lots.values_list("order_id", "sku", "quantity")
 

@@ -23,7 +23,7 @@ from tests.load import BURST, Load
 pytestmark = pytest.mark.usefixtures("impatient_shoppers")
 
 # One of each kind is tried with every change; `./check deep` tries all.
-USUAL = {"after_admit", "before_commit", "scripts_are_loaded", "outcomes_are_written"}
+USUAL = {"after_admit", "before_commit", "scripts_are_loaded", "losers_are_written"}
 
 HELD = 25  # in batches of ten, in the process that dies
 UNITS = 5000  # more than they will ask for: who is refused reaches no point
