@@ -66,6 +66,7 @@ def redeem(text: str, sale: int, shopper: UUID) -> Opened | Refusal:
         if used >= code.shoppers and not own.filter(code=code).exists():
             return Refusal.USED
         # A use stays used, also if its shopper types another code or signs in: they may have bought by it.
+        # Another code is used, too: it may open the sale earlier, and would do so for any number.
         AccessCodeUse.objects.bulk_create(
             [AccessCodeUse(code=code, sale=sale, shopper=shopper)], ignore_conflicts=True
         )
@@ -121,6 +122,11 @@ class Row(NamedTuple):
     shoppers: int
     used: int
     opens_at: datetime | None
+
+
+def exist(sale: int | None) -> bool:
+    """Whether a sale has any code; none has one before it is saved."""
+    return AccessCode.objects.filter(sales__contains=[sale]).exists() if sale else False
 
 
 def list_codes(sale: int) -> list[Row]:

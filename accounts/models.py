@@ -118,7 +118,8 @@ class AccessCodeUse(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["sale", "shopper"], name="one_code_of_a_shopper")
+            # Settlement looks uses up by sale and shopper.
+            models.UniqueConstraint(fields=["sale", "shopper", "code"], name="one_use_of_a_code")
         ]
 
     def __str__(self) -> str:

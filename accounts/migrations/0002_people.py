@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("sale", "shopper"), name="one_code_of_a_shopper"
+                        fields=("sale", "shopper", "code"), name="one_use_of_a_code"
                     )
                 ],
             },

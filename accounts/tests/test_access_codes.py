@@ -95,6 +95,18 @@ def test_another_code_does_not_free_the_first(sale: int) -> None:
     assert access_codes.redeem(first, sale, new_shopper()) is Refusal.USED
 
 
+def test_a_second_code_of_a_shopper_is_used_too(sale: int) -> None:
+    """It may open the sale earlier than the first, for as many as it is for and not for all of these."""
+    late = timezone.now() + timedelta(hours=1)
+    [early] = access_codes.generate(1, [sale])
+    found = []
+    for code in access_codes.generate(3, [sale], opens_at=late):
+        shopper = new_shopper()
+        assert access_codes.redeem(code, sale, shopper) == Opened(late)
+        found.append(access_codes.redeem(early, sale, shopper))
+    assert found == [Opened(None), Refusal.USED, Refusal.USED]
+
+
 def test_signing_in_does_not_free_a_code(sale: int) -> None:
     [code] = access_codes.generate(1, [sale])
     anna, laptop, phone = (f"anna-{uuid4().hex}@shop.example"), new_shopper(), new_shopper()
