@@ -71,6 +71,8 @@ class SignInCode(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)  # random; only the browser has it
     sealed = models.TextField(editable=False)  # the address
     language = models.CharField(max_length=10, editable=False)
+    # The number of the key under which the code is computed: no other makes one for this request.
+    key = models.BigIntegerField(editable=False)
     tries = models.PositiveSmallIntegerField(default=0, editable=False)
     expires_at = models.DateTimeField(editable=False)
     # When it is mailed, or mailed again after a fault. None: it was, or cannot be.

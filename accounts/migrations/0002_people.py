@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
                 ("sealed", models.TextField(editable=False)),
                 ("language", models.CharField(editable=False, max_length=10)),
+                ("key", models.BigIntegerField(editable=False)),
                 ("tries", models.PositiveSmallIntegerField(default=0, editable=False)),
                 ("expires_at", models.DateTimeField(editable=False)),
                 ("due", models.DateTimeField(editable=False, null=True)),
