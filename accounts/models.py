@@ -116,6 +116,8 @@ class AccessCodeUse(models.Model):
     code = models.ForeignKey(AccessCode, models.PROTECT, related_name="uses")
     sale = models.PositiveBigIntegerField(editable=False)
     shopper = models.UUIDField(editable=False)
+    # By a person who has used the code with another id before: it does not count once more.
+    again = models.BooleanField(default=False, editable=False)
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

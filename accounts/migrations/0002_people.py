@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ),
                 ("sale", models.PositiveBigIntegerField(editable=False)),
                 ("shopper", models.UUIDField(editable=False)),
+                ("again", models.BooleanField(default=False, editable=False)),
                 ("at", models.DateTimeField(auto_now_add=True)),
                 (
                     "code",
