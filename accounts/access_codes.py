@@ -59,15 +59,15 @@ def redeem(text: str, sale: int, shopper: UUID) -> Opened | Refusal:
         code = found.first()
         if code is None:
             return Refusal.WRONG
-        own = AccessCodeUse.objects.filter(
-            sale=sale, shopper__in=[shopper, *people.former_of(shopper)]
-        )
-        used = AccessCodeUse.objects.filter(code=code, sale=sale).count()
-        if used >= code.shoppers and not own.filter(code=code).exists():
+        uses = AccessCodeUse.objects.filter(code=code, sale=sale)
+        own = uses.filter(shopper__in=[shopper, *people.former_of(shopper)]).exists()
+        if uses.filter(again=False).count() >= code.shoppers and not own:
             return Refusal.USED
         # A use stays used, also if its shopper types another code or signs in: they may have bought by it.
+        # Another code is used, too: it may open the sale earlier, and would do so for any number.
         AccessCodeUse.objects.bulk_create(
-            [AccessCodeUse(code=code, sale=sale, shopper=shopper)], ignore_conflicts=True
+            [AccessCodeUse(code=code, sale=sale, shopper=shopper, again=own)],
+            ignore_conflicts=True,
         )
     return Opened(code.opens_at)
 
@@ -123,10 +123,16 @@ class Row(NamedTuple):
     opens_at: datetime | None
 
 
+def exist(sale: int | None) -> bool:
+    """Whether a sale has any code; none has one before it is saved."""
+    return AccessCode.objects.filter(sales__contains=[sale]).exists() if sale else False
+
+
 def list_codes(sale: int) -> list[Row]:
     """The codes of a sale, in the order in which they were made."""
     used: dict[int, int] = {}
-    for code in AccessCodeUse.objects.filter(sale=sale).values_list("code", flat=True):
+    uses = AccessCodeUse.objects.filter(sale=sale, again=False)
+    for code in uses.values_list("code", flat=True):
         used[code] = used.get(code, 0) + 1
     codes = AccessCode.objects.filter(sales__contains=[sale]).order_by("id")
     return [Row(spell(c.code), c.label, c.shoppers, used.get(c.pk, 0), c.opens_at) for c in codes]

@@ -71,6 +71,8 @@ class SignInCode(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)  # random; only the browser has it
     sealed = models.TextField(editable=False)  # the address
     language = models.CharField(max_length=10, editable=False)
+    # The number of the key under which the code is computed: no other makes one for this request.
+    key = models.BigIntegerField(editable=False)
     tries = models.PositiveSmallIntegerField(default=0, editable=False)
     expires_at = models.DateTimeField(editable=False)
     # When it is mailed, or mailed again after a fault. None: it was, or cannot be.
@@ -114,11 +116,14 @@ class AccessCodeUse(models.Model):
     code = models.ForeignKey(AccessCode, models.PROTECT, related_name="uses")
     sale = models.PositiveBigIntegerField(editable=False)
     shopper = models.UUIDField(editable=False)
+    # By a person who has used the code with another id before: it does not count once more.
+    again = models.BooleanField(default=False, editable=False)
     at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["sale", "shopper"], name="one_code_of_a_shopper")
+            # Settlement looks uses up by sale and shopper.
+            models.UniqueConstraint(fields=["sale", "shopper", "code"], name="one_use_of_a_code")
         ]
 
     def __str__(self) -> str:

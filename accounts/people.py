@@ -70,6 +70,12 @@ def former_of(shopper: UUID) -> tuple[UUID, ...]:
     return tuple(of_person.order_by("-since", "shopper").values_list("shopper", flat=True))
 
 
+def ids_of_same(shopper: UUID) -> set[UUID]:
+    """All ids of the person whose id this is, present or former, and the id itself."""
+    theirs = KnownShopper.objects.filter(person__shoppers__shopper=shopper)
+    return {shopper, *theirs.values_list("shopper", flat=True)}
+
+
 def forget(email: str) -> bool:
     """Forget that an address has signed in. Its browsers stay shoppers, apart from each other; orders stay.
     False if it never has. Raises django.db.DatabaseError."""

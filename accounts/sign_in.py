@@ -1,7 +1,8 @@
 """Signing in by a code of six digits, which is mailed to an e-mail address.
 
 A code is good for one browser, a few tries and some minutes. It is computed from the id of the request by
-the secret key, when it is mailed and when it is typed: PostgreSQL does not have it.
+the secret key, when it is mailed and when it is typed: PostgreSQL does not have it. A key that was replaced
+makes no codes any more, though links and cookies are still accepted under it.
 """
 
 import hmac
@@ -27,10 +28,10 @@ _MAILED_AGAIN_AFTER = 20  # seconds, after a fault
 _TRY = """
 UPDATE accounts_signincode SET tries = tries + 1
 WHERE id = %s AND tries < %s AND expires_at > now()
-RETURNING sealed
+RETURNING sealed, key
 """
 _TAKE = """
-UPDATE accounts_signincode SET due = now() + %s * interval '1 second' WHERE id = (
+UPDATE accounts_signincode SET due = now() + %s * interval '1 second', key = %s WHERE id = (
     SELECT id FROM accounts_signincode WHERE due <= now() AND expires_at > now()
     ORDER BY due LIMIT 1 FOR UPDATE SKIP LOCKED
 ) RETURNING id, sealed, language
@@ -46,7 +47,7 @@ class Mail(NamedTuple):
 
     @property
     def code(self) -> str:
-        return _codes_of(self.request)[0]
+        return _codes_of(self.request)[signing.key_number()]
 
 
 def ask(email: str, language: str) -> UUID:
@@ -56,6 +57,7 @@ def ask(email: str, language: str) -> UUID:
         id=uuid4(),
         sealed=contacts.seal(contacts.Details(email=email)),
         language=language,
+        key=signing.key_number(),
         expires_at=Now() + VALID_FOR,
         due=Now(),
     )
@@ -69,8 +71,8 @@ def redeem(request: UUID, code: str) -> str | None:
         cursor.execute(_TRY, [request, MOST_TRIES])
         found = cursor.fetchone()
         typed = "".join(code.split()).encode()
-        right = any(hmac.compare_digest(each.encode(), typed) for each in _codes_of(request))
-        if not (found and right):
+        right = _codes_of(request).get(found[1], "") if found else ""
+        if not (right and hmac.compare_digest(right.encode(), typed)):
             return None
         SignInCode.objects.filter(pk=request).delete()
     return contacts.unseal(found[0]).email
@@ -89,7 +91,7 @@ def take_mail() -> Mail | None:
     """A code to be mailed now; None if there is none. It is taken again unless `finish_mail` follows.
     Raises contacts.Unreadable and django.db.DatabaseError."""
     with bounded_transaction(), connection.cursor() as cursor:
-        cursor.execute(_TAKE, [_MAILED_AGAIN_AFTER])
+        cursor.execute(_TAKE, [_MAILED_AGAIN_AFTER, signing.key_number()])
         found = cursor.fetchone()
     if found is None:
         return None
@@ -106,7 +108,8 @@ def forget_expired() -> None:
     SignInCode.objects.filter(expires_at__lt=Now()).delete()
 
 
-def _codes_of(request: UUID) -> list[str]:
-    """The code under the present key, then those under former ones."""
+def _codes_of(request: UUID) -> dict[int, str]:
+    """The code under each key that is accepted, by the key's number."""
     signatures = signing.sign_with_each(_PURPOSE, request.bytes)
-    return [f"{int.from_bytes(each, 'big') % 10**_DIGITS:0{_DIGITS}}" for each in signatures]
+    codes = [f"{int.from_bytes(each, 'big') % 10**_DIGITS:0{_DIGITS}}" for each in signatures]
+    return dict(zip(signing.key_numbers(), codes, strict=True))

@@ -43,7 +43,7 @@ def allot(
     """Decide entries in line order, by stock and by the rules of the sale.
 
     An entry whose form showed something else than the variant is now gets nothing, nor does one of a
-    shopper who lacks the proof that the sale asks for. `variants`, `claimed` (units by shopper) and `sale`
+    shopper who lacks the proof that the sale asks for. `variants`, `claimed` (units by buyer) and `sale`
     must be read under the locks of settlement. Its clock and status do not matter: a purchase that was
     accepted before a pause or the close is decided as one before it.
     """
@@ -63,14 +63,14 @@ def allot(
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, entry.lacks))
         elif entry.shown and entry.shown != now[entry.sku]:
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.CHANGED))
-        elif units[entry.shopper] + entry.quantity > limit or (lots and units[entry.shopper]):
+        elif units[entry.buyer] + entry.quantity > limit or (lots and units[entry.buyer]):
             decisions.append(Decision(entry, variant, Order.Status.REJECTED, Order.Reason.LIMIT))
         elif lots:
-            units[entry.shopper] += entry.quantity
+            units[entry.buyer] += entry.quantity
             decisions.append(Decision(entry, variant, Order.Status.WAITING))
         elif too_late or entry.sku in queued or left[entry.sku] < entry.quantity:
             if sale.standby and sale.draw != Sale.Draw.OFF:
-                units[entry.shopper] += entry.quantity
+                units[entry.buyer] += entry.quantity
                 queued.add(entry.sku)
                 decisions.append(Decision(entry, variant, Order.Status.WAITING))
             else:
@@ -78,7 +78,7 @@ def allot(
                 decisions.append(Decision(entry, variant, Order.Status.REJECTED, reason))
         else:
             left[entry.sku] -= entry.quantity
-            units[entry.shopper] += entry.quantity
+            units[entry.buyer] += entry.quantity
             decisions.append(Decision(entry, variant, given))
     return decisions
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from accounts import access_codes
 from inventory.models import Sale
 
 _SOON = timedelta(seconds=15)  # people click within 5 s, if they do not have to look for their size
@@ -68,6 +69,11 @@ def _warn_of_entrants(sale: Sale) -> str:
         return (
             "Only people with a verified e-mail address may buy, and no mail is sent (EMAIL_URL): nobody"
             " can verify one."
+        )
+    if sale.entrants == Sale.Entrants.CODE and not access_codes.exist(sale.pk):
+        return (
+            "Only people with an access code may buy, and the sale has no codes: nobody can. Make them"
+            " with `manage.py codes generate`, or import them."
         )
     return ""
 

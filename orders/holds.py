@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import Case, Count, Sum, When
 from django.db.models.functions import Coalesce, Now
 
+from accounts import people
 from flashsale.database import require_transaction
 from flashsale.observe import logs
 from inventory import stock
@@ -117,8 +118,10 @@ def revive(order: UUID, within: Within | None = None) -> bool:
 
 def _has_room(order: Order, sale: Sale, variant: Variant, sellers: list[Sale]) -> bool:
     """Whether units are free, and the shopper may have so many more. Under the locks. Units for which
-    others wait in a sale that has the variant now are theirs."""
-    own = Order.objects.filter(sale=sale, shopper=order.shopper).exclude(pk=order.pk)
+    others wait in a sale that has the variant now are theirs. As in settlement, a sale that asks for a
+    proof counts for all ids of a person."""
+    buyers = people.ids_of_same(order.shopper) if sale.entrants else {order.shopper}
+    own = Order.objects.filter(sale=sale, shopper__in=buyers).exclude(pk=order.pk)
     waiting = Case(When(status=Order.Status.WAITING, then="quantity"), default="owned")
     claimed = own.aggregate(units=Coalesce(Sum(waiting), 0))["units"]
     awaited = any(each.awaits_draw or variant.sku in each.waiting for each in sellers)

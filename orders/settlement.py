@@ -38,6 +38,7 @@ from orders.settlement_statements import (
     lock_sale_statement,
     look_up_statement,
     mark_unproven,
+    name_people,
     read_locked_sale,
     write_statement,
 )
@@ -126,8 +127,9 @@ def _decide(sale_id: int, epoch: str, entries: list[Entry], record: Record) -> D
         sale, variants, known = _lock(sale_id, entries)
         if sale.epoch != epoch:
             return None
-        fresh, bought = _fresh(mark_unproven(sale, entries, known), known)
-        delta = _record_batch(sale, fresh, variants, bought, record)
+        named, of_people = name_people(mark_unproven(sale, entries, known), known)
+        fresh, bought = _fresh(named, known)
+        delta = _record_batch(sale, fresh, variants, bought, of_people, record)
     telemetry.count_settled(sale_id, len(fresh))
     logs.log_steps(_list_outcomes(sale_id, delta))
     tracing.write_spans("settlement", _list_steps(sale_id, fresh, delta))
@@ -214,30 +216,31 @@ def _record_batch(
     fresh: list[Entry],
     variants: list[Variant],
     bought: dict[UUID, int],
+    of_people: dict[UUID, int],
     record: Record,
 ) -> Delta:
     """Raise the sale's version and record the batch in it; without fresh entries change nothing.
-    Under the locks of `_lock`."""
+    Under the locks of `_lock`. The gate counts for each id of a person, the limit for all together."""
     if not fresh:
         return Delta(sale.version, sale.version)
     sale.version += 1
     left, units = {variant.sku: variant.stock for variant in variants}, dict(bought)
     waited = sale.waiting
-    recorded = record(sale, fresh, variants, bought)
+    recorded = record(sale, fresh, variants, {**bought, **of_people})
     delta = delta_of_batch(sale, recorded, left, units)
     return delta if sale.waiting == waited else replace(delta, rules={"waiting": sale.waiting})
 
 
 def _record(
-    sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
+    sale: Sale, entries: list[Entry], variants: list[Variant], claimed: dict[UUID, int]
 ) -> Recorded:
     """Decide and write a batch as a whole."""
-    decisions = allot(entries, variants, bought, sale)
+    decisions = allot(entries, variants, claimed, sale)
     return list(zip(decisions, repeat(_write(sale, decisions))))
 
 
 def _record_one_by_one(
-    sale: Sale, entries: list[Entry], variants: list[Variant], bought: dict[UUID, int]
+    sale: Sale, entries: list[Entry], variants: list[Variant], claimed: dict[UUID, int]
 ) -> Recorded:
     """Decide and write each entry in a savepoint, so that an entry that PostgreSQL refuses is
     rejected alone.
@@ -246,7 +249,7 @@ def _record_one_by_one(
     """
     recorded: Recorded = []
     for entry in entries:
-        [decision] = allot([entry], variants, bought, sale)
+        [decision] = allot([entry], variants, claimed, sale)
         try:
             with transaction.atomic():
                 until = _write(sale, [decision], len(recorded))
@@ -260,7 +263,7 @@ def _record_one_by_one(
         recorded.append((decision, until))
         if decision.variant:
             decision.variant.stock -= decision.owned
-            bought[entry.shopper] = bought.get(entry.shopper, 0) + decision.claimed
+            claimed[entry.buyer] = claimed.get(entry.buyer, 0) + decision.claimed
     return recorded
 
 

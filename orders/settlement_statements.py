@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from uuid import UUID
 
 from flashsale.database import Rows, Statement, require_transaction
 from inventory import stock
@@ -24,8 +25,9 @@ _LACKING = {
     Sale.Entrants.CODE.value: Order.Reason.NO_CODE,
 }
 
-# Known purchases, the units that each shopper has claimed, and who has proven what the sale asks for, in
-# one round trip. PostgreSQL reads the proofs only where the sale asks for them.
+# Known purchases, the units that each shopper has claimed, who has proven what the sale asks for, and the
+# units of people who have several ids, in one round trip. PostgreSQL reads proofs and people only where the
+# sale asks for a proof: elsewhere who wants another id gets one by deleting a cookie.
 LOOK_UP = f"""
 SELECT id, NULL::uuid, 0 FROM orders_order WHERE id = ANY(%(purchases)s::uuid[])
 UNION ALL
@@ -33,13 +35,25 @@ SELECT NULL::uuid, shopper, sum({CLAIMED})::integer FROM orders_order
 WHERE sale_id = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[]) AND {HAS_CLAIM}
 GROUP BY shopper
 UNION ALL
-SELECT shopper, shopper, 0 FROM accounts_knownshopper
+SELECT shopper, shopper, NULL::integer FROM accounts_knownshopper
 WHERE current AND shopper = ANY(%(shoppers)s::uuid[])
   AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'email'
 UNION ALL
-SELECT shopper, shopper, 0 FROM accounts_accesscodeuse
+SELECT shopper, shopper, NULL::integer FROM accounts_accesscodeuse
 WHERE sale = %(sale)s AND shopper = ANY(%(shoppers)s::uuid[])
   AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) = 'code'
+UNION ALL
+SELECT present.shopper, own.shopper, (
+    SELECT coalesce(sum({CLAIMED}), 0)::integer FROM orders_order
+    WHERE sale_id = %(sale)s AND {HAS_CLAIM} AND shopper IN (
+        SELECT theirs.shopper FROM accounts_knownshopper theirs WHERE theirs.person_id = own.person_id
+    )
+) FROM accounts_knownshopper own
+JOIN accounts_knownshopper present ON present.person_id = own.person_id AND present.current
+WHERE own.shopper = ANY(%(shoppers)s::uuid[])
+  AND EXISTS (SELECT FROM accounts_knownshopper former
+              WHERE former.person_id = own.person_id AND NOT former.current)
+  AND (SELECT entrants FROM inventory_sale WHERE id = %(sale)s) <> ''
 """  # noqa: S608  # a constant
 
 
@@ -119,8 +133,9 @@ def read_locked_sale(sale: int, rows: Rows) -> Sale:
 
 def look_up_statement(sale: int, entries: list[Entry]) -> Statement:
     """The statement whose rows are (purchase, None, 0) for each entry that is an order already,
-    (None, shopper, units) for each shopper of the entries who owns units, or waits for them, and
-    (shopper, shopper, 0) for each who has proven what the sale asks for."""
+    (None, shopper, units) for each shopper of the entries who owns units, or waits for them,
+    (shopper, shopper, None) for each who has proven what the sale asks for, and (present, shopper, units)
+    for each whose person has several ids: the present one, and the units of all."""
     asked = {
         "sale": sale,
         "purchases": array_of({entry.purchase.hex for entry in entries}),
@@ -135,8 +150,23 @@ def mark_unproven(sale: Sale, entries: list[Entry], rows: Rows) -> list[Entry]:
     reason = _LACKING.get(sale.entrants)
     if reason is None:
         return entries
-    proven = {shopper for purchase, shopper, _ in rows if purchase == shopper}
+    proven = {shopper for _, shopper, units in rows if units is None}
     return [e if e.shopper in proven else replace(e, lacks=reason) for e in entries]
+
+
+def name_people(entries: list[Entry], rows: Rows) -> tuple[list[Entry], dict[UUID, int]]:
+    """The entries, those of people with several ids under their present one, and the units that these
+    people have claimed. A guest may have bought and signed in since, and then is two shoppers of the gate.
+    `rows` are those of `look_up_statement`."""
+    people = {
+        shopper: (present, units)
+        for present, shopper, units in rows
+        if present and shopper and units is not None
+    }
+    if not people:
+        return entries, {}
+    named = [replace(e, person=people[e.shopper][0]) if e.shopper in people else e for e in entries]
+    return named, dict(people.values())
 
 
 def place_of(sale: Sale, nth: int) -> int | None:

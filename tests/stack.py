@@ -23,6 +23,7 @@ FAR = 30.0  # seconds; far more than anything takes
 DEADLINE = deadlines.seconds(FAR)
 
 T = TypeVar("T")
+OpenBrowser = Callable[[], httpx.Client]
 
 # Not quiet: a test looks for secrets in what Celery says at its start.
 WORKER = [sys.executable, *(word for word in queues.WORKER if word != "--quiet")]
@@ -107,6 +108,22 @@ class Web(Process):
                 yield web
             finally:
                 web.stop()
+
+    @contextlib.contextmanager
+    def browsers(self) -> Iterator[OpenBrowser]:
+        """Open browsers without scripts, as many as a test asks for: each keeps its cookies."""
+        with contextlib.ExitStack() as opened:
+
+            def open_one() -> httpx.Client:
+                client = httpx.Client(
+                    base_url=self.url,
+                    timeout=deadlines.seconds(15),
+                    follow_redirects=True,
+                    headers={"Accept": "text/html"},
+                )
+                return opened.enter_context(client)
+
+            yield open_one
 
     def ready(self) -> bool:
         """Whether it serves and reaches its servers. Many tests have no worker, without which `/readyz`

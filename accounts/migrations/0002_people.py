@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
                 ("sealed", models.TextField(editable=False)),
                 ("language", models.CharField(editable=False, max_length=10)),
+                ("key", models.BigIntegerField(editable=False)),
                 ("tries", models.PositiveSmallIntegerField(default=0, editable=False)),
                 ("expires_at", models.DateTimeField(editable=False)),
                 ("due", models.DateTimeField(editable=False, null=True)),
@@ -84,6 +85,7 @@ class Migration(migrations.Migration):
                 ),
                 ("sale", models.PositiveBigIntegerField(editable=False)),
                 ("shopper", models.UUIDField(editable=False)),
+                ("again", models.BooleanField(default=False, editable=False)),
                 ("at", models.DateTimeField(auto_now_add=True)),
                 (
                     "code",
@@ -97,7 +99,7 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("sale", "shopper"), name="one_code_of_a_shopper"
+                        fields=("sale", "shopper", "code"), name="one_use_of_a_code"
                     )
                 ],
             },

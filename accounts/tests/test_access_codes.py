@@ -87,12 +87,51 @@ def test_a_person_uses_a_code_on_all_their_devices(sale: int) -> None:
     assert access_codes.redeem(code, sale, phone) == Opened(None)
 
 
+def test_a_person_with_two_ids_uses_a_code_once(sale: int) -> None:
+    """The second use is left for somebody else, and no third one."""
+    [code] = access_codes.generate(1, [sale], shoppers=2)
+    phone, laptop = new_shopper(), new_shopper()
+    anna = f"anna-{uuid4().hex}@shop.example"
+    people.sign_in(anna, phone)
+    access_codes.redeem(code, sale, laptop)
+    people.sign_in(anna, laptop)
+    access_codes.redeem(code, sale, phone)
+    assert access_codes.list_codes(sale)[0].used == 1
+    found = [access_codes.redeem(code, sale, new_shopper()) for _ in range(2)]
+    assert found == [Opened(None), Refusal.USED]
+
+
+def test_two_guests_who_turn_out_to_be_one_person_have_used_a_code_twice(sale: int) -> None:
+    """Both may have bought by it: no use becomes free when ids become one person's."""
+    [code] = access_codes.generate(1, [sale], shoppers=2)
+    guests = [new_shopper(), new_shopper()]
+    anna = f"anna-{uuid4().hex}@shop.example"
+    for guest in guests:
+        access_codes.redeem(code, sale, guest)
+    for guest in guests:
+        people.sign_in(anna, guest)
+    assert access_codes.redeem(code, sale, guests[0]) == Opened(None)
+    assert access_codes.redeem(code, sale, new_shopper()) is Refusal.USED
+
+
 def test_another_code_does_not_free_the_first(sale: int) -> None:
     first, second = access_codes.generate(2, [sale])
     anna = new_shopper()
     access_codes.redeem(first, sale, anna)
     access_codes.redeem(second, sale, anna)
     assert access_codes.redeem(first, sale, new_shopper()) is Refusal.USED
+
+
+def test_a_second_code_of_a_shopper_is_used_too(sale: int) -> None:
+    """It may open the sale earlier than the first, for as many as it is for and not for all of these."""
+    late = timezone.now() + timedelta(hours=1)
+    [early] = access_codes.generate(1, [sale])
+    found = []
+    for code in access_codes.generate(3, [sale], opens_at=late):
+        shopper = new_shopper()
+        assert access_codes.redeem(code, sale, shopper) == Opened(late)
+        found.append(access_codes.redeem(early, sale, shopper))
+    assert found == [Opened(None), Refusal.USED, Refusal.USED]
 
 
 def test_signing_in_does_not_free_a_code(sale: int) -> None:

@@ -134,6 +134,30 @@ def test_a_code_survives_a_change_of_keys(keys: Settings) -> None:
     assert sign_in.redeem(asked, mailed) == ANNA
 
 
+def test_a_key_that_was_replaced_makes_no_code(keys: Settings) -> None:
+    """Who knows it could sign in as anybody, as long as orders' links need it."""
+    asked, replaced = uuid4(), configured.SECRET_KEY
+    forged = code_of(asked)
+    keys.SECRET_KEY, keys.SECRET_KEY_FALLBACKS = "another key", [replaced]
+    forget_keys()
+    SignInCode.objects.filter(pk=sign_in.ask(ANNA, "en")).update(id=asked)
+    assert sign_in.redeem(asked, forged) is None
+    assert sign_in.redeem(asked, code_of(asked)) == ANNA
+
+
+def test_the_key_of_the_worker_that_mails_it_makes_the_code(keys: Settings) -> None:
+    """While a key is changed, web processes and workers may have different ones."""
+    asked, web = sign_in.ask(ANNA, "en"), configured.SECRET_KEY
+    keys.SECRET_KEY, keys.SECRET_KEY_FALLBACKS = "another key", []
+    forget_keys()
+    mail = sign_in.take_mail()
+    assert mail
+    mailed = mail.code
+    keys.SECRET_KEY, keys.SECRET_KEY_FALLBACKS = web, ["another key"]
+    forget_keys()
+    assert sign_in.redeem(asked, mailed) == ANNA
+
+
 def test_a_mail_that_was_not_finished_is_sent_again() -> None:
     asked = sign_in.ask(ANNA, "en")
     mail = sign_in.take_mail()

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.contrib.admin.options import ShowFacets
-from django.db.models import Count, QuerySet, TextField
+from django.db.models import Count, Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 
@@ -51,7 +51,7 @@ class AccessCodeAdmin(ReadOnly):
         codes: QuerySet[AccessCode] = super().get_queryset(request)
         return codes.annotate(
             sale_slugs=RawSQL(_SALES, (), output_field=TextField()),  # noqa: S611  # a constant
-            times_used=Count("uses"),
+            times_used=Count("uses", filter=Q(uses__again=False)),
         )
 
     def get_search_results(

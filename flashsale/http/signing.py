@@ -37,7 +37,13 @@ def encryption_keys(purpose: str) -> list[bytes]:
 
 def key_number() -> int:
     """A fingerprint of the signing key that does not reveal it. Less than 2**48: a float holds it."""
-    return int.from_bytes(_derive(settings.SECRET_KEY, "name")[:6], "big")
+    return key_numbers()[0]
+
+
+def key_numbers() -> list[int]:
+    """Those of the signing key and of each fallback key, in the order of `sign_with_each`."""
+    secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [int.from_bytes(_derive(secret, "name")[:6], "big") for secret in secrets]
 
 
 def sign(purpose: str, message: bytes) -> bytes:

@@ -70,7 +70,8 @@ class Entry:
     units. `shown` is the digest of the variant as the form showed it (`inventory/shown.py`), in hex;
     "" from a web process of version 0.1.0. `network` is the keyed hash of the click's network
     (`orders/networks.py`), in hex; "" in a sale without a hold. `lacks` is the reason for which settlement
-    rejects it whatever is in stock; "" in the line."""
+    rejects it whatever is in stock; "" in the line. `person` is the present id of the shopper's person, if
+    settlement has to count for all ids of theirs; None in the line."""
 
     id: str
     purchase: UUID
@@ -81,6 +82,12 @@ class Entry:
     shown: str = ""
     network: str = ""
     lacks: str = ""
+    person: UUID | None = None
+
+    @property
+    def buyer(self) -> UUID:
+        """Under whose id units count against the limit."""
+        return self.person or self.shopper
 
     @classmethod
     def parse(cls, entry_id: str, fields: dict[str, str]) -> "Entry":

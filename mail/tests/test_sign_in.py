@@ -1,7 +1,7 @@
 """`/sign-in/`: a code by mail proves an address, and the browser is that person's from then on."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import httpx
@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from pytest_django import Settings
 
+from accounts import access_codes
 from accounts.models import KnownShopper, SignInCode
 from accounts.sign_in import Mail
 from conftest import MakeSale
@@ -23,13 +24,10 @@ from mail.tests.smtp_server import MailServer
 from mail.tests.test_sending import parts
 from orders.models import Order
 from orders.settlement import settle
-from tests import deadlines
 from tests.cast import JSON, skus
-from tests.stack import Web
+from tests.stack import OpenBrowser, Web
 
 ASK, CODE = "/sign-in/", "/sign-in/code/"
-HTML = {"Accept": "text/html"}
-Open = Callable[[], httpx.Client]
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +45,15 @@ def web(disposable: str) -> Iterator[Web]:
 
 
 @pytest.fixture
-def open_browser(web: Web) -> Iterator[Open]:
+def open_browser(web: Web) -> Iterator[OpenBrowser]:
     cache.clear()  # of the counts of other tests
     SignInCode.objects.all().delete()
-    opened: list[httpx.Client] = []
-
-    def make() -> httpx.Client:
-        client = httpx.Client(
-            base_url=web.url, timeout=deadlines.seconds(15), follow_redirects=True, headers=HTML
-        )
-        opened.append(client)
-        return client
-
-    yield make
-    for client in opened:
-        client.close()
+    with web.browsers() as opening:
+        yield opening
 
 
 @pytest.fixture
-def browser(open_browser: Open) -> httpx.Client:
+def browser(open_browser: OpenBrowser) -> httpx.Client:
     return open_browser()
 
 
@@ -179,7 +167,7 @@ def test_codes_cannot_be_guessed(browser: httpx.Client, server: MailServer, emai
 
 
 def test_a_code_of_another_browser_is_worth_nothing(
-    open_browser: Open, server: MailServer, email: str
+    open_browser: OpenBrowser, server: MailServer, email: str
 ) -> None:
     """Who sees the code on a screen, or is told it, has not asked for it."""
     anna, thief = open_browser(), open_browser()
@@ -214,7 +202,7 @@ def test_a_code_cannot_be_replayed(browser: httpx.Client, server: MailServer, em
 
 
 def test_it_answers_the_same_whether_the_address_is_known_or_not(
-    open_browser: Open, server: MailServer, email: str
+    open_browser: OpenBrowser, server: MailServer, email: str
 ) -> None:
     sign_in(open_browser(), server, email)
     known, unknown = (
@@ -322,7 +310,7 @@ def test_what_a_guest_has_bought_stays_theirs(
 
 
 def test_a_second_device_shows_the_orders_of_both(
-    open_browser: Open, server: MailServer, email: str, make_sale: MakeSale
+    open_browser: OpenBrowser, server: MailServer, email: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale(limit=1)
     phone, laptop = open_browser(), open_browser()
@@ -344,8 +332,27 @@ def test_a_second_device_shows_the_orders_of_both(
     assert [buy(each, sale).json()["reason"] for each in (phone, laptop)] == ["limit", "limit"]
 
 
+def test_a_code_that_bought_for_a_guest_buys_no_more_after_signing_in(
+    open_browser: OpenBrowser, server: MailServer, email: str, make_sale: MakeSale
+) -> None:
+    sale = make_sale(limit=1, entrants="code")
+    [code] = access_codes.generate(1, [sale.pk])
+    phone, laptop = open_browser(), open_browser()
+    sign_in(phone, server, email)
+    submit(laptop, f"/sales/{sale.slug}/code/", code=code)
+    assert buy(laptop, sale).status_code == 202
+    settle(sale.pk)
+    sign_in(laptop, server, email)  # it has the phone's id now
+    assert buy(laptop, sale).json()["error"] == "no_code"
+    submit(laptop, f"/sales/{sale.slug}/code/", code=code)
+    purchase = buy(laptop, sale).json()["purchase"]
+    settle(sale.pk)
+    decided = laptop.get(f"/orders/{purchase}/", headers=JSON).json()
+    assert (decided["status"], decided["reason"]) == ("rejected", "limit")
+
+
 def test_a_hold_of_the_second_device_is_given_back_on_it(
-    open_browser: Open, server: MailServer, email: str, make_sale: MakeSale
+    open_browser: OpenBrowser, server: MailServer, email: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale(hold=10)
     phone, laptop = open_browser(), open_browser()
@@ -361,7 +368,7 @@ def test_a_hold_of_the_second_device_is_given_back_on_it(
 
 
 def test_somebody_elses_id_brings_nothing(
-    open_browser: Open, server: MailServer, email: str, make_sale: MakeSale
+    open_browser: OpenBrowser, server: MailServer, email: str, make_sale: MakeSale
 ) -> None:
     """Two people share a browser, one after the other."""
     sale = make_sale()
@@ -396,7 +403,7 @@ def test_signing_out_leaves_nothing_in_the_browser(
 
 
 def test_signing_in_and_out_again_does_not_crowd_out_earlier_orders(
-    open_browser: Open, server: MailServer, email: str, make_sale: MakeSale
+    open_browser: OpenBrowser, server: MailServer, email: str, make_sale: MakeSale
 ) -> None:
     sale = make_sale()
     sign_in(open_browser(), server, email)

@@ -4,6 +4,7 @@ A file for each thing that is examined, and `findings.py`, which runs the checks
 """
 
 from ops.doctor import (
+    access_codes,
     clocks,
     configuration,
     contacts,
@@ -30,7 +31,11 @@ GROUPS: Groups = {
     "channel layer": (redis_servers.check_channel_layer,),
     "clocks": (clocks.check_clocks,),
     "processes": processes.CHECKS,
-    "sales": (*sales.CHECKS, network_bounds.check_network_bounds),
+    "sales": (
+        *sales.CHECKS,
+        network_bounds.check_network_bounds,
+        access_codes.check_access_codes,
+    ),
     "mail": mail_server.CHECKS,
     "names": names.CHECKS,
     "contacts": contacts.CHECKS,

@@ -7,6 +7,8 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from accounts import access_codes
+from conftest import MakeSale
 from inventory.models import Sale
 from orders.entry_warnings import warn_of_entry
 
@@ -64,6 +66,14 @@ def test_an_address_that_nobody_can_verify_is_asked_about(settings: Settings) ->
     assert "nobody can verify one" in " ".join(of(entrants="email"))
     settings.MAIL_IS_SENT = True
     assert of(entrants="email") == []
+
+
+def test_a_sale_by_codes_that_has_none_is_asked_about(make_sale: MakeSale) -> None:
+    sale, other = make_sale(live=False, entrants="code"), make_sale(live=False, entrants="code")
+    access_codes.generate(1, [other.pk])
+    [said] = warn_of_entry(sale)
+    assert "the sale has no codes: nobody can" in said
+    assert warn_of_entry(other) == []
 
 
 @pytest.mark.parametrize(("per_address", "odd"), [(0, False), (1, True), (2, False)])

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
@@ -14,12 +14,8 @@ from accounts import access_codes
 from conftest import MakeSale
 from inventory.models import Sale
 from orders.settlement import settle
-from tests import deadlines
 from tests.cast import JSON, skus
-from tests.stack import Web
-
-HTML = {"Accept": "text/html"}
-Open = Callable[[], httpx.Client]
+from tests.stack import OpenBrowser, Web
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +25,14 @@ def web() -> Iterator[Web]:
 
 
 @pytest.fixture
-def open_browser(web: Web) -> Iterator[Open]:
+def open_browser(web: Web) -> Iterator[OpenBrowser]:
     cache.clear()  # of the counts of other tests
-    opened: list[httpx.Client] = []
-
-    def make() -> httpx.Client:
-        client = httpx.Client(
-            base_url=web.url, timeout=deadlines.seconds(15), follow_redirects=True, headers=HTML
-        )
-        opened.append(client)
-        return client
-
-    yield make
-    for client in opened:
-        client.close()
+    with web.browsers() as opening:
+        yield opening
 
 
 @pytest.fixture
-def browser(open_browser: Open) -> httpx.Client:
+def browser(open_browser: OpenBrowser) -> httpx.Client:
     return open_browser()
 
 
@@ -103,7 +89,7 @@ def test_a_link_fills_the_form_in_and_uses_nothing_up(browser: httpx.Client, sal
     assert "<script>" not in odd
 
 
-def test_a_code_in_a_second_browser_is_used_up(open_browser: Open, sale: Sale) -> None:
+def test_a_code_in_a_second_browser_is_used_up(open_browser: OpenBrowser, sale: Sale) -> None:
     [code] = access_codes.generate(1, [sale.pk])
     submit(open_browser(), sale, code)
     other = open_browser()
@@ -138,7 +124,9 @@ def test_codes_cannot_be_guessed_for_long(browser: httpx.Client, sale: Sale) -> 
     assert 0 < int(refused.headers["retry-after"]) <= 3600
 
 
-def test_an_early_code_opens_the_sale_before_the_others(open_browser: Open, sale: Sale) -> None:
+def test_an_early_code_opens_the_sale_before_the_others(
+    open_browser: OpenBrowser, sale: Sale
+) -> None:
     [early] = access_codes.generate(1, [sale.pk])
     [later] = access_codes.generate(1, [sale.pk], opens_at=timezone.now() + timedelta(hours=1))
     first, second = open_browser(), open_browser()
