@@ -21,6 +21,7 @@ from orders import outcomes
 from orders.allotment import given_by
 from orders.changes import DoneBefore, change_unreplicated, lock_variants
 from orders.models import Draw, Order
+from orders.outbox import Event
 from orders.outcomes import Outcome, Waiting
 
 BATCH = 4000  # orders in a transaction: others wait for its locks some 0.2 s
@@ -67,7 +68,7 @@ def allot(sale_id: int) -> bool:
         all_decided = draw.allotted == last
         outcomes.prefer_indexes()
         batch = _choose_rest(sale, variants) if all_decided else _choose_winners(sale, draw, last)
-        outcomes.write(sale, batch)
+        outcomes.write(sale, batch, Event.DRAWN)
         done = all_decided and not batch
         if done:
             sale.draw = Sale.Draw.DONE
