@@ -38,6 +38,10 @@ class Person(models.Model):
     # Keyed hashes: of the form that all spellings of the address share, and of the mailbox itself.
     email_key = models.CharField(max_length=64, unique=True, editable=False)
     address_key = models.CharField(max_length=64, editable=False)
+    # The address as it was typed last, encrypted under SECRET_KEY, and the language of that page: who is
+    # given a unit while away has been at no checkout yet, and is mailed there.
+    sealed = models.TextField(blank=True, editable=False)
+    language = models.CharField(max_length=10, blank=True, editable=False)
     since = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

@@ -4,17 +4,21 @@ A person has one present id, on all devices on which they are signed in, so that
 for the person. Ids that a browser had before it signed in on a second device stay theirs, too.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from accounts.contacts import canonical_email
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from accounts.contacts import Unreadable, canonical_email
 from accounts.models import KnownShopper, Person
 from flashsale.database import bounded_transaction, require_transaction
 from flashsale.http import signing
 from flashsale.http.shoppers import new_shopper
 
 _PERSON, _ADDRESS = "person", "person-address"
+_SEALED = "person-mail"
 
 # Where an address with a `+tag` surely is a mailbox of the one without: their documentation says so.
 # Elsewhere it may be somebody else's.
@@ -44,11 +48,18 @@ class SignedIn(NamedTuple):
     former: tuple[UUID, ...]
 
 
+class Address(NamedTuple):
+    """Where a person reads mail. `language` is that of the page on which they signed in last."""
+
+    email: str
+    language: str
+
+
 class OtherSpelling(Exception):
     """The person has signed in with another spelling of the address, which may be another mailbox."""
 
 
-def sign_in(email: str, browser: UUID | None) -> SignedIn:
+def sign_in(email: str, browser: UUID | None, language: str = "") -> SignedIn:
     """Sign the owner of a verified address in, in a browser that has the id `browser` so far.
 
     At the first sign-in that id becomes the person's, later it becomes a former one of theirs, unless it
@@ -56,6 +67,7 @@ def sign_in(email: str, browser: UUID | None) -> SignedIn:
     """
     with bounded_transaction():
         person = _find_person(email)
+        _save_address(person, email, language)
         present = _present_of(person) or _begin(person, browser)
         if browser and browser != present:
             _claim(person, browser, current=False)
@@ -74,6 +86,22 @@ def ids_of_same(shopper: UUID) -> set[UUID]:
     """All ids of the person whose id this is, present or former, and the id itself."""
     theirs = KnownShopper.objects.filter(person__shoppers__shopper=shopper)
     return {shopper, *theirs.values_list("shopper", flat=True)}
+
+
+def find_address(shopper: UUID) -> Address | None:
+    """The address of the person whose id this is or was; None if it is of no person. Raises Unreadable
+    and django.db.DatabaseError."""
+    person = Person.objects.filter(shoppers__shopper=shopper).first()
+    if person is None or not person.sealed:
+        return None
+    try:
+        email = _fernet().decrypt(person.sealed).decode()
+    except InvalidToken:
+        raise Unreadable(
+            "A signed-in address is encrypted under another SECRET_KEY. "
+            "Put that key into SECRET_KEY_FALLBACKS."
+        ) from None
+    return Address(email, person.language)
 
 
 def forget(email: str) -> bool:
@@ -114,6 +142,18 @@ def _find_person(email: str) -> Person:
         person.email_key, person.address_key = keys[0], _address_key(email)
         person.save(update_fields=["email_key", "address_key"])
     return person
+
+
+def _save_address(person: Person, email: str, language: str) -> None:
+    person.sealed, person.language = _fernet().encrypt(email.encode()).decode(), language
+    person.save(update_fields=["sealed", "language"])
+
+
+def _fernet() -> MultiFernet:
+    """Encrypts under SECRET_KEY, also where a shop has no CONTACT_KEYS: a copy of the database does not
+    tell who has signed in."""
+    keys = signing.encryption_keys(_SEALED)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
 def _keys(purpose: str, text: str) -> Sequence[str]:

@@ -59,17 +59,31 @@ def write(row: OutboxRow, order: Order, contact: Contact) -> Letter | None:
     return _WRITERS[Event(row.event)](order, contact)
 
 
+def _write_drawn(order: Order, contact: Contact) -> Letter | None:
+    sentence = _("Lots have decided, and you were drawn! %(what)s is held for you until %(until)s.")
+    return _write_held(order, _("You were drawn: %(what)s"), sentence, _to_order(order))
+
+
+def _write_served(order: Order, contact: Contact) -> Letter | None:
+    sentence = _("Units came back, and it is your turn: %(what)s is held for you until %(until)s.")
+    return _write_held(order, _("It is your turn: %(what)s"), sentence, _to_order(order))
+
+
 def _write_secured(order: Order, contact: Contact) -> Letter | None:
+    sentence = _("%(what)s is held for you until %(until)s.")
+    return _write_held(order, _("Held for you: %(what)s"), sentence)
+
+
+def _write_held(order: Order, subject: str, sentence: str, *more: Link) -> Letter | None:
     if not _is_held(order):
         return None
     return Letter(
-        _("Held for you: %(what)s") % {"what": _what(order)},
+        subject % {"what": _what(order)},
         [
-            _("%(what)s is held for you until %(until)s.")
-            % {"what": _what(order), "until": _until(order)},
+            sentence % {"what": _what(order), "until": _until(order)},
             _("Complete your order before then. Otherwise others can buy it."),
         ],
-        [_to_checkout(order)],
+        [_to_checkout(order), *more],
         _summary(order),
         [_about_links()],
     )
@@ -184,6 +198,8 @@ def _write_found(order: Order, contact: Contact) -> Letter | None:
 
 
 _WRITERS: dict[OutboxRow.Event, Callable[[Order, Contact], Letter | None]] = {
+    Event.DRAWN: _write_drawn,
+    Event.SERVED: _write_served,
     Event.SECURED: _write_secured,
     Event.EXPIRING: _write_expiring,
     Event.EXPIRED: _write_expired,

@@ -15,8 +15,8 @@ from django.core.mail import EmailMessage, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils import timezone, translation
 
-from accounts import contacts
-from accounts.contacts import Contact
+from accounts import contacts, people
+from accounts.contacts import Contact, Details
 from accounts.sign_in import Mail
 from flashsale.compiled import Compiled, Given
 from flashsale.observe import telemetry
@@ -35,6 +35,8 @@ _SHORT_HOLD = timedelta(minutes=5)  # not worth a warning: its first mail has ha
 _LOOK_FOR_EXPIRING_EVERY = 5.0  # seconds
 _ROUND = 20.0  # seconds for which one connection to the server is used
 _FIRST_PAUSE, _LONGEST_PAUSE = 5.0, 60.0  # seconds without a try while the server is away
+
+_BEFORE_CHECKOUT = (Event.DRAWN, Event.SERVED)
 
 _ORDER = Compiled(Order, lambda: Order.objects.select_related("sale").filter(pk=Given("order")))
 
@@ -133,15 +135,29 @@ def _handle(row: OutboxRow, server: _Server) -> bool:
         _finish(row, Outcome.FAILED, f"given up after {GIVEN_UP_AFTER.days} days; {row.problem}")
         return True
     try:
-        contact = contacts.read(row.order_id)
+        contact = _find_contact(row)
     except contacts.Unreadable as error:
         outbox.postpone(row, str(error))
         return True
-    message = _write(row, contact) if contact and contact.details.email else None
+    message = _write(row, contact) if contact else None
     if message is None:
         _finish(row, Outcome.NOT_NEEDED)
         return True
     return _send(row, message, server)
+
+
+def _find_contact(row: OutboxRow) -> Contact | None:
+    """The order's contact; before its checkout, the address with which its shopper has signed in. None if
+    no address is known, or the contact was erased."""
+    contact = contacts.read(row.order_id)
+    if contact and contact.details.email:
+        return contact
+    if row.event not in _BEFORE_CHECKOUT or contacts.is_erased(row.order_id):
+        return None
+    address = people.find_address(_ORDER.get(order=row.order_id).shopper)
+    if address is None:
+        return None
+    return Contact(row.order_id, Details(email=address.email), address.language, None)
 
 
 def _write(row: OutboxRow, contact: Contact) -> EmailMessage | None:

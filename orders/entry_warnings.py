@@ -29,8 +29,9 @@ def _warn_of_draw(sale: Sale) -> list[str]:
         return []
     after = sale.draw_at - sale.opens_at
     soon = f"Lots are drawn {after.total_seconds():g} s after the opening: who is slow is left out."
+    who = "winners who have not signed in" if sale.has_checkout else "winners"
     untold = (
-        "Lots decide, and no checkout asks for an e-mail address: winners read it only on the sale's page,"
+        f"Lots decide, and no checkout asks for an e-mail address: {who} read it only on the sale's page,"
         " in the browser with which they entered."
     )
     short = (
@@ -38,7 +39,7 @@ def _warn_of_draw(sale: Sale) -> list[str]:
         " page open. A longer hold lets them come back."
     )
     many = "Anyone may enter, without a bound per network: one person with many browsers enters many times."
-    tells = sale.has_checkout and sale.ask
+    tells = sale.has_checkout and (sale.ask or sale.entrants == Sale.Entrants.EMAIL)
     leaves = sale.has_checkout and after > _LATER and sale.hold_minutes < _SHORT
     return [
         soon if after < _SOON else "",

@@ -185,6 +185,8 @@ class OutboxRow(models.Model):
         REFUND = "refund"
 
     class Event(models.TextChoices):
+        DRAWN = "drawn"  # a draw gave it a hold
+        SERVED = "served"  # standby gave it a hold
         SECURED = "secured"  # the contact is known: yours until a time
         EXPIRING = "expiring"
         EXPIRED = "expired"

@@ -29,6 +29,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 5, 900  # seconds until a row is tried again
 _FAILURES_SHOWN = timedelta(days=1)
 
 _CONSUMERS: dict[Event, tuple[Consumer, ...]] = {
+    Event.DRAWN: (Consumer.MAIL,),
+    Event.SERVED: (Consumer.MAIL,),
     Event.SECURED: (Consumer.MAIL,),
     Event.EXPIRING: (Consumer.MAIL,),
     Event.EXPIRED: (Consumer.MAIL,),

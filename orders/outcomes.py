@@ -16,6 +16,7 @@ from flashsale.database import require_transaction
 from flashsale.observe import logs
 from inventory import stock
 from inventory.models import Sale
+from orders import outbox
 from orders.allotment import add_waiting
 from orders.changes import NotReplicated, replicate_change
 from orders.models import Order
@@ -66,12 +67,12 @@ def prefer_indexes() -> None:
         )
 
 
-def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
+def write(sale: Sale, outcomes: Collection[Outcome], held: outbox.Event) -> None:
     """Write a batch of outcomes in the locked sale's new version: orders, stock, ledger and counts.
 
     The caller has locked the variants too, has read the orders under these locks, and saves the sale.
-    Nothing is put into the outbox: of holds and rejections mail and payments are not told, and without a
-    hold there is no checkout.
+    The outbox tells of holds by the event `held`: their shoppers have not clicked just now, and may look
+    at no page. It tells of nothing else: without a hold there is nothing to do before a time.
     """
     require_transaction()
     if not outcomes:
@@ -97,6 +98,8 @@ def write(sale: Sale, outcomes: Collection[Outcome]) -> None:
             raise RuntimeError(
                 f"sale {sale.pk}: an order waits no longer, although its sale was locked"
             )
+    if holds := [each.order.order for each in given if each.status == Order.Status.HELD]:
+        outbox.tell(holds, held)
     count(sale, outcomes)
 
 

@@ -19,6 +19,7 @@ from orders import outcomes
 from orders.allotment import given_by
 from orders.changes import DoneBefore, change_unreplicated, lock_variants
 from orders.models import Order
+from orders.outbox import Event
 from orders.outcomes import Outcome, Waiting
 
 BATCH = 2000  # orders in a transaction: others wait for its locks some 0.1 s
@@ -117,7 +118,7 @@ def _serve_batch(sale_id: int) -> int:
         batch = _decide(sale, variants)
         if not batch:
             raise DoneBefore
-        outcomes.write(sale, batch)
+        outcomes.write(sale, batch, Event.SERVED)
         written = batch
     if written:
         outcomes.replicate(sale_id, written)

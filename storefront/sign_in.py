@@ -148,7 +148,7 @@ def _redeem(
     if email is None:
         count_form(request, wrong)
         return None
-    person = people.sign_in(email, browser)
+    person = people.sign_in(email, browser, get_language() or "")
     return person._replace(former=former_for_cookie(person.former))
 
 

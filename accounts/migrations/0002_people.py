@@ -23,6 +23,8 @@ class Migration(migrations.Migration):
                 ),
                 ("email_key", models.CharField(editable=False, max_length=64, unique=True)),
                 ("address_key", models.CharField(editable=False, max_length=64)),
+                ("sealed", models.TextField(blank=True, editable=False)),
+                ("language", models.CharField(blank=True, editable=False, max_length=10)),
                 ("since", models.DateTimeField(auto_now_add=True)),
             ],
         ),

@@ -11,6 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
 from accounts import people
+from accounts.contacts import Unreadable
 from accounts.models import KnownShopper, Person
 from flashsale.http.shoppers import new_shopper
 from flashsale.http.tests.test_shoppers import forget_keys
@@ -36,6 +37,27 @@ def test_a_browser_without_an_id_gets_one(email: str) -> None:
     first = people.sign_in(email, None)
     assert first.former == ()
     assert people.sign_in(email, None) == first
+
+
+def test_the_address_is_kept_as_it_was_typed_last_and_forgotten_on_request(email: str) -> None:
+    phone, laptop = new_shopper(), new_shopper()
+    people.sign_in(email, phone, "en")
+    people.sign_in(email.title(), laptop, "de")
+    for each in (phone, laptop):
+        assert people.find_address(each) == (email.title(), "de")
+    assert people.find_address(new_shopper()) is None
+    people.forget(email)
+    assert people.find_address(phone) is None
+
+
+def test_the_address_is_read_by_the_key_that_encrypted_it(email: str, keys: Settings) -> None:
+    shopper = people.sign_in(email, None).shopper
+    keys.SECRET_KEY, keys.SECRET_KEY_FALLBACKS = "another key", [configured.SECRET_KEY]
+    assert people.find_address(shopper) == (email, "")
+    keys.SECRET_KEY_FALLBACKS = []
+    with pytest.raises(Unreadable, match="SECRET_KEY_FALLBACKS") as why:
+        people.find_address(shopper)
+    assert email not in str(why.value)
 
 
 def test_a_second_device_gets_the_id_and_brings_its_own(email: str) -> None:
@@ -105,7 +127,7 @@ def test_a_tag_that_may_be_another_mailbox_is_no_way_in(email: str) -> None:
     assert people.sign_in(email, None) == first
 
 
-def test_no_address_is_kept(email: str) -> None:
+def test_no_address_can_be_read_in_the_database(email: str) -> None:
     people.sign_in(email, None)
     with connection.cursor() as cursor:
         cursor.execute("SELECT p::text FROM accounts_person p")

@@ -225,7 +225,10 @@ def test_a_parcel_can_be_followed(
     assert (url in text) == shown
 
 
-@pytest.mark.parametrize("event", [Event.SECURED, Event.EXPIRING, Event.EXPIRED, Event.CONFIRMED])
+@pytest.mark.parametrize(
+    "event",
+    [Event.DRAWN, Event.SERVED, Event.SECURED, Event.EXPIRING, Event.EXPIRED, Event.CONFIRMED],
+)
 def test_what_is_not_true_any_more_is_not_sent(
     make_order: MakeOrder, server: MailServer, event: Event
 ) -> None:

@@ -22,6 +22,7 @@ from orders import outcomes
 from orders.allotment import given_by
 from orders.changes import DoneBefore, change_unreplicated, lock_variants
 from orders.models import Draw, Order
+from orders.outbox import Event
 from orders.outcomes import Outcome, Waiting
 
 BATCH = 4000  # orders in a transaction: others wait for its locks some 0.2 s
@@ -112,7 +113,7 @@ def _write_winners(sale: Sale, draw: Draw) -> list[Outcome]:
     _ahead[sale.pk] = ahead._replace(after=draw.allotted)
     orders = [Waiting(*row) for row in _read(_WINNERS, {"entries": list(won)})]
     batch = [Outcome(order, given_by(sale), place=won[order.order]) for order in orders]
-    outcomes.write(sale, batch)
+    outcomes.write(sale, batch, Event.DRAWN)
     return batch
 
 

@@ -227,6 +227,25 @@ class Migration(migrations.Migration):
                 max_length=9,
             ),
         ),
+        migrations.AlterField(
+            model_name="outboxrow",
+            name="event",
+            field=models.CharField(
+                choices=[
+                    ("drawn", "Drawn"),
+                    ("served", "Served"),
+                    ("secured", "Secured"),
+                    ("expiring", "Expiring"),
+                    ("expired", "Expired"),
+                    ("confirmed", "Confirmed"),
+                    ("cancelled", "Cancelled"),
+                    ("refunded", "Refunded"),
+                    ("shipped", "Shipped"),
+                    ("found", "Found"),
+                ],
+                max_length=9,
+            ),
+        ),
         migrations.AddIndex(
             model_name="order",
             index=models.Index(

@@ -56,6 +56,11 @@ def test_a_draw_of_people_with_an_address_needs_no_bound(settings: Settings) -> 
     assert drawn(30, per_address=0, entrants="email") == []
 
 
+def test_winners_with_an_address_need_no_checkout_that_asks_for_it(settings: Settings) -> None:
+    settings.MAIL_IS_SENT = True
+    assert drawn(30, ask="", entrants="email") == []
+
+
 def test_standby_where_nothing_is_held_is_asked_about() -> None:
     [said] = of(standby=True)
     assert said.startswith("Standby is on, and nothing is held")

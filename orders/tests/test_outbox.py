@@ -1,7 +1,7 @@
 """The outbox: what happened to an order is told in the transaction in which it happened, and taken once."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,10 +13,18 @@ from django.utils import timezone
 from conftest import MakeSale
 from inventory import stock
 from inventory.models import Sale
-from orders import cancellation, caretaker, confirmation, outbox, sale_lifecycle, settlement
+from orders import (
+    cancellation,
+    caretaker,
+    confirmation,
+    outbox,
+    outcomes,
+    sale_lifecycle,
+    settlement,
+)
 from orders.models import Order, OutboxRow
 from orders.outbox import Consumer, Event, Outcome
-from tests.cast import at_once, end_holds, queue_up, run_caretaker
+from tests.cast import at_once, bring_draw_forward, end_holds, queue_up, run_caretaker
 
 MINUTE = timedelta(minutes=1)
 
@@ -98,6 +106,66 @@ def test_what_did_not_happen_is_not_told(
     order.refresh_from_db()
     assert order.status == Order.Status.HELD
     assert told(order) == set()
+
+
+def draw(sale: Sale) -> None:
+    bring_draw_forward(sale)
+    caretaker.advance_draws()
+
+
+def test_winners_are_told_of_in_the_transaction_in_which_they_win(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=2, hold=10, draw_in=60, standby=True)
+    orders = hold(sale, 5)
+    draw(sale)
+    won = set(sale.orders.filter(status=Order.Status.HELD))
+    assert len(won) == 2
+    for order in orders:
+        assert told(order) == ({("mail", "drawn")} if order in won else set())
+    assert written_together(won)
+
+
+def test_who_gets_what_came_back_is_told_of_in_the_same_transaction(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1, hold=10, standby=True)
+    hold(sale, 3)
+    first = sale.orders.get(status=Order.Status.HELD)
+    expire(first.pk)
+    for _ in range(2):
+        caretaker.serve_standby()
+    [served] = sale.orders.filter(status=Order.Status.HELD)
+    assert told(served) == {("mail", "served")}
+    assert written_together([served])
+    assert OutboxRow.objects.filter(order__sale=sale, event="served").count() == 1
+
+
+def test_what_a_draw_did_not_write_is_not_told(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=1, hold=10, draw_in=60)
+    [order] = hold(sale)
+
+    def fail(*args: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outcomes, "_count", fail)
+        with contextlib.suppress(ZeroDivisionError):  # the caretaker logs it instead
+            draw(sale)
+    order.refresh_from_db()
+    assert order.status == Order.Status.WAITING
+    assert told(order) == set()
+    caretaker.advance_draws()
+    assert told(order) == {("mail", "drawn")}
+
+
+def written_together(orders: Iterable[Order]) -> bool:
+    """Whether each order and its news are of one transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT o.xmin = r.xmin FROM orders_order o JOIN orders_outboxrow r ON r.order_id = o.id"
+            " WHERE o.id = ANY(%s) AND r.event IN ('drawn', 'served')",
+            [[order.pk for order in orders]],
+        )
+        return set(cursor.fetchall()) == {(True,)}
 
 
 def test_an_order_of_a_sale_without_a_checkout_is_not_told_of(make_sale: MakeSale) -> None:
