@@ -116,7 +116,7 @@ def test_a_shopper_sees_the_own_entry_with_its_proof(
     shopper: Shopper, new_shopper: NewShopper, make_sale: MakeSale
 ) -> None:
     sale, (winner, won), _ = two_entries(make_sale, new_shopper)
-    is_told(shopper, sale, "root")
+    is_told(shopper, sale, "seed")
     page = page_of(winner, sale, "draw/")
     assert "Its rank: 1 of 2." in page
     leaf = won.lot.leaf + 1
