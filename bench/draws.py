@@ -30,7 +30,8 @@ _ENTER = """
 INSERT INTO orders_order (id, sale_id, product_id, shopper, quantity, unit_price, currency, status, reason,
                           version, accepted_at, settled_at, product_name, option, sku)
 SELECT (lpad(to_hex(%(sale)s), 8, '0') || substr(md5(n || '-' || random()), 1, 24))::uuid, %(sale)s, p.id,
-       gen_random_uuid(), 1, 100, 'EUR', 'waiting', '', %(version)s, now(), now(), p.name, '', p.sku
+       gen_random_uuid(), 1 + n %% %(most)s, 100, 'EUR', 'waiting', '', %(version)s, now(), now(), p.name,
+       '', p.sku
 FROM generate_series(1, %(entries)s) AS n, inventory_product AS p WHERE p.id = %(variant)s
 """
 _DUE = "UPDATE inventory_sale SET draw_at = now() WHERE id = %s"
@@ -103,6 +104,21 @@ def measure(folder: Path, sale: "Sale") -> str:
 
 def enter(sale: "Sale", entries: int) -> None:
     """Write the entries, and wait until the gate is rebuilt with them."""
+    from inventory.gate import replica
+
+    version = write_entries(sale, entries)
+
+    def is_rebuilt() -> bool:
+        view = replica.read_view(sale.pk)
+        time.sleep(_PAUSE)
+        return view.ready and view.version >= version
+
+    wait_for(is_rebuilt, _PATIENCE)
+
+
+def write_entries(sale: "Sale", entries: int, most: int = 1) -> int:
+    """Write so many entries, of 1 to `most` units in turn, and empty the gate, which the caretaker then
+    rebuilds with them. Returns the sale's version."""
     from django.db import connection
 
     from inventory.gate import replica
@@ -112,19 +128,13 @@ def enter(sale: "Sale", entries: int) -> None:
     with change_unreplicated([sale.pk]) as (locked,), connection.cursor() as cursor:
         cursor.execute("SET LOCAL transaction_timeout = 0")
         asked = {"sale": sale.pk, "variant": variant.pk, "version": locked.version}
-        cursor.execute(_ENTER, asked | {"entries": entries})
+        cursor.execute(_ENTER, asked | {"entries": entries, "most": most})
         locked.waiting = {variant.sku: entries}
-        version = locked.version
+        version: int = locked.version
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orders_order")
     replica.empty_gate(sale.pk)
-
-    def is_rebuilt() -> bool:
-        view = replica.read_view(sale.pk)
-        time.sleep(_PAUSE)
-        return view.ready and view.version >= version
-
-    wait_for(is_rebuilt, _PATIENCE)
+    return version
 
 
 def let_it_be_due(sale: "Sale") -> float:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from drills.entries import DrawReport
 from drills.faults import EVERYTHING, Injection
 from drills.report import Report
 from drills.shopper_log import Log
@@ -47,12 +48,14 @@ class Aftermath:
     injections: Sequence[Injection]
     staff: StaffLog
     report: Report
+    draw: DrawReport
 
     @property
     def clean(self) -> bool:
         """Whether no promise was broken, and the drill could have broken one."""
         tested = self.clicks and self.staff.reads and (self._hits or not self.injections)
-        return self.report.consistent and not self.staff.faults and bool(tested)
+        consistent = self.report.consistent and self.draw.consistent
+        return consistent and not self.staff.faults and bool(tested)
 
     @property
     def exit_code(self) -> int:
@@ -88,6 +91,7 @@ class Aftermath:
                 "faults": self.staff.faults,
             },
             "shoppers": self.report.as_json(),
+            "draw": self.draw.as_json(),
             "clean": self.clean,
         }
 
@@ -135,6 +139,7 @@ class Aftermath:
             "\n".join(self.report.summary_lines()),
             f"staff      restocked {staff.restocked:,} times, cancelled {staff.cancelled:,} orders,"
             f" reconciled {staff.reads:,} times; a server was away {staff.away:,} times",
+            *self.draw.lines(),
             f"outages    no purchase accepted for {accepted.seconds:.1f} s (from"
             f" {accepted.since:.0f} s on), no outcome for {answered.seconds:.1f} s (from"
             f" {answered.since:.0f} s on)",

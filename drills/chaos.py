@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from drills.crowd import Say
 
 VARIANTS, UNITS, LIMIT = 3, 1000, 2  # of the sale; staff restock low variants
+DRAWN = 5  # units of each variant in the sale with a draw
+WINDOW = 0.6  # part of the drill before the draw
 
 
 def main() -> int:
@@ -54,9 +57,12 @@ def drill(
     folder: Path, port: int, seconds: float, seed: int, shoppers: int, say: "Say"
 ) -> "Aftermath":
     """Carry out the faults while shoppers buy, and return the results."""
+    from django.utils import timezone
+
     from drills import log_check
     from drills.aftermath import Aftermath
     from drills.crowd import EndlessCrowd
+    from drills.entries import DrawReport
     from drills.http import Site
     from drills.report import Report
     from drills.staff import Staff
@@ -67,7 +73,12 @@ def drill(
     logging.disable(logging.WARNING)  # servers are away on purpose: `Staff` counts it
     sale = make_sale(LIMIT, VARIANTS, UNITS)
     before = log_check.read_stock(sale)
-    crowd = EndlessCrowd(Site(f"http://{HOST}:{port}"), sale.slug, shoppers, seconds, seed)
+    draw = make_sale(
+        LIMIT, VARIANTS, DRAWN, draw_at=timezone.now() + timedelta(seconds=seconds * WINDOW)
+    )
+    stock_of_draw = log_check.read_stock(draw)
+    site = Site(f"http://{HOST}:{port}")
+    crowd = EndlessCrowd(site, sale.slug, shoppers, seconds, seed, draw=draw.slug)
     saboteur, staff = Saboteur(folder, schedule(seed, seconds)), Staff(sale)
 
     def report(progress: str) -> None:
@@ -85,7 +96,14 @@ def drill(
     state = log_check.DatabaseState.read(sale, before, logs)
     found = Report(logs, log_check.find_faults(logs, state), reconciliation.verify(sale.pk))
     return Aftermath(
-        seed, seconds, crowd.interrupted, saboteur.began, saboteur.injections, staff.log, found
+        seed,
+        seconds,
+        crowd.interrupted,
+        saboteur.began,
+        saboteur.injections,
+        staff.log,
+        found,
+        DrawReport.read(draw, stock_of_draw, crowd.entered),
     )
 
 

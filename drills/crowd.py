@@ -21,6 +21,7 @@ from drills.shopper_log import Log
 ARRIVAL = 3.0  # seconds within which all arrive, most of them in the first
 DEADLINE = 30.0  # seconds for undecided purchases at the end
 LONGEST_VISIT = 5.0  # seconds after which a shopper of an endless crowd makes no new click
+_ENTERING, _STAYING = 4, 8  # every so many places of an endless crowd, if there is a draw
 _TICK = 0.25  # seconds between two reports of progress
 _FILES = 3  # open per shopper, at most on average: its socket and its connections
 _SPARE_FILES = 100
@@ -140,8 +141,11 @@ class Crowd:
 class EndlessCrowd(Crowd):
     """An endless crowd: a shopper who knows all outcomes leaves, and another one comes."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, draw: str = "") -> None:
+        """`draw` is a second sale: every fourth place enters its draw, and every eighth stays for it."""
         super().__init__(*args)
+        self._draw = draw
+        self.entered: list[Log] = []  # logs of those who entered the draw, which `logs` has not
         self._leaving: set[asyncio.Event] = set()  # of the present shoppers
 
     async def _fill_place(self, number: int, habit: str) -> None:
@@ -151,10 +155,25 @@ class EndlessCrowd(Crowd):
             leaving = asyncio.Event()
             self._leaving.add(leaving)
             bored = asyncio.get_running_loop().call_later(LONGEST_VISIT, leaving.set)
-            await self._visit(self._new_shopper(f"{number} {visit}", habit, leaving), stays=False)
+            await self._visit(self._choose_sale(number, visit, habit, leaving), stays=False)
             bored.cancel()
             self._leaving.remove(leaving)
             visit += 1
+
+    def _choose_sale(self, number: int, visit: int, habit: str, leaving: asyncio.Event) -> Shopper:
+        name = f"{number} {visit}"
+        if not self._draw or number % _ENTERING:
+            return self._new_shopper(name, habit, leaving)
+        shopper = Shopper(
+            self._site,
+            self._draw,
+            closing=leaving,
+            seed=f"{self._seed} {name}",
+            habit=habit,
+            awaits_draw=number % _STAYING == 0,
+        )
+        self.entered.append(shopper.log)
+        return shopper
 
     def _close(self) -> None:
         super()._close()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import Max, Q, Sum
 
-from drills.shopper_log import FINAL, SOCKET, Log, Reply, Update
+from drills.shopper_log import FINAL, SOCKET, WAITING, Log, Reply, Update
 from inventory.click_answers import ClickAnswer
 from inventory.models import Sale, StockMovement, Variant
 from orders.models import Order
@@ -186,10 +186,11 @@ def _check_updates(log: Log) -> Iterator[Fault]:
 def _contradict(updates: list[Update]) -> bool:
     """Whether final statuses differ, or a question asked after an update got an earlier status.
 
-    Staff may cancel a confirmed order, and a hold may expire. A socket's frame may arrive late,
-    by as long as a process was frozen: the page keeps the later status (`NEXT` in `static/js/shop.js`).
+    An order that waits is decided later. Staff may cancel a confirmed order, and a hold may expire. A
+    socket's frame may arrive late, by as long as a process was frozen: the page keeps the later status
+    (`NEXT` in `static/js/shop.js`).
     """
-    final = [update for update in updates if update.status in FINAL]
+    final = [update for update in updates if update.status in FINAL and update.status != WAITING]
     statuses = {update.status for update in final}
     reasons = {update.reason for update in final if update.reason is not None}
     if ("rejected" in statuses and len(statuses) > 1) or len(reasons) > 1:
@@ -227,10 +228,15 @@ def _order_agrees(order: Order, log: Log, update: Update) -> bool:
     clicks = log.sent.get(update.purchase, ())
     return (
         _leads_to(update.status, order.status)
-        and (update.reason is None or update.reason == order.reason)
+        and (update.reason is None or update.reason == order.reason or _was_decided(order, update))
         and order.shopper == log.shopper
         and (order.reason == "error" or (order.sku, str(order.quantity)) in clicks)
     )
+
+
+def _was_decided(order: Order, update: Update) -> bool:
+    """Whether the shopper left while the order was waiting, and did not hear its outcome."""
+    return update.status == WAITING != order.status
 
 
 def _leads_to(told: str, now: str) -> bool:

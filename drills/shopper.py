@@ -24,6 +24,7 @@ from drills.shopper_log import (
     LOST,
     SOCKET,
     STATUSES,
+    WAITING,
     Log,
     Reply,
     Update,
@@ -54,7 +55,10 @@ class Shopper:
         seed: str = "",
         habit: str = "",
         source: str = "",
+        awaits_draw: bool = False,
     ) -> None:
+        """With `awaits_draw`, an entry that waits is not yet an outcome."""
+        self._ends = set(FINAL) - {WAITING} if awaits_draw else set(FINAL)
         self._site, self.slug = site, slug
         self.closing = closing or asyncio.Event()
         self.random = random.Random(seed or None)  # noqa: S311  # chooses variants, protects nothing
@@ -248,7 +252,7 @@ class Shopper:
 
     def _record_update(self, update: Update) -> None:
         self.log.record_update(update)
-        if update.status in FINAL:
+        if update.status in self._ends:
             self._answered.setdefault(update.purchase, asyncio.Event()).set()
 
     # --- Coming and going -------------------------------------------------------------------------

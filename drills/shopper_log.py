@@ -11,7 +11,8 @@ from uuid import UUID
 from inventory.click_answers import ClickAnswer
 
 LOST, LEFT = "lost", "left"  # no reply arrived; the shopper closed the connection before it
-FINAL = ("waiting", "held", "confirmed", "rejected", "expired", "cancelled")
+WAITING = "waiting"  # for a draw, or on standby: shoppers who do not stay for it hear no more
+FINAL = (WAITING, "held", "confirmed", "rejected", "expired", "cancelled")
 STATUSES = ("queued", *FINAL)
 SOCKET, ASKED, CLICKED = "socket", "asked", "clicked"  # how a shopper learned a status
 
@@ -67,7 +68,9 @@ class Log:
     accepted: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)  # accepted, and unknown to the shop later
     updates: list[Update] = field(default_factory=list)
-    final: dict[str, Update] = field(default_factory=dict)  # first final update of each purchase
+    final: dict[str, Update] = field(
+        default_factory=dict
+    )  # first final update of each purchase; one that waits may get another
     sockets_opened: int = 0
     sockets_refused: int = 0
     sockets_lost: int = 0
@@ -80,7 +83,9 @@ class Log:
     def record_update(self, update: Update) -> None:
         self.updates.append(update)
         if update.status in FINAL:
-            self.final.setdefault(update.purchase, update)
+            known = self.final.get(update.purchase)
+            if known is None or known.status == WAITING != update.status:
+                self.final[update.purchase] = update
 
     def record_lost_page(self, error: str) -> None:
         self.pages_lost += 1

@@ -1,10 +1,12 @@
 """A drill's report shows what happened, and is clean only without faults."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from drills.aftermath import Aftermath
+from drills.entries import DrawReport
 from drills.faults import KILL, VALKEY, Fault, Injection
 from drills.log_check import Fault as Wrong
 from drills.report import Report
@@ -25,10 +27,11 @@ def bought(purchase: str, sent: float, answered: float) -> Log:
     return log
 
 
-def aftermath(*logs: Log, hit: bool = True) -> Aftermath:
+def aftermath(*logs: Log, hit: bool = True, draw_faults: Sequence[Wrong] = ()) -> Aftermath:
     injections = [Injection(Fault(10, KILL, VALKEY), BEGAN + 10, hit)]
     report = Report(logs, [], reconciliation.Report())
-    return Aftermath(5, 60, False, BEGAN, injections, StaffLog(reads=3), report)
+    drawn = DrawReport(12, 4, draw_faults, reconciliation.Report())
+    return Aftermath(5, 60, False, BEGAN, injections, StaffLog(reads=3), report, drawn)
 
 
 def three_logs() -> list[Log]:
@@ -102,3 +105,9 @@ def test_an_interrupted_drill_says_so() -> None:
 def test_anything_wrong_is_not_clean(broken: Aftermath) -> None:
     assert (broken.clean, broken.exit_code) == (False, INCONSISTENT)
     assert not broken.as_text().endswith("\nCLEAN")
+
+
+def test_a_fault_in_the_draw_is_not_clean() -> None:
+    found = aftermath(*three_logs(), draw_faults=[Wrong("draw", {"check": "ranks"})])
+    assert (found.clean, found.exit_code) == (False, INCONSISTENT)
+    assert "12 entries, 4 shoppers heard the outcome; NOT CONSISTENT" in found.as_text()

@@ -44,6 +44,8 @@ def test_nothing_is_lost_while_parts_of_the_shop_die() -> None:
     assert report["shoppers"]["purchases"]["accepted"] > 100
     assert report["shoppers"]["purchases"]["unanswered"] == 0
     assert report["staff"]["reads_of_the_books"] > 5
+    assert report["draw"]["consistent"]
+    assert report["draw"]["heard_the_outcome"]
 
 
 @pytest.mark.parametrize(

@@ -211,3 +211,40 @@ def test_units_restocked_meanwhile_may_be_sold(sale: Sale, order: Order) -> None
     latest = log_check.read_stock(sale)[sku].movement
     stock_changes.restock(order.variant_id or 0, 1, by="staff")
     assert kinds(sale, experienced(order), before={sku: Units(0, latest)}) == []
+
+
+def test_who_waits_is_told_the_outcome_later(sale: Sale, order: Order) -> None:
+    log = _waited(order)
+    assert kinds(sale, log) == []
+    _update(log, order, order.status, "")
+    assert kinds(sale, log) == []
+
+
+def test_who_has_an_outcome_does_not_wait_again(sale: Sale, order: Order) -> None:
+    log = _waited(order)
+    _update(log, order, order.status, "")
+    _update(log, order, "waiting", "", asked=6)
+    assert kinds(sale, log) == ["answer_changed"]
+
+
+def test_two_outcomes_after_waiting_are_a_fault(sale: Sale, order: Order) -> None:
+    log = _waited(order)
+    _update(log, order, order.status, "")
+    _update(log, order, "rejected", "not_drawn")
+    assert kinds(sale, log) == ["answer_changed"]
+
+
+def test_a_rejection_after_waiting_is_no_second_outcome(sale: Sale, order: Order) -> None:
+    """The order here is confirmed, so that only the order disagrees."""
+    log = _waited(order)
+    _update(log, order, "rejected", "not_drawn")
+    assert kinds(sale, log) == ["order_says_otherwise"]
+
+
+def _waited(order: Order) -> Log:
+    """The log of a shopper who has entered a draw, and knows no more."""
+    log = experienced(order)
+    log.updates.clear()
+    log.final.clear()
+    _update(log, order, "waiting", "")
+    return log
