@@ -1,6 +1,7 @@
 """A draw, from its time to its end."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import patch
 from uuid import UUID
@@ -19,6 +20,7 @@ from orders import (
     finishing,
     holds,
     reconciliation,
+    replication,
     sale_lifecycle,
     settlement,
     standby,
@@ -358,6 +360,29 @@ def test_redis_wiped_between_close_and_freeze_holds_the_freeze(make_sale: MakeSa
     assert state(sale) == State.CLOSED
     caretaker.heal_all()
     assert draw(sale).entries == 3
+    assert faults(sale) == {}
+
+
+def test_a_close_that_a_worker_of_the_last_release_replicated_is_frozen(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=1, draw_in=60)
+    enter(sale, {"shoe": [1, 1]})
+
+    def replicate_as_released(sale_id: int) -> None:
+        delta = replication.delta_since(sale_id, replica.read_view(sale_id).version)
+        assert delta
+        known = {rule: delta.rules[rule] for rule in ("status", "limit", "opens_at", "closes_at")}
+        replication._apply(sale_id, replace(delta, rules=known))
+
+    monkeypatch.setattr(steps, "replicate_change", replicate_as_released)
+    close(sale)
+    view = replica.read_view(sale.pk)
+    assert (view.ready, view.version, view.draw) == (True, sale.version, State.OPEN)
+    assert not steps.advance(sale.pk)
+    caretaker.heal_all()
+    assert steps.advance(sale.pk)
+    assert state(sale) == State.FROZEN
     assert faults(sale) == {}
 
 
