@@ -7,7 +7,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from conftest import MakeSale
@@ -459,6 +459,23 @@ def test_leaves_in_sql_are_those_of_the_record(make_sale: MakeSale) -> None:
     assert merkle.root_of([leaf, *lots]).hex() == frozen.root
 
 
+def test_lots_can_be_made_anew_until_the_freeze_and_are_kept_after_it(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1, draw_in=60)
+    enter(sale, {"shoe": [1, 1]})
+    close(sale)
+    assert freezing._make_lots(sale.pk)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM orders_lot WHERE sale_id = %s", [sale.pk])
+        assert cursor.rowcount == 2
+    assert steps.advance(sale.pk)
+    for drawn in (False, True):
+        if drawn:
+            draw(sale)
+        with pytest.raises(IntegrityError, match="are kept"), transaction.atomic():
+            Lot.objects.filter(sale=sale, leaf=0).delete()
+    assert Lot.objects.filter(sale=sale).count() == 2
+
+
 # --- The beacon -----------------------------------------------------------------------------------
 
 SIGNATURE = bytes(48)
@@ -598,7 +615,7 @@ def test_verify_finds_a_broken_draw(make_sale: MakeSale, broken: str, kind: str)
     enter(sale, {"shoe": [1, 1, 1]})
     draw(sale)
     report = reconciliation.Report()
-    triggers = {"orders_order": "order_final", "orders_draw": "draw_once", "orders_lot": "lot_once"}
+    triggers = {"orders_order": "order_final", "orders_draw": "draw_once", "orders_lot": "USER"}
     triggers["inventory_sale"] = "sale_goes_forward"
     found: list[str] = []
     with transaction.atomic(), connection.cursor() as cursor:
