@@ -16,7 +16,9 @@ from django.db.models.functions import Now
 
 from flashsale.database import long_transaction
 from inventory.gate import replica
+from inventory.gate.state import View
 from inventory.models import Sale
+from orders import replication
 from orders.changes import (
     DoneBefore,
     NotReplicated,
@@ -61,10 +63,21 @@ def freeze(sale_id: int) -> bool:
     """Freeze a closed draw when its entries are all in PostgreSQL: the gate takes no more, and its line is
     empty. False if that is not so yet. Raises redis.RedisError and django.db.DatabaseError."""
     view = replica.read_view(sale_id)
-    if not view.ready or view.draw != Sale.Draw.CLOSED or view.in_line:
+    if not view.ready or view.in_line:
+        return False
+    if view.draw != Sale.Draw.CLOSED:
+        _discard_if_inconsistent(sale_id, view)
         return False
     made = _make_lots(sale_id)
     return made is not None and _publish(sale_id, view.epoch, made)
+
+
+def _discard_if_inconsistent(sale_id: int, view: View) -> None:
+    """Have a gate rebuilt that has the sale's version, but another state of its draw: a worker of the last
+    release replicated that version, and knows no draws. Nothing would be sent to it again."""
+    sale = Sale.objects.only("version", "draw").get(pk=sale_id)
+    if view.version == sale.version and view.draw != sale.draw:
+        replication.discard_gate(sale_id, f"its draw is {view.draw!r} instead of {sale.draw!r}")
 
 
 def _make_lots(sale_id: int) -> Frozen | None:

@@ -4,7 +4,10 @@ It never changes once the seed is revealed. So each piece is a query of its own,
 slowly keeps neither a session nor a snapshot.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 
 from django.db import connection
 
@@ -16,12 +19,22 @@ from orders.models import Draw
 
 _PIECE = 10_000  # lines: half a megabyte
 
+# Downloads of a process: their queries need the threads that also answer shoppers.
+MOST_AT_ONCE = 2
+UNREAD = 60.0  # seconds for the client to take a piece
+
+_running: set[object] = set()
+
 # The lines of `orders/draws/record.py` `write`, in SQL: a million lots need not become objects.
 _LINES = """
 SELECT string_agg(replace(order_id::text, '-', '') || ',' || sku || ',' || quantity || ',' || set_aside::int
     || ',' || coalesce(rank::text, '') || E'\\n', '' ORDER BY leaf)
 FROM orders_lot WHERE sale_id = %(sale)s AND leaf >= %(first)s AND leaf < %(last)s
 """
+
+
+class DownloadsRunning(Exception):
+    """MOST_AT_ONCE downloads are running in this process."""
 
 
 class Unpublished(Exception):
@@ -75,11 +88,57 @@ def _write(sale: int, header: Header) -> Iterator[bytes]:
         yield _read_lines(sale, first)
 
 
-async def stream(sale: int, header: Header) -> AsyncIterator[bytes]:
-    """The record in pieces, each read in a thread. Raises DatabaseError and TimeoutError."""
-    yield _head(header)
-    for first in range(0, header.entries, _PIECE):
-        yield await in_thread(_read_lines, sale, first)
+def tag_of(header: Header) -> str:
+    """A name of the record's bytes: seed and root determine the lots and their ranks."""
+    return sha256(_head(header)).hexdigest()
+
+
+async def start_download(sale: int, header: Header) -> AsyncGenerator[bytes, None]:
+    """Take a place for a download. Returns the record in pieces, each read in a thread.
+
+    Raises DownloadsRunning. The pieces raise DatabaseError and TimeoutError; TimeoutError too if the client
+    has not taken one within UNREAD.
+    """
+    pieces = _stream(sale, header)
+    await anext(pieces)
+    return pieces
+
+
+async def _stream(sale: int, header: Header) -> AsyncGenerator[bytes, None]:
+    """The pieces, after an empty one: there is a place."""
+    with _place() as place:
+        yield b""
+        with _given_up_after(UNREAD, place):
+            yield _head(header)
+        for first in range(0, header.entries, _PIECE):
+            if place not in _running:
+                raise TimeoutError("the client did not read")
+            lines = await in_thread(_read_lines, sale, first)
+            with _given_up_after(UNREAD, place):
+                yield lines
+
+
+@contextmanager
+def _place() -> Iterator[object]:
+    """One of the places for downloads. It may be given up before the end."""
+    if len(_running) >= MOST_AT_ONCE:
+        raise DownloadsRunning
+    place = object()
+    _running.add(place)
+    try:
+        yield place
+    finally:
+        _running.discard(place)
+
+
+@contextmanager
+def _given_up_after(seconds: float, place: object) -> Iterator[None]:
+    """Free the place if the client does not read."""
+    timer = asyncio.get_running_loop().call_later(seconds, _running.discard, place)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _head(header: Header) -> bytes:

@@ -1,8 +1,7 @@
 """Give waiting orders a place, and keep draws with their lots.
 
-PostgreSQL rewrites no table. The indexes read the orders and the audit once, while writes wait: no order waits yet.
-The next migration checks the new constraint for old rows. Processes of the last release neither read nor write any of
-this.
+PostgreSQL rewrites no table, and reads none. The next migrations check the new constraint for old rows, and build the
+indexes of orders and audit, beside reads and writes. Processes of the last release neither read nor write any of this.
 """
 
 import django.db.models.deletion
@@ -96,11 +95,24 @@ CREATE TRIGGER lot_once BEFORE UPDATE ON orders_lot FOR EACH ROW
 WHEN (OLD.rank IS NOT NULL OR (OLD.order_id, OLD.sale_id, OLD.leaf, OLD.sku, OLD.quantity, OLD.set_aside)
       IS DISTINCT FROM (NEW.order_id, NEW.sale_id, NEW.leaf, NEW.sku, NEW.quantity, NEW.set_aside))
 EXECUTE FUNCTION orders_lot_once();
+-- Once per statement: the freeze may make a million lots anew before it publishes their root.
+CREATE FUNCTION orders_lots_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM (SELECT DISTINCT sale_id FROM gone) AS lots
+               JOIN orders_draw AS d ON d.sale_id = lots.sale_id WHERE d.root <> '')
+    THEN
+        RAISE EXCEPTION 'the lots of a frozen draw are kept' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER lots_kept AFTER DELETE ON orders_lot REFERENCING OLD TABLE AS gone
+FOR EACH STATEMENT EXECUTE FUNCTION orders_lots_kept();
 """
 ONCE_BEFORE = """
+DROP TRIGGER lots_kept ON orders_lot;
 DROP TRIGGER lot_once ON orders_lot;
 DROP TRIGGER draw_once ON orders_draw;
-DROP FUNCTION orders_lot_once, orders_draw_once;
+DROP FUNCTION orders_lots_kept, orders_lot_once, orders_draw_once;
 """
 # A lot is written anew once, with its rank.
 HALF_FREE = "ALTER TABLE orders_lot SET (fillfactor = 45)"
@@ -244,22 +256,6 @@ class Migration(migrations.Migration):
                     ("found", "Found"),
                 ],
                 max_length=9,
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="order",
-            index=models.Index(
-                condition=models.Q(("status", "waiting")),
-                fields=["sale", "variant", "place"],
-                name="order_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditentry",
-            index=models.Index(
-                condition=models.Q(("order__isnull", False)),
-                fields=["order"],
-                name="audit_of_order",
             ),
         ),
         AddConstraintNotValid(

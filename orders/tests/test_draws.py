@@ -1,12 +1,13 @@
 """A draw, from its time to its end."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from conftest import MakeSale
@@ -19,6 +20,7 @@ from orders import (
     finishing,
     holds,
     reconciliation,
+    replication,
     sale_lifecycle,
     settlement,
     standby,
@@ -361,6 +363,29 @@ def test_redis_wiped_between_close_and_freeze_holds_the_freeze(make_sale: MakeSa
     assert faults(sale) == {}
 
 
+def test_a_close_that_a_worker_of_the_last_release_replicated_is_frozen(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = make_sale(stock=1, draw_in=60)
+    enter(sale, {"shoe": [1, 1]})
+
+    def replicate_as_released(sale_id: int) -> None:
+        delta = replication.delta_since(sale_id, replica.read_view(sale_id).version)
+        assert delta
+        known = {rule: delta.rules[rule] for rule in ("status", "limit", "opens_at", "closes_at")}
+        replication._apply(sale_id, replace(delta, rules=known))
+
+    monkeypatch.setattr(steps, "replicate_change", replicate_as_released)
+    close(sale)
+    view = replica.read_view(sale.pk)
+    assert (view.ready, view.version, view.draw) == (True, sale.version, State.OPEN)
+    assert not steps.advance(sale.pk)
+    caretaker.heal_all()
+    assert steps.advance(sale.pk)
+    assert state(sale) == State.FROZEN
+    assert faults(sale) == {}
+
+
 def test_a_gate_replaced_during_the_freeze_holds_it(make_sale: MakeSale) -> None:
     sale = make_sale(stock=9, draw_in=60)
     enter(sale, {"shoe": [1, 1, 1]})
@@ -432,6 +457,23 @@ def test_leaves_in_sql_are_those_of_the_record(make_sale: MakeSale) -> None:
         assert list(freezing._read_leaves(sale.pk)) == lots
     leaf = record.leaf_of_sale(sale.slug, frozen.stock)
     assert merkle.root_of([leaf, *lots]).hex() == frozen.root
+
+
+def test_lots_can_be_made_anew_until_the_freeze_and_are_kept_after_it(make_sale: MakeSale) -> None:
+    sale = make_sale(stock=1, draw_in=60)
+    enter(sale, {"shoe": [1, 1]})
+    close(sale)
+    assert freezing._make_lots(sale.pk)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DELETE FROM orders_lot WHERE sale_id = %s", [sale.pk])
+        assert cursor.rowcount == 2
+    assert steps.advance(sale.pk)
+    for drawn in (False, True):
+        if drawn:
+            draw(sale)
+        with pytest.raises(IntegrityError, match="are kept"), transaction.atomic():
+            Lot.objects.filter(sale=sale, leaf=0).delete()
+    assert Lot.objects.filter(sale=sale).count() == 2
 
 
 # --- The beacon -----------------------------------------------------------------------------------
@@ -573,7 +615,7 @@ def test_verify_finds_a_broken_draw(make_sale: MakeSale, broken: str, kind: str)
     enter(sale, {"shoe": [1, 1, 1]})
     draw(sale)
     report = reconciliation.Report()
-    triggers = {"orders_order": "order_final", "orders_draw": "draw_once", "orders_lot": "lot_once"}
+    triggers = {"orders_order": "order_final", "orders_draw": "draw_once", "orders_lot": "USER"}
     triggers["inventory_sale"] = "sale_goes_forward"
     found: list[str] = []
     with transaction.atomic(), connection.cursor() as cursor:

@@ -1,12 +1,17 @@
 """The page of a draw, what programs read there, and the published record."""
 
+import asyncio
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 import httpx
 import pytest
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.test import AsyncRequestFactory
 
 from conftest import MakeSale
 from flashsale.database import in_thread
@@ -14,6 +19,7 @@ from inventory.models import Sale
 from orders.draws import merkle, publication, record
 from orders.draws.record_check import Published, check
 from orders.models import Draw
+from storefront import draw_record
 from tests import stack
 from tests.cast import HTMX, JSON, PAGE, Shopper, in_loop
 from tests.contract.test_drawn import close_entries, draw, enter, page_of, two_entries
@@ -109,7 +115,75 @@ def test_the_record_in_pieces_is_the_whole(
 async def _collect(sale: Sale) -> bytes:
     found = await in_thread(publication.find_published, sale.slug)
     assert found
-    return b"".join([piece async for piece in publication.stream(sale.pk, found[1])])
+    pieces = await publication.start_download(sale.pk, found[1])
+    return b"".join([piece async for piece in pieces])
+
+
+def test_a_cache_that_has_the_record_is_told_so(
+    shopper: Shopper, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, _, _ = two_entries(make_sale, new_shopper)
+    whole = record_of(shopper, sale)
+    known = {"If-None-Match": whole.headers["etag"]}
+    reply = shopper.client.get(f"/sales/{sale.slug}/draw/entries.txt", headers=known)
+    assert (reply.status_code, reply.content) == (304, b"")
+    for name in ("etag", "cache-control"):
+        assert reply.headers[name] == whole.headers[name]
+
+
+def test_more_downloads_than_a_process_serves_are_asked_to_wait(
+    shopper: Shopper, new_shopper: NewShopper, make_sale: MakeSale
+) -> None:
+    sale, _, _ = two_entries(make_sale, new_shopper)
+
+    async def crowd() -> None:
+        found = await in_thread(publication.find_published, sale.slug)
+        assert found
+        download = partial(publication.start_download, sale.pk, found[1])
+        running = [await download() for _ in range(publication.MOST_AT_ONCE)]
+        with pytest.raises(publication.DownloadsRunning):
+            await download()
+        reply = await _ask(sale)
+        assert reply.status_code == 503
+        assert int(reply.headers["Retry-After"]) > 0
+        assert "immutable" not in reply.headers.get("Cache-Control", "")
+        await running.pop().aclose()
+        reply = await _ask(sale)
+        assert isinstance(reply, StreamingHttpResponse)
+        assert reply.status_code == 200
+        whole = b"".join([piece async for piece in aiter(reply)])
+        assert whole.count(b"\n") == 4
+        await running.pop().aclose()
+
+    in_loop(crowd)
+
+
+async def _ask(sale: Sale) -> HttpResponseBase:
+    """In this process, whose places the test has taken."""
+    asked = AsyncRequestFactory().get(f"/sales/{sale.slug}/draw/entries.txt", headers=JSON)
+    return await draw_record.record(asked, sale.slug)
+
+
+def test_a_client_that_does_not_read_frees_its_place(
+    new_shopper: NewShopper, make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale, _, _ = two_entries(make_sale, new_shopper)
+    monkeypatch.setattr(publication, "UNREAD", 0.0)
+
+    async def read_late() -> None:
+        found = await in_thread(publication.find_published, sale.slug)
+        assert found
+        pieces = await publication.start_download(sale.pk, found[1])
+        assert publication._running
+        await anext(pieces)
+        freed = asyncio.Event()
+        asyncio.get_running_loop().call_later(0, freed.set)  # after the timer, which is due
+        await freed.wait()
+        assert not publication._running
+        with pytest.raises(TimeoutError):
+            await anext(pieces)
+
+    in_loop(read_late)
 
 
 def test_a_shopper_sees_the_own_entry_with_its_proof(

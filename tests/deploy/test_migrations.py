@@ -17,9 +17,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import AddIndex
 from django.utils import timezone
 from psycopg import sql
 
@@ -390,3 +392,12 @@ def test_the_table_of_variants_has_the_name_that_the_last_release_asks_for() -> 
     referring = [field.field.column for field in Variant._meta.related_objects if field.one_to_many]
     assert Variant._meta.db_table == "inventory_product"
     assert set(referring) == {"product_id"}
+
+
+def test_what_comes_with_draws_builds_no_index_of_old_tables_under_a_lock() -> None:
+    migrations = MigrationLoader(None).disk_migrations
+    for (app, name), migration in migrations.items():
+        if app == "orders" and name >= "0014":
+            added = [each for each in migration.operations if isinstance(each, AddIndex)]
+            assert all(isinstance(each, AddIndexConcurrently) for each in added)
+            assert migration.atomic is not bool(added)

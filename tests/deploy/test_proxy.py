@@ -14,11 +14,19 @@ from tests.machines.parts import Host, folder_for_all, nginx
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="needs the program nginx")
 
 
+asked: list[str] = []  # the paths, in order
+
+
 class Telling(BaseHTTPRequestHandler):
     """A shop that tells everybody everything."""
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        asked.append(self.path)
+        self.send_response(503 if "busy" in self.path else 200)
+        if self.path.startswith("/sales/drawn/draw/entries.txt"):
+            self.send_header("Cache-Control", "public, max-age=31536000, immutable")
+            self.send_header("ETag", '"lots"')
+            self.send_header("Vary", "Accept-Language")
         self.end_headers()
         self.wfile.write(b"from inside")
 
@@ -45,6 +53,25 @@ def test_figures_and_health_are_for_those_inside(url: str, path: str) -> None:
 
 def test_pages_are_for_everybody(url: str) -> None:
     assert httpx.get(f"{url}/sales/any/").text == "from inside"
+
+
+def test_the_record_of_a_draw_is_fetched_once_for_all(url: str) -> None:
+    asked.clear()
+    for query, language in (("", "en"), ("", "de"), ("?again=1", "de")):
+        headers = {"Accept-Language": language}
+        reply = httpx.get(f"{url}/sales/drawn/draw/entries.txt{query}", headers=headers)
+        assert (reply.status_code, reply.text) == (200, "from inside")
+        assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
+    known = {"If-None-Match": '"lots"'}
+    assert httpx.get(f"{url}/sales/drawn/draw/entries.txt", headers=known).status_code == 304
+    assert asked == ["/sales/drawn/draw/entries.txt"]
+
+
+def test_a_record_that_is_refused_for_now_is_asked_for_again(url: str) -> None:
+    asked.clear()
+    for _ in range(2):
+        assert httpx.get(f"{url}/sales/busy/draw/entries.txt").status_code == 503
+    assert len(asked) == 2
 
 
 BIG = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -263,6 +263,7 @@ def nginx(folder: Path, hosts: list[Host], tls: str = "") -> Iterator[Proxy]:
             "listen 8080 backlog=4096;": f"listen 127.0.0.1:{port} backlog=4096;",
             "/etc/nginx/shop": str(home),
             "/var/cache/nginx/static": f"{home}/static",
+            "/var/cache/nginx/draws": f"{home}/draws",
         },
         "upstream.conf": {
             "resolver 127.0.0.11 valid=1s ipv6=off;": "",
