@@ -1,7 +1,10 @@
 """Reveal the seed of a frozen draw, and give its lots their ranks."""
 
 import logging
+import threading
 import time
+from concurrent.futures import Future, wait
+from datetime import UTC, datetime
 
 from django.db import connection
 
@@ -14,6 +17,8 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 10.0  # seconds until a missing part is asked for again: other draws go on meanwhile
 _tried: dict[int, float] = {}  # when it was missing, by sale
+_WAIT = 1.0  # seconds for the beacon; a slower answer is taken at a later look
+_fetches: dict[int, Future[bytes]] = {}  # by round
 
 # The order of `rank_key` in `orders/draws/ranking.py`.
 _RANK = """
@@ -36,7 +41,7 @@ def reveal(sale: int) -> bool:
     try:
         secret = seed.open_sealed(draw.sealed_seed, draw.commitment)
         signature = _fetch_signature(draw)
-    except quicknet.NotYet:
+    except (quicknet.NotYet, _StillFetching):
         return False
     except (quicknet.BeaconAway, seed.Unsealable) as missing:
         _tried[sale] = time.monotonic()
@@ -57,8 +62,36 @@ def _show(sale: int, secret: bytes, signature: bytes) -> None:
     Draw.objects.filter(pk=sale).update(seed=secret.hex(), signature=signature.hex())
 
 
+class _StillFetching(Exception):
+    """No server of the beacon has answered yet."""
+
+
 def _fetch_signature(draw: Draw) -> bytes:
-    """The signature of the draw's round, empty without a beacon. Raises BeaconAway."""
+    """The signature of the draw's round, empty without a beacon. Raises BeaconAway and _StillFetching.
+
+    All draws share the caller's thread, so only one of them waits, and not long, for servers that hang.
+    """
     if not draw.beacon or draw.round is None:
         return b""
-    return quicknet.fetch(draw.round)
+    if quicknet.time_of(draw.round) > datetime.now(UTC):
+        raise quicknet.NotYet
+    others_wait = any(not fetch.done() for fetch in list(_fetches.values()))
+    fetch = _fetches.get(draw.round) or _begin_fetch(draw.round)
+    wait([fetch], timeout=0 if others_wait else _WAIT)
+    if not fetch.done():
+        raise _StillFetching
+    _fetches.pop(draw.round, None)
+    return fetch.result()
+
+
+def _begin_fetch(number: int) -> Future[bytes]:
+    fetch = _fetches[number] = Future()
+
+    def run() -> None:
+        try:
+            fetch.set_result(quicknet.fetch(number))
+        except Exception as error:
+            fetch.set_exception(error)
+
+    threading.Thread(target=run, name=f"drand round {number}", daemon=True).start()
+    return fetch

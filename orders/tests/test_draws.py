@@ -1,6 +1,7 @@
 """A draw, from its time to its end."""
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import patch
@@ -43,6 +44,7 @@ from orders.draws.steps import Hindrance, hindrance
 from orders.models import Draw, Lot
 from orders.order_status import Status
 from tests.cast import bring_draw_forward, click, end_holds, queue_up, run_caretaker, skus
+from tests.stack import wait_for
 
 State = Sale.Draw
 
@@ -510,6 +512,40 @@ def test_a_beacon_that_is_away_holds_the_draw(
     assert drawn.signature == SIGNATURE.hex()
     assert winners(sale) == expected_winners(sale)
     assert faults(sale) == {}
+
+
+def test_servers_of_the_beacon_that_hang_hold_up_no_other_draw(
+    make_sale: MakeSale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales = [make_sale(stock=1, draw_in=60 + 6 * number, beacon="quicknet") for number in range(3)]
+    for sale in sales:
+        enter(sale, {"shoe": [1]})
+        freeze(sale)
+    answered, asked = threading.Event(), []
+
+    def hang(number: int) -> bytes:
+        asked.append(number)
+        assert answered.wait(20)
+        return SIGNATURE
+
+    monkeypatch.setattr(beacon, "fetch", hang)
+    monkeypatch.setattr(beacon, "time_of", lambda number: timezone.now() - timedelta(seconds=1))
+    monkeypatch.setattr(reveal, "_WAIT", 0.0)
+    try:
+        for _ in range(2):
+            caretaker.advance_draws()
+        other = make_sale(stock=1, draw_in=60)
+        enter(other, {"shoe": [1]})
+        draw(other)
+        assert {state(sale) for sale in sales} == {State.FROZEN}
+        wait_for(lambda: len(asked) == 3, "each round is asked for")
+    finally:
+        answered.set()
+    wait_for(lambda: all(fetch.done() for fetch in reveal._fetches.values()), "all have answered")
+    for sale in sales:
+        draw(sale)
+    assert len(asked) == 3
+    assert reveal._fetches == {}
 
 
 def test_a_seed_under_another_key_holds_the_draw(make_sale: MakeSale) -> None:
