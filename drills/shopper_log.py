@@ -12,7 +12,7 @@ from inventory.click_answers import ClickAnswer
 
 LOST, LEFT = "lost", "left"  # no reply arrived; the shopper closed the connection before it
 WAITING = "waiting"  # for a draw, or on standby: shoppers who do not stay for it hear no more
-FINAL = (WAITING, "held", "confirmed", "rejected", "expired", "cancelled")
+FINAL = ("waiting", "held", "confirmed", "rejected", "expired", "cancelled")
 STATUSES = ("queued", *FINAL)
 SOCKET, ASKED, CLICKED = "socket", "asked", "clicked"  # how a shopper learned a status
 
@@ -68,9 +68,8 @@ class Log:
     accepted: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)  # accepted, and unknown to the shop later
     updates: list[Update] = field(default_factory=list)
-    final: dict[str, Update] = field(
-        default_factory=dict
-    )  # first final update of each purchase; one that waits may get another
+    # The first final update of each purchase; one that waits may get another.
+    final: dict[str, Update] = field(default_factory=dict)
     sockets_opened: int = 0
     sockets_refused: int = 0
     sockets_lost: int = 0
